@@ -1,0 +1,292 @@
+"""What a suite may name: rules, models, data sets and optimizers, as torch-free data.
+
+The classes that implement an entry stand in `rules/`, `models/`, `data/` and `training/`; a test keeps both equal.
+An option keeps its name and default for ever; a change that alters results raises the entry's `revision`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asapbench.suite.options import Choice, Entry, Option
+
+RECIPE_REVISION = 1
+"""Raised when the training loop, the augmentation or the evaluation changes what a cell gives."""
+
+_PAPER = "Woo et al. 2021"
+
+_LINEAR_FEEDBACK = Option(
+    "linear_feedback",
+    "uniform",
+    "feedback weights of fully connected layers: uniform(-1, 1) as released, or scaled as the forward weights",
+    choices=("uniform", "kaiming"),
+)
+_FEEDBACK_INIT = Option(
+    "feedback_init",
+    "random",
+    "convolutional feedback weights start as an independent draw, or equal to the forward weights",
+    choices=("random", "forward"),
+)
+_CLASSIFIER = Option(
+    "classifier",
+    "fa",
+    "fully connected layers: fixed feedback (fa) or learned feedback (kp)",
+    choices=("fa", "kp"),
+)
+_FORM = Option(
+    "form",
+    "recursion",
+    "learned feedback held as W - s D0 with a scalar s where that is exact, or as an explicit parameter",
+    choices=("recursion", "explicit"),
+)
+_K = Option("k", 2, "block size: how many convolutions share one activation", minimum=1)
+_MATCHING = Option(
+    "matching",
+    "max",
+    "dimension matching of the shared activation: channels repeated then max- or average-pooled, or a random 1x1",
+    choices=("max", "average", "random"),
+)
+_STEM = Option("stem", "fixed", "the first convolution stays random, or is trained too", choices=("fixed", "trained"))
+
+RULES: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry("bp", "BP", "backpropagation, the control"),
+        Entry(
+            "kp",
+            "KP",
+            "Kolen and Pollack 1994; Akrout et al. 2019",
+            options=(_CLASSIFIER, _LINEAR_FEEDBACK, _FEEDBACK_INIT, _FORM),
+        ),
+        Entry("fa", "FA", "Lillicrap et al. 2016", options=(_LINEAR_FEEDBACK, _FEEDBACK_INIT)),
+        Entry("dfa", "DFA", "Nøkland 2016"),
+        Entry(
+            "asap",
+            "ASAP",
+            f"{_PAPER}, Algorithm 1, eq. 47",
+            options=(_K, _MATCHING, _STEM, _CLASSIFIER, _LINEAR_FEEDBACK, _FEEDBACK_INIT, _FORM),
+        ),
+        Entry("as", "AS", f"{_PAPER}: activation sharing with weight transport", options=(_K, _MATCHING, _STEM)),
+    )
+}
+
+SHARING = ("asap", "as")
+"""Rules that share activations among convolutions."""
+
+_LOGITS = Option("logits_batchnorm", True, "BatchNorm on the logits, as in the released code")
+_WIDTH = Option("width", 64, "channels of the first convolution; the others scale with it", minimum=1)
+_RESNET = (_WIDTH, _LOGITS)
+
+MODELS: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            "alexnet",
+            "AlexNet",
+            f"{_PAPER}, App. C",
+            options=(
+                Option(
+                    "kernel",
+                    3,
+                    "3x3 with floor pooling as printed, or 5x5 with ceil pooling as released",
+                    (3, 5),
+                ),
+                _WIDTH,
+                Option("hidden", 1024, "units of the two hidden fully connected layers", minimum=1),
+                _LOGITS,
+                Option(
+                    "conv_bias",
+                    False,
+                    "biases in front of BatchNorm, as in the released FA, DFA and ASAP layers",
+                ),
+            ),
+        ),
+        Entry("resnet10", "ResNet-10", "one block a stage of He et al. 2016", options=_RESNET),
+        Entry("resnet10_nsc", "ResNet-10 (nsc)", "resnet10 without shortcuts", options=_RESNET),
+        Entry("resnet18", "ResNet-18", "He et al. 2016; released code for 32x32 images", options=_RESNET),
+        Entry("resnet18_nsc", "ResNet-18 (nsc)", f"{_PAPER}, App. C: no shortcuts", options=_RESNET),
+        Entry("resnet34", "ResNet-34", "He et al. 2016; released code for 32x32 images", options=_RESNET),
+        Entry(
+            "mlp",
+            "784-10-10-10",
+            f"{_PAPER}, A.2",
+            options=(
+                Option("hidden", 10, "units of each hidden layer", minimum=1),
+                Option("depth", 2, "hidden layers", minimum=1),
+                Option("nonlinear", True, "BatchNorm and ReLU after each hidden layer; false: a linear network"),
+                Option("logits_batchnorm", True, "BatchNorm on the logits of the nonlinear network"),
+            ),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class DatasetEntry(Entry):
+    """A data set: images of `channels` x `size` x `size`, `classes` classes, `train` and `test` examples.
+
+    `augment` is the recipe of App. C for it. `fingerprint` is the SHA-256 of the decoded complete set, where known.
+    `released` is the mean and deviation by channel, pixels in 0..1, that the paper's released code normalises with.
+    """
+
+    channels: int = 3
+    size: int = 32
+    classes: int = 10
+    train: int = 50_000
+    test: int = 10_000
+    augment: str = "none"
+    fingerprint: str | None = None
+    released: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+
+_RELEASED_CIFAR = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+"""CIFAR-10's: the deviation is the mean of each image's own (0.247 by pixel). Used for CIFAR-100 too."""
+
+_TRAIN_SIZE = Option("train_size", 0, "only the first so many training images; 0: all", minimum=0)
+_PLAIN = (_TRAIN_SIZE,)
+
+DATASETS: dict[str, DatasetEntry] = {
+    entry.name: entry
+    for entry in (
+        DatasetEntry(
+            "digits",
+            "Digits",
+            "UCI digits, from scikit-learn",
+            options=_PLAIN,
+            channels=1,
+            size=8,
+            train=1_438,
+            test=359,
+            fingerprint="3a5aa3a23f5b95afa020f569f9886a1249a43ebc07e69604751146d01b957f43",
+        ),
+        DatasetEntry(
+            "mnist",
+            "MNIST",
+            "LeCun et al. 1998",
+            options=_PLAIN,
+            channels=1,
+            size=28,
+            train=60_000,
+            fingerprint="ff3e639edae27c505196f2f58f52a0114e60d2a675fe7c02897648350a5eeb7d",
+            released=((0.1307,), (0.3081,)),
+        ),
+        DatasetEntry(
+            "svhn",
+            "SVHN",
+            "Netzer et al. 2011",
+            options=_PLAIN,
+            train=73_257,
+            test=26_032,
+            released=((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        ),
+        DatasetEntry(
+            "cifar10",
+            "CIFAR-10",
+            "Krizhevsky 2009",
+            options=_PLAIN,
+            augment="crop_flip",
+            fingerprint="8a8ed7096822518505824611014e03719298fac4d09421183ec6a10237e63be8",
+            released=_RELEASED_CIFAR,
+        ),
+        DatasetEntry(
+            "cifar100",
+            "CIFAR-100",
+            "Krizhevsky 2009",
+            options=_PLAIN,
+            classes=100,
+            augment="crop_flip",
+            released=_RELEASED_CIFAR,
+        ),
+        DatasetEntry(
+            "tiny_imagenet",
+            "Tiny ImageNet",
+            "Le and Yang 2015",
+            options=(
+                Option("classes", 200, "only the first so many classes of wnids.txt", minimum=2, below=201),
+                _TRAIN_SIZE,
+            ),
+            size=64,
+            classes=200,
+            train=100_000,
+            augment="crop_flip",
+        ),
+    )
+}
+
+OPTIMIZERS: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            "sgd",
+            "SGD",
+            "torch.optim.SGD, weight decay coupled",
+            options=(
+                Option("momentum", 0.9, "momentum", minimum=0),
+                Option("weight_decay", 5e-4, "coupled weight decay on every trained parameter", minimum=0),
+                Option("nesterov", False, "Nesterov momentum"),
+                Option("dampening", 0.0, "dampening of the momentum", minimum=0),
+            ),
+        ),
+        Entry(
+            "adam",
+            "Adam",
+            "Kingma and Ba 2015",
+            options=(
+                Option("beta1", 0.9, "decay of the first moment", minimum=0, below=1),
+                Option("beta2", 0.999, "decay of the second moment", minimum=0, below=1),
+                Option("eps", 1e-8, "added to the denominator", minimum=0),
+                Option("weight_decay", 0.0, "coupled weight decay", minimum=0),
+            ),
+        ),
+        Entry(
+            "adamw",
+            "AdamW",
+            "Loshchilov and Hutter 2019",
+            options=(
+                Option("beta1", 0.9, "decay of the first moment", minimum=0, below=1),
+                Option("beta2", 0.999, "decay of the second moment", minimum=0, below=1),
+                Option("eps", 1e-8, "added to the denominator", minimum=0),
+                Option("weight_decay", 0.01, "decoupled weight decay", minimum=0),
+            ),
+        ),
+    )
+}
+
+SCHEDULES = ("cosine", "constant")
+AUGMENTATIONS = ("none", "crop_flip")
+NORMALIZATIONS = ("channel", "released")
+PRECISIONS = ("float32", "tf32", "bf16")
+
+CATALOG: dict[str, dict[str, Entry]] = {
+    "dataset": dict(DATASETS),
+    "model": dict(MODELS),
+    "rule": dict(RULES),
+    "optimizer": dict(OPTIMIZERS),
+}
+
+
+@dataclass(frozen=True)
+class DatasetShape:
+    """Images of `channels` x `size` x `size` in `classes` classes; `train` and `test` examples."""
+
+    channels: int
+    size: int
+    classes: int
+    train: int
+    test: int
+
+
+def dataset_shape(dataset: Choice) -> DatasetShape:
+    """The shape of a chosen data set, its subset options taken into account."""
+    entry = DATASETS[dataset.name]
+    options = dict(dataset.options)
+    classes = min(int(options.get("classes", entry.classes)), entry.classes)
+    train = entry.train * classes // entry.classes
+    limit = int(options.get("train_size", 0))
+    return DatasetShape(
+        channels=entry.channels,
+        size=entry.size,
+        classes=classes,
+        train=min(train, limit) if limit else train,
+        test=entry.test * classes // entry.classes,
+    )

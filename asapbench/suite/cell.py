@@ -1,0 +1,147 @@
+"""A cell: one fully resolved training configuration, and its content identity.
+
+The identity is the SHA-256 of canonical JSON of everything that can change the result and nothing else. Options at
+their default are left out, so that adding an option moves no cell; revisions are in it, so that a fix makes old
+results visibly old.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+from asapbench.errors import SuiteError
+from asapbench.suite.catalog import CATALOG, RECIPE_REVISION
+from asapbench.suite.options import Choice, Value, nearest
+
+CHOICES = ("dataset", "model", "rule", "optimizer")
+ALWAYS = ("lr", "schedule", "epochs", "batch_size", "augment", "seed")
+UNLESS_DEFAULT: dict[str, Value] = {"normalization": "channel", "precision": "float32", "validation": 0}
+NOT_IDENTITY: tuple[str, ...] = ()
+"""Every field of Cell stands in exactly one of these four; a test holds it."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training configuration. `validation` counts training examples held out to choose the best epoch."""
+
+    dataset: Choice
+    model: Choice
+    rule: Choice
+    optimizer: Choice
+    lr: float
+    schedule: str
+    epochs: int
+    batch_size: int
+    augment: str
+    seed: int
+    normalization: str = "channel"
+    precision: str = "float32"
+    validation: int = 0
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the cell is, as plain data in canonical form: defaults left out, revisions in."""
+        content: dict[str, Any] = {kind: _without_defaults(kind, getattr(self, kind)) for kind in CHOICES}
+        content |= {name: getattr(self, name) for name in ALWAYS}
+        content |= {n: getattr(self, n) for n, default in UNLESS_DEFAULT.items() if getattr(self, n) != default}
+        content["revision"] = {kind: CATALOG[kind][getattr(self, kind).name].revision for kind in CHOICES}
+        content["revision"]["recipe"] = RECIPE_REVISION
+        return content
+
+    @cached_property
+    def id(self) -> str:
+        """64 hexadecimal digits."""
+        return _digest(self.identity)
+
+    @cached_property
+    def group(self) -> str:
+        """The identity without the seed: cells of one group are samples of one number."""
+        return _digest({key: value for key, value in self.identity.items() if key != "seed"})
+
+    @property
+    def short(self) -> str:
+        """The first 10 digits of the identity: enough to name it on a command line."""
+        return self.id[:10]
+
+    @property
+    def label(self) -> str:
+        """How progress and errors name the cell."""
+        parts = [title(kind, getattr(self, kind)) for kind in ("dataset", "model", "rule")]
+        return f"{' '.join(parts)} seed {self.seed}"
+
+    def with_seed(self, seed: int) -> Cell:
+        """The same configuration under another seed."""
+        return replace(self, seed=seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field and option in full, for the database and the workers."""
+        content: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            content[field.name] = {"name": value.name, **dict(value.options)} if field.name in CHOICES else value
+        return content
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Cell:
+        """The cell that `to_json` wrote. Raises SuiteError on what this version does not know."""
+        try:
+            chosen: dict[str, Any] = {kind: _choice(kind, dict(content[kind])) for kind in CHOICES}
+            rest = {f.name: content[f.name] for f in fields(cls) if f.name not in CHOICES and f.name in content}
+            return cls(**chosen, **rest)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SuiteError(f"a stored cell cannot be read by this version of asapbench: {error}") from error
+
+
+def title(kind: str, choice: Choice) -> str:
+    """`ASAP(k=4)`: the entry's title with the options that are not at their default."""
+    changed = {k: v for k, v in _without_defaults(kind, choice).items() if k != "name"}
+    inner = ", ".join(f"{name}={_plain(value)}" for name, value in changed.items())
+    name = CATALOG[kind][choice.name].title
+    return f"{name}({inner})" if inner else name
+
+
+def differences(cell: Cell, reference: Cell) -> list[str]:
+    """What sets `cell` apart from `reference`, seed aside: `epochs 1 instead of 200`, one entry a field or option."""
+    found: list[str] = []
+    for field in fields(Cell):
+        ours, theirs = getattr(cell, field.name), getattr(reference, field.name)
+        if field.name == "seed" or ours == theirs:
+            continue
+        if field.name not in CHOICES:
+            found.append(f"{field.name} {_plain(ours)} instead of {_plain(theirs)}")
+        elif ours.name != theirs.name:
+            found.append(f"{field.name} {ours.name} instead of {theirs.name}")
+        else:
+            known = dict(theirs.options)
+            found += [
+                f"{field.name}.{name} {_plain(value)} instead of {_plain(known[name])}"
+                for name, value in ours.options
+                if value != known[name]
+            ]
+    return found
+
+
+def _plain(value: Value) -> str:
+    return json.dumps(value) if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _without_defaults(kind: str, choice: Choice) -> dict[str, Value]:
+    entry = CATALOG[kind][choice.name]
+    kept = {name: value for name, value in choice.options if value != entry.option(name).default}
+    return {"name": choice.name, **kept}
+
+
+def _choice(kind: str, table: dict[str, Any]) -> Choice:
+    name = table.pop("name")
+    if name not in CATALOG[kind]:
+        raise ValueError(f'unknown {kind} "{name}"{nearest(name, CATALOG[kind])}')
+    return CATALOG[kind][name].choose(table)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,216 @@
+"""One `[[grid]]` of a suite -> cells: the product of its lists, each value checked against the catalog.
+
+Every problem found is reported with its path in the file; nothing stops at the first.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from asapbench.suite.catalog import (
+    AUGMENTATIONS,
+    CATALOG,
+    DATASETS,
+    NORMALIZATIONS,
+    PRECISIONS,
+    SCHEDULES,
+    SHARING,
+    dataset_shape,
+)
+from asapbench.suite.cell import CHOICES, Cell
+from asapbench.suite.options import Choice, Option, describe, nearest
+from asapbench.suite.places import Path
+
+Report = Callable[[Path, str], None]
+
+PLAIN: dict[str, Option] = {
+    option.name: option
+    for option in (
+        Option("epochs", 200, "passes over the training data", minimum=1),
+        Option("batch_size", 128, "examples a step; the last, smaller batch is kept", minimum=1),
+        Option("schedule", "cosine", "learning-rate schedule, one value an epoch", choices=SCHEDULES),
+        Option(
+            "augment",
+            "auto",
+            "augmentation; auto: what App. C says for the data set",
+            ("auto", *AUGMENTATIONS),
+        ),
+        Option("normalization", "channel", "mean and std of the training pixels, or as released", NORMALIZATIONS),
+        Option("precision", "float32", "arithmetic of the training step", choices=PRECISIONS),
+        Option("validation", 0, "training examples held out to choose the best epoch", minimum=0),
+    )
+}
+"""Recipe keys that hold one value, with their defaults."""
+
+KEYS = (*CHOICES, "lr", "seeds", *PLAIN)
+"""Everything that `[defaults]` and `[[grid]]` may hold."""
+
+
+@dataclass(frozen=True)
+class Located:
+    """A value of the file and the path it stands at."""
+
+    value: Any
+    path: Path
+
+    def items(self) -> list[Located]:
+        """The value's items if it is a list, else itself."""
+        if isinstance(self.value, list):
+            return [Located(item, (*self.path, n)) for n, item in enumerate(self.value)]
+        return [self]
+
+
+def expand(grid: dict[str, Located], report: Report) -> Iterator[Cell]:
+    """The cells of one grid whose keys have `[defaults]` filled in; what cannot be taken goes to `report`."""
+    chosen = {kind: _choices(kind, grid, report) for kind in CHOICES}
+    plain = {name: _plain(option, grid, report) for name, option in PLAIN.items()}
+    seeds, rates = _seeds(grid, report), _Rates(grid, report)
+    rates.check_names([choice.name for choice in chosen["rule"]])
+    for dataset, model, rule, optimizer in itertools.product(*(chosen[kind] for kind in CHOICES)):
+        for lr, seed, values in itertools.product(rates.of(rule.name), seeds, itertools.product(*plain.values())):
+            recipe = dict(zip(plain, values, strict=True))
+            if recipe["augment"] == "auto":
+                recipe["augment"] = DATASETS[dataset.name].augment
+            cell = Cell(dataset=dataset, model=model, rule=rule, optimizer=optimizer, lr=lr, seed=seed, **recipe)
+            if fault := impossible(cell):
+                report((), fault)
+            else:
+                yield cell
+
+
+def impossible(cell: Cell) -> str | None:
+    """Why these values cannot be trained together, or None."""
+    train = dataset_shape(cell.dataset).train - cell.validation
+    if train < 2:
+        return f"validation {cell.validation} leaves {max(train, 0)} of the training examples: hold out fewer"
+    if train % cell.batch_size == 1:
+        return (
+            f"{train} training examples in batches of {cell.batch_size} leave a last batch of one example, on which "
+            "BatchNorm has no variance: choose another batch_size"
+        )
+    if (
+        cell.optimizer.name == "sgd"
+        and cell.optimizer.flag("nesterov")
+        and (cell.optimizer.number("momentum") == 0 or cell.optimizer.number("dampening") != 0)
+    ):
+        return "Nesterov momentum needs momentum above 0 and dampening 0"
+    if cell.rule.name in SHARING and cell.model.name == "mlp":
+        return f"{cell.rule.name} shares activations among convolutions, and mlp has none"
+    if cell.normalization == "released" and DATASETS[cell.dataset.name].released is None:
+        known = ", ".join(name for name, entry in DATASETS.items() if entry.released is not None)
+        return f"the released code has no normalization for {cell.dataset.name} (it has for {known})"
+    return None
+
+
+def _choices(kind: str, grid: dict[str, Located], report: Report) -> list[Choice]:
+    found: list[Choice] = []
+    if kind not in grid:
+        if kind == "optimizer":
+            return [CATALOG["optimizer"]["sgd"].choose()]
+        lr = grid.get("lr")
+        if kind == "rule" and lr is not None and isinstance(lr.value, dict):
+            names = [name for name in lr.value if name in CATALOG["rule"]]
+            return [CATALOG["rule"][name].choose() for name in names]
+        report((), f"no {kind} is named: add {kind} = ... here or under [defaults]")
+        return []
+    for item in grid[kind].items():
+        name = item.value.get("name") if isinstance(item.value, dict) else item.value
+        if not isinstance(name, str):
+            needs = 'a table needs name = "..."' if isinstance(item.value, dict) else f"not {describe(name)}"
+            report(item.path, f"{kind} must be a name or a table with a name: {needs}")
+        elif name not in CATALOG[kind]:
+            path = (*item.path, "name") if isinstance(item.value, dict) else item.path
+            listed = ", ".join(CATALOG[kind])
+            report(path, f'unknown {kind} "{name}"{nearest(name, CATALOG[kind])} (there are: {listed})')
+        else:
+            table = item.value if isinstance(item.value, dict) else {"name": name}
+            found += _with_options(kind, name, Located(table, item.path), report)
+    return found
+
+
+def _with_options(kind: str, name: str, table: Located, report: Report) -> Iterator[Choice]:
+    entry = CATALOG[kind][name]
+    given = {key: Located(value, (*table.path, key)).items() for key, value in table.value.items() if key != "name"}
+    sound = True
+    for key, items in given.items():
+        for item in items:
+            try:
+                entry.choose({key: item.value})
+            except ValueError as error:
+                report(item.path, str(error))
+                sound = False
+    if sound:
+        for values in itertools.product(*given.values()):
+            yield entry.choose({key: item.value for key, item in zip(given, values, strict=True)})
+
+
+def _plain(option: Option, grid: dict[str, Located], report: Report) -> list[Any]:
+    if option.name not in grid:
+        return [option.default]
+    found: list[Any] = []
+    for item in grid[option.name].items():
+        try:
+            found.append(option.checked(item.value))
+        except ValueError as error:
+            report(item.path, str(error))
+    return found
+
+
+def _seeds(grid: dict[str, Located], report: Report) -> list[int]:
+    if "seeds" not in grid:
+        return [0]
+    found: list[int] = []
+    for item in grid["seeds"].items():
+        if isinstance(item.value, int) and not isinstance(item.value, bool) and 0 <= item.value < 2**63:
+            found.append(item.value)
+        else:
+            report(item.path, f"a seed must be a whole number from 0 to 2^63 - 1, not {describe(item.value)}")
+    return found
+
+
+class _Rates:
+    """Learning rates: one number, a list of them, or a table by rule as in the paper's Table 3."""
+
+    def __init__(self, grid: dict[str, Located], report: Report) -> None:
+        self._report = report
+        self._lr = grid.get("lr")
+        if self._lr is None:
+            report((), "no learning rate: add lr = ... here or under [defaults]")
+        self._is_table = self._lr is not None and isinstance(self._lr.value, dict)
+        self._known: dict[str, list[float]] = {}
+        if self._lr is not None and self._is_table:
+            for name, value in self._lr.value.items():
+                self._known[name] = self._numbers(Located(value, (*self._lr.path, name)))
+        elif self._lr is not None:
+            self._known[""] = self._numbers(self._lr)
+
+    def check_names(self, rules: list[str]) -> None:
+        """Reports rules of the table that do not exist or are not trained, and rules without a rate."""
+        if self._lr is None or not self._is_table:
+            return
+        for name in self._known:
+            if name not in CATALOG["rule"]:
+                self._report((*self._lr.path, name), f'unknown rule "{name}"{nearest(name, CATALOG["rule"])}')
+        for name in dict.fromkeys(rules):
+            if name not in self._known:
+                self._report(self._lr.path, f'no learning rate for the rule "{name}": add {name} = ...')
+
+    def of(self, rule: str) -> list[float]:
+        """The rates for one rule."""
+        return self._known.get(rule if self._is_table else "", [])
+
+    def _numbers(self, located: Located) -> list[float]:
+        found = []
+        for item in located.items():
+            value = item.value
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                self._report(item.path, f"a learning rate must be a number, not {describe(value)}")
+            elif not (value > 0 and math.isfinite(value)):
+                self._report(item.path, f"a learning rate must be greater than 0, not {value}")
+            else:
+                found.append(float(value))
+        return found

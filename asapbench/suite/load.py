@@ -1,0 +1,173 @@
+"""A suite file -> Suite: its cells in order, each once. Every error is reported, as file:line:column."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from asapbench.errors import SuiteError
+from asapbench.suite.cell import Cell
+from asapbench.suite.grid import KEYS, Located, expand
+from asapbench.suite.options import describe, nearest
+from asapbench.suite.places import Path, Places
+
+_SUITE_KEYS = ("name", "title", "tables")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named grid of cells. `tables` are the paper's tables that its cells belong to."""
+
+    name: str
+    title: str
+    source: str
+    cells: tuple[Cell, ...]
+    tables: tuple[int, ...] = ()
+
+
+def load(name_or_path: str) -> Suite:
+    """The suite of a file, or a shipped one by its name. Raises SuiteError with every problem, a line each."""
+    path = locate(name_or_path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SuiteError(f"{path}: the suite cannot be read: {reason}") from error
+    return parse(text, source=str(path))
+
+
+def parse(text: str, *, source: str) -> Suite:
+    """The suite in `text`; `source` names it in errors. Raises SuiteError with every problem, a line each."""
+    document = _toml(text, source)
+    problems = _Problems(text, source)
+    head = _head(document, problems)
+    defaults = _table(document.get("defaults", {}), ("defaults",), problems)
+    cells: dict[str, Cell] = {}
+    for number, grid in enumerate(_grids(document, problems)):
+        own = _table(grid, ("grid", number), problems)
+        for cell in expand(defaults | own, problems.under(("grid", number))):
+            cells.setdefault(cell.id, cell)
+    problems.raise_if_any()
+    if not cells:
+        problems.add(("grid",), "the suite has no cells")
+        problems.raise_if_any()
+    return Suite(cells=tuple(cells.values()), source=source, **head)
+
+
+def locate(name_or_path: str) -> FilePath:
+    """The file of a suite: a path, or the name of a shipped suite. Raises SuiteError with the nearest name."""
+    path = FilePath(name_or_path)
+    if path.is_file():
+        return path
+    found = shipped()
+    if name_or_path in found:
+        return found[name_or_path]
+    if path.is_dir():
+        raise SuiteError(f"{name_or_path}: this is a directory; name a suite file in it")
+    raise SuiteError(
+        f"{name_or_path}: no such suite file{nearest(name_or_path, found)} (shipped suites: {', '.join(found)})"
+    )
+
+
+def shipped() -> dict[str, FilePath]:
+    """The suites that come with asapbench, by name: a checkout's `suites/`, else those in the wheel."""
+    here = FilePath(__file__).resolve().parent
+    checkout = here.parent.parent / "suites"
+    folder = checkout if (checkout.parent / "pyproject.toml").is_file() and checkout.is_dir() else here / "shipped"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+class _Problems:
+    """Collects what is wrong, each with its place."""
+
+    def __init__(self, text: str, source: str) -> None:
+        self._text, self._source = text, source
+        self._found: list[tuple[Path, str, bool]] = []
+
+    def add(self, path: Path, message: str, *, at_key: bool = False) -> None:
+        if (path, message, at_key) not in self._found:
+            self._found.append((path, message, at_key))
+
+    def under(self, prefix: Path) -> _Under:
+        return _Under(self, prefix)
+
+    def raise_if_any(self) -> None:
+        if not self._found:
+            return
+        places = Places(self._text)
+        lines = []
+        for path, message, at_key in self._found:
+            line, column = places.of_key(path) if at_key else places.of_value(path)
+            lines.append((line, column, f"{self._source}:{line}:{column}: {message}"))
+        raise SuiteError("\n".join(text for _, _, text in sorted(lines)))
+
+
+@dataclass(frozen=True)
+class _Under:
+    """Reports with a path that is empty where the grid itself lacks something."""
+
+    problems: _Problems
+    prefix: Path
+
+    def __call__(self, path: Path, message: str) -> None:
+        self.problems.add(path or self.prefix, message)
+
+
+def _toml(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
+        line, column = (place[1], place[2]) if place and place[1] else (str(text.count("\n") + 1), "1")
+        reason = message[: place.start()] if place else message
+        raise SuiteError(f"{source}:{line}:{column}: not valid TOML: {reason}") from error
+    except RecursionError as error:
+        raise SuiteError(f"{source}:1:1: not valid TOML: nested too deep") from error
+
+
+def _head(document: Mapping[str, Any], problems: _Problems) -> dict[str, Any]:
+    for key in document:
+        if key not in ("suite", "defaults", "grid"):
+            problems.add((key,), f'unknown table "{key}"{nearest(key, ("suite", "defaults", "grid"))}', at_key=True)
+    head = document.get("suite")
+    if not isinstance(head, dict):
+        problems.add(("suite",), "a suite begins with [suite] and its name")
+        return {"name": "", "title": ""}
+    for key in head:
+        if key not in _SUITE_KEYS:
+            problems.add(("suite", key), f'unknown key "{key}"{nearest(key, _SUITE_KEYS)}', at_key=True)
+    name, title, tables = head.get("name"), head.get("title", ""), head.get("tables", [])
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        problems.add(("suite", "name"), "name must be 1 to 64 letters, digits, dots, dashes or underscores")
+    if not isinstance(title, str):
+        problems.add(("suite", "title"), f"title must be a string, not {describe(title)}")
+    if not isinstance(tables, list) or not all(type(t) is int and 1 <= t <= 5 for t in tables):
+        problems.add(("suite", "tables"), "tables must be a list of numbers from 1 to 5")
+        tables = []
+    return {"name": name, "title": title or name, "tables": tuple(tables)}
+
+
+def _grids(document: Mapping[str, Any], problems: _Problems) -> Sequence[Any]:
+    grids = document.get("grid", [])
+    if not isinstance(grids, list):
+        problems.add(("grid",), "write [[grid]], with two brackets: a suite may have several", at_key=True)
+        return []
+    if not grids and "grid" not in document:
+        problems.add(("suite",), "the suite has no [[grid]]")
+    return grids
+
+
+def _table(content: object, path: Path, problems: _Problems) -> dict[str, Located]:
+    if not isinstance(content, dict):
+        problems.add(path, f"must be a table, not {describe(content)}")
+        return {}
+    for key in content:
+        if key not in KEYS:
+            problems.add((*path, key), f'unknown key "{key}"{nearest(key, KEYS)}', at_key=True)
+    return {key: Located(value, (*path, key)) for key, value in content.items() if key in KEYS}

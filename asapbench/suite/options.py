@@ -1,0 +1,130 @@
+"""Typed options of a catalog entry, and the choice of one entry with its options filled in."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its type is the type of `default`. `choices`, or `minimum` and `below`, limit what it may be."""
+
+    name: str
+    default: Value
+    help: str
+    choices: tuple[Value, ...] = ()
+    minimum: float | None = None
+    below: float | None = None
+
+    def checked(self, value: object) -> Value:
+        """`value` in this option's canonical type. Raises ValueError with what would be right."""
+        kind = type(self.default)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not kind:
+            raise ValueError(f"{self.name} must be {_WORD[kind]}, not {describe(value)}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{self.name} must be finite, not {value}")
+        if self.choices and value not in self.choices:
+            listed = ", ".join(str(choice) for choice in self.choices)
+            raise ValueError(f"{self.name} must be one of {listed}, not {value!r}{nearest(value, self.choices)}")
+        if self.minimum is not None and isinstance(value, int | float) and value < self.minimum:
+            raise ValueError(f"{self.name} must be at least {self.minimum:g}, not {value!r}")
+        if self.below is not None and isinstance(value, int | float) and value >= self.below:
+            raise ValueError(f"{self.name} must be less than {self.below:g}, not {value!r}")
+        assert isinstance(value, bool | int | float | str)
+        return value
+
+
+_WORD: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
+
+
+def describe(value: object) -> str:
+    """How an error names a value of the wrong type."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "a list"
+    return repr(value)
+
+
+def nearest(name: object, names: Iterable[object]) -> str:
+    """`; did you mean "x"?` for the closest of `names`, or nothing."""
+    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1, cutoff=0.6)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a suite may name: a rule, a model, a data set or an optimizer.
+
+    `revision` counts changes that alter results: it is part of every cell's identity.
+    `source` is the equation, section or work that the entry follows.
+    """
+
+    name: str
+    title: str
+    source: str
+    revision: int = 1
+    options: tuple[Option, ...] = ()
+
+    def option(self, name: str) -> Option:
+        """The declaration of option `name`. Raises KeyError."""
+        for option in self.options:
+            if option.name == name:
+                return option
+        raise KeyError(name)
+
+    def choose(self, given: Mapping[str, Value] | None = None) -> Choice:
+        """The entry with `given` options, the others at their defaults. Raises ValueError."""
+        given = dict(given or {})
+        unknown = [name for name in given if name not in {option.name for option in self.options}]
+        if unknown:
+            names = [option.name for option in self.options]
+            has = f"it has {', '.join(names)}" if names else "it has none"
+            raise ValueError(f'{self.name} has no option "{unknown[0]}" ({has}){nearest(unknown[0], names)}')
+        filled = tuple((o.name, o.checked(given[o.name]) if o.name in given else o.default) for o in self.options)
+        return Choice(self.name, tuple(sorted(filled)))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One entry of the catalog with every option resolved, in the order of their names."""
+
+    name: str
+    options: tuple[tuple[str, Value], ...] = ()
+
+    def __getitem__(self, option: str) -> Value:
+        for name, value in self.options:
+            if name == option:
+                return value
+        raise KeyError(f"{self.name} has no option {option}")
+
+    def integer(self, option: str) -> int:
+        """Option `option`, a whole number."""
+        value = self[option]
+        assert isinstance(value, int)
+        return value
+
+    def number(self, option: str) -> float:
+        """Option `option`, a number."""
+        value = self[option]
+        assert isinstance(value, int | float)
+        return float(value)
+
+    def text(self, option: str) -> str:
+        """Option `option`, a string."""
+        value = self[option]
+        assert isinstance(value, str)
+        return value
+
+    def flag(self, option: str) -> bool:
+        """Option `option`, true or false."""
+        value = self[option]
+        assert isinstance(value, bool)
+        return value

@@ -1,0 +1,96 @@
+"""Where in a TOML text a value stands. Used only once an error is known: the syntax tree costs a parse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+Path = tuple[str | int, ...]
+"""Keys and list positions from the document's root, as in `("grid", 0, "lr", "bp")`."""
+
+
+class Places:
+    """Line and column, both from 1, of each key and value of a TOML text that parses."""
+
+    def __init__(self, text: str) -> None:
+        import tree_sitter_toml
+        from tree_sitter import Language, Parser
+
+        self._text = text.encode()
+        self._keys: dict[Path, tuple[int, int]] = {}
+        self._values: dict[Path, tuple[int, int]] = {}
+        self._arrays: dict[Path, int] = {}
+        root = Parser(Language(tree_sitter_toml.language())).parse(self._text).root_node
+        for node in root.children:
+            self._top(node)
+
+    def of_key(self, path: Path) -> tuple[int, int]:
+        """Where the key stands, else the nearest table around it."""
+        return self._find(path, (self._keys, self._values))
+
+    def of_value(self, path: Path) -> tuple[int, int]:
+        """Where the value stands, else the nearest table around it."""
+        return self._find(path, (self._values, self._keys))
+
+    def _find(self, path: Path, tables: tuple[dict[Path, tuple[int, int]], ...]) -> tuple[int, int]:
+        for length in range(len(path), 0, -1):
+            for table in tables:
+                if path[:length] in table:
+                    return table[path[:length]]
+        return (1, 1)
+
+    def _position(self, node: Node) -> tuple[int, int]:
+        line_start = self._text.rfind(b"\n", 0, node.start_byte) + 1
+        return node.start_point[0] + 1, len(self._text[line_start : node.start_byte].decode()) + 1
+
+    def _top(self, node: Node) -> None:
+        if node.type == "pair":
+            self._pair(node, ())
+            return
+        if node.type not in ("table", "table_array_element"):
+            return
+        key = next(child for child in node.children if "key" in child.type)
+        path = self._resolve(_names(key))
+        if node.type == "table_array_element":
+            index = self._arrays.get(path, -1) + 1
+            self._arrays[path] = index
+            path = (*path, index)
+        self._keys[path] = self._values[path] = self._position(key)
+        for child in node.children:
+            if child.type == "pair":
+                self._pair(child, path)
+
+    def _resolve(self, names: Path) -> Path:
+        """A table's name, with the current position of every array of tables it passes through."""
+        path: Path = ()
+        for position, name in enumerate(names):
+            path = (*path, name)
+            if path in self._arrays and position < len(names) - 1:
+                path = (*path, self._arrays[path])
+        return path
+
+    def _pair(self, node: Node, prefix: Path) -> None:
+        key, value = (child for child in node.children if child.type not in ("=", "comment"))
+        path = (*prefix, *_names(key))
+        self._keys[path] = self._position(key)
+        self._value(value, path)
+
+    def _value(self, node: Node, path: Path) -> None:
+        self._values[path] = self._position(node)
+        if node.type == "inline_table":
+            for child in node.children:
+                if child.type == "pair":
+                    self._pair(child, path)
+        elif node.type == "array":
+            items = [child for child in node.children if child.type not in ("[", "]", ",", "comment")]
+            for position, item in enumerate(items):
+                self._value(item, (*path, position))
+
+
+def _names(key: Node) -> Path:
+    if key.type == "dotted_key":
+        return tuple(name for child in key.children if child.type != "." for name in _names(child))
+    text = (key.text or b"").decode()
+    return (text[1:-1] if key.type == "quoted_key" else text,)

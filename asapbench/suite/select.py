@@ -1,0 +1,163 @@
+"""`--only`, `--set` and `--seeds`: which cells of a suite, and with what changed."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from asapbench.errors import SuiteError
+from asapbench.suite.catalog import CATALOG, DATASETS
+from asapbench.suite.cell import CHOICES, Cell
+from asapbench.suite.grid import PLAIN, impossible
+from asapbench.suite.options import Choice, Option, Value, nearest
+
+_LR = Option("lr", 0.03, "initial learning rate")
+_SETTABLE = (*PLAIN, "lr", "optimizer")
+
+
+def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
+    """Cells that pass every filter `key=value[,value]`; keys as in `rule`, `model`, `lr`, `seed`, `rule.k`, `cell`.
+
+    Raises SuiteError for an unknown key, or a filter that no cell of the suite can pass.
+    """
+    kept = list(cells)
+    for text in filters:
+        key, wanted = _pair("--only", text)
+        values = [value.strip() for value in wanted.split(",") if value.strip()]
+        if not values:
+            raise SuiteError(f"--only {text}: no value; write --only {key}=NAME[,NAME]")
+        present = {_shown(cell, key, text) for cell in cells} - {None}
+        if key == "cell":
+            kept = [cell for cell in kept if any(cell.id.startswith(value) for value in values)]
+            missing = [value for value in values if not any(cell.id.startswith(value) for cell in cells)]
+        else:
+            canonical = [_canonical(value) for value in values]
+            kept = [cell for cell in kept if _shown(cell, key, text) in canonical]
+            missing = [v for v, c in zip(values, canonical, strict=True) if c not in present]
+        if missing:
+            listed = ", ".join(sorted(map(str, present))[:12])
+            near = nearest(missing[0], map(str, present))
+            raise SuiteError(f'--only {text}: no cell has {key} "{missing[0]}"{near} (there are: {listed})')
+    if not kept and cells:
+        raise SuiteError(f"--only {' --only '.join(filters)}: no cell passes all of these together")
+    return kept
+
+
+def with_settings(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
+    """The cells with each `key=value` put in, duplicates removed. An option such as `rule.k` changes the cells whose
+    rule has it. Raises SuiteError for a key or value that no cell can take.
+    """
+    changed = list(cells)
+    for text in settings:
+        key, value = _pair("--set", text)
+        changed = _set(changed, key, _value(value), text)
+    for cell in changed:
+        if fault := impossible(cell):
+            raise SuiteError(f"--set {' --set '.join(settings)}: {cell.label}: {fault}")
+    return list({cell.id: cell for cell in changed}.values())
+
+
+def with_seeds(cells: Sequence[Cell], text: str) -> list[Cell]:
+    """Each configuration once for every seed of `0,1,2` or `0-4`. Raises SuiteError."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,18})(?:\s*-\s*(\d{1,18}))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first or last - first >= 10_000:
+            raise SuiteError(f'--seeds {text}: "{part}" is not a seed or a range; write 0,1,2 or 0-4')
+        seeds += range(first, last + 1)
+    groups = {cell.group: cell for cell in cells}
+    return [cell.with_seed(seed) for cell in groups.values() for seed in dict.fromkeys(seeds)]
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise SuiteError(f"{option} {text}: write {option} key=value")
+    return key.strip(), value.strip()
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _canonical(text: str) -> Value:
+    value = _value(text)
+    return value if isinstance(value, bool | int | float | str) else text
+
+
+def _shown(cell: Cell, key: str, text: str) -> Value | None:
+    """What `--only` compares: None where this cell's choice has no such option."""
+    kind, dot, option = key.partition(".")
+    if key == "cell":
+        return cell.short
+    if kind in CHOICES:
+        choice: Choice = getattr(cell, kind)
+        if not dot:
+            return choice.name
+        if not any(option in {o.name for o in entry.options} for entry in CATALOG[kind].values()):
+            raise SuiteError(f'--only {text}: no {kind} has an option "{option}"')
+        return dict(choice.options).get(option)
+    names = (*PLAIN, "lr", "seed")
+    if dot or key not in names:
+        known = (*CHOICES, *names, "cell")
+        raise SuiteError(f'--only {text}: unknown key "{key}"{nearest(key, known)} (there are: {", ".join(known)})')
+    value = getattr(cell, key)
+    assert isinstance(value, bool | int | float | str)
+    return value
+
+
+def _set(cells: Sequence[Cell], key: str, value: Any, text: str) -> list[Cell]:
+    kind, dot, option = key.partition(".")
+    if dot and kind in CHOICES:
+        return _set_option(cells, kind, option, value, text)
+    if key == "optimizer":
+        if not isinstance(value, str) or value not in CATALOG["optimizer"]:
+            raise SuiteError(f"--set {text}: unknown optimizer{nearest(value, CATALOG['optimizer'])}")
+        return [replace(cell, optimizer=CATALOG["optimizer"][value].choose()) for cell in cells]
+    if key in ("seed", "seeds"):
+        raise SuiteError(f"--set {text}: choose seeds with --seeds")
+    if key in CHOICES:
+        raise SuiteError(f"--set {text}: choose among the suite's cells with --only {key}=...; --set {key}.OPTION=...")
+    if dot or key not in _SETTABLE:
+        known = (*_SETTABLE, *(f"{kind}.OPTION" for kind in CHOICES))
+        raise SuiteError(f'--set {text}: unknown key "{key}"{nearest(key, known)} (there are: {", ".join(known)})')
+    try:
+        checked = (_LR if key == "lr" else PLAIN[key]).checked(value)
+    except ValueError as error:
+        raise SuiteError(f"--set {text}: {error}") from error
+    if key == "lr" and not (isinstance(checked, float) and checked > 0):
+        raise SuiteError(f"--set {text}: a learning rate must be greater than 0")
+    if checked == "auto":
+        return [replace(cell, augment=DATASETS[cell.dataset.name].augment) for cell in cells]
+    changes: dict[str, Any] = {key: checked}
+    return [replace(cell, **changes) for cell in cells]
+
+
+def _set_option(cells: Sequence[Cell], kind: str, option: str, value: Any, text: str) -> list[Cell]:
+    changed, taken = [], False
+    for cell in cells:
+        choice: Choice = getattr(cell, kind)
+        options = dict(choice.options)
+        if option in options:
+            try:
+                chosen: dict[str, Any] = {kind: CATALOG[kind][choice.name].choose(options | {option: value})}
+            except ValueError as error:
+                raise SuiteError(f"--set {text}: {error}") from error
+            changed.append(replace(cell, **chosen))
+            taken = True
+        else:
+            changed.append(cell)
+    if not taken:
+        known = sorted({name for cell in cells for name, _ in getattr(cell, kind).options})
+        has = ", ".join(known) or "none"
+        raise SuiteError(
+            f'--set {text}: no {kind} here has an option "{option}"{nearest(option, known)} (there are: {has})'
+        )
+    return changed

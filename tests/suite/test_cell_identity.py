@@ -1,0 +1,116 @@
+"""A cell's identity holds everything that can change the result, and nothing else."""
+
+import dataclasses
+import json
+
+import pytest
+
+from asapbench.errors import SuiteError
+from asapbench.suite import catalog
+from asapbench.suite import cell as cell_module
+from asapbench.suite.cell import Cell, differences, title
+from asapbench.suite.load import load, parse
+from asapbench.suite.options import Entry, Option
+
+
+def first() -> Cell:
+    return load("cifar10").cells[0]
+
+
+def test_every_field_is_classified() -> None:
+    classified = [*cell_module.CHOICES, *cell_module.ALWAYS, *cell_module.UNLESS_DEFAULT, *cell_module.NOT_IDENTITY]
+    assert sorted(classified) == sorted(field.name for field in dataclasses.fields(Cell))
+
+
+CHANGES = {
+    "dataset": catalog.DATASETS["cifar10"].choose({"train_size": 1000}),
+    "model": catalog.MODELS["alexnet"].choose({"kernel": 5}),
+    "rule": catalog.RULES["fa"].choose(),
+    "optimizer": catalog.OPTIMIZERS["sgd"].choose({"momentum": 0.5}),
+    "lr": 0.5,
+    "schedule": "constant",
+    "epochs": 3,
+    "batch_size": 64,
+    "augment": "none",
+    "seed": 1,
+    "normalization": "released",
+    "precision": "bf16",
+    "validation": 5000,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_field_moves_the_identity_and_only_the_seed_leaves_the_group(name: str) -> None:
+    changed = dataclasses.replace(first(), **{name: CHANGES[name]})
+    assert changed.id != first().id
+    assert (changed.group == first().group) is (name == "seed")
+
+
+def test_the_changes_tested_are_all_fields() -> None:
+    assert set(CHANGES) == {field.name for field in dataclasses.fields(Cell)}
+
+
+def test_an_option_at_its_default_is_left_out_so_that_adding_one_moves_no_cell(monkeypatch) -> None:
+    before = first().id
+    entry = catalog.RULES["bp"]
+    more = dataclasses.replace(entry, options=(*entry.options, Option("new", 3, "a new option")))
+    monkeypatch.setitem(cell_module.CATALOG["rule"], "bp", more)
+    widened = dataclasses.replace(first(), rule=more.choose())
+    assert widened.id == before
+    assert dataclasses.replace(first(), rule=more.choose({"new": 4})).id != before
+
+
+@pytest.mark.parametrize("kind", cell_module.CHOICES)
+def test_a_revision_moves_the_identity(kind: str, monkeypatch) -> None:
+    before, name = first().id, getattr(first(), kind).name
+    entry: Entry = cell_module.CATALOG[kind][name]
+    monkeypatch.setitem(cell_module.CATALOG[kind], name, dataclasses.replace(entry, revision=entry.revision + 1))
+    assert dataclasses.replace(first()).id != before
+
+
+def test_whole_numbers_and_decimals_of_one_value_are_one_cell() -> None:
+    text = (
+        '[suite]\nname = "a"\n[[grid]]\ndataset = "mnist"\nmodel = "mlp"\nrule = "bp"\nlr = {}\n'
+        'optimizer = {{ name = "sgd", momentum = {} }}'
+    )
+    whole, decimal = (parse(text.format(*v), source="a").cells[0] for v in [(1, 0), (1.0, 0.0)])
+    assert whole.id == decimal.id
+
+
+def test_the_identity_is_frozen() -> None:
+    """A change here makes every stored result old: raise a revision instead, and only with a reason."""
+    assert first().identity == {
+        "dataset": {"name": "cifar10"},
+        "model": {"name": "alexnet"},
+        "rule": {"name": "bp"},
+        "optimizer": {"name": "sgd"},
+        "lr": 0.03,
+        "schedule": "cosine",
+        "epochs": 200,
+        "batch_size": 128,
+        "augment": "crop_flip",
+        "seed": 0,
+        "revision": {"dataset": 1, "model": 1, "rule": 1, "optimizer": 1, "recipe": 1},
+    }
+    assert first().id.startswith("19c9e7a14a")
+
+
+def test_a_cell_survives_json() -> None:
+    for cell in load("cifar10").cells:
+        assert Cell.from_json(json.loads(json.dumps(cell.to_json()))) == cell
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"rule": {"name": "gone"}}, {"rule": {"name": "asap", "gone": 1}}, {"rule": 3}, {"lr": None, "model": {}}],
+)
+def test_a_stored_cell_of_another_version_is_a_clear_error(broken) -> None:
+    with pytest.raises(SuiteError, match="cannot be read by this version"):
+        Cell.from_json(first().to_json() | broken)
+
+
+def test_titles_and_differences_name_what_is_not_default() -> None:
+    cell = dataclasses.replace(first(), rule=catalog.RULES["asap"].choose({"k": 4}), epochs=1)
+    assert title("rule", cell.rule) == "ASAP(k=4)"
+    reference = dataclasses.replace(cell, rule=catalog.RULES["asap"].choose(), epochs=200, seed=7)
+    assert differences(cell, reference) == ["rule.k 4 instead of 2", "epochs 1 instead of 200"]

@@ -1,0 +1,84 @@
+"""--only, --set and --seeds choose and change cells, and refuse what no cell has."""
+
+import pytest
+
+from asapbench.errors import SuiteError
+from asapbench.suite.load import load
+from asapbench.suite.select import only, with_seeds, with_settings
+
+CELLS = load("cifar10").cells
+
+
+def test_only_keeps_the_cells_that_pass_every_filter() -> None:
+    kept = only(CELLS, ["rule=bp,asap", "model=resnet18"])
+    assert [(cell.model.name, cell.rule.name) for cell in kept] == [("resnet18", "bp"), ("resnet18", "asap")]
+    assert [cell.lr for cell in only(CELLS, ["lr=0.003", "rule=asap"])] == [0.003]
+    assert only(CELLS, [f"cell={CELLS[3].short}"]) == [CELLS[3]]
+    assert {cell.rule.name for cell in only(CELLS, ["rule.k=2"])} == {"asap"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("rule=asup", 'did you mean "asap"'),
+        ("rul=asap", 'unknown key "rul"; did you mean "rule"'),
+        ("rule", "write --only key=value"),
+        ("rule=", "no value"),
+        ("rule.kk=2", 'no rule has an option "kk"'),
+        ("model=mlp", 'no cell has model "mlp"'),
+        ("cell=ffffffff", "no cell has cell"),
+    ],
+)
+def test_only_refuses_what_no_cell_has(text: str, says: str) -> None:
+    with pytest.raises(SuiteError, match=says.replace(".", r"\.")):
+        only(CELLS, [text])
+
+
+def test_filters_that_exclude_each_other_are_an_error() -> None:
+    with pytest.raises(SuiteError, match="no cell passes all"):
+        only(CELLS, ["model=alexnet", "lr=0.003"])
+
+
+def test_set_changes_the_cells_that_have_the_option() -> None:
+    changed = with_settings(CELLS, ["epochs=1", "rule.k=4", "model.width=12", "optimizer.weight_decay=0", "lr=1"])
+    assert {cell.epochs for cell in changed} == {1}
+    assert {cell.rule.integer("k") for cell in changed if cell.rule.name == "asap"} == {4}
+    assert {cell.model.integer("width") for cell in changed} == {12}
+    assert {(cell.optimizer.number("weight_decay"), cell.lr) for cell in changed} == {(0.0, 1.0)}
+
+
+def test_cells_that_a_setting_makes_equal_become_one() -> None:
+    text = load("quickstart").cells
+    assert len(with_settings([cell.with_seed(0) for cell in text], ["epochs=2"])) == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("epochs=0", "at least 1"),
+        ("epochs=many", "whole number"),
+        ("epoch=3", 'did you mean "epochs"'),
+        ("rule.kk=2", 'no rule here has an option "kk"'),
+        ("rule.k=0", "at least 1"),
+        ("rule=asap", "--only rule"),
+        ("seed=3", "--seeds"),
+        ("optimizer=sdg", 'did you mean "sgd"'),
+        ("lr=0", "greater than 0"),
+        ("epochs", "write --set key=value"),
+        ("batch_size=49999", "a last batch of one"),
+    ],
+)
+def test_set_refuses_with_the_mend(text: str, says: str) -> None:
+    with pytest.raises(SuiteError, match=says):
+        with_settings(CELLS, [text])
+
+
+def test_seeds_multiply_each_configuration() -> None:
+    assert [cell.seed for cell in with_seeds(CELLS[:1], "0-2,7,1")] == [0, 1, 2, 7]
+    assert len(with_seeds(load("quickstart").cells, "5")) == 10
+
+
+@pytest.mark.parametrize("text", ["", "a", "3-1", "-1", "0-99999999", "1.5"])
+def test_seeds_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(SuiteError, match="--seeds"):
+        with_seeds(CELLS, text)

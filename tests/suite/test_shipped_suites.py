@@ -1,0 +1,48 @@
+"""The shipped suites are the paper's: Tables 1 and 3, and Appendix C's recipe."""
+
+import tomllib
+from importlib import resources
+
+from asapbench.suite.load import load, shipped
+
+PAPER = ("mnist", "svhn", "cifar10", "cifar100", "tiny_imagenet")
+
+
+def published() -> dict:
+    return tomllib.loads(resources.files("asapbench.report").joinpath("published.toml").read_text("utf-8"))
+
+
+def test_the_paper_suites_are_the_70_cells_of_table_1_with_table_3s_rates() -> None:
+    cells = [cell for name in PAPER for cell in load(name).cells]
+    ours = {(cell.dataset.name, cell.model.name, cell.rule.name): cell.lr for cell in cells}
+    table = published()["table3"]
+    theirs = {
+        (row["dataset"], row["model"], rule): rate
+        for row in table["rows"]
+        for rule, rate in zip(table["columns"], row["values"], strict=True)
+    }
+    assert len(cells) == 70
+    assert ours == theirs
+
+
+def test_the_recipe_is_appendix_cs() -> None:
+    for name in PAPER:
+        for cell in load(name).cells:
+            assert (cell.epochs, cell.batch_size, cell.schedule, cell.seed) == (200, 128, "cosine", 0)
+            assert (cell.optimizer["momentum"], cell.optimizer["weight_decay"]) == (0.9, 5e-4)
+            assert cell.augment == ("none" if name in ("mnist", "svhn") else "crop_flip")
+            assert dict(cell.rule.options).get("k", 2) == 2
+
+
+def test_every_shipped_suite_loads_under_its_own_name() -> None:
+    assert {*PAPER, "quickstart"} <= set(shipped())
+    for name in shipped():
+        assert load(name).name == name
+
+
+def test_quickstart_compares_five_rules_with_and_without_shortcuts_over_several_seeds() -> None:
+    cells = load("quickstart").cells
+    assert {cell.rule.name for cell in cells} == {"bp", "kp", "fa", "dfa", "asap"}
+    assert {cell.model.name for cell in cells} == {"resnet10", "resnet10_nsc"}
+    assert {cell.dataset.name for cell in cells} == {"digits"}
+    assert len({cell.seed for cell in cells}) >= 3
