@@ -1,0 +1,222 @@
+"""Device-resident batches: the uint8 set lives on the device; whole batches are cropped, flipped and normalised there.
+
+The order of an epoch and its augmentation are drawn on the CPU from (seed, purpose, epoch), so that a batch is the same
+on any device and an interrupted epoch goes on with exactly the batches it would have had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asapbench.randomness import generator
+from asapbench.suite.catalog import AUGMENTATIONS
+
+PADDING = 4
+"""Raw pixels of black on each side before the random crop (App. C)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """What chance decides in one epoch, for each position of its order; int64 and bool (N,), on the CPU.
+
+    `order` is the example's index; `top` and `left` are where the crop begins in the padded image (0..8) and `flipped`
+    whether it is mirrored: None without augmentation.
+    """
+
+    order: Tensor
+    top: Tensor | None
+    left: Tensor | None
+    flipped: Tensor | None
+
+
+class Batches:
+    """Training and evaluation batches of one set of images.
+
+    `images` is uint8 (N, C, H, W), `labels` int64 (N,); `mean` and `std` are by channel, pixels in units of 0..1.
+    `augment` is "none", or "crop_flip": torchvision's RandomCrop(padding=4) and RandomHorizontalFlip on raw pixels (the
+    border is black), then normalised. A batch is images (B, C, H, W) of `dtype`, normalised in float32, and labels
+    (B,); both are fresh tensors. The CPU path keeps one buffer: do not interleave two iterators of one object from
+    several threads.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        augment: str,
+        device: torch.device,
+        seed: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        _require_usable(images, labels, mean=mean, std=std, augment=augment)
+        self.seed, self.augment, self.device, self.dtype = seed, augment, device, dtype
+        self._labels = labels.to(device)
+        padding = PADDING if augment == "crop_flip" else 0
+        self._store: _Store = (
+            _Sliced(images, padding) if device.type == "cpu" else _Gathered(images, padding, device=device)
+        )
+        by_channel = (1, len(mean), 1, 1)
+        scale = [1 / (255 * s) for s in std]
+        shift = [m / s for m, s in zip(mean, std, strict=True)]
+        self._scale = torch.tensor(scale, dtype=torch.float64).to(torch.float32).reshape(by_channel).to(device)
+        self._shift = torch.tensor(shift, dtype=torch.float64).to(torch.float32).reshape(by_channel).to(device)
+
+    def __len__(self) -> int:
+        """Examples, not batches."""
+        return len(self._labels)
+
+    def batches(self, batch_size: int) -> int:
+        """How many batches an epoch has; the last may be smaller."""
+        return -(-len(self) // _positive(batch_size))
+
+    def draws(self, epoch: int) -> Draws:
+        """Order and augmentation of epoch `epoch`, drawn for all of it at once: from the seed and the epoch only."""
+        count = len(self)
+        order = torch.randperm(count, generator=generator(self.seed, "order", epoch))
+        if self.augment == "none":
+            return Draws(order, None, None, None)
+        stream = generator(self.seed, "augment", epoch)
+        corner = torch.randint(0, 2 * PADDING + 1, (2, count), generator=stream)
+        flipped = torch.rand(count, generator=stream) < 0.5
+        return Draws(order, corner[0], corner[1], flipped)
+
+    def epoch(self, number: int, batch_size: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The shuffled, augmented, normalised batches of epoch `number`, from batch index `start` to the end.
+
+        Raises ValueError for a `start` beyond the epoch's batches (one past the last gives none).
+        """
+        if not 0 <= start <= self.batches(batch_size):
+            raise ValueError(f"the epoch has {self.batches(batch_size)} batches: it cannot begin at {start}")
+        return self._epoch(self._store.placed(self.draws(number)), batch_size, start)
+
+    def _epoch(self, draws: Draws, batch_size: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        order = draws.order.to(self.device)
+        for first in range(start * batch_size, len(self), batch_size):
+            part = slice(first, first + batch_size)
+            yield self._normalised(self._store.augmented(draws, part)), self._labels[order[part]]
+
+    def sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The normalised batches in the order of the examples, not augmented: for evaluation."""
+        return self._sequential(_positive(batch_size))
+
+    def _sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for first in range(0, len(self), batch_size):
+            part = slice(first, first + batch_size)
+            yield self._normalised(self._store.plain(part)), self._labels[part].clone()
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        # Two roundings, never a fused multiply-add: the same bits on every device. `to` copies: it is fresh.
+        return pixels.to(torch.float32).mul_(self._scale).sub_(self._shift).to(self.dtype)
+
+
+class _Store(Protocol):
+    """The padded images, and how raw pixels are cut from them."""
+
+    def placed(self, draws: Draws) -> Draws:
+        """`draws` where `augmented` wants them."""
+
+    def augmented(self, draws: Draws, part: slice) -> Tensor:
+        """The positions `part` of an epoch: uint8 (B, C, H, W), which the next call may overwrite."""
+
+    def plain(self, part: slice) -> Tensor:
+        """The examples `part` as they are: uint8 (B, C, H, W), which the caller may not write to."""
+
+
+class _Sliced:
+    """On a CPU: each sample is one slice of a padded array, copied into one reused buffer."""
+
+    def __init__(self, images: Tensor, padding: int) -> None:
+        self._side = (images.shape[2], images.shape[3])
+        self._padding = padding
+        self._padded = F.pad(images, (padding,) * 4).numpy()
+        self._buffer = np.empty((0, *images.shape[1:]), dtype=np.uint8)
+
+    def placed(self, draws: Draws) -> Draws:
+        return draws
+
+    def augmented(self, draws: Draws, part: slice) -> Tensor:
+        chosen = draws.order[part].tolist()
+        if len(self._buffer) < len(chosen):
+            self._buffer = np.empty((len(chosen), *self._buffer.shape[1:]), dtype=np.uint8)
+        buffer = self._buffer[: len(chosen)]
+        if draws.top is None or draws.left is None or draws.flipped is None:
+            np.take(self._padded, chosen, axis=0, out=buffer, mode="clip")  # "clip" writes straight into the buffer
+            return torch.from_numpy(buffer)
+        padded, (height, width) = self._padded, self._side
+        drawn = zip(
+            chosen,
+            draws.top[part].tolist(),
+            draws.left[part].tolist(),
+            draws.flipped[part].tolist(),
+            strict=True,
+        )
+        for place, (index, top, left, flipped) in enumerate(drawn):
+            crop = padded[index, :, top : top + height, left : left + width]
+            buffer[place] = crop[:, :, ::-1] if flipped else crop
+        return torch.from_numpy(buffer)
+
+    def plain(self, part: slice) -> Tensor:
+        p, (height, width) = self._padding, self._side
+        return torch.from_numpy(self._padded[part, :, p : p + height, p : p + width])
+
+
+class _Gathered:
+    """On an accelerator: a batch is one gather from the padded images."""
+
+    def __init__(self, images: Tensor, padding: int, *, device: torch.device) -> None:
+        self._padding = padding
+        self._padded = F.pad(images.to(device), (padding,) * 4)
+        self._channels = torch.arange(images.shape[1], device=device).reshape(1, -1, 1, 1)
+        self._rows = torch.arange(images.shape[2], device=device)
+        self._columns = torch.arange(images.shape[3], device=device)
+
+    def placed(self, draws: Draws) -> Draws:
+        def there(drawn: Tensor | None) -> Tensor | None:
+            return None if drawn is None else drawn.to(self._padded.device)
+
+        return Draws(draws.order.to(self._padded.device), there(draws.top), there(draws.left), there(draws.flipped))
+
+    def augmented(self, draws: Draws, part: slice) -> Tensor:
+        chosen = draws.order[part]
+        if draws.top is None or draws.left is None or draws.flipped is None:
+            return self._padded[chosen]
+        columns = torch.where(draws.flipped[part, None], self._columns.flip(0), self._columns)
+        rows = draws.top[part, None] + self._rows
+        columns = draws.left[part, None] + columns
+        return self._padded[
+            chosen[:, None, None, None], self._channels, rows[:, None, :, None], columns[:, None, None, :]
+        ]
+
+    def plain(self, part: slice) -> Tensor:
+        p = self._padding
+        return self._padded[part, :, p : p + len(self._rows), p : p + len(self._columns)]
+
+
+def _require_usable(
+    images: Tensor, labels: Tensor, *, mean: Sequence[float], std: Sequence[float], augment: str
+) -> None:
+    """Raise ValueError for what the caller has mixed up."""
+    if images.dtype != torch.uint8 or images.dim() != 4:
+        raise ValueError(f"images must be uint8 (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"{len(images)} images have labels of shape {tuple(labels.shape)}")
+    if len(mean) != images.shape[1] or len(std) != images.shape[1] or min(std) <= 0:
+        raise ValueError(f"{images.shape[1]} channels need as many means and positive deviations: {mean}, {std}")
+    if augment not in AUGMENTATIONS:
+        raise ValueError(f"augment must be one of {', '.join(AUGMENTATIONS)}, not {augment!r}")
+
+
+def _positive(batch_size: int) -> int:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    return batch_size

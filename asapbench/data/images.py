@@ -1,0 +1,239 @@
+"""The images of a data set as verified uint8 tensors, with their statistics and fingerprint.
+
+`load` reads only files whose contents are the published ones: what is missing, cut short or damaged is a DataError that
+names the file and the command that mends it. Normalisation is left to `batches`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from asapbench.data import files, tiny_imagenet
+from asapbench.data.files import Fault
+from asapbench.data.integrity import complete, require_sound
+from asapbench.errors import DataError
+from asapbench.suite.catalog import DATASETS, NORMALIZATIONS, dataset_shape
+from asapbench.suite.options import Choice, nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel, pixels in units of 0..1."""
+
+RELEASED: dict[str, Statistics] = {
+    name: entry.released for name, entry in DATASETS.items() if entry.released is not None
+}
+"""What the paper's released code normalises with, by data set."""
+
+_CHUNK = 2_000
+"""Images counted at a time: bincount widens each pixel to 8 bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """A data set in memory, on the CPU: what is used of it, so that a subset has its own statistics and fingerprint.
+
+    Images are uint8 (N, C, H, W), labels int64 (N,) in 0..classes-1. `mean` and `std` are the exact mean and population
+    standard deviation of the pixels of the training images, by channel, in units of 0..1. `fingerprint` is the SHA-256
+    (64 hexadecimal digits) over shapes, images and labels.
+    """
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+
+
+_Split = tuple[Tensor, Tensor]
+
+
+def load(dataset: Choice, root: Path) -> Images:
+    """Read and verify `dataset`; with `train_size` only its first so many training images.
+
+    Raises DataError naming the file at fault and the command that mends it, or a fingerprint that is not the catalog's.
+    """
+    files.check(dataset, root)
+    try:
+        train, test = _read(dataset, root)
+    except OSError as error:
+        fault = f"{error.filename or root} cannot be read ({error.strerror or error})"
+        raise DataError(f"{dataset.name}: {fault}: {files.mend(dataset.name, root)}") from error
+    limit = dataset.integer("train_size") or len(train[0])
+    train = (train[0][:limit].contiguous(), train[1][:limit].contiguous())
+    mean, std = pixel_statistics(train[0])
+    images = Images(
+        *train,
+        *test,
+        classes=dataset_shape(dataset).classes,
+        mean=mean,
+        std=std,
+        fingerprint=_fingerprint(train, test),
+    )
+    _require_as_declared(dataset, images, root)
+    return images
+
+
+def normalization(dataset: Choice, images: Images, kind: str) -> Statistics:
+    """Mean and standard deviation by channel to normalise with, pixels in units of 0..1.
+
+    `channel`: those of the training images. `released`: those of the paper's released code. Raises DataError where the
+    released code has none.
+    """
+    if kind == "channel":
+        return images.mean, images.std
+    if kind != "released":
+        raise DataError(f'unknown normalization "{kind}"{nearest(kind, NORMALIZATIONS)}')
+    if dataset.name not in RELEASED:
+        raise DataError(
+            f'{dataset.name} has no normalization "released": the released code has one for '
+            f'{", ".join(RELEASED)}; use normalization = "channel"'
+        )
+    return RELEASED[dataset.name]
+
+
+def pixel_statistics(images: Tensor) -> Statistics:
+    """Mean and population standard deviation of uint8 images (N, C, H, W) by channel, from exact integer sums."""
+    mean, std = [], []
+    for channel in range(images.shape[1]):
+        counts = np.zeros(256, dtype=np.int64)
+        for first in range(0, len(images), _CHUNK):
+            chunk = images[first : first + _CHUNK, channel].numpy()
+            counts += np.bincount(chunk.ravel(), minlength=256)
+        number = int(counts.sum())
+        total = sum(value * int(count) for value, count in enumerate(counts))
+        squares = sum(value * value * int(count) for value, count in enumerate(counts))
+        mean.append(total / (255 * number))
+        std.append(math.sqrt(number * squares - total * total) / (255 * number))
+    return tuple(mean), tuple(std)
+
+
+def _fingerprint(train: _Split, test: _Split) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in zip(("train", "train labels", "test", "test labels"), (*train, *test), strict=True):
+        array = tensor.contiguous().numpy()
+        digest.update(f"{name} {array.dtype.newbyteorder('<').str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
+    return digest.hexdigest()
+
+
+def _require_as_declared(dataset: Choice, images: Images, root: Path) -> None:
+    shape = dataset_shape(dataset)
+    declared = [(count, shape.channels, shape.size, shape.size) for count in (shape.train, shape.test)]
+    found = [tuple(images.train_images.shape), tuple(images.test_images.shape)]
+    if found != declared:
+        raise DataError(f"{dataset.name}: the images are {found}, not {declared}: {files.mend(dataset.name, root)}")
+    expected = DATASETS[dataset.name].fingerprint
+    if expected is not None and dataset == complete(dataset.name) and images.fingerprint != expected:
+        raise DataError(
+            f"{dataset.name}: the images in {root} are not those that cells are written for "
+            f"(fingerprint {images.fingerprint[:12]}, not {expected[:12]}): {files.mend(dataset.name, root)}"
+        )
+
+
+def _read(dataset: Choice, root: Path) -> tuple[_Split, _Split]:
+    """(train, test), complete but for Tiny ImageNet's `classes`; the files are of the right size."""
+    match dataset.name:
+        case "digits":
+            return _digits()
+        case "mnist":
+            require_sound(dataset, root)
+            return _mnist(root, "train"), _mnist(root, "t10k")
+        case "svhn":
+            require_sound(dataset, root)
+            return read_svhn(root / "train_32x32.mat"), read_svhn(root / "test_32x32.mat")
+        case "cifar10" | "cifar100":
+            return _cifar(dataset, root, train=True), _cifar(dataset, root, train=False)
+        case "tiny_imagenet":
+            return _tiny_imagenet(root, dataset_shape(dataset).classes)
+        case _:
+            raise DataError(f"{files.known(dataset.name)} cannot be read by this version of asapbench")
+
+
+def _digits() -> tuple[_Split, _Split]:
+    """Values 0..16 scaled to 0..255; every fifth example is a test example."""
+    from sklearn.datasets import load_digits
+
+    values, targets = load_digits(return_X_y=True)
+    whole = torch.from_numpy(values).to(torch.int64).reshape(-1, 1, 8, 8)
+    pixels = ((whole * 255 + 8) // 16).to(torch.uint8)
+    labels = torch.from_numpy(targets).to(torch.int64)
+    held_out = torch.arange(len(labels)) % 5 == 4
+    return (pixels[~held_out], labels[~held_out]), (pixels[held_out], labels[held_out])
+
+
+def _mnist(root: Path, part: str) -> _Split:
+    # torchvision's MNIST class would rather read `processed/training.pt`, which nothing verifies.
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    folder = root / "MNIST" / "raw"
+    images = read_image_file(str(folder / f"{part}-images-idx3-ubyte"))
+    return images.unsqueeze(1), read_label_file(str(folder / f"{part}-labels-idx1-ubyte"))
+
+
+def _cifar(dataset: Choice, root: Path, *, train: bool) -> _Split:
+    from torchvision.datasets import CIFAR10, CIFAR100
+
+    kind = CIFAR10 if dataset.name == "cifar10" else CIFAR100
+    try:
+        with warnings.catch_warnings():  # the pickles are older than NumPy 2.4 likes
+            warnings.simplefilter("ignore")
+            read = kind(str(root), train=train, download=False)
+    except RuntimeError:  # torchvision has hashed every file, but does not say which is damaged
+        require_sound(dataset, root)
+        raise
+    pixels: NDArray[np.uint8] = np.ascontiguousarray(read.data.transpose(0, 3, 1, 2))
+    return torch.from_numpy(pixels), torch.tensor(read.targets, dtype=torch.int64)
+
+
+def read_svhn(path: Path) -> _Split:
+    """The images (N, 3, 32, 32) and labels (N,) of one `.mat` file of SVHN; the digit 0, there label 10, is class 0.
+
+    Raises DataError for a file that is missing, or not what it should be.
+    """
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        held: dict[str, Any] = loadmat(str(path), variable_names=["X", "y"])
+        pixels, labels = held["X"], held["y"].astype(np.int64).reshape(-1)
+    except FileNotFoundError:
+        raise DataError(f"svhn: {path} is missing") from None
+    except (
+        MatReadError,
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        EOFError,
+        zlib.error,
+        struct.error,
+    ) as error:
+        raise DataError(f"svhn: {path} is damaged or not an SVHN file ({error})") from error
+    if pixels.dtype != np.uint8 or pixels.shape != (32, 32, 3, len(labels)):
+        raise DataError(f"svhn: {path} is not an SVHN file: X is {pixels.dtype} {pixels.shape}")
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1))), torch.from_numpy(labels % 10)
+
+
+def _tiny_imagenet(root: Path, classes: int) -> tuple[_Split, _Split]:
+    try:
+        read = tiny_imagenet.read(root, classes)
+    except tiny_imagenet.UndecodableError as error:
+        raise files.damaged("tiny_imagenet", root, [Fault(error.path, error.what)]) from error
+    train = torch.from_numpy(read.train_images), torch.from_numpy(read.train_labels)
+    return train, (torch.from_numpy(read.test_images), torch.from_numpy(read.test_labels))

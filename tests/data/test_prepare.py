@@ -1,0 +1,163 @@
+"""Downloads from files of this machine: `file:` addresses stand in for the network."""
+
+import gzip
+import hashlib
+import io
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asapbench.data import files, integrity, prepare
+from asapbench.data.files import DataFile
+from asapbench.data.prepare import Source
+from asapbench.errors import DataError
+
+CONTENT = {f"cifar-10-batches-py/{name}": name.encode() * 1000 for name in ("train", "test", "meta")}
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An archive that takes the place of CIFAR-10's; its address is a file."""
+    archive = tmp_path / "server" / "cifar.tar.gz"
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as tar:
+        for path, content in CONTENT.items():
+            entry = tarfile.TarInfo(path)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    source = Source((archive.as_uri(),), _md5(archive.read_bytes()), "cifar.tar.gz", tuple(CONTENT))
+    sized = tuple(DataFile(path, len(content)) for path, content in CONTENT.items())
+    monkeypatch.setitem(files.FILES, "cifar10", sized)
+    monkeypatch.setattr(integrity, "digests", lambda _: {p: ("md5", _md5(c)) for p, c in CONTENT.items()})
+    monkeypatch.setattr(prepare, "sources", lambda _: (source,))
+    return archive
+
+
+def test_prepare_fetches_verifies_and_unpacks(server: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    said: list[str] = []
+    received: list[tuple[int, int | None]] = []
+    verdict = prepare.prepare("cifar10", root, say=said.append, received=lambda *now: received.append(now))
+    assert verdict.state == "complete"
+    assert {path: (root / path).read_bytes() for path in CONTENT} == CONTENT
+    assert said == [f"cifar10: downloading {server.as_uri()}", "cifar10: unpacking"]
+    assert received[-1] == (server.stat().st_size,) * 2
+    assert sorted(path.name for path in (root / ".asapbench").iterdir()) == ["cifar10.lock"]
+
+
+def test_what_is_complete_is_left_alone(server: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    prepare.prepare("cifar10", root)
+    times = [(root / path).stat().st_mtime_ns for path in CONTENT]
+    server.unlink()
+    shutil.rmtree(root / ".asapbench")
+    assert prepare.prepare("cifar10", root, say=pytest.fail).state == "complete"
+    assert [(root / path).stat().st_mtime_ns for path in CONTENT] == times
+    assert not (root / ".asapbench").exists(), "a folder that may only be read is enough"
+
+
+def test_a_damaged_file_is_fetched_again(server: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    prepare.prepare("cifar10", root)
+    victim = root / "cifar-10-batches-py/train"
+    victim.write_bytes(b"x" * victim.stat().st_size)
+    assert prepare.verify("cifar10", root).faults == f"{victim} is damaged (checksum)"
+    prepare.prepare("cifar10", root)
+    assert victim.read_bytes() == CONTENT["cifar-10-batches-py/train"]
+
+
+def test_without_a_network_the_error_says_what_to_put_where(server: Path, tmp_path: Path) -> None:
+    address = server.as_uri()
+    digest = _md5(server.read_bytes())
+    server.unlink()
+    root = tmp_path / "data"
+    with pytest.raises(DataError) as caught:
+        prepare.prepare("cifar10", root)
+    for part in (address, f"put the file at {root / 'cifar.tar.gz'} by hand (MD5 {digest})", "data prepare cifar10"):
+        assert part in str(caught.value)
+
+
+def test_an_archive_put_there_by_hand_is_used_and_kept(server: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    by_hand = root / "cifar.tar.gz"
+    server.rename(by_hand)
+    said: list[str] = []
+    assert prepare.prepare("cifar10", root, say=said.append).state == "complete"
+    assert said == ["cifar10: unpacking"]
+    assert by_hand.is_file()
+
+
+def test_a_wrong_archive_put_there_by_hand_is_left_aside(server: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "cifar.tar.gz").write_bytes(b"half")
+    said: list[str] = []
+    assert prepare.prepare("cifar10", root, say=said.append).state == "complete"
+    assert "is left aside: its MD5 is" in said[0]
+
+
+def test_a_damaged_download_is_refused_and_not_kept(server: Path, tmp_path: Path) -> None:
+    server.write_bytes(server.read_bytes()[:-10])
+    root = tmp_path / "data"
+    with pytest.raises(DataError, match=r"gives is damaged \(its MD5 is"):
+        prepare.prepare("cifar10", root)
+    assert sorted(path.name for path in (root / ".asapbench").iterdir()) == ["cifar10.lock"]
+
+
+def test_a_root_that_cannot_be_written_is_named(server: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(DataError, match=r"data.* cannot be (written|read)|unreadable"):
+        prepare.prepare("cifar10", tmp_path / "data")
+
+
+def test_one_of_two_that_prepare_at_once_waits_and_fetches_nothing(server: Path, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    root = tmp_path / "data"
+    (root / ".asapbench").mkdir(parents=True)
+    lock = FileLock(root / ".asapbench" / "cifar10.lock")
+    lock.acquire()
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        for path, content in CONTENT.items():  # meanwhile the other has finished
+            (root / path).parent.mkdir(exist_ok=True)
+            (root / path).write_bytes(content)
+        lock.release()
+
+    server.unlink()
+    assert prepare.prepare("cifar10", root, say=say).state == "complete"
+    assert said == ["cifar10: waiting for another asapbench that prepares it"]
+
+
+def test_packed_and_plain_files_are_put_in_their_places(tmp_path: Path) -> None:
+    packed = tmp_path / "x.gz"
+    packed.write_bytes(gzip.compress(b"content"))
+    prepare._unpack("mnist", packed, tmp_path, Source((), "", "MNIST/raw/x.gz", ("MNIST/raw/x",)))
+    assert (tmp_path / "MNIST/raw/x").read_bytes() == b"content"
+    plain = tmp_path / "downloaded"
+    plain.write_bytes(b"mat")
+    prepare._unpack("svhn", plain, tmp_path, Source((), "", "train_32x32.mat", ("train_32x32.mat",)))
+    assert (tmp_path / "train_32x32.mat").read_bytes() == b"mat"
+
+
+def test_every_file_of_every_set_has_a_source_and_a_checksum() -> None:
+    for name, listed in files.FILES.items():
+        paths = {file.path for file in listed}
+        assert {path for source in prepare.sources(name) for path in source.gives} == paths
+        assert set(integrity.digests(name)) == paths
+    assert prepare.sources("mnist")[0].urls[0].endswith("/train-images-idx3-ubyte.gz")
+    assert prepare.sources("mnist")[0].gives == ("MNIST/raw/train-images-idx3-ubyte",)
+
+
+def test_real_mnist_is_left_alone(need: Callable[..., Path]) -> None:
+    assert prepare.prepare("mnist", need("mnist"), say=pytest.fail).state == "complete"
