@@ -1,0 +1,59 @@
+"""A model of the catalog, built for a data set's shape and initialised from its seed."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from asapbench.models.alexnet import AlexNet
+from asapbench.models.mlp import MLP
+from asapbench.models.resnet import ResNet
+from asapbench.randomness import fan_in_uniform, generator
+from asapbench.suite.options import Choice
+from asapbench.suite.shapes import RESNET_BLOCKS
+
+
+def build(model: Choice, *, channels: int, size: int, classes: int) -> nn.Module:
+    """The chosen model for images of `channels` x `size` x `size`. Raises KeyError for a name without a class."""
+    options = dict(model.options)
+    if model.name == "alexnet":
+        return AlexNet(channels=channels, size=size, classes=classes, **options)  # type: ignore[arg-type]
+    if model.name == "mlp":
+        return MLP(inputs=channels * size * size, classes=classes, **options)  # type: ignore[arg-type]
+    base = model.name.removesuffix("_nsc")
+    return ResNet(
+        channels=channels,
+        classes=classes,
+        blocks=RESNET_BLOCKS[base],
+        shortcut=base == model.name,
+        width=model.integer("width"),
+        logits_batchnorm=model.flag("logits_batchnorm"),
+    )
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, seed: int) -> None:
+    """Draws every weight and bias anew, each from its own stream of (seed, "weight", parameter name).
+
+    Convolutions and fully connected layers: Kaiming-uniform with a = sqrt 5, biases uniform(+-1/sqrt(fan_in)), torch's
+    default and the released code's. Normalisation layers start at one and zero. Raises TypeError for a parametrised
+    layer of another kind.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            fan_in_uniform(module.weight, seed=seed, purpose="weight", name=f"{name}.weight")
+            if module.bias is not None:
+                bound = 1 / math.sqrt(module.weight[0].numel())
+                stream = generator(seed, "weight", f"{name}.bias")
+                _fill(module.bias, torch.empty(module.bias.shape).uniform_(-bound, bound, generator=stream))
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.reset_parameters()
+        elif next(module.parameters(recurse=False), None) is not None:
+            raise TypeError(f"no initialisation is declared for {name}, a {type(module).__name__}")
+
+
+def _fill(target: Tensor, drawn: Tensor) -> None:
+    """Draws are float32 on the CPU whatever the target, so that every device and precision starts alike."""
+    target.copy_(drawn.to(target.dtype))

@@ -1,0 +1,43 @@
+"""Learning rules: one file a rule, and what they share. `attach` puts one onto any plain module."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from asapbench.errors import SuiteError
+from asapbench.rules.activation_sharing import ActivationSharing
+from asapbench.rules.asap import ASAP
+from asapbench.rules.base import Declares, Rule
+from asapbench.rules.bp import BP
+from asapbench.rules.dfa import DFA
+from asapbench.rules.fa import FA
+from asapbench.rules.graph import capture
+from asapbench.rules.kp import KP
+from asapbench.rules.learner import Learner, Objective
+from asapbench.suite.catalog import RULES as _CATALOG
+from asapbench.suite.options import Choice, nearest
+
+RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (BP, KP, FA, DFA, ASAP, ActivationSharing)}
+
+
+def attach(model: nn.Module, rule: str | Choice | Rule, sample: Tensor, seed: int = 0) -> Learner:
+    """`model` with `rule` attached.
+
+    `sample`: a batch (N, C, H, W) whose shape is that of the data; its values are not used. `seed` draws feedback
+    weights. Layers that the rule does not train stop requiring gradients. Raises GraphError, naming the layer, where
+    the rule cannot be attached, and SuiteError for an unknown rule.
+    """
+    return resolve(rule).learner(model, capture(model, sample), seed)
+
+
+def resolve(rule: str | Choice | Rule) -> Rule:
+    """The rule of a name, at its default options, or of a choice. Raises SuiteError."""
+    if isinstance(rule, Rule):
+        return rule
+    name = rule if isinstance(rule, str) else rule.name
+    if name not in RULES:
+        raise SuiteError(f'unknown rule "{name}"{nearest(name, RULES)}')
+    return RULES[name](_CATALOG[name].choose() if isinstance(rule, str) else rule)
+
+
+__all__ = ["RULES", "Declares", "Learner", "Objective", "Rule", "attach", "resolve"]

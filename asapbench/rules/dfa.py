@@ -1,0 +1,97 @@
+"""Direct feedback alignment (Nøkland 2016): each activation's error is the output error through a fixed random B.
+
+The output error e = softmax(logits) - target, over the batch size, replaces the gradient at every tap (the outputs of
+activations, moved past a max-pool that follows directly) by e B, B normal with variance 1 / classes. Between taps the
+exact derivative applies. The last layer is trained by its own, exact error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from asapbench.errors import GraphError
+from asapbench.randomness import generator
+from asapbench.rules.base import Declares, LayerPlan, Rule
+from asapbench.rules.graph import Dataflow
+from asapbench.rules.learner import Learner, Objective
+
+
+class DFA(Rule):
+    """dW from the layer's own input, the error projected from the output to each tap."""
+
+    name = "dfa"
+
+    @property
+    def declares(self) -> Declares:
+        """Own input, projected output error."""
+        return Declares(update="own", error_path="projected", linear="projected", stem="trained")
+
+    def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
+        """Layers keep plain autograd inside their segment."""
+        return {}
+
+    def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> Learner:
+        """The model cut behind each tap. Raises GraphError where there is no activation."""
+        taps = flow.taps()
+        if not taps:
+            raise GraphError("dfa: the network has no activation for the projected error to enter at")
+        graph = flow.program.graph
+        output = next(node for node in graph.nodes if node.op == "output")
+        logits = output.args[0]
+        assert isinstance(logits, fx.Node)
+        classes = int(flow.shape(logits)[1])
+        like = next(iter(model.parameters()))
+        projections = {}
+        for tap in taps:
+            users = [user for user in tap.users if user is not output]
+            with graph.inserting_after(tap):
+                cut = graph.call_method("detach", (tap,))
+            for user in users:
+                user.replace_input_with(tap, cut)
+            units = flow.shape(tap)[1:].numel()
+            projections[tap.name] = _projection(classes, units, seed, tap.name).to(like)
+        output.args = ((logits, tuple(taps)),)
+        graph.lint()
+        flow.program.recompile()
+        return DFALearner(model, flow.program, projections)
+
+
+class DFALearner(Learner):
+    """The head's cross-entropy plus the inner product of each tap with its projected error."""
+
+    def __init__(self, model: nn.Module, program: fx.GraphModule, projections: dict[str, Tensor]) -> None:
+        super().__init__(model, program, {})
+        self.taps = list(projections)
+        for tap, projection in projections.items():
+            self.register_buffer(f"projection_{tap}", projection, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, K)."""
+        logits: Tensor = self.program(x)[0] if torch.is_grad_enabled() else self.model(x)
+        return logits
+
+    def objective(self, x: Tensor, y: Tensor) -> Objective:
+        """A scalar whose gradient at each tap is e B."""
+        logits, taps = self.program(x)
+        logits = logits.float() if logits.dtype.itemsize < 4 else logits
+        loss = F.cross_entropy(logits, y)
+        error = (F.softmax(logits.detach(), 1) - F.one_hot(y, logits.shape[1])) / len(y)
+        scalar = loss
+        for tap, (_, projection) in zip(taps, self.fixed_feedback(), strict=True):
+            projected = (error.to(projection.dtype) @ projection).view_as(tap).detach()
+            scalar = scalar + (tap * projected.to(tap.dtype)).sum()
+        return Objective(scalar, loss.detach(), logits.detach())
+
+    def fixed_feedback(self) -> Iterator[tuple[str, Tensor]]:
+        """Each tap's projection (classes, units), in the order of the taps."""
+        for tap in self.taps:
+            yield tap, self.get_buffer(f"projection_{tap}")
+
+
+def _projection(classes: int, units: int, seed: int, name: str) -> Tensor:
+    """B (classes, units), normal with variance 1 / classes."""
+    return torch.randn(classes, units, generator=generator(seed, "projection", name)).div_(classes**0.5)

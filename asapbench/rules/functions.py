@@ -1,0 +1,131 @@
+"""Autograd functions with a feedback path: the error travels through B, the weight gradient is formed from a source.
+
+Each saves only what its backward needs: the source (the layer's own input, or the matched shared activation) and B.
+B is a tensor, or is rebuilt in backward as W - s D0 from the forward weight. They return gradients and never write
+`.grad`; W and a learned B get the same gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asapbench.rules.matching import tiled
+
+
+class Geometry(NamedTuple):
+    """Stride, padding, dilation and groups of a convolution."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+
+class FeedbackConv2d(torch.autograd.Function):
+    """y = W * x; delta_x = B^T * delta_y; dW = dB = correlation of `source` with delta_y.
+
+    `apply(x, weight, bias, feedback, scale, source, geometry)`: `source` None means x. With `scale` (a scalar s),
+    `feedback` is D0 and B = W - s D0. A source with fewer channels than x stands for its repetition.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        feedback: Tensor,
+        scale: Tensor | None,
+        source: Tensor | None,
+        geometry: Geometry,
+    ) -> Tensor:
+        """(N, C, H, W) -> (N, O, H', W')."""
+        out = F.conv2d(x, weight, bias, *geometry)
+        kept = (x if source is None else source).to(out.dtype)
+        ctx.save_for_backward(kept, feedback, scale, weight if scale is not None else None)
+        ctx.geometry, ctx.own, ctx.input_shape, ctx.input_dtype = geometry, source is None, x.shape, x.dtype
+        ctx.weight_shape, ctx.weight_dtype = weight.shape, weight.dtype
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
+        """Gradients of x, weight, bias and feedback."""
+        (delta,) = grad_outputs
+        source, feedback, scale, weight = ctx.saved_tensors
+        wants_x, wants_w, wants_b, wants_f = ctx.needs_input_grad[:4]
+        back = _rebuilt(feedback, scale, weight).to(delta.dtype) if wants_x else None
+        wants_dw = wants_w or (wants_f and scale is None)
+        grad_x = grad_w = None
+        if ctx.own and wants_x and wants_dw:
+            grad_x, grad_w, _ = _convolution_backward(delta, source, back, ctx.geometry, (True, True))
+        else:
+            if wants_x:
+                like = delta.new_empty(1).expand(ctx.input_shape)
+                grad_x, _, _ = _convolution_backward(delta, like, back, ctx.geometry, (True, False))
+            if wants_dw:
+                shape = list(ctx.weight_shape)
+                shape[1] = source.shape[1] // ctx.geometry.groups
+                like = delta.new_empty(1).expand(shape)
+                _, grad_w, _ = _convolution_backward(delta, source, like, ctx.geometry, (False, True))
+        if grad_w is not None:
+            grad_w = tiled(grad_w, ctx.weight_shape[1]).to(ctx.weight_dtype)
+        grad_b = delta.sum((0, 2, 3)).to(ctx.weight_dtype) if wants_b else None
+        if grad_x is not None:
+            grad_x = grad_x.to(ctx.input_dtype)
+        learned = grad_w if wants_f and scale is None else None
+        return grad_x, (grad_w if wants_w else None), grad_b, learned, None, None, None
+
+
+class FeedbackLinear(torch.autograd.Function):
+    """y = x W^T + b; delta_x = delta_y B; dW = dB = delta_y^T x. `apply(x, weight, bias, feedback, scale)`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor, scale: Tensor | None
+    ) -> Tensor:
+        """(N, I) -> (N, O)."""
+        out = F.linear(x, weight, bias)
+        ctx.save_for_backward(x.to(out.dtype), feedback, scale, weight if scale is not None else None)
+        ctx.input_dtype, ctx.weight_dtype = x.dtype, weight.dtype
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
+        """Gradients of x, weight, bias and feedback."""
+        (delta,) = grad_outputs
+        x, feedback, scale, weight = ctx.saved_tensors
+        wants_x, wants_w, wants_b, wants_f = ctx.needs_input_grad[:4]
+        learned = wants_f and scale is None
+        grad_x = grad_w = grad_b = None
+        if wants_x:
+            grad_x = (delta @ _rebuilt(feedback, scale, weight).to(delta.dtype)).to(ctx.input_dtype)
+        if wants_w or learned:
+            grad_w = (delta.flatten(0, -2).mT @ x.flatten(0, -2)).to(ctx.weight_dtype)
+        if wants_b:
+            grad_b = delta.flatten(0, -2).sum(0).to(ctx.weight_dtype)
+        return grad_x, (grad_w if wants_w else None), grad_b, (grad_w if learned else None), None
+
+
+def rebuilt_feedback(weight: Tensor, difference: Tensor, scale: Tensor) -> Tensor:
+    """B = W - s D0."""
+    return weight - scale.to(weight.dtype) * difference
+
+
+def _rebuilt(feedback: Tensor, scale: Tensor | None, weight: Tensor | None) -> Tensor:
+    if scale is None or weight is None:
+        return feedback
+    return rebuilt_feedback(weight, feedback, scale)
+
+
+def _convolution_backward(
+    delta: Tensor, source: Tensor, weight: Tensor | None, geometry: Geometry, wanted: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    stride, padding, dilation, groups = geometry
+    found: tuple[Tensor | None, Tensor | None, Tensor | None] = torch.ops.aten.convolution_backward(
+        delta, source, weight, None, stride, padding, dilation, False, [0, 0], groups, [*wanted, False]
+    )
+    return found

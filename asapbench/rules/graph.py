@@ -1,0 +1,255 @@
+"""The dataflow of a module: which layer reads what, the main path, shortcuts and activations.
+
+Captured with torch.fx from any module made of convolutions, fully connected layers, BatchNorm, activations, pooling
+and additions. Capturing runs nothing of the module: buffers, modes and random streams stay as they were. What a rule
+cannot be attached to is refused by name.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+from asapbench.errors import GraphError
+
+WeightModule = nn.Conv2d | nn.Linear
+
+_ACTIVATION_MODULES: tuple[type[nn.Module], ...] = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid,
+    nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish,
+)  # fmt: skip
+_POOL_MODULES: tuple[type[nn.Module], ...] = (
+    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
+)  # fmt: skip
+_OTHER_MODULES: tuple[type[nn.Module], ...] = (
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d,
+)  # fmt: skip
+_ACTIVATION_CALLS: set[Callable[..., object]] = {
+    torch.relu, torch.relu_, torch.tanh, torch.sigmoid, F.relu, F.relu_, F.relu6, F.leaky_relu, F.elu, F.gelu,
+    F.silu, F.mish, F.tanh, F.sigmoid, F.softplus, F.hardtanh, F.hardswish,
+}  # fmt: skip
+_POOL_CALLS: set[Callable[..., object]] = {
+    F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.max_pool2d,
+}  # fmt: skip
+_ADDITIONS: set[Callable[..., object]] = {operator.add, operator.iadd, torch.add}
+_OTHER_CALLS: set[Callable[..., object]] = {torch.flatten}
+_CONCATENATIONS: set[Callable[..., object]] = {
+    torch.cat,
+    torch.concat,
+    torch.concatenate,
+    torch.stack,
+    torch.hstack,
+}
+_ACTIVATION_METHODS = {"relu", "relu_", "tanh", "sigmoid"}
+_OTHER_METHODS = {"flatten", "view", "reshape", "contiguous", "size", "add", "add_"}
+
+
+@dataclass(frozen=True)
+class WeightLayer:
+    """A convolution or fully connected layer, the tensor it reads, and whether error must travel through it."""
+
+    name: str
+    node: fx.Node
+    module: WeightModule
+    input: fx.Node
+    carries_error: bool
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether it is a convolution."""
+        return isinstance(self.module, nn.Conv2d)
+
+
+@dataclass(frozen=True)
+class Dataflow:
+    """The captured graph. `main` holds the main path's convolutions c0, c1, ... in forward order."""
+
+    program: fx.GraphModule
+    layers: tuple[WeightLayer, ...]
+    main: tuple[WeightLayer, ...]
+    shapes: dict[str, torch.Size] = field(repr=False)
+
+    @property
+    def shortcuts(self) -> tuple[WeightLayer, ...]:
+        """Convolutions off the main path."""
+        on_path = {layer.name for layer in self.main}
+        return tuple(layer for layer in self.layers if layer.is_convolution and layer.name not in on_path)
+
+    @property
+    def linears(self) -> tuple[WeightLayer, ...]:
+        """Fully connected layers in forward order."""
+        return tuple(layer for layer in self.layers if not layer.is_convolution)
+
+    def shape(self, node: fx.Node) -> torch.Size:
+        """The shape of a node's tensor for the sample, batch first."""
+        return self.shapes[node.name]
+
+    def taps(self) -> list[fx.Node]:
+        """Outputs of activations, moved past a max-pool that follows directly (where DFA's error enters)."""
+        found = []
+        for node in self.program.graph.nodes:
+            if is_activation(node, self.program):
+                tap = node
+                while len(tap.users) == 1 and _is_max_pool(next(iter(tap.users)), self.program):
+                    tap = next(iter(tap.users))
+                found.append(tap)
+        return found
+
+
+def capture(model: nn.Module, sample: Tensor) -> Dataflow:
+    """The dataflow of `model` on inputs shaped like `sample`, (N, C, H, W). Raises GraphError naming the layer."""
+    try:
+        program = fx.symbolic_trace(model)
+    except Exception as error:
+        raise GraphError(
+            f"{type(model).__name__}: its dataflow cannot be captured ({type(error).__name__}: {error}); "
+            "a model's forward must not branch on values"
+        ) from error
+    _refuse_unsupported(program)
+    shapes = _shapes(program, sample)
+    layers = tuple(_weight_layers(program))
+    if not layers:
+        raise GraphError(f"{type(model).__name__}: there is no convolution or fully connected layer to train")
+    return Dataflow(program, layers, tuple(_main_path(program, layers, shapes)), shapes)
+
+
+def is_activation(node: fx.Node, program: fx.GraphModule) -> bool:
+    """Whether a node applies an elementwise nonlinearity."""
+    if node.op == "call_module":
+        return isinstance(program.get_submodule(str(node.target)), _ACTIVATION_MODULES)
+    if node.op == "call_function":
+        return node.target in _ACTIVATION_CALLS
+    return node.op == "call_method" and node.target in _ACTIVATION_METHODS
+
+
+def _is_max_pool(node: fx.Node, program: fx.GraphModule) -> bool:
+    if node.op == "call_module":
+        return isinstance(program.get_submodule(str(node.target)), nn.MaxPool2d | nn.AdaptiveMaxPool2d)
+    return node.op == "call_function" and node.target in (
+        F.max_pool2d,
+        F.adaptive_max_pool2d,
+        torch.max_pool2d,
+    )
+
+
+def _refuse_unsupported(program: fx.GraphModule) -> None:
+    seen: dict[str, str] = {}
+    for node in program.graph.nodes:
+        if node.op == "call_module":
+            name, module = str(node.target), program.get_submodule(str(node.target))
+            _refuse_module(name, module)
+            if next(module.parameters(), None) is not None and name in seen:
+                raise GraphError(f"{name}: called twice; a rule needs one error signal for each weight")
+            seen[name] = node.name
+        elif node.op == "get_attr":
+            raise GraphError(f"{node.target}: a parameter or buffer used outside a layer is not supported")
+        elif node.op == "call_function":
+            if node.target in _CONCATENATIONS:
+                raise GraphError(f"{node.name}: concatenation is not supported; there is one main path to share along")
+            known = _ACTIVATION_CALLS | _POOL_CALLS | _ADDITIONS | _OTHER_CALLS
+            if node.target not in known and not _reads_size(node):
+                raise GraphError(
+                    f"{node.name}: the operation {getattr(node.target, '__name__', node.target)} is not supported"
+                )
+        elif node.op == "call_method" and node.target not in _ACTIVATION_METHODS | _OTHER_METHODS:
+            raise GraphError(f"{node.name}: the tensor method {node.target} is not supported")
+    _refuse_hidden_changes(program)
+    inputs = [node for node in program.graph.nodes if node.op == "placeholder"]
+    if len(inputs) != 1:
+        raise GraphError(f"the model takes {len(inputs)} inputs; a rule needs exactly one")
+
+
+def _refuse_hidden_changes(program: fx.GraphModule) -> None:
+    """An in-place operation must be used through its result: the graph cannot see that its input has changed."""
+    order = {node: place for place, node in enumerate(program.graph.nodes)}
+    for node in program.graph.nodes:
+        if _is_in_place(node, program):
+            for user in node.args[0].users:
+                if order[user] > order[node]:
+                    raise GraphError(
+                        f"{node.name}: changes its input in place, which {user.name} then reads; use the result instead"
+                    )
+
+
+def _is_in_place(node: fx.Node, program: fx.GraphModule) -> bool:
+    if node.op == "call_module":
+        return getattr(program.get_submodule(str(node.target)), "inplace", False) is True
+    if node.op == "call_method":
+        return str(node.target).endswith("_")
+    if node.op != "call_function":
+        return False
+    return node.target in (operator.iadd, torch.relu_, F.relu_) or bool(node.kwargs.get("inplace"))
+
+
+def _reads_size(node: fx.Node) -> bool:
+    """Whether a call reads a tensor's shape, or one number of it: `x.shape`, `x.shape[0]`."""
+    if node.target is getattr:
+        return str(node.args[1]) == "shape"
+    if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
+        return False
+    return node.args[0].target == "size" or (node.args[0].target is getattr and str(node.args[0].args[1]) == "shape")
+
+
+def _refuse_module(name: str, module: nn.Module) -> None:
+    supported = (nn.Conv2d, nn.Linear, *_ACTIVATION_MODULES, *_POOL_MODULES, *_OTHER_MODULES)
+    if type(module) not in supported:
+        raise GraphError(f"{name}: a layer of kind {type(module).__name__} is not supported")
+    if isinstance(module, nn.Conv2d) and (module.padding_mode != "zeros" or isinstance(module.padding, str)):
+        raise GraphError(f"{name}: padding must be given in numbers and filled with zeros")
+
+
+def _shapes(program: fx.GraphModule, sample: Tensor) -> dict[str, torch.Size]:
+    """Shapes by propagation of meta tensors through a copy, so that nothing is computed or counted."""
+    shadow = copy.deepcopy(program).to("meta").eval()
+    try:
+        ShapeProp(shadow).propagate(sample.detach().to("meta"))
+    except RuntimeError as error:
+        raise GraphError(f"inputs of shape {tuple(sample.shape)} do not fit the model: {error}") from error
+    return {
+        n.name: n.meta["tensor_meta"].shape for n in shadow.graph.nodes if hasattr(n.meta.get("tensor_meta"), "shape")
+    }
+
+
+def _weight_layers(program: fx.GraphModule) -> Iterator[WeightLayer]:
+    after_weights: set[fx.Node] = set()
+    for node in program.graph.nodes:
+        reads_weights = any(parent in after_weights for parent in node.all_input_nodes)
+        module = program.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            yield WeightLayer(str(node.target), node, module, node.all_input_nodes[0], reads_weights)
+        if reads_weights or (module is not None and next(module.parameters(), None) is not None):
+            after_weights.add(node)
+
+
+def _main_path(
+    program: fx.GraphModule, layers: tuple[WeightLayer, ...], shapes: dict[str, torch.Size]
+) -> list[WeightLayer]:
+    """The convolutions on the path from input to output with the most of them. Raises GraphError on a tie."""
+    convolutions = {layer.node: layer for layer in layers if layer.is_convolution}
+    most: dict[fx.Node, int] = {}
+    chosen: dict[fx.Node, fx.Node | None] = {}
+    ties: dict[fx.Node, list[fx.Node]] = {}
+    for node in program.graph.nodes:
+        parents = [parent for parent in node.all_input_nodes if parent.name in shapes]
+        best = max((most[parent] for parent in parents), default=0)
+        leading = [parent for parent in parents if most[parent] == best]
+        most[node] = best + (node in convolutions)
+        chosen[node] = leading[0] if leading else None
+        if len(leading) > 1:
+            ties[node] = leading
+    path: list[fx.Node] = []
+    node = next(node for node in program.graph.nodes if node.op == "output")
+    while node is not None:
+        if node in ties:
+            names = " and ".join(str(parent.target) for parent in ties[node])
+            raise GraphError(f"{node.name}: a tie between paths, {names} lie behind equally many convolutions")
+        path.append(node)
+        node = chosen[node]
+    return [convolutions[node] for node in reversed(path) if node in convolutions]

@@ -1,0 +1,93 @@
+"""A weight layer with its feedback weight: the module that takes a layer's place in a rule's program."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from asapbench.randomness import fan_in_uniform, generator
+from asapbench.rules.functions import FeedbackConv2d, FeedbackLinear, Geometry, rebuilt_feedback
+from asapbench.rules.graph import WeightModule
+
+Feedback = Literal["transport", "fixed", "learned"]
+
+
+class FeedbackLayer(nn.Module):
+    """Runs `layer` forward; its error travels through W (transport), a fixed B or a learned B.
+
+    A fixed B is a buffer outside the state: it is drawn again from the seed. A learned B is a parameter, or, once
+    bound to an optimizer for which that is exact, W - s D0 with the scalar s of `recursion`.
+    """
+
+    def __init__(self, layer: WeightModule, feedback: Feedback) -> None:
+        super().__init__()
+        self.layer = layer
+        self.feedback = feedback
+        self.register_parameter("learned", None)
+        self.register_buffer("fixed", None, persistent=False)
+        self.register_buffer("difference", None, persistent=False)
+        self.scale: Tensor | None = None
+        self.learned: nn.Parameter | None
+        self.fixed: Tensor | None
+        self.difference: Tensor | None
+
+    def draw(self, *, init: str, seed: int, name: str) -> None:
+        """Draws B for the layer called `name`.
+
+        `init`: random or kaiming (both Kaiming-uniform, a = sqrt 5), uniform (-1, 1), or forward (W as it is now).
+        """
+        weight = torch.empty_like(self.layer.weight, requires_grad=False)
+        with torch.no_grad():
+            if init == "forward":
+                weight.copy_(self.layer.weight)
+            elif init == "uniform":
+                drawn = torch.empty(weight.shape).uniform_(-1, 1, generator=generator(seed, "feedback", name))
+                weight.copy_(drawn)
+            elif init not in ("random", "kaiming"):
+                raise ValueError(f"a feedback weight starts as random, kaiming, uniform or forward, not {init}")
+            else:
+                fan_in_uniform(weight, seed=seed, purpose="feedback", name=name)
+        if self.feedback == "fixed":
+            self.fixed = weight
+        elif self.feedback == "learned":
+            self.learned = nn.Parameter(weight)
+
+    def use_recursion(self, scale: Tensor) -> None:
+        """From now on B = W - s D0, D0 = W - B as they are; `scale` is s, advanced by whoever owns it."""
+        assert self.learned is not None
+        self.difference = (self.layer.weight - self.learned).detach()
+        self.learned, self.scale = None, scale
+
+    def feedback_weight(self) -> Tensor:
+        """B, of W's shape."""
+        if self.fixed is not None:
+            return self.fixed
+        if self.learned is not None:
+            return self.learned
+        if self.difference is not None and self.scale is not None:
+            return rebuilt_feedback(self.layer.weight.detach(), self.difference, self.scale)
+        return self.layer.weight
+
+    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
+        """The layer's output; `source` takes the place of x in the weight gradient."""
+        weight, bias = self.layer.weight, self.layer.bias
+        if self.difference is not None:
+            feedback: Tensor = self.difference
+        else:
+            feedback = self.feedback_weight()
+            if self.feedback == "transport":
+                feedback = feedback.detach()
+        if isinstance(self.layer, nn.Linear):
+            linear: Tensor = FeedbackLinear.apply(x, weight, bias, feedback, self.scale)
+            return linear
+        out: Tensor = FeedbackConv2d.apply(x, weight, bias, feedback, self.scale, source, geometry(self.layer))
+        return out
+
+
+def geometry(layer: nn.Conv2d) -> Geometry:
+    """Stride, padding, dilation and groups of a convolution with numeric padding."""
+    stride, padding, dilation = layer.stride, layer.padding, layer.dilation
+    assert not isinstance(padding, str)
+    return Geometry((stride[0], stride[1]), (padding[0], padding[1]), (dilation[0], dilation[1]), layer.groups)

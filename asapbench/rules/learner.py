@@ -1,0 +1,129 @@
+"""A model with a rule attached: its objective's ordinary autograd gradient is the rule's gradient."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from asapbench.rules.layers import FeedbackLayer
+from asapbench.rules.recursion import ScalarRecursion, group_of, obstacle
+
+
+class Objective(NamedTuple):
+    """`scalar`: what to differentiate. `loss`: mean cross-entropy of the logits, for the record. `logits`: (N, K)."""
+
+    scalar: Tensor
+    loss: Tensor
+    logits: Tensor
+
+
+class Learner(nn.Module):
+    """The plain `model` and the `program` that trains it: the same modules, with feedback layers in their places."""
+
+    def __init__(self, model: nn.Module, program: fx.GraphModule, layers: dict[str, FeedbackLayer]) -> None:
+        super().__init__()
+        self.model = model
+        self.program = program
+        self.feedback_layers = layers
+        self.recursion: ScalarRecursion | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs."""
+        logits: Tensor = self.program(x) if torch.is_grad_enabled() else self.model(x)
+        return logits
+
+    def objective(self, x: Tensor, y: Tensor) -> Objective:
+        """Cross-entropy of the logits for labels `y` (N,), mean over the batch."""
+        logits: Tensor = self.program(x)
+        loss = F.cross_entropy(logits.float() if logits.dtype.itemsize < 4 else logits, y)
+        return Objective(loss, loss.detach(), logits.detach())
+
+    def backward(self, x: Tensor, y: Tensor) -> Objective:
+        """Adds the rule's gradients to `.grad`, as autograd does, and gives back the objective."""
+        objective = self.objective(x, y)
+        torch.autograd.backward(objective.scalar)
+        return objective
+
+    def feedback_pairs(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """(name, W, B) of each layer whose error travels through a feedback weight; B has W's shape."""
+        for name, layer in self.feedback_layers.items():
+            if layer.feedback != "transport":
+                yield name, layer.layer.weight, layer.feedback_weight()
+
+    def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What an optimizer is given: the model's trained parameters, then the learned feedback weights."""
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                yield name, parameter
+        for name, layer in self.feedback_layers.items():
+            if layer.learned is not None:
+                yield f"feedback.{name}", layer.learned
+
+    def bind(self, optimizer: torch.optim.Optimizer) -> str | None:
+        """Holds learned feedback weights as W - s D0 where that is exact under `optimizer`.
+
+        Call it before the first step. The feedback weights then leave the optimizer. Gives back None, or why the
+        explicit form stays.
+        """
+        learned = [layer for layer in self.feedback_layers.values() if layer.learned is not None]
+        if not learned:
+            return None
+        if (reason := obstacle(learned, optimizer)) is not None:
+            return reason
+        weight = learned[0].layer.weight
+        recursion = self.recursion = ScalarRecursion(weight.device)
+        for layer in learned:
+            own = group_of(optimizer, layer.learned)
+            assert own is not None
+            own["params"] = [held for held in own["params"] if held is not layer.learned]
+            layer.use_recursion(recursion.s)
+
+        def advance(stepped: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
+            group = group_of(stepped, weight)  # looked up each time: load_state_dict puts new groups in their places
+            assert group is not None
+            recursion.advance(group)
+
+        optimizer.register_step_post_hook(advance)
+        return None
+
+    def rule_state(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the model's state: learned feedback, or the recursion's scalars."""
+        state: dict[str, Any] = {f"feedback.{n}": p.detach() for n, p in self._learned()}
+        if self.recursion is not None:
+            state |= {f"recursion.{name}": value for name, value in self.recursion.state_dict().items()}
+        return state
+
+    @torch.no_grad()
+    def load_rule_state(self, state: dict[str, Any]) -> None:
+        """Takes back what `rule_state` gave. Raises KeyError where something is missing."""
+        for name, parameter in self._learned():
+            parameter.copy_(state[f"feedback.{name}"])
+        if self.recursion is not None:
+            for name, buffer in self.recursion.named_buffers():
+                buffer.copy_(state[f"recursion.{name}"])
+
+    def fixed_feedback(self) -> Iterator[tuple[str, Tensor]]:
+        """Every fixed random tensor of the rule: never stored, drawn again from the seed."""
+        for name, layer in self.feedback_layers.items():
+            if layer.fixed is not None:
+                yield name, layer.fixed
+            if layer.difference is not None:
+                yield f"{name}.difference", layer.difference
+
+    def fixed_digest(self) -> str:
+        """SHA-256 of the fixed feedback, by which a resumed run knows that it drew the same."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.fixed_feedback(), key=lambda pair: pair[0]):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _learned(self) -> Iterator[tuple[str, nn.Parameter]]:
+        for name, layer in self.feedback_layers.items():
+            if layer.learned is not None:
+                yield name, layer.learned

@@ -1,0 +1,71 @@
+"""The scalar recursion: where W and B get the same gradient, momentum and decay, D = W - B is s_t D_0.
+
+SGD with decay lambda, momentum mu, dampening tau, rate lr: q <- mu q + (1 - tau) lambda s (the first time
+q = lambda s), s <- s - lr q, or with Nesterov s <- s - lr (lambda s + mu q). AdamW: s <- s (1 - lr lambda).
+Coupled Adam breaks it, because its step is not linear in the decay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from asapbench.rules.layers import FeedbackLayer
+
+_SETTINGS = ("lr", "weight_decay", "momentum", "dampening", "nesterov", "maximize", "betas", "eps", "amsgrad")
+
+
+class ScalarRecursion(nn.Module):
+    """s and q as float64 tensors on the weights' device, advanced after each step that the optimizer takes."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        dtype = torch.float64 if device.type != "mps" else torch.float32
+        self.s: Tensor
+        self.q: Tensor
+        self.steps: Tensor
+        self.register_buffer("s", torch.ones((), dtype=dtype, device=device))
+        self.register_buffer("q", torch.zeros((), dtype=dtype, device=device))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def advance(self, group: dict[str, Any]) -> None:
+        """One step of the optimizer whose parameter group is `group`."""
+        decay, rate = group["weight_decay"], group["lr"]
+        if "betas" in group:
+            self.s.mul_(1 - rate * decay)
+        else:
+            mu, tau = group["momentum"], group["dampening"]
+            pull = decay * self.s
+            if mu == 0 or int(self.steps) == 0:  # torch dampens only what momentum carries on
+                self.q.copy_(pull)
+            else:
+                self.q.mul_(mu).add_(pull, alpha=1 - tau)
+            self.s.sub_(rate * (pull + mu * self.q if group["nesterov"] else self.q))
+        self.steps.add_(1)
+
+
+def obstacle(layers: Sequence[FeedbackLayer], optimizer: torch.optim.Optimizer) -> str | None:
+    """Why the recursion would not be exact for `layers` under `optimizer`, or None."""
+    if type(optimizer) not in (torch.optim.SGD, torch.optim.AdamW):
+        return f"{type(optimizer).__name__} does not act on W - B as a scalar"
+    if optimizer.state:
+        return "the optimizer has already taken steps"
+    settings = set()
+    for layer in layers:
+        forward, back = group_of(optimizer, layer.layer.weight), group_of(optimizer, layer.learned)
+        if forward is None or back is None or forward is not back:
+            return "forward and feedback weights are not in one parameter group"
+        settings.add(tuple(str(forward.get(name)) for name in _SETTINGS))
+    return None if len(settings) == 1 else "the layers' parameter groups have different settings"
+
+
+def group_of(optimizer: torch.optim.Optimizer, parameter: Tensor | None) -> dict[str, Any] | None:
+    """The optimizer's parameter group that holds `parameter`, or None."""
+    for group in optimizer.param_groups:
+        if any(parameter is held for held in group["params"]):
+            return group
+    return None

@@ -1,0 +1,70 @@
+"""The oracle's networks, written down by hand from App. C and the reading of the released code."""
+
+from __future__ import annotations
+
+from oracle import Network
+
+
+def alexnet(*, kernel: int = 3) -> Network:
+    """Three convolutions of padding 2, each with BatchNorm, ReLU and a max-pool; three fully connected layers."""
+    net = Network()
+    value = 0
+    for i in range(3):
+        value = net.conv(value, f"features.{4 * i}", padding=2)
+        value = net.relu(net.batchnorm(value, f"features.{4 * i + 1}"))
+        value = net.tap(net.add("maxpool", value, ceil=kernel == 5))
+    value = net.add("flatten", value)
+    for i in (0, 3):
+        value = net.add("linear", value, name=f"hidden.{i}")
+        value = net.tap(net.relu(net.batchnorm(value, f"hidden.{i + 1}")))
+    net.batchnorm(net.add("linear", value, name="fc"), "logits_bn")
+    return net
+
+
+def resnet(blocks: tuple[int, ...], *, shortcut: bool = True) -> Network:
+    """Stages of basic blocks; the first block of every later stage halves the maps and projects its shortcut."""
+    net = Network()
+    value = net.tap(net.relu(net.batchnorm(net.conv(0, "stem"), "stem_bn")))
+    for stage, count in enumerate(blocks):
+        for block in range(count):
+            prefix, halves = f"stages.{stage}.{block}", stage > 0 and block == 0
+            value = _block(net, value, prefix, stride=2 if halves else 1, shortcut=shortcut, project=halves)
+    value = net.add("globalpool", value)
+    net.batchnorm(net.add("linear", value, name="fc"), "logits_bn")
+    return net
+
+
+def _block(net: Network, x: int, prefix: str, *, stride: int, shortcut: bool, project: bool) -> int:
+    value = net.conv(x, f"{prefix}.conv1", stride=stride)
+    value = net.tap(net.relu(net.batchnorm(value, f"{prefix}.bn1")))
+    value = net.batchnorm(net.conv(value, f"{prefix}.conv2"), f"{prefix}.bn2")
+    if shortcut:
+        beside = x
+        if project:
+            name = f"{prefix}.projection"
+            beside = net.conv(x, f"{name}.0", stride=stride, padding=0, beside=f"{prefix}.conv1")
+            beside = net.batchnorm(beside, f"{name}.1")
+        value = net.add("add", value, beside)
+    return net.tap(net.relu(value))
+
+
+def mlp() -> Network:
+    """Two hidden layers with BatchNorm and ReLU, BatchNorm on the logits."""
+    net = Network()
+    value = net.add("flatten", 0)
+    for i in (0, 3):
+        value = net.add("linear", value, name=f"hidden.{i}")
+        value = net.tap(net.relu(net.batchnorm(value, f"hidden.{i + 1}")))
+    net.batchnorm(net.add("linear", value, name="fc"), "logits_bn")
+    return net
+
+
+def grouped() -> Network:
+    """Convolutions in two groups, each reading more channels than its shared activation has; the last without norm."""
+    net = Network()
+    value = net.tap(net.relu(net.batchnorm(net.conv(0, "c0"), "b0")))
+    value = net.tap(net.relu(net.batchnorm(net.conv(value, "c1", groups=2), "b1")))
+    value = net.tap(net.relu(net.batchnorm(net.conv(value, "c2", stride=2, groups=2), "b2")))
+    value = net.tap(net.relu(net.conv(value, "c3", groups=2)))
+    net.add("linear", net.add("globalpool", value), name="fc")
+    return net

@@ -1,0 +1,357 @@
+"""An independent float64 NumPy oracle of the learning rules, written from the equations.
+
+Woo et al. 2021: Algorithm 1, eq. 47, D.1, D.2; Nøkland 2016 for DFA; Akrout et al. 2019 for KP. It imports neither
+torch nor the package. A network is a list of operations written down by hand, with its main path, the main-path
+convolution beside each shortcut, and DFA's taps; from these the oracle itself decides which activation each layer
+shares, how dimensions are matched and what carries the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+Arrays = Mapping[str, Array]
+EPSILON = 1e-5  # BatchNorm's, torch's default
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`kind` applied to the values numbered `inputs`; `name` is the prefix of its parameters."""
+
+    kind: str
+    inputs: tuple[int, ...]
+    name: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+class Network:
+    """Operations in order; value 0 is the input, value i + 1 the result of operation i."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.main: list[str] = []
+        self.beside: dict[str, str] = {}
+        self.taps: list[int] = []
+
+    def add(self, kind: str, *inputs: int, name: str = "", **settings: Any) -> int:
+        self.operations.append(Operation(kind, inputs, name, settings))
+        return len(self.operations)
+
+    def conv(
+        self, x: int, name: str, *, stride: int = 1, padding: int = 1, groups: int = 1, beside: str | None = None
+    ) -> int:
+        """A convolution of the main path, or one `beside` the main-path convolution that starts its block."""
+        if beside is None:
+            self.main.append(name)
+        else:
+            self.beside[name] = beside
+        return self.add("conv", x, name=name, stride=stride, padding=padding, groups=groups)
+
+    def tap(self, value: int) -> int:
+        self.taps.append(value)
+        return value
+
+    def batchnorm(self, x: int, name: str) -> int:
+        return self.add("batchnorm", x, name=name)
+
+    def relu(self, x: int) -> int:
+        return self.add("relu", x)
+
+    def input_of(self, conv: str) -> int:
+        return next(op.inputs[0] for op in self.operations if op.name == conv)
+
+    def weight_layers(self) -> list[Operation]:
+        return [op for op in self.operations if op.kind in ("conv", "linear")]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule with its options, as the paper states them."""
+
+    name: str
+    k: int = 2
+    matching: str = "max"
+    classifier: str = "fa"
+    stem: str = "fixed"
+
+    @property
+    def shares(self) -> bool:
+        return self.name in ("asap", "as")
+
+    @property
+    def asymmetric(self) -> bool:
+        return self.name in ("kp", "fa", "asap")
+
+    def learns(self, op: Operation) -> bool:
+        """Whether B of this layer is learned."""
+        if self.name not in ("kp", "asap"):
+            return False
+        return op.kind == "conv" or self.classifier == "kp"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    logits: Array
+    loss: float
+    gradients: dict[str, Array]
+    """By parameter name; `feedback.LAYER` for a learned B. A parameter without a gradient is absent."""
+
+
+def feedback_layers(net: Network, rule: Rule) -> set[str]:
+    """The layers that the error travels through by a B: all but the first, which nothing trained lies before."""
+    return {op.name for op in net.weight_layers()[1:]} if rule.asymmetric else set()
+
+
+def shared_values(net: Network, rule: Rule) -> dict[str, int]:
+    """For each convolution the value whose activation stands in its weight gradient (own input: absent).
+
+    c0 is not in a group, c1 takes its own input. c_i, i >= 2, is in group g = floor((i - 2) / k), whose activation is
+    the input of the last layer of the group before, c_(k g + 1).
+    """
+    if not rule.shares:
+        return {}
+    leaders: dict[str, int] = {}
+    group_start = 2
+    while group_start < len(net.main):
+        activation = net.input_of(net.main[group_start - 1])
+        for member in net.main[group_start : group_start + rule.k]:
+            leaders[member] = activation
+        group_start += rule.k
+    return leaders | {s: leaders[main] for s, main in net.beside.items() if main in leaders}
+
+
+def run(  # noqa: PLR0912 - one branch a kind of operation
+    net: Network,
+    parameters: Arrays,
+    x: Array,
+    y: Array,
+    rule: Rule,
+    *,
+    feedback: Arrays,
+    projections: list[Array],
+    kernels: Arrays,
+) -> Outcome:
+    """Logits, loss and every gradient under `rule`, with the feedback weights, DFA's projections (classes, units) in
+    the order of the taps, and the fixed 1x1 kernels of random matching."""
+    values, caches = _forward(net, parameters, x)
+    logits = values[-1]
+    shifted = logits - logits.max(1, keepdims=True)
+    softmax = np.exp(shifted) / np.exp(shifted).sum(1, keepdims=True)
+    loss = float(-np.log(softmax[np.arange(len(y)), y]).mean())
+    error = softmax.copy()
+    error[np.arange(len(y)), y] -= 1
+    error /= len(y)
+
+    shared = shared_values(net, rule)
+    deltas: list[Array | None] = [None] * len(values)
+    deltas[-1] = error
+    projected = dict(zip(net.taps, projections, strict=True)) if rule.name == "dfa" else {}
+    gradients: dict[str, Array] = {}
+    trained = [op.name for op in net.weight_layers()]
+    if rule.shares and rule.stem == "fixed":
+        trained.remove(net.main[0])
+
+    def add_delta(value: int, delta: Array) -> None:
+        deltas[value] = delta if deltas[value] is None else deltas[value] + delta
+
+    for index in reversed(range(len(net.operations))):
+        op, value = net.operations[index], index + 1
+        delta = deltas[value]
+        if value in projected:
+            delta = (error @ projected[value]).reshape(values[value].shape)
+        assert delta is not None
+        own = values[op.inputs[0]]
+        if op.kind in ("conv", "linear"):
+            weight = parameters[f"{op.name}.weight"]
+            source = own
+            if op.name in shared:
+                source = matched(values[shared[op.name]], own.shape, rule.matching, kernels.get(op.name))
+            back = feedback[op.name] if op.name in feedback_layers(net, rule) else weight
+            if op.kind == "conv":
+                d_weight, d_input = _conv_backward(delta, source, back, own.shape, settings=op.settings)
+                d_bias = delta.sum((0, 2, 3))
+            else:
+                d_weight, d_input, d_bias = delta.T @ source, delta @ back, delta.sum(0)
+            if op.name in trained:
+                gradients[f"{op.name}.weight"] = d_weight
+                if f"{op.name}.bias" in parameters:
+                    gradients[f"{op.name}.bias"] = d_bias
+            if rule.learns(op) and op.name in feedback_layers(net, rule):
+                gradients[f"feedback.{op.name}"] = d_weight
+            add_delta(op.inputs[0], d_input)
+        elif op.kind == "batchnorm":
+            d_input, d_gamma, d_beta = _batchnorm_backward(delta, caches[index], parameters[f"{op.name}.weight"])
+            gradients[f"{op.name}.weight"], gradients[f"{op.name}.bias"] = d_gamma, d_beta
+            add_delta(op.inputs[0], d_input)
+        else:
+            for source_value, d_input in zip(op.inputs, _BACKWARD[op.kind](delta, own, caches[index]), strict=True):
+                add_delta(source_value, d_input)
+    return Outcome(logits, loss, gradients)
+
+
+def matched(shared: Array, wanted: tuple[int, ...], mode: str, kernel: Array | None) -> Array:
+    """D.2: clones concatenated along the channels and cut, then pooled; or a fixed random 1x1 convolution."""
+    channels, height, width = wanted[1:]
+    if mode == "random":
+        if shared.shape[1:] == (channels, height, width):
+            return shared
+        assert kernel is not None
+        assert kernel.shape == (channels, shared.shape[1], 1, 1)
+        stride = round(shared.shape[2] / height)
+        picked = shared[:, :, ::stride, ::stride]
+        assert picked.shape[2:] == (height, width)
+        return np.einsum("nchw,oc->nohw", picked, kernel[:, :, 0, 0])
+    clones = np.concatenate([shared] * (channels // shared.shape[1] + 1), axis=1)[:, :channels]
+    reduce = np.max if mode == "max" else np.mean
+    return _adaptive(clones, (height, width), reduce)
+
+
+def _forward(net: Network, parameters: Arrays, x: Array) -> tuple[list[Array], list[Any]]:
+    values, caches = [x], []
+    for op in net.operations:
+        own = values[op.inputs[0]]
+        cache: Any = None
+        if op.kind == "conv":
+            out = _conv(own, parameters[f"{op.name}.weight"], op.settings)
+            if f"{op.name}.bias" in parameters:
+                out = out + parameters[f"{op.name}.bias"][None, :, None, None]
+        elif op.kind == "linear":
+            out = own @ parameters[f"{op.name}.weight"].T + parameters[f"{op.name}.bias"]
+        elif op.kind == "batchnorm":
+            out, cache = _batchnorm(own, parameters[f"{op.name}.weight"], parameters[f"{op.name}.bias"])
+        elif op.kind == "relu":
+            out = np.maximum(own, 0)
+        elif op.kind == "maxpool":
+            out, cache = _maxpool(own, op.settings["ceil"])
+        elif op.kind == "globalpool":
+            out = own.mean((2, 3))
+        elif op.kind == "flatten":
+            out = own.reshape(len(own), -1)
+        else:
+            assert op.kind == "add"
+            out = own + values[op.inputs[1]]
+        values.append(out)
+        caches.append(cache)
+    return values, caches
+
+
+_BACKWARD: dict[str, Callable[[Array, Array, Any], tuple[Array, ...]]] = {
+    "relu": lambda delta, x, _: (delta * (x > 0),),
+    "maxpool": lambda delta, x, cache: (_maxpool_backward(delta, x, cache),),
+    "globalpool": lambda delta, x, _: (np.broadcast_to(delta[:, :, None, None], x.shape) / (x.shape[2] * x.shape[3]),),
+    "flatten": lambda delta, x, _: (delta.reshape(x.shape),),
+    "add": lambda delta, _x, _: (delta, delta),
+}
+
+
+def _columns(x: Array, kernel: tuple[int, int], settings: dict[str, Any]) -> Array:
+    """im2col: (N, C, kh, kw, H', W'), the input pixel under each kernel position."""
+    stride, padding = settings["stride"], settings["padding"]
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    height = (padded.shape[2] - kernel[0]) // stride + 1
+    width = (padded.shape[3] - kernel[1]) // stride + 1
+    columns = np.empty((*x.shape[:2], *kernel, height, width))
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            columns[:, :, i, j] = padded[:, :, i : i + stride * height : stride, j : j + stride * width : stride]
+    return columns
+
+
+def _grouped(array: Array, groups: int, axis: int) -> list[Array]:
+    return np.split(array, groups, axis=axis)
+
+
+def _conv(x: Array, weight: Array, settings: dict[str, Any]) -> Array:
+    groups = settings["groups"]
+    columns = _columns(x, weight.shape[2:], settings)
+    parts = zip(_grouped(columns, groups, 1), _grouped(weight, groups, 0), strict=True)
+    return np.concatenate([np.einsum("ncijhw,ocij->nohw", c, w, optimize=True) for c, w in parts], axis=1)
+
+
+def _conv_backward(
+    delta: Array,
+    source: Array,
+    back: Array,
+    input_shape: tuple[int, ...],
+    *,
+    settings: dict[str, Any],
+) -> tuple[Array, Array]:
+    """dW = sum over the positions of delta times the source under the kernel; delta_x through `back`."""
+    groups, stride, padding = settings["groups"], settings["stride"], settings["padding"]
+    columns = _grouped(_columns(source, back.shape[2:], settings), groups, 1)
+    deltas, backs = _grouped(delta, groups, 1), _grouped(back, groups, 0)
+    d_weight = np.concatenate(
+        [np.einsum("nohw,ncijhw->ocij", d, c, optimize=True) for d, c in zip(deltas, columns, strict=True)]
+    )
+    spread = np.concatenate(
+        [np.einsum("nohw,ocij->ncijhw", d, b, optimize=True) for d, b in zip(deltas, backs, strict=True)], axis=1
+    )
+    n, channels, height, width = input_shape
+    padded = np.zeros((n, channels, height + 2 * padding, width + 2 * padding))
+    out_h, out_w = delta.shape[2:]
+    for i in range(back.shape[2]):
+        for j in range(back.shape[3]):
+            padded[:, :, i : i + stride * out_h : stride, j : j + stride * out_w : stride] += spread[:, :, i, j]
+    return d_weight, padded[:, :, padding : padding + height, padding : padding + width]
+
+
+def _channels(parameter: Array, like: Array) -> Array:
+    return parameter.reshape(1, -1, *(1 for _ in like.shape[2:]))
+
+
+def _batchnorm(x: Array, gamma: Array, beta: Array) -> tuple[Array, tuple[Array, Array]]:
+    axes = (0, *range(2, x.ndim))
+    deviation = np.sqrt(x.var(axes, keepdims=True) + EPSILON)
+    normal = (x - x.mean(axes, keepdims=True)) / deviation
+    return _channels(gamma, x) * normal + _channels(beta, x), (normal, deviation)
+
+
+def _batchnorm_backward(delta: Array, cache: tuple[Array, Array], gamma: Array) -> tuple[Array, Array, Array]:
+    normal, deviation = cache
+    axes = (0, *range(2, delta.ndim))
+    d_normal = delta * _channels(gamma, delta)
+    centred = d_normal - d_normal.mean(axes, keepdims=True) - normal * (d_normal * normal).mean(axes, keepdims=True)
+    return centred / deviation, (delta * normal).sum(axes), delta.sum(axes)
+
+
+def _maxpool(x: Array, ceil: bool) -> tuple[Array, Array]:
+    """Windows of 2x2, stride 2. The cache holds each window's winner as an index into the plane."""
+    n, channels, height, width = x.shape
+    out_h, out_w = ((height + 1) // 2, (width + 1) // 2) if ceil else (height // 2, width // 2)
+    out, winner = np.empty((n, channels, out_h, out_w)), np.empty((n, channels, out_h, out_w), dtype=int)
+    for i in range(out_h):
+        for j in range(out_w):
+            window = x[:, :, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
+            columns = window.shape[3]
+            flat = window.reshape(n, channels, -1)
+            best = flat.argmax(2)
+            out[:, :, i, j] = flat.max(2)
+            winner[:, :, i, j] = (2 * i + best // columns) * width + 2 * j + best % columns
+    return out, winner
+
+
+def _maxpool_backward(delta: Array, x: Array, winner: Array) -> Array:
+    n, channels = x.shape[:2]
+    out = np.zeros((n, channels, x.shape[2] * x.shape[3]))
+    rows, columns = np.ogrid[:n, :channels]
+    np.add.at(
+        out, (rows[..., None], columns[..., None], winner.reshape(n, channels, -1)), delta.reshape(n, channels, -1)
+    )
+    return out.reshape(x.shape)
+
+
+def _adaptive(x: Array, size: tuple[int, int], reduce: Callable[..., Array]) -> Array:
+    """Pixel i of n gathers the input from floor(i H / n) to ceil((i + 1) H / n)."""
+    height, width = x.shape[2:]
+    out = np.empty((*x.shape[:2], *size))
+    for i in range(size[0]):
+        for j in range(size[1]):
+            top, bottom = i * height // size[0], -(-(i + 1) * height // size[0])
+            left, right = j * width // size[1], -(-(j + 1) * width // size[1])
+            out[:, :, i, j] = reduce(x[:, :, top:bottom, left:right], axis=(2, 3))
+    return out

@@ -1,0 +1,135 @@
+"""Every gradient of every rule equals a float64 NumPy oracle written from the equations."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import networks
+import numpy as np
+import oracle
+import pytest
+import torch
+from torch import Tensor, nn
+
+from asapbench.models import build, initialise
+from asapbench.rules import Learner, attach
+from asapbench.suite.catalog import MODELS, RULES
+
+CLASSES, BATCH = 4, 5
+
+
+class Grouped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.c0 = nn.Conv2d(3, 4, 3, padding=1)
+        self.c1 = nn.Conv2d(4, 8, 3, padding=1, groups=2)
+        self.c2 = nn.Conv2d(8, 12, 3, padding=1, stride=2, groups=2)
+        self.c3 = nn.Conv2d(12, 8, 3, padding=1, groups=2)
+        self.b0, self.b1, self.b2 = (nn.BatchNorm2d(n) for n in (4, 8, 12))
+        self.fc = nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for conv, norm in ((self.c0, self.b0), (self.c1, self.b1), (self.c2, self.b2)):
+            x = torch.relu(norm(conv(x)))
+        logits: Tensor = self.fc(nn.functional.adaptive_avg_pool2d(torch.relu(self.c3(x)), 1).flatten(1))
+        return logits
+
+
+NETWORKS = {
+    "alexnet": (networks.alexnet(), "alexnet", {"width": 4, "hidden": 8}, 12),
+    "alexnet as released": (networks.alexnet(kernel=5), "alexnet", {"width": 4, "hidden": 8, "kernel": 5}, 10),
+    "alexnet with biases": (networks.alexnet(), "alexnet", {"width": 3, "hidden": 8, "conv_bias": True}, 12),
+    "resnet10": (networks.resnet((1, 1, 1, 1)), "resnet10", {"width": 4}, 12),
+    "resnet10_nsc": (networks.resnet((1, 1, 1, 1), shortcut=False), "resnet10_nsc", {"width": 4}, 12),
+    "resnet18": (networks.resnet((2, 2, 2, 2)), "resnet18", {"width": 3}, 12),
+    "mlp": (networks.mlp(), "mlp", {"hidden": 7}, 6),
+    "grouped": (networks.grouped(), None, {}, 8),
+}
+
+CONVOLUTIONAL = [name for name in NETWORKS if name not in ("mlp", "alexnet with biases")]
+CASES = (
+    [(net, rule, {}) for net in NETWORKS for rule in ("bp", "fa", "dfa", "kp")]
+    + [(net, "kp", {"classifier": "kp"}) for net in ("alexnet", "mlp", "resnet10")]
+    + [(net, rule, {"k": k}) for net in CONVOLUTIONAL for rule in ("asap", "as") for k in (1, 2, 4)]
+    + [(net, "asap", {"k": 3}) for net in ("resnet10", "resnet18")]
+    + [
+        (net, "asap", {"matching": matching, "k": k})
+        for net in ("alexnet", "resnet10", "grouped")
+        for matching in ("average", "random")
+        for k in (1, 4)
+    ]
+    + [("resnet10", rule, {"stem": "trained"}) for rule in ("asap", "as")]
+    + [("alexnet with biases", rule, {}) for rule in ("asap", "as")]
+    + [("alexnet", "asap", {"classifier": "kp", "linear_feedback": "kaiming"})]
+)
+
+
+def torch_model(name: str) -> tuple[nn.Module, Tensor, Tensor]:
+    _, catalog, options, size = NETWORKS[name]
+    if catalog is None:
+        model: nn.Module = Grouped()
+    else:
+        model = build(MODELS[catalog].choose(options), channels=3, size=size, classes=CLASSES)
+    initialise(model, 3)
+    draw = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.weight.uniform_(0.5, 1.5, generator=draw)
+                module.bias.uniform_(-0.3, 0.3, generator=draw)
+    x = torch.randn(BATCH, 3, size, size, generator=draw, dtype=torch.float64)
+    return model.double(), x, torch.randint(CLASSES, (BATCH,), generator=draw)
+
+
+def random_kernels(learner: Learner) -> dict[str, np.ndarray]:
+    """The fixed 1x1 kernels of random matching, by layer, read off the program."""
+    kernels = {}
+    for node in learner.program.graph.nodes:
+        if str(node.target).startswith("feedback_") and len(node.args) > 1:
+            weight = getattr(learner.program.get_submodule(str(node.args[1].target)), "weight", None)
+            if weight is not None:
+                layer = learner.program.get_submodule(str(node.target)).layer
+                name = next(name for name, module in learner.model.named_modules() if module is layer)
+                kernels[name] = weight.numpy()
+    return kernels
+
+
+def worst_error(name: str, rule: str, options: dict[str, object]) -> float:
+    """The largest relative difference of any gradient, with everything but the numbers checked on the way."""
+    net = NETWORKS[name][0]
+    model, x, y = torch_model(name)
+    learner = attach(model, RULES[rule].choose(options), x, seed=5)
+    before = {key: value.detach().numpy().copy() for key, value in model.named_parameters()}
+    feedback = {layer: b.detach().numpy().copy() for layer, _, b in learner.feedback_pairs()}
+    objective = learner.backward(x, y)
+    declared = {key: value for key, value in options.items() if key not in ("linear_feedback",)}
+    expected = oracle.run(
+        net,
+        before,
+        x.numpy(),
+        y.numpy(),
+        oracle.Rule(rule, **declared),
+        feedback=feedback,
+        projections=[b.numpy() for _, b in learner.fixed_feedback()] if rule == "dfa" else [],
+        kernels=random_kernels(learner),
+    )
+    assert set(feedback) == oracle.feedback_layers(net, oracle.Rule(rule, **declared))
+    found = {key: p.grad.numpy() for key, p in learner.trained_parameters() if p.grad is not None}
+    assert set(found) == set(expected.gradients)
+    for key, p in model.named_parameters():
+        assert (p.grad is None) == (key not in expected.gradients), key
+    np.testing.assert_allclose(objective.logits.numpy(), expected.logits, rtol=1e-10, atol=1e-12)
+    assert objective.loss.item() == pytest.approx(expected.loss, rel=1e-12)
+    rounding = {op.name + ".bias" for op, after in pairwise(net.operations) if after.kind == "batchnorm"}
+    return max(
+        float(np.abs(found[key] - wanted).max() / np.abs(wanted).max())
+        for key, wanted in expected.gradients.items()
+        if key not in rounding
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "options"), CASES, ids=[f"{n}-{r}-{'-'.join(map(str, o.values()))}" for n, r, o in CASES]
+)
+def test_gradients_equal_the_oracle(name: str, rule: str, options: dict[str, object]) -> None:
+    assert worst_error(name, rule, options) < 1e-9

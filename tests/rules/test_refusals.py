@@ -1,0 +1,147 @@
+"""What a rule cannot be attached to is refused, and the message names the place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asapbench.errors import AsapbenchError, GraphError, SuiteError
+from asapbench.rules import attach
+from asapbench.suite.catalog import RULES
+
+X = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+
+
+class Parts(nn.Module):
+    """Layers that the networks below put together in `way`."""
+
+    def __init__(self, way: Callable[[Parts, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.way = way
+        self.c0, self.c1, self.c2, self.c3 = nn.Conv2d(3, 4, 3, padding=1), conv(), conv(), conv()
+        self.wide = nn.Conv2d(8, 4, 3, padding=1)
+        self.up = nn.ConvTranspose2d(4, 4, 2, stride=2)
+        self.lstm = nn.LSTM(4, 4)
+        self.circular = nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular")
+        self.same = nn.Conv2d(4, 4, 3, padding="same")
+        self.scale = nn.Parameter(torch.ones(1))
+        self.bn, self.fc = nn.BatchNorm2d(4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(F.adaptive_avg_pool2d(self.way(self, x), 1).flatten(1))
+        return logits
+
+
+def conv() -> nn.Conv2d:
+    return nn.Conv2d(4, 4, 3, padding=1)
+
+
+def branches(net: Parts, x: Tensor) -> Tensor:
+    return net.c1(x) if x.sum() > 0 else net.c2(x)
+
+
+REFUSED: dict[str, tuple[Callable[[Parts, Tensor], Tensor], str]] = {
+    "called twice": (lambda net, x: net.c1(torch.relu(net.c1(net.c0(x)))), "c1: called twice"),
+    "BatchNorm called twice": (lambda net, x: net.c1(net.bn(net.bn(net.c0(x)))), "bn: called twice"),
+    "a tie": (lambda net, x: net.c1(h := net.c0(x)) + net.c2(h), "tie between paths, c1 and c2"),
+    "concatenation": (lambda net, x: net.wide(torch.cat([h := net.c0(x), torch.relu(h)], 1)), "cat: concatenation"),
+    "a transposed convolution": (lambda net, x: net.up(net.c0(x)), "up: .*ConvTranspose2d"),
+    "a recurrent layer": (lambda net, x: net.lstm(net.c0(x))[0], "lstm: .*LSTM"),
+    "circular padding": (lambda net, x: net.circular(net.c0(x)), "circular: padding"),
+    "padding by a word": (lambda net, x: net.same(net.c0(x)), "same: padding"),
+    "a parameter outside a layer": (lambda net, x: net.c0(x) * net.scale, "scale: a parameter"),
+    "an unknown function": (lambda net, x: torch.fft.fft(net.c0(x)).real, "fft"),
+    "an unknown method": (lambda net, x: net.c0(x).cumsum(1), "cumsum"),
+    "dynamic control flow": (branches, "Parts: its dataflow cannot be captured .*must not branch on values"),
+    "slicing": (lambda net, x: net.c0(x)[:, :4], "getitem"),
+    "functional dropout": (lambda net, x: F.dropout(net.c0(x), 0.5, net.training), "dropout"),
+    "an in-place operation behind whose back its input is read": (
+        lambda net, x: net.c1((h := net.bn(net.c0(x)), torch.relu_(h))[0]),
+        "relu_: .*in place",
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", ["bp", "asap", "dfa"])
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_by_name(case: str, rule: str) -> None:
+    way, message = REFUSED[case]
+    with pytest.raises(GraphError, match=message):
+        attach(Parts(way), rule, X)
+
+
+@pytest.mark.parametrize("rule", ["asap", "as"])
+def test_fewer_than_three_convolutions_have_nothing_to_share(rule: str) -> None:
+    with pytest.raises(GraphError, match="at least 3 convolutions on the main path, and there are 2"):
+        attach(Parts(lambda net, x: net.c1(torch.relu(net.c0(x)))), rule, X)
+
+
+def test_growing_maps_are_refused_by_name() -> None:
+    grows = nn.Conv2d(4, 4, 3, padding=3)
+
+    def way(net: Parts, x: Tensor) -> Tensor:
+        return net.c2(torch.relu(net.c1(torch.relu(net.c0(x)))))
+
+    net = Parts(way)
+    net.c1 = grows
+    with pytest.raises(GraphError, match=r"c2: .*12x12, smaller than its input of 16x16"):
+        attach(net, "asap", X)
+    attach(net, "kp", X)
+
+
+def test_no_stride_takes_the_map_to_the_size_wanted() -> None:
+    random = RULES["asap"].choose({"matching": "random"})
+    net = Parts(lambda net, x: net.c2(torch.relu(net.c1(torch.relu(net.c0(x))))))
+    net.c1 = nn.Conv2d(4, 4, 5)
+    with pytest.raises(GraphError, match=r"c2: no stride takes maps of 12 to 8"):
+        attach(net, random, X)
+    attach(net, "asap", X)
+
+
+def test_dfa_needs_an_activation() -> None:
+    with pytest.raises(GraphError, match="no activation"):
+        attach(Parts(lambda net, x: net.c1(net.c0(x))), "dfa", X)
+
+
+def test_a_sample_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(GraphError, match=r"\(2, 5, 12, 12\) do not fit"):
+        attach(Parts(lambda net, x: net.c0(x)), "bp", X.new_zeros(2, 5, 12, 12))
+
+
+def test_a_module_without_weights_is_refused() -> None:
+    with pytest.raises(GraphError, match="no convolution or fully connected layer"):
+        attach(nn.Sequential(nn.Flatten()), "bp", X)
+
+
+def test_an_unknown_rule_names_the_nearest() -> None:
+    with pytest.raises(SuiteError, match='unknown rule "asup"; did you mean "asap"'):
+        attach(Parts(lambda net, x: net.c0(x)), "asup", X)
+    assert issubclass(GraphError, AsapbenchError)
+
+
+@pytest.mark.parametrize(
+    "flatten",
+    [
+        lambda x: x.view(x.size(0), -1),
+        lambda x: x.view(x.shape[0], -1),
+        lambda x: x.reshape(len(X), -1),
+        lambda x: torch.flatten(x, 1),
+    ],
+    ids=["size", "shape", "number", "flatten"],
+)
+@pytest.mark.parametrize("rule", list(RULES))
+def test_every_way_to_flatten_is_taken(flatten: Callable[[Tensor], Tensor], rule: str) -> None:
+    class Flat(Parts):
+        def forward(self, x: Tensor) -> Tensor:
+            h = F.adaptive_avg_pool2d(self.way(self, x), 1)
+            logits: Tensor = self.fc(flatten(h))
+            return logits
+
+    net = Flat(lambda net, x: torch.relu(net.c2(torch.relu(net.c1(torch.relu(net.c0(x)))))))
+    learner = attach(net, rule, X)
+    learner.backward(X, torch.tensor([0, 1]))
+    assert net.c2.weight.grad is not None
