@@ -1,0 +1,136 @@
+"""Checkpoints of one cell: written whole or not at all.
+
+A checkpoint is durable when `write` returns: temporary file, fsync of the file, rename, fsync of the directory. The
+last two are kept. `newest` skips a damaged file and takes the one before. A file is a line that names the format, the
+SHA-256 and length of what follows, then a tensor archive that loads without running code. What a checkpoint holds is
+the trainer's business; this module only moves bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asapbench.errors import CheckpointError
+from asapbench.training import CHECKPOINT_SUFFIX
+
+_MAGIC = "asapbench-checkpoint-1"
+KEPT = 2
+
+
+def write(content: dict[str, Any], directory: Path, *, number: int) -> Path:
+    """Makes `content` durable as checkpoint `number` in `directory`, and drops all but the last two."""
+    path = directory / f"{number:08d}{CHECKPOINT_SUFFIX}"
+    write_file(content, path)
+    prune(directory, keep=KEPT)
+    return path
+
+
+def write_file(content: dict[str, Any], path: Path) -> str:
+    """Writes one file whole; gives back the SHA-256 of its content."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    payload = buffer.getbuffer()
+    digest = hashlib.sha256(payload).hexdigest()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(f"{_MAGIC} {digest} {len(payload)}\n".encode())
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_directory(path.parent)
+    return digest
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 that a file says its content has. Raises CheckpointError."""
+    return _read(path)[0][1]
+
+
+def _read(path: Path) -> tuple[list[str], bytes]:
+    """The words of the first line, and the rest."""
+    try:
+        with path.open("rb") as file:
+            head = file.readline(256).decode("ascii", "replace").split()
+            payload = file.read()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(head) != 3 or head[0] != _MAGIC:
+        raise CheckpointError(f"{path}: not a checkpoint of this version of asapbench")
+    return head, payload
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """What `write_file` wrote. Raises CheckpointError where it is not whole."""
+    head, payload = _read(path)
+    if str(len(payload)) != head[2]:
+        raise CheckpointError(f"{path}: cut short: {len(payload)} bytes of {head[2]}")
+    if hashlib.sha256(payload).hexdigest() != head[1]:
+        raise CheckpointError(f"{path}: damaged: its content does not have the checksum it was written with")
+    try:
+        content: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{path}: cannot be loaded safely: {reason}") from error
+    return content
+
+
+def newest(
+    directories: Iterable[Path],
+    *,
+    position: Callable[[dict[str, Any]], tuple[int, ...]],
+    warn: Callable[[str], None],
+) -> tuple[Path, dict[str, Any]] | None:
+    """The furthest readable checkpoint of `directories` by `position`; `warn` hears of each damaged file."""
+    best: tuple[Path, dict[str, Any]] | None = None
+    for directory in directories:
+        for path in reversed(list(files(directory))):
+            try:
+                content = read_file(path)
+            except CheckpointError as error:
+                warn(f"{error}; going on from an earlier one")
+                continue
+            if best is None or position(content) > position(best[1]):
+                best = path, content
+            break
+    return best
+
+
+def files(directory: Path) -> Iterator[Path]:
+    """The checkpoints in `directory`, oldest first."""
+    yield from sorted(directory.glob(f"*{CHECKPOINT_SUFFIX}"))
+
+
+def next_number(directory: Path) -> int:
+    """The number of the checkpoint to be written next in `directory`."""
+    return max((int(path.stem) for path in files(directory) if path.stem.isdigit()), default=0) + 1
+
+
+def prune(directory: Path, *, keep: int) -> None:
+    """Removes all but the newest `keep` checkpoints of `directory`, and what a killed writer left half-written."""
+    for path in list(files(directory))[: -keep or None]:
+        path.unlink(missing_ok=True)
+    for path in directory.glob("*.part"):
+        path.unlink(missing_ok=True)
+
+
+def _sync_directory(directory: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,61 @@
+"""What decides the bits beside the cell: versions, device, threads; and the precision of the arithmetic."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+
+_STATUS = Path("/proc/self/status")
+
+
+def signature(device: torch.device, *, deterministic: bool) -> dict[str, str | int | bool]:
+    """Two runs of one cell give the same bits if their signatures are equal."""
+    found: dict[str, str | int | bool] = {"torch": str(torch.__version__), "device": device.type}
+    if device.type == "cuda":
+        found |= {"kind": torch.cuda.get_device_name(device), "deterministic": deterministic}
+    else:
+        found |= {"kind": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
+        found |= {"threads": torch.get_num_threads()}
+    return found
+
+
+def configure(device: torch.device, *, threads: int, deterministic: bool, precision: str) -> None:
+    """Sets torch's process-wide switches for a cell."""
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
+    torch.use_deterministic_algorithms(deterministic and device.type == "cuda")
+
+
+def arithmetic(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """The context of a forward pass: bfloat16 autocast, or nothing."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Forgets the peak so far."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif _STATUS.exists():
+        # 5 resets the high-water mark of the resident set (proc(5)); a container may forbid it: then it only grows.
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Bytes at the peak since `reset_peak_memory`: allocated on a GPU, resident on Linux, else None."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if _STATUS.exists():
+        for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None

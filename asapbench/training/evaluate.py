@@ -1,0 +1,82 @@
+"""Loss and accuracy of a model on a set of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asapbench.data.batches import Batches
+from asapbench.training.environment import arithmetic
+
+BATCH = {"cpu": 250, "cuda": 2000, "mps": 1000}
+"""Examples a pass, by the device's type: part of what decides the last bits of an evaluation."""
+
+
+class StoppedError(Exception):
+    """An evaluation was asked to stop before its end."""
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    batches: Batches,
+    *,
+    device: torch.device,
+    precision: str,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> tuple[float, float]:
+    """(mean cross-entropy in nats, accuracy as a fraction) in evaluation mode; the mode is put back.
+
+    Raises StoppedError, the model in evaluation mode, where `should_stop`, asked before each pass, says so.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    tally = Tally(device)
+    for x, y in batches.sequential(BATCH.get(device.type, 250)):
+        if should_stop():
+            raise StoppedError
+        with arithmetic(device, precision):
+            logits = model(x)
+        tally.add(F.cross_entropy(logits.float(), y), logits, y)
+    for module, training in modes:
+        module.training = training
+    return tally.loss(), tally.accuracy()
+
+
+class Tally:
+    """Running sums of loss and hits, on the device, read once: a read is a wait for the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        self.loss_sum = torch.zeros((), dtype=dtype, device=device)
+        self.hits = torch.zeros((), dtype=torch.int64, device=device)
+        self.seen = 0
+
+    def add(self, loss: Tensor, logits: Tensor, y: Tensor) -> None:
+        """One batch: its mean loss (), logits (N, K) and labels (N,)."""
+        self.loss_sum += loss.detach().to(self.loss_sum.dtype) * len(y)
+        self.hits += (logits.argmax(1) == y).sum()
+        self.seen += len(y)
+
+    def loss(self) -> float:
+        """Mean over the examples seen."""
+        return float(self.loss_sum) / max(self.seen, 1)
+
+    def accuracy(self) -> float:
+        """Fraction of the examples seen."""
+        return int(self.hits) / max(self.seen, 1)
+
+    def state(self) -> dict[str, Tensor | int]:
+        """For a checkpoint inside an epoch."""
+        return {"loss_sum": self.loss_sum.cpu().clone(), "hits": self.hits.cpu().clone(), "seen": self.seen}
+
+    def load(self, state: dict[str, Tensor | int]) -> None:
+        """Takes back what `state` gave."""
+        for name in ("loss_sum", "hits"):
+            value = state[name]
+            assert isinstance(value, Tensor)
+            getattr(self, name).copy_(value)
+        self.seen = int(state["seen"])

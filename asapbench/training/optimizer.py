@@ -1,0 +1,45 @@
+"""The optimizer of a cell and its learning rate at each epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from asapbench.suite.options import Choice
+
+
+def build_optimizer(
+    choice: Choice, parameters: Iterable[nn.Parameter], *, lr: float, device: torch.device
+) -> torch.optim.Optimizer:
+    """The chosen optimizer over `parameters`, fused where the device has a fused one."""
+    held = list(parameters)
+    fused = True if device.type == "cuda" else None
+    if choice.name == "sgd":
+        return torch.optim.SGD(
+            held,
+            lr=lr,
+            momentum=choice.number("momentum"),
+            weight_decay=choice.number("weight_decay"),
+            nesterov=choice.flag("nesterov"),
+            dampening=choice.number("dampening"),
+            fused=fused,
+        )
+    kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[choice.name]
+    return kind(
+        held,
+        lr=lr,
+        betas=(choice.number("beta1"), choice.number("beta2")),
+        eps=choice.number("eps"),
+        weight_decay=choice.number("weight_decay"),
+        fused=fused,
+    )
+
+
+def learning_rate(schedule: str, *, initial: float, epoch: int, epochs: int) -> float:
+    """The rate of `epoch`, counted from 1. Cosine annealing by epoch (App. C): the first epoch has the initial rate."""
+    if schedule == "constant":
+        return initial
+    return initial * (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2

@@ -1,0 +1,266 @@
+"""The training loop of one cell, from its last checkpoint to its end or to a request to stop.
+
+A cell killed at any instant and resumed ends with the same bits as one never interrupted: a checkpoint holds weights,
+learned feedback, optimizer, the position inside the epoch with its running sums, and the metrics so far. Everything
+random is drawn again from the seed. A checkpoint is durable before the epoch it closes is told to the listener.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from asapbench.data.batches import Batches
+from asapbench.data.images import Images, normalization
+from asapbench.errors import CheckpointError, DivergedError
+from asapbench.metrics import EpochMetrics
+from asapbench.models import build, initialise
+from asapbench.randomness import generator
+from asapbench.rules import attach
+from asapbench.suite.cell import Cell
+from asapbench.training import checkpoint
+from asapbench.training.environment import arithmetic, configure, peak_memory, reset_peak_memory, signature
+from asapbench.training.evaluate import StoppedError, Tally, evaluate
+from asapbench.training.optimizer import build_optimizer, learning_rate
+
+_BEAT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a cell is run; none of it changes the result on one kind of machine, but `threads` the last bits."""
+
+    device: str = "cpu"
+    threads: int = 1
+    deterministic: bool = True
+    checkpoint_seconds: float = 120.0
+
+
+class Listener(Protocol):
+    """Who follows a cell. Each call may raise to end the attempt."""
+
+    def warned(self, message: str) -> None:
+        """Something a user should know, such as a damaged checkpoint that was skipped."""
+
+    def resumed(self, history: Sequence[EpochMetrics], *, batch: int, bit_exact: bool) -> None:
+        """The cell goes on after the epochs of `history`, `batch` batches into the next; called once, also at 0."""
+
+    def progressed(self, *, epoch: int, batch: int, batches: int, accuracy: float, rate: float) -> None:
+        """Called about twice a second from the training loop; `rate` in examples a second."""
+
+    def finished_epoch(self, metrics: EpochMetrics) -> None:
+        """The checkpoint that closes this epoch is durable."""
+
+    def should_stop(self) -> bool:
+        """Asked after each step and inside evaluations: true stops the cell cleanly, inside the epoch."""
+
+
+@dataclass
+class Progress:
+    """Where training stands: completed epochs, and batches done in the epoch under way."""
+
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    history: list[EpochMetrics] = field(default_factory=list)
+
+
+class Trainer:
+    """One cell on one device. `directory` takes this attempt's checkpoints; `previous` may hold earlier ones."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        images: Images,
+        *,
+        settings: Settings,
+        directory: Path,
+        previous: Sequence[Path],
+        listener: Listener,
+    ) -> None:
+        self.cell, self.settings, self.directory, self.listener = cell, settings, directory, listener
+        self.device = torch.device(settings.device)
+        self.progress = Progress()
+        self.bit_exact = True
+        self._previous, self._written = tuple(previous), 0
+        found = checkpoint.newest([directory, *previous], position=_position, warn=listener.warned)
+        threads = settings.threads if found is None else found[1]["environment"].get("threads", settings.threads)
+        configure(self.device, threads=threads, deterministic=settings.deterministic, precision=cell.precision)
+        self.model = build(cell.model, channels=images.train_images.shape[1], size=images.train_images.shape[2],
+                           classes=images.classes)  # fmt: skip
+        initialise(self.model, cell.seed)
+        self.learner = attach(self.model, cell.rule, images.train_images[:2].float(), cell.seed)
+        self.learner.to(self.device)
+        parameters = [parameter for _, parameter in self.learner.trained_parameters()]
+        self.optimizer = build_optimizer(cell.optimizer, parameters, lr=cell.lr, device=self.device)
+        if dict(cell.rule.options).get("form") == "recursion" and (why := self.learner.bind(self.optimizer)):
+            listener.warned(f"{cell.label}: feedback weights are held explicitly: {why}")
+        # After bind: the start D0 of a recursion is drawn anew on a resume, too, and must be the same.
+        self.feedback_digest = self.learner.fixed_digest()
+        self.train, self.validation, self.test = self._batches(images)
+        self.tally = Tally(self.device)
+        self.number = checkpoint.next_number(directory)
+        if found is not None:
+            self._load(*found)
+
+    def fit(self) -> Literal["done", "interrupted"]:
+        """Trains to the end or until the listener asks to stop. Raises DivergedError at a non-finite loss."""
+        self.listener.resumed(self.progress.history, batch=self.progress.batch, bit_exact=self.bit_exact)
+        while self.progress.epoch < self.cell.epochs:
+            reset_peak_memory(self.device)
+            self.learner.train()
+            try:
+                self._steps()
+                metrics = self._evaluated()
+            except StoppedError:
+                self._write()
+                return "interrupted"
+            self.progress.history.append(metrics)
+            self.progress.epoch, self.progress.batch, self.progress.seconds = metrics.epoch, 0, 0.0
+            self.tally = Tally(self.device)
+            self._write()
+            self.listener.finished_epoch(metrics)
+        checkpoint.prune(self.directory, keep=1)
+        self._forget_previous()
+        return "done"
+
+    def weights(self) -> dict[str, Any]:
+        """The cell and its trained weights, for `training.weights`."""
+        return {"cell": self.cell.to_json(), "model": self.model.state_dict(), "rule": self.learner.rule_state()}
+
+    def _steps(self) -> None:
+        """The rest of the epoch's steps. Raises StoppedError, after a whole step, where it was asked to stop."""
+        cell, progress = self.cell, self.progress
+        epoch = progress.epoch + 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(cell.schedule, initial=cell.lr, epoch=epoch, epochs=cell.epochs)
+        batches = self.train.batches(cell.batch_size)
+        started = beat = saved = time.monotonic()
+        seen_before, before = self.tally.seen, progress.seconds
+        for x, y in self.train.epoch(epoch, cell.batch_size, start=progress.batch):
+            self._step(x, y)
+            progress.batch += 1
+            now = time.monotonic()
+            progress.seconds = before + now - started
+            if now - beat >= _BEAT_SECONDS:
+                beat = now
+                rate = (self.tally.seen - seen_before) / (now - started)
+                self._beat(epoch, progress.batch, batches, rate)
+            if progress.batch < batches and now - saved >= self.settings.checkpoint_seconds:
+                self._write()
+                saved = time.monotonic()
+            if self.listener.should_stop():
+                raise StoppedError
+
+    def _step(self, x: Tensor, y: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        with arithmetic(self.device, self.cell.precision):
+            objective = self.learner.objective(x, y)
+        torch.autograd.backward(objective.scalar)
+        self.optimizer.step()
+        self.tally.add(objective.loss, objective.logits, y)
+
+    def _beat(self, epoch: int, batch: int, batches: int, rate: float) -> None:
+        self._require_finite(self.tally.loss(), epoch, "training")
+        accuracy = self.tally.accuracy()
+        self.listener.progressed(epoch=epoch, batch=batch, batches=batches, accuracy=accuracy, rate=rate)
+
+    def _evaluated(self) -> EpochMetrics:
+        epoch = self.progress.epoch + 1
+        train_loss = self.tally.loss()
+        self._require_finite(train_loss, epoch, "training")
+        seconds = self.progress.seconds
+        test = self._measured(self.test)
+        self._require_finite(test[0], epoch, "test")
+        held_out = (None, None) if self.validation is None else self._measured(self.validation)
+        return EpochMetrics(
+            epoch=epoch,
+            train_loss=train_loss,
+            train_accuracy=self.tally.accuracy(),
+            test_loss=test[0],
+            test_accuracy=test[1],
+            validation_loss=held_out[0],
+            validation_accuracy=held_out[1],
+            lr=self.optimizer.param_groups[0]["lr"],
+            seconds=seconds,
+            samples_per_second=self.tally.seen / seconds if seconds > 0 else 0.0,
+            peak_memory_bytes=peak_memory(self.device),
+        )
+
+    def _measured(self, batches: Batches) -> tuple[float, float]:
+        precision, stop = self.cell.precision, self.listener.should_stop
+        return evaluate(self.model, batches, device=self.device, precision=precision, should_stop=stop)
+
+    def _require_finite(self, loss: float, epoch: int, of: str) -> None:
+        if not math.isfinite(loss):
+            raise DivergedError(f"the {of} loss is {loss} in epoch {epoch}")
+
+    def _batches(self, images: Images) -> tuple[Batches, Batches | None, Batches]:
+        cell = self.cell
+        mean, std = normalization(cell.dataset, images, cell.normalization)
+
+        def batches(pixels: Tensor, labels: Tensor, augment: str = "none") -> Batches:
+            return Batches(pixels, labels, mean=mean, std=std, augment=augment, device=self.device, seed=cell.seed)
+
+        train, labels, validation = images.train_images, images.train_labels, None
+        if cell.validation:
+            # The split is the data set's, not the seed's: every seed and rule is chosen on the same examples.
+            order = torch.randperm(len(labels), generator=generator(0, "validation", cell.dataset.name))
+            held, rest = order[: cell.validation], order[cell.validation :].sort().values
+            validation = batches(train[held], labels[held])
+            train, labels = train[rest], labels[rest]
+        return batches(train, labels, cell.augment), validation, batches(images.test_images, images.test_labels)
+
+    def _write(self) -> None:
+        content = {
+            "cell": self.cell.id,
+            "epoch": self.progress.epoch,
+            "batch": self.progress.batch,
+            "seconds": self.progress.seconds,
+            "tally": self.tally.state(),
+            "history": [asdict(metrics) for metrics in self.progress.history],
+            "model": self.model.state_dict(),
+            "rule": self.learner.rule_state(),
+            "optimizer": self.optimizer.state_dict(),
+            "environment": signature(self.device, deterministic=self.settings.deterministic),
+            "feedback_digest": self.feedback_digest,
+            "bit_exact": self.bit_exact,
+        }
+        checkpoint.write(content, self.directory, number=self.number)
+        self.number += 1
+        self._written += 1
+        if self._written == checkpoint.KEPT:
+            self._forget_previous()
+
+    def _forget_previous(self) -> None:
+        """Earlier attempts' checkpoints are needed no more once this one has as many as are kept."""
+        for directory in self._previous:
+            checkpoint.prune(directory, keep=0)
+
+    def _load(self, path: Path, content: dict[str, Any]) -> None:
+        if content["cell"] != self.cell.id:
+            raise CheckpointError(f"{path}: belongs to cell {content['cell'][:10]}, not to {self.cell.short}")
+        if content["feedback_digest"] != self.feedback_digest:
+            raise CheckpointError(
+                f"{path}: was trained with other fixed feedback weights than this version draws; "
+                f"train it anew with `asapbench rerun --only cell={self.cell.short}`"
+            )
+        here = signature(self.device, deterministic=self.settings.deterministic)
+        self.bit_exact = bool(content["bit_exact"]) and content["environment"] == here
+        self.model.load_state_dict(content["model"])
+        self.learner.load_rule_state(content["rule"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.tally.load(content["tally"])
+        history = [EpochMetrics(**row) for row in content["history"]]
+        self.progress = Progress(content["epoch"], content["batch"], content["seconds"], history)
+
+
+def _position(content: dict[str, Any]) -> tuple[int, ...]:
+    return int(content["epoch"]), int(content["batch"])

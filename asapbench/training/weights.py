@@ -1,0 +1,50 @@
+"""Final weights, kept on request: a file that loads again, without running code, into a plain model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from asapbench.data.batches import Batches
+from asapbench.data.images import Images, normalization
+from asapbench.errors import CheckpointError
+from asapbench.models import build
+from asapbench.suite.cell import Cell
+from asapbench.training import checkpoint
+from asapbench.training.environment import configure
+from asapbench.training.evaluate import evaluate
+
+
+def save(content: dict[str, Any], path: Path) -> str:
+    """Writes `Trainer.weights()` durably; gives back the SHA-256 of the content."""
+    return checkpoint.write_file(content, path)
+
+
+def load(path: Path, images: Images) -> tuple[Cell, nn.Module]:
+    """The cell and its trained plain model, in evaluation mode. Raises CheckpointError."""
+    content = checkpoint.read_file(path)
+    try:
+        cell = Cell.from_json(content["cell"])
+        shape = images.train_images.shape
+        model = build(cell.model, channels=shape[1], size=shape[2], classes=images.classes)
+        model.load_state_dict(content["model"])
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: these are not weights of the model they name: {error}") from error
+    return cell, model.eval()
+
+
+def evaluated(path: Path, images: Images, *, threads: int = 1) -> tuple[Cell, float, float]:
+    """The cell, test loss in nats and test accuracy as a fraction of kept weights, on the CPU."""
+    import torch
+
+    device = torch.device("cpu")
+    cell, model = load(path, images)
+    configure(device, threads=threads, deterministic=True, precision=cell.precision)
+    mean, std = normalization(cell.dataset, images, cell.normalization)
+    test = Batches(
+        images.test_images, images.test_labels, mean=mean, std=std, augment="none", device=device, seed=cell.seed
+    )
+    loss, accuracy = evaluate(model, test, device=device, precision=cell.precision)
+    return cell, loss, accuracy

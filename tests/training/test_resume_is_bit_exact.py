@@ -1,0 +1,107 @@
+"""A cell that is stopped at any step and resumed ends with the same bits as one never interrupted."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_cell import Recorder, bits, cell, same_bits, trainer
+
+from asapbench.rules import RULES
+from asapbench.suite.catalog import OPTIMIZERS
+from asapbench.suite.catalog import RULES as CATALOG
+
+
+def whole(which, images, directory: Path):
+    recorder = Recorder()
+    run = trainer(which, images, directory, recorder)
+    assert run.fit() == "done"
+    return recorder.rows, bits(run)
+
+
+def broken(which, images, directory: Path, stops: list[int]):
+    """Stopped after each of `stops` steps of its own, every time in a new process's place: a new Trainer."""
+    rows, previous = [], []
+    for number, stop in enumerate([*stops, None]):
+        recorder = Recorder(stop)
+        run = trainer(which, images, directory / str(number), recorder, previous=previous)
+        assert run.fit() == ("done" if stop is None else "interrupted")
+        rows = recorder.history + recorder.rows
+        previous.append(directory / str(number))
+    return rows, bits(run)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_resumes_inside_an_epoch(rule: str, images, tmp_path) -> None:
+    expected, weights = whole(cell(rule), images, tmp_path / "whole")
+    found, resumed = broken(cell(rule), images, tmp_path / "broken", [2, 2, 1])
+    assert same_bits(weights, resumed)
+    assert len(found) == 3
+    assert all(a.same_result(b) for a, b in zip(expected, found, strict=True))
+
+
+VARIANTS = {
+    "explicit feedback": {"rule": CATALOG["asap"].choose({"form": "explicit"})},
+    "random matching": {"rule": CATALOG["asap"].choose({"matching": "random"})},
+    "learned classifier": {"rule": CATALOG["kp"].choose({"classifier": "kp"})},
+    "nesterov": {"optimizer": OPTIMIZERS["sgd"].choose({"nesterov": True})},
+    "adam": {"optimizer": OPTIMIZERS["adam"].choose(), "lr": 5e-3},
+    "adamw": {"optimizer": OPTIMIZERS["adamw"].choose(), "lr": 5e-3},
+    "validation": {"validation": 8},
+    "bf16": {"precision": "bf16"},
+    "constant rate": {"schedule": "constant"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_kind_of_recipe_resumes(variant: str, images, tmp_path) -> None:
+    which = replace(cell("asap"), **VARIANTS[variant])
+    expected, weights = whole(which, images, tmp_path / "whole")
+    found, resumed = broken(which, images, tmp_path / "broken", [1, 4])
+    assert same_bits(weights, resumed)
+    assert all(a.same_result(b) for a, b in zip(expected, found, strict=True))
+    assert (found[0].validation_accuracy is not None) is (variant == "validation")
+
+
+def test_how_often_checkpoints_are_written_changes_nothing(images, tmp_path) -> None:
+    recorder = Recorder()
+    often = trainer(cell(), images, tmp_path / "often", recorder, checkpoint_seconds=0.0)
+    often.fit()
+    expected, weights = whole(cell(), images, tmp_path / "seldom")
+    assert same_bits(weights, bits(often))
+    assert all(a.same_result(b) for a, b in zip(expected, recorder.rows, strict=True))
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(images, tmp_path) -> None:
+    expected, weights = whole(cell(), images, tmp_path / "whole")
+    recorder = Recorder(5)
+    trainer(cell(), images, tmp_path / "a", recorder).fit()
+    newest = max((tmp_path / "a").glob("*.checkpoint"))
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    after = Recorder()
+    run = trainer(cell(), images, tmp_path / "b", after, previous=[tmp_path / "a"])
+    run.fit()
+    assert any("damaged" in warning and newest.name in warning for warning in after.warnings)
+    assert len(after.history) == 1
+    assert same_bits(weights, bits(run))
+    assert all(a.same_result(b) for a, b in zip(expected, after.history + after.rows, strict=True))
+
+
+def test_cells_that_differ_only_in_their_rule_start_alike_and_see_the_same_batches(images, tmp_path) -> None:
+    runs = {rule: trainer(cell(rule), images, tmp_path / rule, Recorder()) for rule in RULES}
+    states = {rule: run.model.state_dict() for rule, run in runs.items()}
+    assert all(same_bits(states["bp"], states[rule]) for rule in RULES)
+    batches = {rule: [x for x, _ in run.train.epoch(2, 16)] for rule, run in runs.items()}
+    assert all(torch.equal(a, b) for rule in RULES for a, b in zip(batches["bp"], batches[rule], strict=True))
+
+
+def test_a_cell_resumed_elsewhere_goes_on_and_is_marked(images, tmp_path, monkeypatch) -> None:
+    trainer(cell(), images, tmp_path / "a", Recorder(2)).fit()
+    monkeypatch.setattr(torch, "__version__", "another")
+    recorder = Recorder()
+    run = trainer(cell(), images, tmp_path / "b", recorder, previous=[tmp_path / "a"])
+    assert run.fit() == "done"
+    assert not recorder.bit_exact
+    assert recorder.batch == 2
