@@ -1,0 +1,53 @@
+"""The results database: the one door to what was measured.
+
+Nothing outside this package writes SQL or knows a column. torch is never imported here; SQLAlchemy only with `Store`,
+so that the records (states, attempts, results) cost a caller nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asapbench.metrics import EpochMetrics
+from asapbench.store.holder import Holder
+from asapbench.store.records import (
+    DEFAULT_URL,
+    ENDED,
+    STATES,
+    Attempt,
+    Claim,
+    EndState,
+    Provenance,
+    Result,
+    State,
+    SuiteRecord,
+    Timing,
+)
+
+if TYPE_CHECKING:
+    from asapbench.store.store import Store
+
+__all__ = [
+    "DEFAULT_URL",
+    "ENDED",
+    "STATES",
+    "Attempt",
+    "Claim",
+    "EndState",
+    "EpochMetrics",
+    "Holder",
+    "Provenance",
+    "Result",
+    "State",
+    "Store",
+    "SuiteRecord",
+    "Timing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Store":
+        from asapbench.store.store import Store
+
+        return Store
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

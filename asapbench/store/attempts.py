@@ -1,0 +1,209 @@
+"""Rows of attempts, read: which attempt of a cell is current, and what it measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, and_, exists, func, insert, select
+
+from asapbench.errors import StoreError, SuiteError
+from asapbench.store.cells import chunks, read_config, require_suite
+from asapbench.store.records import Attempt, Provenance, Result, Timing
+from asapbench.store.schema import attempt as attempts
+from asapbench.store.schema import cell as cells
+from asapbench.store.schema import epoch_metrics, suite_cell
+from asapbench.store.schema import provenance as provenances
+
+_COLUMNS = [attempts.c[field.name] for field in fields(Attempt)]
+_newer = attempts.alias("newer")
+
+CURRENT: ColumnElement[bool] = and_(
+    attempts.c.superseded.is_(False),
+    ~exists().where(
+        _newer.c.cell_id == attempts.c.cell_id,
+        _newer.c.superseded.is_(False),
+        _newer.c.number > attempts.c.number,
+    ),
+)
+"""The newest attempt of its cell that is not superseded."""
+
+TIMED_EPOCHS = 20
+"""The newest epochs of an attempt that its median time is taken over: past the warm-up, and few enough to be quick."""
+
+
+def _select() -> Select[*tuple[object, ...]]:
+    return select(*_COLUMNS)
+
+
+def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
+    """The attempt of a row whose last columns are `_COLUMNS`."""
+    return Attempt(*row[-len(_COLUMNS) :])
+
+
+def current(connection: Connection, cell_id: str) -> Attempt | None:
+    """The current attempt of one cell, None while it is pending."""
+    row = connection.execute(_select().where(attempts.c.cell_id == cell_id, CURRENT)).one_or_none()
+    return None if row is None else _attempt(row)
+
+
+def states(connection: Connection, cell_ids: Sequence[str]) -> dict[str, Attempt | None]:
+    """The current attempt of each cell, in the order given."""
+    found: dict[str, Attempt | None] = dict.fromkeys(cell_ids)
+    for part in chunks(cell_ids):
+        query = _select().where(attempts.c.cell_id.in_(part), CURRENT)
+        for row in connection.execute(query):
+            attempt = _attempt(row)
+            found[attempt.cell_id] = attempt
+    return found
+
+
+def of_cell(connection: Connection, cell_id: str) -> list[Attempt]:
+    """Every attempt of a cell, oldest first, superseded ones too."""
+    query = _select().where(attempts.c.cell_id == cell_id).order_by(attempts.c.number)
+    return [_attempt(row) for row in connection.execute(query)]
+
+
+def running(connection: Connection) -> list[Attempt]:
+    """Every running attempt, oldest first."""
+    query = _select().where(attempts.c.state == "running").order_by(attempts.c.started_at, attempts.c.id)
+    return [_attempt(row) for row in connection.execute(query)]
+
+
+def lineage_ids(connection: Connection, lineage: str) -> list[str]:
+    """The attempts of a lineage, newest first."""
+    query = select(attempts.c.id).where(attempts.c.lineage == lineage).order_by(attempts.c.number.desc())
+    return list(connection.scalars(query))
+
+
+def record_provenance(connection: Connection, provenance: Provenance) -> str:
+    """The id of `provenance`, which is the digest of its content; recorded where it is new."""
+    content = json.dumps(asdict(provenance), sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    if connection.scalar(select(provenances.c.id).where(provenances.c.id == digest)) is None:
+        row = {
+            "id": digest,
+            "commit": provenance.commit,
+            "dirty": provenance.dirty,
+            "versions": json.dumps(provenance.versions, sort_keys=True),
+            "hardware": json.dumps(provenance.hardware, sort_keys=True),
+        }
+        connection.execute(insert(provenances), [row])
+    return digest
+
+
+def provenance(connection: Connection, provenance_id: str, *, database: str) -> Provenance:
+    """What was recorded under this id. Raises StoreError for an unknown one."""
+    row = connection.execute(select(provenances).where(provenances.c.id == provenance_id)).mappings().one_or_none()
+    if row is None:
+        raise StoreError(f"{database} has no provenance {provenance_id}")
+    return Provenance(row["commit"], row["dirty"], json.loads(row["versions"]), json.loads(row["hardware"]))
+
+
+def suite_results(connection: Connection, name: str, *, database: str) -> list[Result]:
+    """The current attempts of a suite's cells, in its order. Raises StoreError, SuiteError for an unreadable cell."""
+    require_suite(connection, name, database=database)
+    query = (
+        _with_config()
+        .join(suite_cell, suite_cell.c.cell_id == cells.c.id)
+        .where(suite_cell.c.suite == name)
+        .order_by(suite_cell.c.position)
+    )
+    return [_result(row) for row in connection.execute(query)]
+
+
+def results_of(connection: Connection, cell_ids: Sequence[str]) -> list[Result]:
+    """The current attempts of these cells, in the order given. Raises SuiteError for an unreadable cell."""
+    found: dict[str, Result] = {}
+    for part in chunks(cell_ids):
+        query = _with_config().where(cells.c.id.in_(part))
+        found |= {row.cell: _result(row) for row in connection.execute(query)}
+    return [found[cell_id] for cell_id in dict.fromkeys(cell_ids) if cell_id in found]
+
+
+def all_results(connection: Connection) -> tuple[list[Result], list[str]]:
+    """The current attempts of all cells, and the ids of cells that this version cannot read."""
+    c = cells.c
+    query = _with_config().order_by(c.dataset, c.model, c.rule, c.lr, c.group_id, c.seed)
+    results: list[Result] = []
+    unreadable: list[str] = []
+    for row in connection.execute(query):
+        try:
+            results.append(_result(row))
+        except SuiteError:
+            unreadable.append(row.cell)
+    return results, unreadable
+
+
+def _with_config() -> Select[*tuple[object, ...]]:
+    joined = attempts.join(cells, cells.c.id == attempts.c.cell_id)
+    return select(cells.c.id.label("cell"), cells.c.config, *_COLUMNS).select_from(joined).where(CURRENT)
+
+
+def _result(row: Row[*tuple[Any, ...]]) -> Result:
+    return Result(read_config(row.config), _attempt(row))
+
+
+def timings(connection: Connection) -> list[Timing]:
+    """For each configuration (seed aside) and device, the median time of an epoch of its newest timed attempt."""
+    found: list[Timing] = []
+    for row, seconds in _newest_timed(connection):
+        try:
+            config = read_config(row[cells.c.config])
+        except SuiteError:
+            continue
+        found.append(
+            Timing(
+                cell_id=row[cells.c.id],
+                dataset=row[cells.c.dataset],
+                model=row[cells.c.model],
+                rule=row[cells.c.rule],
+                config=config,
+                device=row[attempts.c.device],
+                seconds=statistics.median(seconds),
+            )
+        )
+    return found
+
+
+def _newest_timed(connection: Connection) -> list[tuple[RowMapping, list[float]]]:
+    seconds: dict[str, list[float]] = {}
+    rows: dict[str, RowMapping] = {}
+    for row in connection.execute(_timed_epochs()).mappings():
+        attempt_id = row[attempts.c.id]
+        rows[attempt_id] = row
+        seconds.setdefault(attempt_id, []).append(row[epoch_metrics.c.seconds])
+    return [(rows[attempt_id], values) for attempt_id, values in seconds.items()]
+
+
+def _timed_epochs() -> Select[*tuple[object, ...]]:
+    timed = exists().where(epoch_metrics.c.lineage == attempts.c.lineage, epoch_metrics.c.attempt_id == attempts.c.id)
+    rank = func.row_number().over(
+        partition_by=(cells.c.group_id, attempts.c.device),
+        order_by=(attempts.c.started_at.desc(), attempts.c.id),
+    )
+    ranked = (
+        select(attempts.c.id, rank.label("rank"))
+        .join(cells, cells.c.id == attempts.c.cell_id)
+        .where(attempts.c.superseded.is_(False), attempts.c.epochs_done > 0, timed)
+        .subquery()
+    )
+    c = cells.c
+    return (
+        select(c.id, c.config, c.dataset, c.model, c.rule, attempts.c.id, attempts.c.device, epoch_metrics.c.seconds)
+        .join(attempts, attempts.c.cell_id == c.id)
+        .join(ranked, and_(ranked.c.id == attempts.c.id, ranked.c.rank == 1))
+        .join(
+            epoch_metrics,
+            and_(
+                epoch_metrics.c.lineage == attempts.c.lineage,
+                epoch_metrics.c.attempt_id == attempts.c.id,
+                epoch_metrics.c.epoch > attempts.c.epochs_done - TIMED_EPOCHS,
+            ),
+        )
+        .order_by(c.dataset, c.model, c.rule, c.lr, c.id, attempts.c.device)
+    )

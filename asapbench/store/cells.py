@@ -1,0 +1,149 @@
+"""Rows of cells and suites: recorded once, found by name or by the first digits of an identity."""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from asapbench.errors import StoreError
+from asapbench.store.records import SuiteRecord
+from asapbench.store.schema import cell as cells
+from asapbench.store.schema import suite as suites
+from asapbench.store.schema import suite_cell
+from asapbench.suite.cell import Cell
+from asapbench.suite.options import nearest
+
+CHUNK = 2_000
+"""Values in one IN list: far from the limits of SQLite (32,766) and PostgreSQL (65,535)."""
+
+_LISTED = 5
+
+
+def now() -> str:
+    """The time, UTC, as every column holds it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def chunks(ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """`ids` without repetition, in parts that fit an IN list."""
+    different = tuple(dict.fromkeys(ids))
+    for start in range(0, len(different), CHUNK):
+        yield different[start : start + CHUNK]
+
+
+def insert_missing(connection: Connection, wanted: Sequence[Cell]) -> None:
+    """Records those of `wanted` that the database lacks."""
+    by_id = {cell.id: cell for cell in wanted}
+    for part in chunks(list(by_id)):
+        known = set(connection.scalars(select(cells.c.id).where(cells.c.id.in_(part))))
+        rows = [_row(by_id[cell_id]) for cell_id in part if cell_id not in known]
+        if rows:
+            connection.execute(insert(cells), rows)
+
+
+def _row(cell: Cell) -> dict[str, Any]:
+    return {
+        "id": cell.id,
+        "config": json.dumps(cell.to_json(), sort_keys=True),
+        "revision": json.dumps(cell.identity["revision"], sort_keys=True),
+        "label": cell.label,
+        "dataset": cell.dataset.name,
+        "model": cell.model.name,
+        "rule": cell.rule.name,
+        "lr": cell.lr,
+        "epochs": cell.epochs,
+        "batch_size": cell.batch_size,
+        "seed": cell.seed,
+        "group_id": cell.group,
+        "recorded_at": now(),
+    }
+
+
+def read_config(config: str) -> Cell:
+    """The cell of a `config` column. Raises SuiteError where this version lacks its rule, model or data set."""
+    return Cell.from_json(json.loads(config))
+
+
+def record_suite(connection: Connection, name: str, *, source: str, wanted: Sequence[Cell]) -> None:
+    """Adds the cells; writes the suite and its list only where they differ from what is there."""
+    insert_missing(connection, wanted)
+    ids = list(dict.fromkeys(cell.id for cell in wanted))
+    old_source = connection.scalar(select(suites.c.source).where(suites.c.name == name))
+    old_ids = _cell_ids(connection, name)
+    if old_source == source and old_ids == ids:
+        return
+    values = {"source": source, "updated_at": now()}
+    if old_source is None:
+        connection.execute(insert(suites).values(name=name, **values))
+    else:
+        connection.execute(update(suites).where(suites.c.name == name).values(**values))
+    if old_ids != ids:
+        connection.execute(delete(suite_cell).where(suite_cell.c.suite == name))
+        rows = [{"suite": name, "cell_id": cell_id, "position": i} for i, cell_id in enumerate(ids)]
+        if rows:
+            connection.execute(insert(suite_cell), rows)
+
+
+def _cell_ids(connection: Connection, name: str) -> list[str]:
+    query = select(suite_cell.c.cell_id).where(suite_cell.c.suite == name).order_by(suite_cell.c.position)
+    return list(connection.scalars(query))
+
+
+def all_suites(connection: Connection) -> list[SuiteRecord]:
+    """Every suite, by name."""
+    count = func.count(suite_cell.c.cell_id)
+    query = (
+        select(suites.c.name, suites.c.source, suites.c.updated_at, count.label("cells"))
+        .outerjoin(suite_cell, suite_cell.c.suite == suites.c.name)
+        .group_by(suites.c.name, suites.c.source, suites.c.updated_at)
+        .order_by(suites.c.name)
+    )
+    return [SuiteRecord(**row) for row in connection.execute(query).mappings()]
+
+
+def require_suite(connection: Connection, name: str, *, database: str) -> None:
+    """Raises StoreError, with the nearest name, for a suite that was never recorded."""
+    names = list(connection.scalars(select(suites.c.name)))
+    if name not in names:
+        raise StoreError(f'{database} knows no suite "{name}"{nearest(name, names)}; `asapbench run` records one')
+
+
+def suite_cells(connection: Connection, name: str, *, database: str) -> list[Cell]:
+    """The cells of a suite in its order. Raises StoreError for an unknown one."""
+    require_suite(connection, name, database=database)
+    query = (
+        select(cells.c.config)
+        .join(suite_cell, suite_cell.c.cell_id == cells.c.id)
+        .where(suite_cell.c.suite == name)
+        .order_by(suite_cell.c.position)
+    )
+    return [read_config(config) for config in connection.scalars(query)]
+
+
+def find_id(connection: Connection, prefix: str, *, database: str) -> str:
+    """The identity that begins with `prefix`. Raises StoreError unless there is exactly one."""
+    digits = prefix.strip().lower()
+    if not digits or set(digits) - set(string.hexdigits):
+        raise StoreError(f'"{prefix}" is not a cell: give the first digits (0-9, a-f) of its identity')
+    query = select(cells.c.id, cells.c.label).where(cells.c.id.startswith(digits)).order_by(cells.c.id)
+    found = connection.execute(query.limit(_LISTED + 1)).all()
+    if not found:
+        raise StoreError(f"{database} has no cell that begins with {digits}: `asapbench status --cells` lists them")
+    if len(found) > 1:
+        listed = ", ".join(f"{row.id[: max(10, len(digits) + 2)]} ({row.label})" for row in found[:_LISTED])
+        more = ", ..." if len(found) > _LISTED else ""
+        raise StoreError(f"{digits} is the beginning of more than one cell: {listed}{more}")
+    return str(found[0].id)
+
+
+def get(connection: Connection, cell_id: str, *, database: str) -> Cell:
+    """The cell recorded as `cell_id`. Raises StoreError for an unknown one."""
+    config = connection.scalar(select(cells.c.config).where(cells.c.id == cell_id))
+    if config is None:
+        raise StoreError(f"{database} has no cell {cell_id}")
+    return read_config(config)

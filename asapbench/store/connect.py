@@ -1,0 +1,177 @@
+"""From a URL to transactions: SQLite with its pragmas, or PostgreSQL; every database fault as a StoreError.
+
+`Database.reading` and `Database.writing` are the only ways to a connection. Writers of one database stand in line
+(SQLite: BEGIN IMMEDIATE; PostgreSQL: an advisory lock), so what a write transaction reads holds until it commits.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from asapbench.errors import StoreError
+
+BUSY_SECONDS = 30.0
+"""How long a writer waits for another one before it gives up."""
+
+_WRITERS_LOCK = 0x61736170
+"""PostgreSQL's advisory lock that makes writers stand in line."""
+
+_MENDS = {
+    "SQLITE_NOTADB": "is not a SQLite database: name another file with --db",
+    "SQLITE_CORRUPT": "is damaged: restore it from a copy, or save its rows with `sqlite3 FILE .recover`",
+    "SQLITE_READONLY": "cannot be written to: make the file and its directory writable, or name another with --db",
+    "SQLITE_BUSY": "is locked by another process: end that process, or wait, and try again",
+    "SQLITE_LOCKED": "is locked by another process: end that process, or wait, and try again",
+    "SQLITE_CANTOPEN": "cannot be opened: check that it is a file in a directory that you may use",
+    "SQLITE_FULL": "cannot grow, the disk is full: free some space and resume",
+    "SQLITE_IOERR": "cannot be read or written: check the disk, and that it is not a network share",
+}
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open database. `path` is the file of a SQLite one, `name` what messages call it."""
+
+    engine: Engine
+    url: str
+    name: str
+    path: Path | None
+    writable: bool
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One transaction that reads one state of the database. Raises StoreError."""
+        with self._translated(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction, alone among writers; all of it is durable afterwards, or none. Raises StoreError."""
+        if not self.writable:
+            raise StoreError(f"{self.name} was opened for reading only")
+        with self._translated(), self.engine.connect() as connection:
+            alone = connection.execution_options(asapbench_writes=True)
+            with alone.begin():
+                yield alone
+
+    @contextmanager
+    def outside_transactions(self) -> Iterator[sqlite3.Connection]:
+        """A bare SQLite connection, for what no transaction may hold. Raises StoreError."""
+        with self._translated():
+            pooled = self.engine.raw_connection()
+            try:
+                raw = pooled.driver_connection
+                assert isinstance(raw, sqlite3.Connection)
+                yield raw
+            finally:
+                pooled.close()
+
+    def close(self) -> None:
+        """Gives every connection back."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise StoreError(f"{self.name} {_reason(error)}") from error
+
+
+def connect(url: str, *, writable: bool) -> Database:
+    """The database at `url`, which may also be the bare path of a SQLite file. Opens no connection yet.
+
+    Raises StoreError for a URL that names no database this version can use.
+    """
+    parsed = _parsed(url)
+    dialect = parsed.get_backend_name()
+    if dialect == "sqlite":
+        return _sqlite(parsed, url=url, writable=writable)
+    if dialect != "postgresql":
+        raise StoreError(f"{_shown(parsed)}: use sqlite:///PATH or postgresql://HOST/NAME")
+    return _postgresql(parsed, writable=writable)
+
+
+def _parsed(url: str) -> URL:
+    if "://" not in url:
+        return URL.create("sqlite", database=url)
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise StoreError(
+            f"{url!r} is not the URL of a database: use sqlite:///PATH or postgresql://HOST/NAME"
+        ) from error
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=True)
+
+
+def _sqlite(parsed: URL, *, url: str, writable: bool) -> Database:
+    if not parsed.database or parsed.database == ":memory:":
+        raise StoreError(f"{url!r} names no file: write sqlite:///results/asapbench.sqlite, for example")
+    shown = Path(parsed.database)
+    path = shown.absolute()
+    where = f"file:{quote(path.as_posix())}?{_mode(path, writable=writable)}"
+
+    def open_one() -> sqlite3.Connection:
+        return sqlite3.connect(where, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+    engine = create_engine("sqlite:///unused", creator=open_one)
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", _begin_sqlite)
+    return Database(engine, url, str(shown), path, writable)
+
+
+def _mode(path: Path, *, writable: bool) -> str:
+    if writable:
+        return "mode=rwc"
+    # A reader of a WAL database needs its -shm file, which nobody can make in a directory that cannot be written to.
+    # Without a -wal file there is no writer, and the file as it lies is the whole database.
+    frozen = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
+    return "mode=ro&immutable=1" if frozen else "mode=ro"
+
+
+def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("asapbench_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql(parsed: URL, *, writable: bool) -> Database:
+    name = _shown(parsed)
+    options = {} if writable else {"postgresql_readonly": True}
+    try:
+        engine = create_engine(parsed, isolation_level="READ COMMITTED", pool_pre_ping=True, execution_options=options)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise StoreError(f'{name} needs a driver: pip install "psycopg[binary]" ({error})') from error
+    event.listen(engine, "begin", _begin_postgresql)
+    return Database(engine, parsed.render_as_string(hide_password=False), name, None, writable)
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("asapbench_writes", False):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
+
+
+def _reason(error: Exception) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorname", "")
+    for name, mend in _MENDS.items():
+        if code.startswith(name):
+            return f"{mend} ({cause})"
+    return f"cannot be used: {cause or error}"

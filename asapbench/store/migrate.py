@@ -1,0 +1,108 @@
+"""Brings a database to the revision that this version reads and writes. Nothing is ever deleted.
+
+One migration runs at a time (a lock file beside a SQLite database, and the writers' line), in one transaction: a
+database is at one revision or at the next, never between. Alembic is imported only when there is something to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from asapbench.errors import StoreError
+from asapbench.store.connect import Database
+
+KNOWN = ("0001",)
+"""Every revision, oldest first, as in migrations/versions; a test holds them equal."""
+HEAD = KNOWN[-1]
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK_SECONDS = 60.0
+
+
+def prepare(database: Database) -> None:
+    """Makes an empty database, or brings an older one up to date. Raises StoreError for what is not ours to change."""
+    if _revision(database) == HEAD and _is_wal(database):
+        return
+    with _lock(database):
+        _write_ahead(database)
+        with database.writing() as connection:
+            if _checked_revision(connection, database.name) != HEAD:
+                _upgrade(connection)
+
+
+def check(database: Database) -> None:
+    """Raises StoreError unless the database is at this version's revision, which a reader cannot change."""
+    revision = _revision(database)
+    if revision is None:
+        raise StoreError(f"{database.name} holds no results yet: run a suite first, or name another with --db")
+    if revision != HEAD:
+        raise StoreError(
+            f"{database.name} is at revision {revision}, this version reads {HEAD}: "
+            "`asapbench run` or `asapbench resume` brings it up to date"
+        )
+
+
+def _revision(database: Database) -> str | None:
+    with database.reading() as connection:
+        return _checked_revision(connection, database.name)
+
+
+def _checked_revision(connection: Connection, name: str) -> str | None:
+    tables = inspect(connection).get_table_names()
+    if "alembic_version" not in tables:
+        if tables:
+            raise StoreError(f"{name} is a database of something else than asapbench: name another with --db")
+        return None
+    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if revision is not None and revision not in KNOWN:
+        raise StoreError(
+            f"{name} is at revision {revision}, which this version does not know: "
+            "upgrade asapbench, or point --db elsewhere"
+        )
+    return None if revision is None else str(revision)
+
+
+def _is_wal(database: Database) -> bool:
+    if database.path is None:
+        return True
+    with database.reading() as connection:
+        return connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+def _write_ahead(database: Database) -> None:
+    """Readers and the writer no longer wait for each other. The mode stays with the file."""
+    if database.path is None:
+        return
+    with database.outside_transactions() as raw:
+        raw.execute("PRAGMA journal_mode = WAL")
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+@contextmanager
+def _lock(database: Database) -> Iterator[None]:
+    if database.path is None:
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    lock = database.path.with_name(database.path.name + ".lock")
+    try:
+        with FileLock(lock, timeout=LOCK_SECONDS):
+            yield
+    except Timeout as error:
+        raise StoreError(f"{database.name} is being upgraded by another process, which holds {lock.name}") from error
+    except OSError as error:
+        raise StoreError(f"{lock.name} beside {database.name} cannot be made: {error.strerror}") from error

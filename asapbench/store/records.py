@@ -1,0 +1,122 @@
+"""What the store gives back and takes: plain values, no SQL. Accuracies are fractions 0..1, times UTC ISO strings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from asapbench.store.holder import Holder
+from asapbench.suite.cell import Cell
+
+DEFAULT_URL = "sqlite:///results/asapbench.sqlite"
+
+State = Literal["pending", "running", "done", "diverged", "failed", "out_of_memory", "interrupted"]
+EndState = Literal["done", "diverged", "failed", "out_of_memory", "interrupted"]
+STATES: tuple[State, ...] = get_args(State)
+ENDED: tuple[EndState, ...] = get_args(EndState)
+FINAL: tuple[EndState, ...] = ("done", "diverged")
+"""A cell in one of these has its result and is not claimed again until it is superseded."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What an attempt ran on: the code's commit, the versions that matter, the hardware. JSON values only."""
+
+    commit: str | None
+    dirty: bool | None
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One execution of a cell: a row of the attempt table.
+
+    `lineage` is the id of the first attempt of a chain of resumed ones; their epochs are counted and stored together.
+    `epochs_done` is the lineage's newest epoch. The accuracies are set when the attempt ends.
+    """
+
+    id: str
+    cell_id: str
+    number: int
+    lineage: str
+    resumed_from: str | None
+    state: State
+    superseded: bool
+    lease: int
+    host: str
+    boot_id: str
+    pid: int
+    pid_started: float
+    device: str
+    provenance_id: str
+    bit_exact: bool
+    started_at: str
+    ended_at: str | None
+    epochs_done: int
+    error: str | None
+    log_tail: str | None
+    last_test_accuracy: float | None
+    best_test_accuracy: float | None
+    best_test_epoch: int | None
+    best_val_test_accuracy: float | None
+    best_val_epoch: int | None
+    weights_path: str | None
+    weights_digest: str | None
+
+    @property
+    def holder(self) -> Holder:
+        """The process that runs or ran it."""
+        return Holder(self.host, self.boot_id, self.pid, self.pid_started)
+
+
+@dataclass
+class Claim:
+    """The right to write for one running attempt, as long as its lease is current. `Store.heartbeat` advances it.
+
+    `previous` are the earlier attempts of the lineage, newest first: where checkpoints may lie.
+    """
+
+    attempt_id: str
+    cell_id: str
+    lineage: str
+    number: int
+    resumed_from: str | None
+    previous: list[str] = field(default_factory=list)
+    lease: int = 0
+
+
+@dataclass(frozen=True)
+class SuiteRecord:
+    """A suite the database knows. `source` is the file it was read from, or `shipped`; `cells` how many it has."""
+
+    name: str
+    source: str
+    updated_at: str
+    cells: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """A cell and its current attempt, in whatever state that is."""
+
+    cell: Cell
+    attempt: Attempt
+
+    @property
+    def outdated(self) -> bool:
+        """Measured under an earlier revision of the rule, model, data set or recipe: not a result of `cell` today."""
+        return self.cell.id != self.attempt.cell_id
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median `seconds` of an epoch of `config` on `device`, for estimates of what is left."""
+
+    cell_id: str
+    dataset: str
+    model: str
+    rule: str
+    config: Cell
+    device: str
+    seconds: float

@@ -1,0 +1,286 @@
+"""`Store`: the results database as the rest of the package sees it. Each method is one transaction."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
+from asapbench.metrics import EpochMetrics
+from asapbench.store import attempts, claims, epochs, migrate
+from asapbench.store import cells as cell_rows
+from asapbench.store.connect import Database, connect
+from asapbench.store.holder import Holder
+from asapbench.store.records import (
+    DEFAULT_URL,
+    Attempt,
+    Claim,
+    EndState,
+    Provenance,
+    Result,
+    SuiteRecord,
+    Timing,
+)
+from asapbench.suite.cell import Cell
+
+
+class Store:
+    """An open results database. Made by `open` or `read_only`; every method may raise StoreError, which names it."""
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    @classmethod
+    def open(cls, url: str = DEFAULT_URL) -> Store:
+        """The database at `url` for reading and writing, made where it is missing, brought up to date where it is old.
+
+        The directory of the default database is made too; that of another one must exist. Raises StoreError.
+        """
+        database = connect(url, writable=True)
+        if database.path is not None:
+            _check_place(database.path, name=database.name, make_directory=url == DEFAULT_URL)
+        return cls._checked(database, migrate.prepare)
+
+    @classmethod
+    def read_only(cls, url: str = DEFAULT_URL) -> Store:
+        """The database at `url` for reading, beside a writer too. Raises StoreError, also where there is none."""
+        database = connect(url, writable=False)
+        if database.path is not None:
+            if not database.path.exists():
+                raise NoDatabaseError(f"no database at {database.name}: run a suite first, or name another with --db")
+            _check_file(database.path, name=database.name)
+        return cls._checked(database, migrate.check)
+
+    @classmethod
+    def _checked(cls, database: Database, check: Callable[[Database], None]) -> Store:
+        try:
+            check(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes every connection. What was written is already durable."""
+        self._database.close()
+
+    @property
+    def url(self) -> str:
+        """What `open` or `read_only` was given; PostgreSQL's password is in it."""
+        return self._database.url
+
+    @property
+    def name(self) -> str:
+        """What messages call the database: the file, or the URL without its password."""
+        return self._database.name
+
+    @property
+    def path(self) -> Path | None:
+        """The file, absolute; None for PostgreSQL."""
+        return self._database.path
+
+    # Suites and cells
+
+    def record_suite(self, name: str, source: str, cells: Sequence[Cell]) -> None:
+        """Records the suite and those cells that are new. Writes nothing where nothing has changed."""
+        with self._database.writing() as connection:
+            cell_rows.record_suite(connection, name, source=source, wanted=cells)
+
+    def suites(self) -> list[SuiteRecord]:
+        """Every suite ever recorded, by name."""
+        with self._database.reading() as connection:
+            return cell_rows.all_suites(connection)
+
+    def suite_cells(self, name: str) -> list[Cell]:
+        """The cells of a suite in its order. Raises StoreError for an unknown one, with the nearest name."""
+        with self._database.reading() as connection:
+            return cell_rows.suite_cells(connection, name, database=self.name)
+
+    def find_cell_id(self, prefix: str) -> str:
+        """The identity that begins with these digits. Raises StoreError where none does, or more than one."""
+        with self._database.reading() as connection:
+            return cell_rows.find_id(connection, prefix, database=self.name)
+
+    def find_cell(self, prefix: str) -> Cell:
+        """The cell whose identity begins with these digits. Raises StoreError as `find_cell_id` does.
+
+        A cell recorded under an earlier revision has another identity today: its attempts are under `find_cell_id`.
+        """
+        with self._database.reading() as connection:
+            cell_id = cell_rows.find_id(connection, prefix, database=self.name)
+            return cell_rows.get(connection, cell_id, database=self.name)
+
+    # Claims, and the writes that need one
+
+    def claim(
+        self, cell: Cell, *, holder: Holder, provenance: Provenance, device: str, anew: bool = False
+    ) -> Claim | None:
+        """The right to train `cell`, or None where somebody else is, or where it is done or diverged.
+
+        A cell that was interrupted, failed or ran out of memory goes on in its lineage; `anew` begins a new one, for
+        when no checkpoint of the old is left.
+        """
+        with self._database.writing() as connection:
+            return claims.claim(connection, cell, holder=holder, provenance=provenance, device=device, anew=anew)
+
+    def heartbeat(self, held: Sequence[Claim]) -> list[Claim]:
+        """Advances the lease of each claim, all in one commit. Gives back those that were lost, left as they are."""
+        with self._database.writing() as connection:
+            kept = [claim for claim in held if claims.advance(connection, claim)]
+        for claim in kept:  # only now is it durable
+            claim.lease += 1
+        return [claim for claim in held if all(claim is not other for other in kept)]
+
+    def record_epochs(self, claim: Claim, rows: Sequence[EpochMetrics]) -> None:
+        """Adds those epochs that are missing; repeating it is harmless.
+
+        Raises AttemptLostError for a claim that is no longer current, StoreError for an epoch that differs from the
+        one stored. Then nothing was written.
+        """
+        with self._database.writing() as connection:
+            claims.record(connection, claim, rows)
+
+    def record_epochs_many(self, pairs: Sequence[tuple[Claim, Sequence[EpochMetrics]]]) -> None:
+        """`record_epochs` for several claims in one commit.
+
+        A claim that is refused costs the others nothing: they are written, then its error is raised
+        (AttemptLostError before StoreError). `record_epochs` for each tells which one it was.
+        """
+        refused: list[StoreError] = []
+        with self._database.writing() as connection:
+            for claim, rows in pairs:
+                try:
+                    claims.record(connection, claim, rows)
+                except StoreError as error:
+                    refused.append(error)
+        if refused:
+            raise next((error for error in refused if isinstance(error, AttemptLostError)), refused[0])
+
+    def finish(
+        self,
+        claim: Claim,
+        state: EndState,
+        *,
+        error: str | None = None,
+        log_tail: str | None = None,
+        bit_exact: bool = True,
+        weights_path: str | None = None,
+        weights_digest: str | None = None,
+    ) -> None:
+        """Ends the attempt and works out its accuracies from the epochs of the lineage. Raises AttemptLostError.
+
+        An attempt that goes on from one that was not bit-exact is not bit-exact either, whatever is said here.
+        """
+        with self._database.writing() as connection:
+            claims.finish(
+                connection,
+                claim,
+                state,
+                error=error,
+                log_tail=log_tail,
+                bit_exact=bit_exact,
+                weights_path=weights_path,
+                weights_digest=weights_digest,
+            )
+
+    def running(self) -> list[Attempt]:
+        """Every running attempt, oldest first, whoever holds it."""
+        with self._database.reading() as connection:
+            return attempts.running(connection)
+
+    def take_over(self, attempt: Attempt) -> bool:
+        """Marks a running attempt as interrupted. False where its lease has moved since it was read, or it ended."""
+        with self._database.writing() as connection:
+            return claims.take_over(connection, attempt)
+
+    def release_dead(self, *, stale: Callable[[Attempt], bool] = lambda _: False) -> list[Attempt]:
+        """Takes over each running attempt whose holder is dead or whose lease is `stale`. Gives back which."""
+        dead = [attempt for attempt in self.running() if attempt.holder.is_dead() or stale(attempt)]
+        return [attempt for attempt in dead if self.take_over(attempt)]
+
+    def supersede(self, cell_ids: Sequence[str]) -> int:
+        """Sets aside every attempt of these cells, so that they are pending again; nothing is deleted.
+
+        Gives back how many attempts that was. Raises StoreError, and sets none aside, while one is running.
+        """
+        with self._database.writing() as connection:
+            return claims.supersede(connection, cell_ids)
+
+    # Reading
+
+    def states(self, cell_ids: Sequence[str]) -> dict[str, Attempt | None]:
+        """For each cell its current attempt, the newest that is not superseded; None is pending."""
+        with self._database.reading() as connection:
+            return attempts.states(connection, cell_ids)
+
+    def attempts(self, cell_id: str) -> list[Attempt]:
+        """Every attempt of a cell, oldest first, superseded ones too."""
+        with self._database.reading() as connection:
+            return attempts.of_cell(connection, cell_id)
+
+    def epochs(self, lineage: str) -> list[EpochMetrics]:
+        """The epochs of a lineage, in order."""
+        with self._database.reading() as connection:
+            return epochs.of_lineage(connection, lineage)
+
+    def provenance(self, provenance_id: str) -> Provenance:
+        """What an attempt ran on. Raises StoreError for an unknown id."""
+        with self._database.reading() as connection:
+            return attempts.provenance(connection, provenance_id, database=self.name)
+
+    def results(self, *, suite: str | None = None, cell_ids: Sequence[str] | None = None) -> list[Result]:
+        """The current attempt of each cell that has one, in any state: of a suite in its order, of `cell_ids` in
+        theirs, of both, or of all. Raises StoreError for an unknown suite, SuiteError for a cell that cannot be read.
+        """
+        if suite is None and cell_ids is None:
+            return self.all_results()
+        with self._database.reading() as connection:
+            if suite is None:
+                return attempts.results_of(connection, cell_ids or ())
+            found = attempts.suite_results(connection, suite, database=self.name)
+        wanted = None if cell_ids is None else set(cell_ids)
+        return [result for result in found if wanted is None or result.attempt.cell_id in wanted]
+
+    def all_results(self) -> list[Result]:
+        """The current attempt of every cell, but for those of `unreadable_cells`."""
+        with self._database.reading() as connection:
+            return attempts.all_results(connection)[0]
+
+    def unreadable_cells(self) -> list[str]:
+        """Cells with attempts that this version cannot read: their rule, model or data set is not installed."""
+        with self._database.reading() as connection:
+            return attempts.all_results(connection)[1]
+
+    def measured_seconds_per_epoch(self) -> list[Timing]:
+        """For each configuration (seed aside) and device, the median time of an epoch in its newest timed attempt."""
+        with self._database.reading() as connection:
+            return attempts.timings(connection)
+
+
+def _check_place(path: Path, *, name: str, make_directory: bool) -> None:
+    try:
+        if make_directory:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"the directory of {name} cannot be made: {error.strerror}; name another with --db") from error
+    if not path.parent.is_dir():
+        raise StoreError(f"{name} cannot be made: there is no directory {Path(name).parent}; make it, or change --db")
+    _check_file(path, name=name)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise StoreError(f"{name} is read-only: make it writable, or name another with --db")
+
+
+def _check_file(path: Path, *, name: str) -> None:
+    if path.is_dir():
+        raise StoreError(f"{name} is a directory: name a file with --db")

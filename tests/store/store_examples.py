@@ -1,0 +1,51 @@
+"""Cells, epochs and holders for the tests of the store."""
+
+from asapbench.store import EpochMetrics, Holder, Provenance
+from asapbench.suite.catalog import CATALOG
+from asapbench.suite.cell import Cell
+
+NOBODY = Holder("a-host", "a-boot", 4242, 17.5)
+PROVENANCE = Provenance("0123abc", False, {"torch": "2.14.1"}, {"cpu": "example", "cores": 2})
+TERMS = {"holder": NOBODY, "provenance": PROVENANCE, "device": "cpu"}
+
+
+def a_cell(seed=0, *, rule="asap", lr=0.03, **options):
+    return Cell(
+        dataset=CATALOG["dataset"]["digits"].choose(),
+        model=CATALOG["model"]["resnet10"].choose({"width": 8}),
+        rule=CATALOG["rule"][rule].choose(options),
+        optimizer=CATALOG["optimizer"]["sgd"].choose(),
+        lr=lr,
+        schedule="cosine",
+        epochs=3,
+        batch_size=32,
+        augment="none",
+        seed=seed,
+    )
+
+
+def an_epoch(epoch, *, test=0.5, validation=None, loss=1.25, seconds=2.0):
+    return EpochMetrics(
+        epoch=epoch,
+        train_loss=loss,
+        train_accuracy=0.75,
+        test_loss=loss,
+        test_accuracy=test,
+        validation_loss=None if validation is None else loss,
+        validation_accuracy=validation,
+        lr=0.03 / epoch,
+        seconds=seconds,
+        samples_per_second=1000.0,
+        peak_memory_bytes=None,
+    )
+
+
+def trained(store, cell, *, tests=(0.25, 0.5, 0.5), state="done", **terms):
+    claim = store.claim(cell, **(TERMS | terms))
+    store.record_epochs(claim, [an_epoch(i, test=test) for i, test in enumerate(tests, start=1)])
+    store.finish(claim, state)
+    return claim
+
+
+def current(store, cell):
+    return store.states([cell.id])[cell.id]

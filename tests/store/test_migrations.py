@@ -1,0 +1,103 @@
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from store_examples import a_cell, trained
+
+from asapbench.errors import StoreError
+from asapbench.store import Store, migrate
+from asapbench.store.schema import metadata
+
+FROZEN = Path(__file__).parent / "frozen"
+
+
+def test_the_revisions_are_those_of_the_migrations():
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(migrate.MIGRATIONS))
+    script = ScriptDirectory.from_config(config)
+    assert tuple(reversed([step.revision for step in script.walk_revisions()])) == migrate.KNOWN
+    assert {file.stem for file in FROZEN.glob("*.sqlite")} == set(migrate.KNOWN)
+
+
+def test_the_migrations_make_the_tables_of_the_schema(store):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+    from sqlalchemy import CheckConstraint, inspect
+
+    with store._database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        for table in metadata.sorted_tables:
+            declared = {c.name for c in table.constraints if isinstance(c, CheckConstraint)}
+            assert {c["name"] for c in inspect(connection).get_check_constraints(table.name)} == declared
+
+
+@pytest.mark.parametrize("revision", migrate.KNOWN)
+def test_a_frozen_database_of_each_revision_is_opened_upgraded_and_read(tmp_path, revision):
+    path = tmp_path / "old.sqlite"
+    shutil.copy(FROZEN / f"{revision}.sqlite", path)
+    with Store.open(str(path)) as store:
+        [suite] = store.suites()
+        assert (suite.name, suite.source, suite.cells) == ("frozen", "shipped", 4)
+        states = [r.attempt.state for r in store.results(suite="frozen")]
+        assert states == ["done", "diverged", "failed"]
+        done = store.results(suite="frozen")[0].attempt
+        assert (done.number, done.epochs_done, done.best_test_accuracy, done.best_test_epoch) == (2, 3, 0.625, 2)
+        assert [row.test_accuracy for row in store.epochs(done.lineage)] == [0.5, 0.625, 0.625]
+        assert store.provenance(done.provenance_id).versions == {"torch": "2.14.1"}
+        trained(store, a_cell(99))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(migrate.HEAD,)]
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize("opening", [Store.open, Store.read_only])
+def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(path, opening):
+    with Store.open(str(path)) as store:
+        trained(store, a_cell())
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0999'")
+    content = path.read_bytes()
+    words = "is at revision 0999, which this version does not know: upgrade asapbench, or point --db elsewhere"
+    with pytest.raises(StoreError, match=words):
+        opening(str(path))
+    assert path.read_bytes() == content
+
+
+def test_a_reader_does_not_upgrade_an_older_database(path, monkeypatch):
+    with Store.open(str(path)):
+        pass
+    monkeypatch.setattr(migrate, "KNOWN", ("0001", "0002"))
+    monkeypatch.setattr(migrate, "HEAD", "0002")
+    with pytest.raises(StoreError, match="is at revision 0001, this version reads 0002"):
+        Store.read_only(str(path))
+
+
+def test_a_migration_that_breaks_off_changes_nothing(store, url, monkeypatch):
+    from sqlalchemy import inspect, text
+
+    with store._database.writing() as connection:
+        connection.execute(text("DROP VIEW result"))
+        connection.execute(text("DROP VIEW learning_curve"))
+        for table in [*reversed(metadata.sorted_tables)]:
+            connection.execute(text(f"DROP TABLE {table.name}"))
+        connection.execute(text("DROP TABLE alembic_version"))
+
+    def breaks(connection):
+        upgrade(connection)
+        raise KeyboardInterrupt
+
+    upgrade = migrate._upgrade
+    monkeypatch.setattr(migrate, "_upgrade", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        Store.open(url)
+    with store._database.reading() as connection:
+        assert inspect(connection).get_table_names() == []
+    monkeypatch.setattr(migrate, "_upgrade", upgrade)
+    with Store.open(url) as again:
+        trained(again, a_cell())

@@ -1,0 +1,114 @@
+import json
+
+import pytest
+from store_examples import a_cell
+
+from asapbench.errors import StoreError
+
+TEN = [a_cell(seed) for seed in range(10)]
+HOSTILE = "x'; DROP TABLE cell; --%_\"é"
+
+
+def test_a_suite_gives_back_its_cells_in_its_order(store):
+    cells = [a_cell(2), a_cell(0), a_cell(1, rule="bp"), a_cell(0, k=4)]
+    store.record_suite("mine", "suites/mine.toml", cells)
+    assert store.suite_cells("mine") == cells
+    [record] = store.suites()
+    assert (record.name, record.source, record.cells) == ("mine", "suites/mine.toml", 4)
+
+
+def test_a_suite_that_changed_replaces_its_list_and_keeps_every_cell(store):
+    store.record_suite("mine", "shipped", TEN)
+    store.record_suite("mine", "shipped", [TEN[3], a_cell(11)])
+    assert store.suite_cells("mine") == [TEN[3], a_cell(11)]
+    assert all(store.find_cell(cell.id) == cell for cell in TEN)
+
+
+def test_a_suite_that_did_not_change_is_not_written(store):
+    store.record_suite("mine", "shipped", TEN)
+    [before] = store.suites()
+    store.record_suite("mine", "shipped", TEN)
+    assert store.suites() == [before]
+    store.record_suite("mine", "shipped", TEN[::-1])
+    assert store.suite_cells("mine") == TEN[::-1]
+
+
+def test_names_are_data_not_sql(store):
+    store.record_suite(HOSTILE, HOSTILE, TEN)
+    assert store.suite_cells(HOSTILE) == TEN
+    assert store.suites()[0].source == HOSTILE
+
+
+def test_an_unknown_suite_is_named_with_the_nearest(store):
+    store.record_suite("cifar10", "shipped", TEN)
+    with pytest.raises(StoreError, match='no suite "cifar1O"; did you mean "cifar10"'):
+        store.suite_cells("cifar1O")
+    with pytest.raises(StoreError, match="no suite"):
+        store.results(suite="other")
+
+
+def test_a_cell_is_found_by_the_first_digits_of_its_identity(store):
+    store.record_suite("mine", "shipped", TEN)
+    for cell in TEN:
+        assert store.find_cell(cell.short.upper()) == cell
+        assert store.find_cell_id(cell.id) == cell.id
+
+
+@pytest.mark.parametrize("prefix", ["", "  ", "%", "_", "xyz", "a' OR 1=1"])
+def test_only_hexadecimal_digits_name_a_cell(store, prefix):
+    store.record_suite("mine", "shipped", TEN)
+    with pytest.raises(StoreError, match="is not a cell"):
+        store.find_cell(prefix)
+
+
+def test_an_ambiguous_or_unknown_prefix_says_so(store):
+    many = [a_cell(seed) for seed in range(40)]
+    store.record_suite("mine", "shipped", many)
+    twice = next(d for d in "0123456789abcdef" if sum(cell.id.startswith(d) for cell in many) > 1)
+    with pytest.raises(StoreError, match=r"more than one cell: \w+ \(Digits ResNet-10\(width=8\) ASAP seed"):
+        store.find_cell(twice)
+    with pytest.raises(StoreError, match="has no cell that begins with"):
+        store.find_cell("0" * 20)
+
+
+def test_a_cell_of_an_earlier_revision_is_visibly_old(store, monkeypatch):
+    from dataclasses import replace
+
+    from store_examples import trained
+
+    from asapbench.suite.catalog import CATALOG
+
+    old = a_cell()
+    trained(store, old)
+    monkeypatch.setitem(CATALOG["rule"], "asap", replace(CATALOG["rule"]["asap"], revision=2))
+    [result] = store.all_results()
+    assert result.outdated
+    assert result.attempt.cell_id == old.id == store.find_cell_id(old.id[:12])
+    assert store.states([a_cell().id]) == {a_cell().id: None}
+
+
+def test_a_cell_whose_rule_is_gone_spoils_no_other(store, monkeypatch):
+    from store_examples import trained
+
+    from asapbench.suite.catalog import CATALOG
+
+    trained(store, a_cell(rule="dfa"))
+    trained(store, a_cell(rule="bp"))
+    monkeypatch.delitem(CATALOG["rule"], "dfa")
+    assert [result.cell for result in store.all_results()] == [a_cell(rule="bp")]
+    [unreadable] = store.unreadable_cells()
+    assert len(unreadable) == 64
+    assert len(store.measured_seconds_per_epoch()) == 1
+
+
+def test_the_configuration_is_stored_as_plain_json(store, path, url):
+    if not url.startswith("sqlite"):
+        pytest.skip("reads the file")
+    import sqlite3
+    from contextlib import closing
+
+    store.record_suite("mine", "shipped", [a_cell()])
+    with closing(sqlite3.connect(path)) as connection:
+        [(config, group)] = connection.execute("SELECT config, group_id FROM cell")
+    assert json.loads(config) == a_cell().to_json()
+    assert group == a_cell().group

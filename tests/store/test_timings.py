@@ -1,0 +1,49 @@
+from store_examples import TERMS, a_cell, an_epoch, trained
+
+from asapbench.store.attempts import TIMED_EPOCHS
+
+
+def timed(store, cell, seconds, **terms):
+    claim = store.claim(cell, **(TERMS | terms))
+    store.record_epochs(claim, [an_epoch(i, seconds=s) for i, s in enumerate(seconds, start=1)])
+    store.finish(claim, "done")
+
+
+def test_the_time_of_an_epoch_is_the_median_so_that_a_slow_first_one_does_not_count(store):
+    timed(store, a_cell(), [60.0, 2.0, 3.0, 2.5, 2.5])
+    [timing] = store.measured_seconds_per_epoch()
+    assert (timing.seconds, timing.device, timing.config, timing.cell_id) == (2.5, "cpu", a_cell(), a_cell().id)
+    assert (timing.dataset, timing.model, timing.rule) == ("digits", "resnet10", "asap")
+
+
+def test_only_the_newest_epochs_are_timed(store):
+    timed(store, a_cell(), [9.0] * 50 + [1.0] * TIMED_EPOCHS)
+    [timing] = store.measured_seconds_per_epoch()
+    assert timing.seconds == 1.0
+
+
+def test_devices_are_kept_apart_and_seeds_are_not(store):
+    timed(store, a_cell(0), [5.0])
+    timed(store, a_cell(1), [1.0], device="cuda:0 NVIDIA H100")
+    timed(store, a_cell(2), [1.5], device="cuda:0 NVIDIA H100")
+    timed(store, a_cell(0, lr=0.1), [7.0])
+    found = {(t.config.lr, t.device): t.seconds for t in store.measured_seconds_per_epoch()}
+    assert found.keys() == {(0.03, "cpu"), (0.03, "cuda:0 NVIDIA H100"), (0.1, "cpu")}
+    assert found[0.03, "cpu"] == 5.0
+
+
+def test_an_attempt_counts_with_the_epochs_it_ran_itself(store):
+    first = store.claim(a_cell(), **TERMS | {"device": "slow"})
+    store.record_epochs(first, [an_epoch(1, seconds=9.0), an_epoch(2, seconds=9.0)])
+    store.finish(first, "interrupted")
+    second = store.claim(a_cell(), **TERMS | {"device": "fast"})
+    store.record_epochs(second, [an_epoch(3, seconds=1.0)])
+    store.finish(second, "done")
+    assert {t.device: t.seconds for t in store.measured_seconds_per_epoch()} == {"slow": 9.0, "fast": 1.0}
+
+
+def test_superseded_and_untrained_attempts_give_no_time(store):
+    trained(store, a_cell())
+    store.supersede([a_cell().id])
+    trained(store, a_cell(), tests=(), state="failed")
+    assert store.measured_seconds_per_epoch() == []
