@@ -1,0 +1,68 @@
+"""What this machine and this installation are, for provenance; and the commit, where asapbench runs from a checkout."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from asapbench import __version__
+
+_PACKAGES = ("torch", "torchvision", "numpy", "SQLAlchemy")
+
+
+def versions() -> dict[str, str]:
+    """Versions of asapbench, Python and what decides results."""
+    found = {"asapbench": __version__, "python": platform.python_version()}
+    return found | {package: metadata.version(package) for package in _PACKAGES}
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores, memory and, in a process that has loaded torch, its graphics devices."""
+    import psutil
+
+    found: dict[str, Any] = {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        found["gpus"] = [torch.cuda.get_device_name(number) for number in range(count)]
+    return found
+
+
+def commit() -> tuple[str | None, bool | None]:
+    """The checkout's commit and whether its tracked files differ from it; (None, None) for an installed package."""
+    root = Path(__file__).resolve().parent.parent.parent
+    if not (root / ".git").exists():
+        return None, None
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+    return head, bool(changed)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=20)
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux: platform knows
+    return platform.processor() or platform.machine()

@@ -1,0 +1,116 @@
+"""A worker process as the runner sees it: started, told, heard, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+import asapbench
+from asapbench.scheduling.protocol import EVENT, AnyEvent, Command
+from asapbench.scheduling.slots import Slot
+
+_TAIL_BYTES = 8_000
+_PACKAGES = Path(asapbench.__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An event of a worker, or None: its end."""
+
+    worker: WorkerProcess
+    event: AnyEvent | None
+
+
+class WorkerProcess:
+    """One process on one slot. What it says arrives in `inbox`, from a thread of its own."""
+
+    def __init__(self, slot: Slot, *, log: Path, inbox: queue.SimpleQueue[Heard]) -> None:
+        self.slot, self.log, self._inbox = slot, log, inbox
+        self.ready = False
+        with log.open("ab") as stderr:
+            # A process group of its own: Ctrl-C in the terminal reaches the runner alone, which then decides.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "asapbench.scheduling.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=os.environ | _import_path() | slot.environment(),
+                start_new_session=True,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def tell(self, command: Command) -> None:
+        """Sends a command. To a worker that is gone it says nothing: its end arrives in the inbox."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(command.model_dump_json() + "\n")
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            return
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Lets an idle worker go: standard input closes and it ends. Kills one that does not within five seconds."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it is gone already, which is what was wanted
+            self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+
+    def cause_of_end(self) -> tuple[str, bool]:
+        """What ended the process, in words, and whether that was a signal."""
+        code = self._process.wait()
+        if code < 0:
+            return f"the worker (pid {self.pid}) was killed by {signal.Signals(-code).name}", True
+        return f"the worker (pid {self.pid}) ended with exit status {code}", False
+
+    def log_tail(self) -> str:
+        """The end of what the worker and its libraries printed."""
+        content = self.log.read_bytes()[-_TAIL_BYTES:] if self.log.exists() else b""
+        return content.decode("utf-8", "replace")
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            for line in self._process.stdout:
+                try:
+                    event = EVENT.validate_json(line)
+                except ValidationError:
+                    # Cut by the worker's death, or printed by a library before the worker took its output over.
+                    with self.log.open("a", encoding="utf-8") as log:
+                        log.write(line)
+                else:
+                    self._inbox.put(Heard(self, event))
+        finally:
+            self._inbox.put(Heard(self, None))
+
+
+def _import_path() -> dict[str, str]:
+    """The worker runs this very package, and nothing of the folder it is started in (-P), wherever that is."""
+    if _PACKAGES.name in ("site-packages", "dist-packages"):
+        return {}
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": str(_PACKAGES) if not before else f"{_PACKAGES}{os.pathsep}{before}"}

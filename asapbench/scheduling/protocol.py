@@ -1,0 +1,102 @@
+"""What runner and worker say to each other: one JSON object a line, commands one way, events the other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from asapbench.metrics import EpochMetrics
+from asapbench.store.records import EndState
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class Train(_Message):
+    """Train one cell: `directory` takes its checkpoints, `previous` may hold those of earlier attempts."""
+
+    kind: Literal["train"] = "train"
+    attempt: str
+    cell: dict[str, Any]
+    directory: str
+    previous: list[str]
+    data: str
+    device: str
+    threads: int
+    deterministic: bool
+    checkpoint_seconds: float
+    weights: str | None
+
+
+class Stop(_Message):
+    """Stop the cell after the step under way, with a checkpoint."""
+
+    kind: Literal["stop"] = "stop"
+
+
+Command = Annotated[Train | Stop, Field(discriminator="kind")]
+COMMAND: TypeAdapter[Train | Stop] = TypeAdapter(Command)
+
+
+class Ready(_Message):
+    """The worker has started."""
+
+    kind: Literal["ready"] = "ready"
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+
+
+class Warned(_Message):
+    """Something a user should know."""
+
+    kind: Literal["warned"] = "warned"
+    attempt: str
+    message: str
+
+
+class Resumed(_Message):
+    """The cell has begun, after the epochs of `history`: those the database lacks are put in."""
+
+    kind: Literal["resumed"] = "resumed"
+    attempt: str
+    history: list[EpochMetrics]
+    batch: int
+    bit_exact: bool
+
+
+class Progressed(_Message):
+    """A sign of life from the training loop; `accuracy` over the epoch so far, `rate` in examples a second."""
+
+    kind: Literal["progressed"] = "progressed"
+    attempt: str
+    epoch: int
+    batch: int
+    batches: int
+    accuracy: float
+    rate: float
+
+
+class FinishedEpoch(_Message):
+    """An epoch whose checkpoint is durable."""
+
+    kind: Literal["epoch"] = "epoch"
+    attempt: str
+    metrics: EpochMetrics
+
+
+class Ended(_Message):
+    """The attempt's end; `error` is a whole traceback where it failed."""
+
+    kind: Literal["ended"] = "ended"
+    attempt: str
+    state: EndState
+    error: str | None = None
+    bit_exact: bool = True
+    weights_digest: str | None = None
+
+
+Event = Annotated[Ready | Warned | Resumed | Progressed | FinishedEpoch | Ended, Field(discriminator="kind")]
+EVENT: TypeAdapter[Ready | Warned | Resumed | Progressed | FinishedEpoch | Ended] = TypeAdapter(Event)
+AnyEvent = Ready | Warned | Resumed | Progressed | FinishedEpoch | Ended

@@ -1,0 +1,105 @@
+"""A small suite that trains long enough to be caught in the middle, and `asapbench` as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+SUITE = """\
+[suite]
+name = "small"
+
+[defaults]
+dataset = { name = "digits", train_size = 640 }
+epochs = 3
+batch_size = 16
+seeds = [0, 1]
+
+[[grid]]
+model = { name = "resnet10", width = 2 }
+lr = { bp = 3e-2, asap = 3e-2 }
+"""
+DB = "results/asapbench.sqlite"
+CURVES = """
+SELECT cell_id, epoch, train_loss, train_accuracy, test_loss, test_accuracy, lr
+FROM epoch_metrics JOIN attempt ON attempt.id = attempt_id ORDER BY 1, 2
+"""
+
+
+def write_suite(folder: Path, text: str = SUITE) -> Path:
+    path = folder / "small.toml"
+    path.write_text(text)
+    return path
+
+
+def environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith(("ASAPBENCH", "COLUMNS"))}
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """`asapbench ARGUMENTS` in `folder`, not waited for."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "asapbench", *arguments],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(folder: Path, *arguments: str, status: int = 0, traceback: bool = False) -> str:
+    """What `asapbench ARGUMENTS` prints; it must end with `status`."""
+    process = start(folder, *arguments)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == status, f"exit status {process.returncode}:\n{output}"
+    assert ("Traceback" in output) is traceback, output
+    return output
+
+
+def query(folder: Path, sql: str) -> list[tuple]:
+    with closing(sqlite3.connect(f"file:{folder / DB}?mode=ro", uri=True)) as database:
+        return database.execute(sql).fetchall()
+
+
+def curves(folder: Path) -> list[tuple]:
+    """Every epoch of every cell."""
+    return query(folder, CURVES)
+
+
+def recorded(folder: Path) -> int:
+    """Epochs recorded so far; 0 before there is a database."""
+    try:
+        return len(curves(folder))
+    except sqlite3.OperationalError:
+        return 0
+
+
+def wait_until(happened: Callable[[], object], what: str, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.02)
+
+
+def workers(folder: Path) -> list[int]:
+    """Worker processes whose log lies in `folder`."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        line = process.info["cmdline"] or []
+        if "asapbench.scheduling.worker" in line:
+            try:
+                if any(str(folder) in str(file.path) for file in process.open_files()):
+                    found.append(process.info["pid"])
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+    return found
