@@ -1,0 +1,66 @@
+"""From what the user asked for to a Table. The database is opened only where one is needed."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+from asapbench.errors import AsapbenchError
+from asapbench.report import paper
+from asapbench.report.metric import Metric
+from asapbench.report.suite import suite_table
+from asapbench.report.table import Table
+from asapbench.suite.load import Suite, load, shipped
+from asapbench.suite.options import nearest
+
+
+def paper_table(table: int, *, url: str, metric: Metric | None = None, allow_deviations: bool = False) -> Table:
+    """Printed table `table` from the database at `url`; Table 3 needs none. `metric` defaults to the paper's.
+
+    Raises AsapbenchError for a table there is not, StoreError for a database there is not.
+    """
+    paper.check_available(table)
+    if table == 3:
+        if metric is not None:
+            raise AsapbenchError("--metric: Table 3 holds learning rates, which have no metric; leave it out")
+        return paper.table3()
+    from asapbench.store import Store
+
+    with Store.read_only(url) as store:
+        results = store.results()
+    made = paper.table1(results, metric=metric or Metric.BEST, allow_deviations=allow_deviations)
+    return _naming(made, url)
+
+
+def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table:
+    """The report of a suite, by its name or file, from the database at `url`. `metric` defaults to the last epoch.
+
+    Raises AsapbenchError where the database holds nothing of it, StoreError for a database there is not.
+    """
+    from asapbench.store import Store
+
+    file = _suite_file(suite)
+    name = file.name if file else suite
+    with Store.read_only(url) as store:
+        cells, results = store.suite_cells(name), store.results(suite=name)
+    if not cells:
+        run = f"asapbench run {suite}" if file else "asapbench run FILE"
+        near = "" if file else nearest(suite, shipped())
+        raise AsapbenchError(f'--suite {suite}: the database holds nothing of suite "{name}"{near}; to train it: {run}')
+    return _naming(suite_table(name, cells, results, metric=metric or Metric.LAST, shipped=file), url)
+
+
+def _naming(table: Table, url: str) -> Table:
+    """The table, its commands naming the database they are about where that is not the usual one."""
+    from asapbench.store import DEFAULT_URL
+
+    if url == DEFAULT_URL:
+        return table
+    option = f" --db {shlex.quote(url)}"
+    notes = [replace(note, commands=tuple(command + option for command in note.commands)) for note in table.notes]
+    return replace(table, notes=tuple(notes))
+
+
+def _suite_file(suite: str) -> Suite | None:
+    return load(suite) if Path(suite).is_file() or suite in shipped() else None

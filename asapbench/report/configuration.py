@@ -1,0 +1,111 @@
+"""Results -> one configuration per number: all seeds of one `Cell.group`, summarized."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from asapbench.report.metric import Metric
+from asapbench.report.statistics import Summary, summarize
+from asapbench.report.table import Field, Footnotes, Number, Row
+from asapbench.store import Result
+from asapbench.store.records import FINAL
+from asapbench.suite.catalog import CATALOG
+from asapbench.suite.cell import Cell, title
+
+MISSING = "-"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """All seeds of one configuration. `cell` is one of them; `summary` is in percent.
+
+    `unfinished` pairs cells with the state of their attempt; `without_metric` counts finished cells that lack the
+    metric, as those without a validation split lack best-val.
+    """
+
+    cell: Cell
+    summary: Summary
+    unfinished: tuple[tuple[Cell, str], ...] = ()
+    without_metric: int = 0
+
+
+def configurations(results: Iterable[Result], metric: Metric) -> dict[str, Configuration]:
+    """The configurations by `Cell.group`, in the order in which they first appear; each cell counts once.
+
+    Outdated results, those of an earlier revision, are left out.
+    """
+    groups: dict[str, list[Result]] = {}
+    for result in {result.cell.id: result for result in results if not result.outdated}.values():
+        groups.setdefault(result.cell.group, []).append(result)
+    return {group: _configuration(members, metric) for group, members in groups.items()}
+
+
+def _configuration(results: list[Result], metric: Metric) -> Configuration:
+    done = [metric.of(result.attempt) for result in results if result.attempt.state == "done"]
+    samples = [value for value in done if value is not None]
+    diverged = sum(result.attempt.state == "diverged" for result in results)
+    return Configuration(
+        cell=results[0].cell,
+        summary=summarize(samples, diverged=diverged),
+        unfinished=tuple((r.cell, r.attempt.state) for r in results if r.attempt.state not in FINAL),
+        without_metric=len(done) - len(samples),
+    )
+
+
+def measured_field(summary: Summary | None, footnotes: Footnotes) -> Field:
+    """`94.93 ± 0.12`, with a footnote where trainings diverged."""
+    if summary is None or not summary.of:
+        return Field(MISSING, emphasis="faint")
+    marks = (footnotes.mark(f"{summary.diverged} diverged of {summary.of}"),) if summary.diverged else ()
+    if summary.mean is None:
+        return Field("diverged", marks, emphasis="strong")
+    spread = "" if summary.sd is None else f" ± {summary.sd:.2f}"
+    return Field(f"{summary.mean:.2f}{spread}", marks, emphasis="strong")
+
+
+def counts_row(summaries: Sequence[Summary | None], *, usual: int) -> tuple[Row, ...]:
+    """The line of n below a row of numbers, where one of them has not the usual n."""
+    counts = [summary.n if summary else 0 for summary in summaries]
+    if not set(counts) - {0, usual}:
+        return ()
+    fields = (Field(str(count) if count else "", emphasis="faint") for count in counts)
+    return (Row((Field("n", indent=1, emphasis="faint"), *fields)),)
+
+
+def number(
+    summary: Summary | None,
+    *,
+    names: tuple[str, str, str],
+    metric: Metric,
+    variant: str = "",
+    published: float | None = None,
+) -> Number:
+    """The long form of one measured number, in percent; `names` are those of data set, model and rule."""
+    summary = summary or summarize(())
+    difference = summary.mean - published if summary.mean is not None and published is not None else None
+    dataset, model, rule = names
+    return Number(
+        dataset=dataset,
+        model=model,
+        rule=rule,
+        variant=variant,
+        measured=summary.mean,
+        sd=summary.sd,
+        n=summary.n,
+        diverged=summary.diverged,
+        published=published,
+        difference=difference,
+        metric=str(metric),
+        unit="percent",
+    )
+
+
+def names(cell: Cell) -> tuple[str, str, str]:
+    """Data set, model and rule as a suite names them, options in brackets: `resnet10(width=8)`."""
+    return _name("dataset", cell), _name("model", cell), _name("rule", cell)
+
+
+def _name(kind: str, cell: Cell) -> str:
+    choice = getattr(cell, kind)
+    return f"{choice.name}{title(kind, choice).removeprefix(CATALOG[kind][choice.name].title)}"

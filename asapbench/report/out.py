@@ -1,0 +1,40 @@
+"""Puts a report where it was asked for: a file is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from asapbench.errors import AsapbenchError
+from asapbench.report.render import Format, render
+from asapbench.report.render.escape import encodable
+from asapbench.report.table import Table
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes `text` as UTF-8 under a temporary name beside `path`, then renames. Raises AsapbenchError."""
+    if path.exists() and not path.is_file():
+        kind = "a directory; name a file in it" if path.is_dir() else "not a file; leave --out away to print"
+        raise AsapbenchError(f"--out {path}: this is {kind}")
+    if not path.parent.is_dir():
+        raise AsapbenchError(f"--out {path}: there is no directory {path.parent}; create it first")
+    # A link stays a link: what it points to is replaced.
+    target = path.resolve()
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise AsapbenchError(f"--out {path}: the report cannot be written: {error.strerror or error}") from error
+
+
+def show(table: Table, form: Format) -> None:
+    """Prints a report. Colour and the terminal's width only where there is a terminal; else COLUMNS or 100."""
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size(fallback=(100, 24)).columns
+    text = render(table, form, width=width, color=terminal and "NO_COLOR" not in os.environ)
+    sys.stdout.write(encodable(text, sys.stdout.encoding or "utf-8"))

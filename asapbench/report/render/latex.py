@@ -1,0 +1,72 @@
+"""LaTeX: a table environment that needs no package."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from asapbench.report.render.escape import visible
+from asapbench.report.table import Field, Note, Table
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    # After a line break these would be read as its argument.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+}
+
+
+def render_latex(table: Table) -> str:
+    """The table with its caption, the notes below it in small print."""
+    rows = []
+    for group in table.groups:
+        rows.append([rf"\textbf{{{escape(group.header)}}}", *("" for _ in table.columns[1:])])
+        rows += [[_field(field) for field in row.fields] for row in group.rows]
+    body = tabulate(
+        rows,
+        headers=[escape(column.title) for column in table.columns],
+        tablefmt="latex_raw",
+        colalign=[column.align for column in table.columns],
+        disable_numparse=True,
+    )
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(f'{table.title}. {table.caption}')}}}", body]
+    small = [escape(table.summary)] if table.summary else []
+    small += [line for note in table.notes for line in _note(note)]
+    if small:
+        lines += ["", r"\smallskip", r"\begin{minipage}{\linewidth}\footnotesize\raggedright"]
+        lines += [" \\\\\n".join(small), r"\end{minipage}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def escape(text: str) -> str:
+    """`text` so that LaTeX sets it as it is."""
+    return "".join(_SPECIAL.get(character, character) for character in visible(text))
+
+
+def _field(field: Field) -> str:
+    text = escape(field.text)
+    if field.text[:1] == "-" and field.text[1:2].isdigit():
+        text = f"$-${text[1:]}"
+    return r"\quad " * field.indent + text + "".join(rf"\textsuperscript{{{mark}}}" for mark in field.marks)
+
+
+def _note(note: Note) -> list[str]:
+    mark = rf"\textsuperscript{{{note.mark}}} " if note.mark else ""
+    # Two hyphens would be set as a dash.
+    commands = (rf"\quad\texttt{{{escape(command).replace('-', '-{}')}}}" for command in note.commands)
+    return [f"{mark}{escape(note.text)}", *commands]

@@ -1,0 +1,46 @@
+"""GitHub-flavoured Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from tabulate import tabulate
+
+from asapbench.report.render.escape import visible
+from asapbench.report.table import Field, Note, Table
+
+
+def render_markdown(table: Table) -> str:
+    """Title, caption, a pipe table, and the notes as a list."""
+    rows = []
+    for group in table.groups:
+        rows.append([f"**{escape(group.header)}**", *("" for _ in table.columns[1:])])
+        rows += [[_field(field) for field in row.fields] for row in group.rows]
+    body = tabulate(
+        rows,
+        headers=[escape(column.title) for column in table.columns],
+        tablefmt="pipe",
+        colalign=[column.align for column in table.columns],
+        disable_numparse=True,
+    )
+    parts = [f"**{escape(table.title)}**", escape(table.caption), body, escape(table.summary)]
+    parts.append("\n".join(_note(note) for note in table.notes))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape(text: str) -> str:
+    """`text` so that Markdown shows it as it is, in a table too."""
+    text = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text)
+
+
+def _field(field: Field) -> str:
+    text = escape(field.text) + "".join(f"<sup>{mark}</sup>" for mark in field.marks)
+    return "&nbsp;&nbsp;" * field.indent + text
+
+
+def _note(note: Note) -> str:
+    mark = f"<sup>{note.mark}</sup> " if note.mark else ""
+    # Inside a code span nothing needs escaping but the backtick itself.
+    commands = "".join(f"\n  - `{visible(command).replace('`', chr(39))}`" for command in note.commands)
+    return f"- {mark}{escape(note.text)}{commands}"

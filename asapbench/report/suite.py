@@ -1,0 +1,191 @@
+"""`report --suite`: every configuration of a suite that the database holds, rules side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from statistics import fmean
+
+from asapbench.report.configuration import Configuration, configurations, counts_row, measured_field, names, number
+from asapbench.report.metric import Metric
+from asapbench.report.statistics import Summary, spread_and_count, usual_count
+from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
+from asapbench.store import Result
+from asapbench.store.records import FINAL
+from asapbench.suite.catalog import CATALOG
+from asapbench.suite.cell import CHOICES, Cell, differences, title
+from asapbench.suite.load import Suite
+
+_ROW_AND_COLUMN = ("dataset", "model", "rule", "seed")
+
+
+def suite_table(
+    name: str,
+    cells: Sequence[Cell],
+    results: Iterable[Result],
+    *,
+    metric: Metric = Metric.LAST,
+    shipped: Suite | None = None,
+) -> Table:
+    """Test accuracy in percent of the `cells` that the database holds for suite `name`.
+
+    `shipped` is the suite's file, where it is known: what deviates from it is said in footnotes.
+    """
+    results = [result for result in results if result.cell.id in {cell.id for cell in cells}]
+    layout = _Layout.of(cells, configurations(results, metric), shipped)
+    summaries = [configuration.summary for configuration in layout.found.values()]
+    footnotes = Footnotes()
+    groups = tuple(layout.groups(footnotes, usual=usual_count(summaries)))
+    heading = shipped.title if shipped else name
+    return Table(
+        title=heading if heading == name else f"{heading} (suite {name})",
+        caption=f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}{layout.shared_note}.",
+        columns=(Column("Model", "left"), *(Column(rule) for rule in layout.rules)),
+        groups=groups,
+        notes=(*footnotes.notes(), *_notes(name, cells, results, layout.found.values(), metric)),
+        numbers=tuple(
+            number(
+                layout.summary(cell),
+                names=names(cell),
+                metric=metric,
+                variant=layout.apart(cell),
+            )
+            for cell in layout.cells
+        ),
+        metric=str(metric),
+        unit="percent",
+        summary=layout.order(),
+    )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where each configuration stands. `varying` are the fields besides data set, model, rule and seed that tell
+    configurations of the same three apart; `shared` are the model options that all of them have.
+    """
+
+    cells: tuple[Cell, ...]
+    found: dict[str, Configuration]
+    varying: tuple[str, ...]
+    shared: str
+    shipped: Suite | None
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell], found: dict[str, Configuration], shipped: Suite | None) -> _Layout:
+        first = {cell.group: cell for cell in reversed(cells)}
+        distinct = tuple(first[group] for group in dict.fromkeys(cell.group for cell in cells))
+        options = {_options(cell) for cell in distinct}
+        shared = options.pop() if len(options) == 1 else ""
+        return cls(distinct, found, _varying(distinct), shared, shipped)
+
+    @property
+    def rules(self) -> list[str]:
+        return list(dict.fromkeys(title("rule", cell.rule) for cell in self.cells))
+
+    @property
+    def shared_note(self) -> str:
+        return f"; every model with {self.shared[1:-1]}" if self.shared else ""
+
+    def summary(self, cell: Cell) -> Summary | None:
+        return self.found[cell.group].summary if cell.group in self.found else None
+
+    def variant(self, cell: Cell) -> str:
+        """What sets the configuration apart from others of its data set, model and rule."""
+        return ", ".join(_field(cell, name) for name in self.varying)
+
+    def apart(self, cell: Cell) -> str:
+        """For the long form: the variant, or where there is only one, what sets it apart from the suite's file."""
+        return self.variant(cell) or self.deviation(cell)
+
+    def deviation(self, cell: Cell) -> str:
+        """What sets the configuration apart from the nearest cell of the suite's file; empty if it is one of its."""
+        if self.shipped is None or cell.group in {known.group for known in self.shipped.cells}:
+            return ""
+        same = [differences(cell, known) for known in self.shipped.cells if _names(known) == _names(cell)]
+        nearest: list[str] = min(same, key=len, default=["not in it"])
+        return ", ".join(nearest)
+
+    def rows(self) -> dict[tuple[str, str], dict[str, Cell]]:
+        """Configurations by (data set, row name), then by rule."""
+        rows: dict[tuple[str, str], dict[str, Cell]] = {}
+        for cell in self.cells:
+            model = title("model", cell.model).removesuffix(self.shared)
+            stub = ", ".join(filter(None, (model, self.variant(cell))))
+            rows.setdefault((title("dataset", cell.dataset), stub), {})[title("rule", cell.rule)] = cell
+        return rows
+
+    def groups(self, footnotes: Footnotes, *, usual: int) -> Iterable[Group]:
+        groups: dict[str, list[Row]] = {}
+        for (dataset, stub), by_rule in self.rows().items():
+            deviations = {self.deviation(cell) for cell in by_rule.values()}
+            faults = [f"deviates from the suite file: {what}" for what in sorted(deviations) if what]
+            marks = tuple(footnotes.mark(fault) for fault in faults)
+            cells = [by_rule.get(rule) for rule in self.rules]
+            summaries = [self.summary(cell) if cell else None for cell in cells]
+            lines = groups.setdefault(dataset, [])
+            lines.append(Row((Field(stub, marks), *(measured_field(summary, footnotes) for summary in summaries))))
+            lines.extend(counts_row(summaries, usual=usual))
+        return (Group(dataset, tuple(rows)) for dataset, rows in groups.items())
+
+    def order(self) -> str:
+        """The rules from best to worst by their average over the rows in which each of them has a number.
+
+        Rows that deviate from the suite's file count only if no other row does.
+        """
+        rows = list(self.rows().values())
+        regular = [row for row in rows if not any(self.deviation(cell) for cell in row.values())]
+        chosen = [{rule: s.mean for rule, c in row.items() if (s := self.summary(c))} for row in regular or rows]
+        measured = [rule for rule in self.rules if any(row.get(rule) is not None for row in chosen)]
+        values = [[mean for rule in measured if (mean := row.get(rule)) is not None] for row in chosen]
+        complete = [row for row in values if len(row) == len(measured)]
+        if len(measured) < 2 or not complete:
+            return ""
+        means = {rule: fmean(row[place] for row in complete) for place, rule in enumerate(measured)}
+        ranked = sorted(means, key=lambda rule: -means[rule])
+        over = f"average over {len(complete)} rows" if len(complete) > 1 else "one row"
+        return f"Best to worst ({over}): {', '.join(f'{rule} {means[rule]:.2f}' for rule in ranked)}"
+
+
+def _varying(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """The fields in which configurations of the same data set, model and rule differ."""
+    candidates = [field.name for field in fields(Cell) if field.name not in _ROW_AND_COLUMN]
+    same: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in cells:
+        same.setdefault(tuple(title(kind, getattr(cell, kind)) for kind in _ROW_AND_COLUMN[:3]), []).append(cell)
+    return tuple(n for n in candidates if any(len({getattr(c, n) for c in group}) > 1 for group in same.values()))
+
+
+def _field(cell: Cell, name: str) -> str:
+    value = getattr(cell, name)
+    if name in CHOICES:
+        return title(name, value)
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _options(cell: Cell) -> str:
+    """The model's options that are not at their default: `(width=8)`."""
+    return title("model", cell.model).removeprefix(CATALOG["model"][cell.model.name].title)
+
+
+def _names(cell: Cell) -> tuple[str, str, str]:
+    return cell.dataset.name, cell.model.name, cell.rule.name
+
+
+def _notes(
+    name: str, cells: Sequence[Cell], results: Sequence[Result], found: Iterable[Configuration], metric: Metric
+) -> Iterable[Note]:
+    states: dict[str, str] = {result.cell.id: "outdated" for result in results if result.outdated}
+    states |= {result.cell.id: result.attempt.state for result in results if not result.outdated}
+    unfinished = [(cell, state) for cell in cells if (state := states.get(cell.id, "pending")) not in FINAL]
+    if unfinished:
+        counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in Counter(s for _, s in unfinished).items())
+        outdated = any(state == "outdated" for _, state in unfinished)
+        commands = [f"asapbench run {name}" if outdated else f"asapbench resume {name}"]
+        commands += [f"asapbench show {cell.short}" for cell, state in unfinished if state == "failed"][:1]
+        yield Note(f"{len(unfinished)} of {len(cells)} cells not finished ({counts}):", tuple(commands))
+    if lacking := sum(configuration.without_metric for configuration in found):
+        text = f"{lacking} finished cells have no {metric}"
+        if metric is Metric.BEST_VAL:
+            text += ": it needs examples held out for validation (--set validation=...)"
+        yield Note(f"{text}.")

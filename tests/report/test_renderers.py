@@ -1,0 +1,127 @@
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from made_up import result, shipped_cell
+from rich.cells import cell_len
+
+from asapbench.report.paper import table1
+from asapbench.report.render import Format, render
+from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
+
+RESULTS = [result(shipped_cell("mnist", "alexnet", "bp", seed=seed), 99.123456 + seed / 7) for seed in range(3)]
+RESULTS.append(result(shipped_cell("svhn", "alexnet", "fa"), state="diverged"))
+TABLE = table1(RESULTS)
+NASTY = 'a|b_c%d$e#f&g{h}i~j^k\\l<m>n*o`p[q]r"s\x1b[31mt\nu\r\u202ev\x07'
+
+
+def nasty() -> Table:
+    number = Number(NASTY, "=SUM(A1)", "bp", NASTY, 1.0, None, 1, 0, None, None, "best", "percent")
+    row = Row((Field("[46]", indent=1), Field(NASTY, (1,))))
+    notes = (Note(NASTY, commands=(NASTY,), mark=1), Note("[48] *not* known"))
+    columns = (Column(NASTY, "left"), Column("BP"))
+    return Table(NASTY, NASTY, columns, (Group(NASTY, (row,)),), notes, (number,), "best", "percent", NASTY)
+
+
+def test_csv_reads_back_one_number_a_row_unrounded() -> None:
+    rows = list(csv.DictReader(io.StringIO(render(TABLE, Format.CSV))))
+    assert len(rows) == 70
+    first = next(row for row in rows if row["dataset"] == "mnist" and row["rule"] == "bp")
+    source = TABLE.numbers[0]
+    assert (float(first["measured"]), float(first["sd"]), int(first["n"])) == (source.measured, source.sd, 3)
+    assert (first["metric"], first["unit"], first["published"]) == ("best", "percent", "99.59")
+    missing = next(row for row in rows if row["dataset"] == "cifar10")
+    assert (missing["measured"], missing["difference"], missing["n"]) == ("", "", "0")
+    diverged = next(row for row in rows if row["dataset"] == "svhn" and row["rule"] == "fa")
+    assert diverged["diverged"] == "1"
+
+
+def test_json_reads_back_with_metric_unit_and_null_for_missing() -> None:
+    content = json.loads(render(TABLE, Format.JSON))
+    assert (content["metric"], content["unit"], content["spread"]) == ("best", "percent", "sample standard deviation")
+    assert content["numbers"][0]["measured"] == TABLE.numbers[0].measured
+    assert content["numbers"][-1]["measured"] is None
+    assert content["notes"][-1]["commands"]
+
+
+@pytest.mark.parametrize("table", [TABLE, nasty()], ids=["table 1", "nasty"])
+def test_every_markdown_row_has_as_many_columns_as_the_table(table: Table) -> None:
+    lines = [line for line in render(table, Format.MARKDOWN).splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + sum(1 + len(group.rows) for group in table.groups)
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(table.columns) + 1}
+
+
+@pytest.mark.parametrize("table", [TABLE, nasty()], ids=["table 1", "nasty"])
+def test_every_latex_row_has_as_many_columns_as_the_table(table: Table) -> None:
+    text = render(table, Format.LATEX)
+    body = text[text.index(r"\begin{tabular}") : text.index(r"\end{tabular}")]
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(table.columns) - 1}
+
+
+def test_latex_specials_are_escaped() -> None:
+    text = render(nasty(), Format.LATEX)
+    assert r"a\textbar{}b\_c\%d\$e\#f\&g\{h\}i\textasciitilde{}j\textasciicircum{}k\textbackslash{}l" in text
+    assert not re.search(r"\\\\\s*[\[*]", text)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
+@pytest.mark.parametrize("table", [TABLE, nasty()], ids=["table 1", "nasty"])
+def test_latex_compiles(table: Table, tmp_path: Path) -> None:
+    body = render(table, Format.LATEX)
+    (tmp_path / "t.tex").write_text(f"\\documentclass{{article}}\\begin{{document}}\n{body}\\end{{document}}\n")
+    subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("form", Format)
+def test_no_format_lets_a_control_character_through(form: Format) -> None:
+    text = render(nasty(), form)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+
+
+def test_csv_shows_no_formula_to_a_spreadsheet() -> None:
+    row = next(csv.DictReader(io.StringIO(render(nasty(), Format.CSV))))
+    assert row["model"] == "'=SUM(A1)"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
+def test_the_terminal_gets_no_line_wider_than_it_is(width: int) -> None:
+    lines = render(TABLE, Format.TERMINAL, width=width).splitlines()
+    assert max(cell_len(line) for line in lines if "asapbench" not in line) <= width
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_eighty_columns_hold_every_rule_side_by_side() -> None:
+    assert re.search(r"^Model +BP +KP +FA +DFA +ASAP", render(TABLE, Format.TERMINAL, width=80), re.MULTILINE)
+
+
+def test_a_narrow_terminal_gets_every_number_in_further_panels() -> None:
+    narrow = render(TABLE, Format.TERMINAL, width=40)
+    for row in (row for group in TABLE.groups for row in group.rows):
+        for field in row.fields:
+            assert field.text.replace(" ± ", "±") in narrow
+
+
+def test_commands_are_never_broken() -> None:
+    text = render(TABLE, Format.TERMINAL, width=40)
+    for note in TABLE.notes:
+        for command in note.commands:
+            assert f"    {command}\n" in text
+
+
+def test_colour_is_there_only_when_asked_for() -> None:
+    assert "\x1b[" not in render(TABLE, Format.TERMINAL)
+    assert "\x1b[1m" in render(TABLE, Format.TERMINAL, color=True)
+
+
+def test_a_terminal_without_unicode_gets_plain_signs() -> None:
+    from asapbench.report.render.escape import encodable
+
+    text = encodable(render(TABLE, Format.TERMINAL), "ascii")
+    text.encode("ascii")
+    assert "99.27+/-0.14" in text.replace(" ", "")

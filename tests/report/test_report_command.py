@@ -1,0 +1,87 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from asapbench.cli.report import report
+from asapbench.errors import AsapbenchError, StoreError
+
+app = typer.Typer()
+app.command()(report)
+
+
+def run(*words: str) -> str:
+    found = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    return found.stdout
+
+
+def test_table_3_needs_neither_a_database_nor_sqlalchemy_nor_torch() -> None:
+    code = (
+        "import sys\nfrom asapbench.cli.report import report\nreport(table=3)\n"
+        "print([n for n in ('torch', 'sqlalchemy', 'numpy') if n in sys.modules], file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "3e-2" in found.stdout
+    assert found.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "name what to report: --table 1, --table 3 or --suite NAME"),
+        (("--table", "1", "--suite", "mnist"), "not both"),
+        (("--table", "2"), "not available in this version; available: 1 and 3"),
+        (("--table", "9"), "table 9 does not exist"),
+        (("--table", "3", "--metric", "last"), "no metric"),
+        (("--suite", "mnist", "--allow-deviations"), "leave it out"),
+    ],
+)
+def test_what_cannot_be_reported_is_an_error_that_says_what_can(words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(AsapbenchError, match=said):
+        run(*words)
+
+
+def test_a_missing_database_is_a_store_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"none\.sqlite"):
+        run("--table", "1", "--db", f"sqlite:///{tmp_path}/none.sqlite")
+
+
+def test_out_writes_the_whole_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "table3.json"
+    target.write_text("old")
+    assert run("--table", "3", "--format", "json", "--out", str(target)) == ""
+    assert len(json.loads(target.read_text())["numbers"]) == 70
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_out_in_a_missing_directory_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(AsapbenchError, match=r"there is no directory .*nowhere; create it first"):
+        run("--table", "3", "--out", str(tmp_path / "nowhere" / "t.md"))
+    with pytest.raises(AsapbenchError, match="this is a directory"):
+        run("--table", "3", "--out", str(tmp_path))
+
+
+def test_columns_set_the_width_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert run("--table", "3").count("Model") > 1
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run("--table", "3").count("Model ") == 1
+
+
+def test_a_suite_in_a_database_is_reported(tmp_path: Path) -> None:
+    from asapbench.store import Store
+    from asapbench.suite.load import load
+
+    url = f"sqlite:///{tmp_path}/results.sqlite"
+    with Store.open(url) as store:
+        store.record_suite("quickstart", "shipped", load("quickstart").cells)
+    text = run("--suite", "quickstart", "--db", url)
+    assert "30 of 30 cells not finished (30 pending)" in text
+    assert "asapbench run mnist" in run("--table", "1", "--db", url)
+    with pytest.raises(StoreError, match="knows no suite"):
+        run("--suite", "quickstrt", "--db", url)

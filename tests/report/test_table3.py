@@ -1,0 +1,31 @@
+from asapbench.report.paper import references, table3
+from asapbench.report.published import published
+
+
+def test_every_published_learning_rate_is_that_of_the_shipped_suite() -> None:
+    known, printed = references(3), published().table(3)
+    for row in printed.rows:
+        for rule, rate in zip(printed.columns, row.values, strict=True):
+            assert known[str(row.dataset), str(row.model), str(rule)].cell.lr == rate
+
+
+def test_every_learning_rate_of_a_shipped_suite_is_published() -> None:
+    printed = published().table(3)
+    for (dataset, model, rule), reference in references(3).items():
+        assert printed.value(rule, dataset=dataset, model=model) == reference.cell.lr
+
+
+def test_the_table_shows_both_and_marks_no_difference() -> None:
+    table = table3()
+    assert not table.notes
+    assert len(table.numbers) == 70
+    assert all(number.difference == 0 for number in table.numbers)
+    rows = [[field.text for field in row.fields] for group in table.groups for row in group.rows]
+    assert rows[0] == ["AlexNet", "3e-2", "3e-2", "1e-4", "1e-4", "1e-4"]
+    assert rows[1] == ["published", *rows[0][1:]]
+
+
+def test_a_rate_that_is_no_power_of_ten_keeps_its_digits() -> None:
+    from asapbench.report.paper import _rate
+
+    assert [_rate(rate) for rate in (3e-2, 1e-4, 0.0125, 1.0)] == ["3e-2", "1e-4", "1.25e-2", "1e0"]
