@@ -1,0 +1,64 @@
+"""The `asapbench` command: one module a command. Each parses, calls and prints; torch is never imported here."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from asapbench import __version__
+from asapbench.cli import data
+from asapbench.cli.catalog import catalog
+from asapbench.cli.clean import clean
+from asapbench.cli.doctor import doctor
+from asapbench.cli.evaluate import evaluate
+from asapbench.cli.report import report
+from asapbench.cli.run import rerun, resume, run
+from asapbench.cli.show import show
+from asapbench.cli.status import status
+from asapbench.errors import AsapbenchError, SuiteError
+
+app = typer.Typer(
+    name="asapbench",
+    help="A benchmark suite for learning rules that train deep networks without weight transport.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (run, resume, status, show, report, rerun, evaluate, clean, doctor, catalog):
+    app.command()(command)
+app.add_typer(data.app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"asapbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    _version_option: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """A benchmark suite for learning rules that train deep networks without weight transport.
+
+    Begin with `asapbench run quickstart`, then `asapbench report --suite quickstart`.
+    """
+
+
+def main() -> None:
+    """Runs the command line. Exit status: 0 done, 1 cells failed, 2 bad input, 3 stopped with work left."""
+    try:
+        app()
+    except AsapbenchError as error:
+        text = str(error)
+        # Several problems stand a line each, so that an editor finds each place at the beginning of its line.
+        typer.echo(f"error:\n{text}" if isinstance(error, SuiteError) and "\n" in text else f"error: {text}", err=True)
+        sys.exit(2)
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,40 @@
+"""`catalog`: what a suite may name."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def catalog(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="rule, model, dataset or optimizer.")] = None,
+) -> None:
+    """List what a suite may name: rules, models, data sets and optimizers, with their options and defaults."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from asapbench.errors import SuiteError
+    from asapbench.suite.catalog import CATALOG
+    from asapbench.suite.load import shipped
+    from asapbench.suite.options import nearest
+
+    kinds = (*CATALOG, "suite")
+    if kind is not None and kind.rstrip("s") not in kinds:
+        raise SuiteError(f'catalog: unknown kind "{kind}"{nearest(kind, kinds)} (there are: {", ".join(kinds)})')
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    for name, entries in CATALOG.items():
+        if kind is not None and kind.rstrip("s") != name:
+            continue
+        console.print(Text(f"{name}s", style="bold"))
+        for entry in entries.values():
+            console.print(Text(f"  {entry.name:<15} {entry.title}: {entry.source}"))
+            for option in entry.options:
+                choices = f" ({', '.join(map(str, option.choices))})" if option.choices else ""
+                console.print(Text(f"      {option.name} = {option.default!r}{choices}: {option.help}"))
+        console.print()
+    if kind is None or kind.rstrip("s") == "suite":
+        console.print(Text("suites", style="bold"))
+        for suite, path in shipped().items():
+            console.print(Text(f"  {suite:<15} {path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}"))

@@ -1,0 +1,28 @@
+"""`evaluate`: load kept weights again and measure them on the test data."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from asapbench.cli.options import Data, Db
+from asapbench.store import DEFAULT_URL
+
+
+def evaluate(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="The first digits of a cell's identity.")],
+    db: Db = DEFAULT_URL,
+    data: Data = None,
+) -> None:
+    """Evaluate the kept weights of a cell (`run --keep-weights`) on its test data, beside what was recorded."""
+    from asapbench.cli.text import percent
+    from asapbench.scheduling.evaluation import evaluate_kept
+    from asapbench.store import Store
+
+    with Store.read_only(db) as store:
+        found = evaluate_kept(store, cell, data)
+    typer.echo(f"{found.cell.label} ({found.cell.short})")
+    typer.echo(f"weights   {found.path}")
+    typer.echo(f"test      {percent(found.accuracy)}, loss {found.loss:.4f}")
+    typer.echo(f"recorded  {percent(found.recorded)} at the last epoch")

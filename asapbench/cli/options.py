@@ -1,0 +1,59 @@
+"""Options that several commands share, and how durations are written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asapbench.errors import SuiteError
+
+Db = Annotated[str, typer.Option("--db", metavar="URL", envvar="ASAPBENCH_DB", help="The results database.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="KEY=VALUE[,VALUE]", help="Only such cells, as in rule=bp,asap. Repeatable."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change cells, as in epochs=1 or rule.k=4. Repeatable."),
+]
+Seeds = Annotated[
+    str | None, typer.Option("--seeds", metavar="SEEDS", help="Seeds instead of the suite's: 0,1 or 0-4.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Where the data sets are. [default: $ASAPBENCH_DATA, else ./data]"),
+]
+Device = Annotated[str, typer.Option(help="auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps.")]
+Slots = Annotated[int | None, typer.Option(help="Cells at a time: on the CPU in all, on GPUs on each.")]
+Threads = Annotated[int, typer.Option(help="CPU threads of each cell. Other counts change the last bits.")]
+TimeLimit = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Stop cleanly after 90s, 15m, 2h or 1:30:00; then `resume`.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and how much disk; run nothing.")]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop the run at the first cell that fails.")]
+KeepWeights = Annotated[bool, typer.Option("--keep-weights", help="Keep the final weights of each cell.")]
+CheckpointEvery = Annotated[
+    str, typer.Option(metavar="TIME", help="Write a checkpoint inside an epoch this often, and after each epoch.")
+]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic/--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest.")
+]
+
+_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
+
+
+def seconds(text: str, *, option: str) -> float:
+    """Seconds of `90`, `90s`, `15m`, `1h30m`, `2d` or `1:30:00`. Raises SuiteError."""
+    clock = re.fullmatch(r"(?:(\d+):)?(\d{1,2}):(\d{2})", text.strip())
+    if clock:
+        return 3600.0 * int(clock[1] or 0) + 60.0 * int(clock[2]) + int(clock[3])
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([dhms]?)", text.strip().lower())
+    if not parts or not re.fullmatch(r"(?:\d+(?:\.\d+)?\s*[dhms]?\s*)+", text.strip().lower()):
+        raise SuiteError(f"{option} {text}: write a time as 90s, 15m, 2h, 1h30m or 1:30:00")
+    total = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
+    if total <= 0:
+        raise SuiteError(f"{option} {text}: must be longer than nothing")
+    return total

@@ -1,0 +1,380 @@
+"""What a run shows: a live table in a terminal, plain lines elsewhere; the plan before it, the outcome after it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from asapbench.cli.text import count, db_option, duration, percent, safe, size
+from asapbench.metrics import EpochMetrics
+from asapbench.scheduling.launch import Request, Selected
+from asapbench.scheduling.plan import Plan
+from asapbench.scheduling.protocol import Progressed
+from asapbench.scheduling.runner import Outcome
+from asapbench.scheduling.slots import Slot
+from asapbench.suite.catalog import dataset_shape
+from asapbench.suite.cell import Cell, title
+
+_SHOWN = 100
+"""Cells that a dry run lists."""
+_LINE_SECONDS = 10.0
+"""Plain lines: at most one a cell in this time, beside its first and last."""
+
+
+@contextlib.contextmanager
+def open_view() -> Iterator[LiveView | PlainView]:
+    """A live view in a terminal, else plain lines."""
+    if not sys.stdout.isatty():
+        yield PlainView()
+        return
+    view = LiveView(Console())
+    try:
+        yield view
+    finally:
+        view.close()
+
+
+class _Counting:
+    """What both views know: the plan, and how much of it is done."""
+
+    def __init__(self) -> None:
+        self.plan: Plan | None = None
+        self.started = time.monotonic()
+        self.finished = 0
+        self._seconds: dict[str, float] = {}
+        self._left: dict[str, float] = {}
+        self._total = 0.0
+
+    def follow(self, plan: Plan) -> None:
+        """Takes the plan as what there is to do."""
+        self.plan, self.started = plan, time.monotonic()
+        self._seconds = {item.cell.id: item.epoch_seconds for item in plan.items}
+        self._left = {item.cell.id: item.seconds for item in plan.left}
+        self._total = sum(self._left.values())
+
+    @property
+    def cells(self) -> int:
+        """Cells to be trained in this run."""
+        return len(self.plan.left) if self.plan else 0
+
+    def done(self, cell: Cell, epochs: float) -> None:
+        """`cell` has `epochs` of its epochs."""
+        self._left[cell.id] = max(cell.epochs - epochs, 0) * self._seconds.get(cell.id, 0.0)
+
+    def count_ended(self, cell: Cell) -> None:
+        """`cell` has ended."""
+        self._left[cell.id] = 0.0
+        self.finished += 1
+
+    def fraction(self) -> float:
+        """How much of the time's estimate is done."""
+        return 1 - sum(self._left.values()) / self._total if self._total else 1.0
+
+    def seconds_left(self) -> float:
+        """Time to finish: the plan's estimate at first, then as this run has gone so far."""
+        assert self.plan is not None
+        done, elapsed = self.fraction(), time.monotonic() - self.started
+        planned = self.plan.seconds * (1 - done)
+        if elapsed < 5 or done <= 0.001:
+            return planned
+        return elapsed * (1 - done) / done
+
+
+class PlainView(_Counting):
+    """Lines, for a log file or a pipe."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def begin(self, plan: Plan, slots: Sequence[Slot]) -> PlainView:
+        """Starts with what there is to do."""
+        self.follow(plan)
+        for line in opening_lines(plan, slots):
+            _say(line)
+        return self
+
+    def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
+        """Says where a resumed cell goes on."""
+        self.done(cell, epochs_done)
+        if epochs_done or batch:
+            self._say(slot, cell, resumed_text(epochs_done, batch, bit_exact))
+
+    def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
+        """Counts; says nothing."""
+        self.done(cell, event.epoch - 1 + event.batch / event.batches)
+
+    def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
+        """A line for an epoch, not too often."""
+        self.done(cell, metrics.epoch)
+        now = time.monotonic()
+        if metrics.epoch in (1, cell.epochs) or now - self._last.get(cell.id, 0.0) >= _LINE_SECONDS:
+            self._last[cell.id] = now
+            self._say(
+                slot,
+                cell,
+                f"epoch {metrics.epoch}/{cell.epochs}  train {percent(metrics.train_accuracy)}  "
+                f"test {percent(metrics.test_accuracy)}  {metrics.samples_per_second:,.0f} samples/s",
+            )
+
+    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None) -> None:
+        """A line for an end."""
+        if state != "interrupted":
+            self.count_ended(cell)
+        self._say(slot, cell, ended_text(state, cell, error))
+
+    def message(self, text: str) -> None:
+        """A line."""
+        _say(safe(text))
+
+    def tick(self) -> None:
+        """Nothing to redraw."""
+
+    def _say(self, slot: Slot, cell: Cell, text: str) -> None:
+        _say(f"[{self.finished}/{self.cells}] {cell.label} ({cell.short})  {text}")
+
+
+def _say(line: str) -> None:
+    """A line to standard output. A reader that has gone away, as in `| head`, does not end the training."""
+    try:
+        typer.echo(line)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@dataclass
+class _Row:
+    cell: Cell
+    epoch: int = 0
+    within: float = 0.0
+    accuracy: float | None = None
+    test: float | None = None
+    rate: float | None = None
+
+
+class LiveView(_Counting):
+    """A table that is redrawn: overall progress, then a line a slot."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._live: Live | None = None
+        self._slots: Sequence[Slot] = ()
+        self._rows: dict[int, _Row] = {}
+
+    def begin(self, plan: Plan, slots: Sequence[Slot]) -> LiveView:
+        """Starts drawing."""
+        self.follow(plan)
+        self._slots = slots
+        for line in opening_lines(plan, slots):
+            self._console.print(line, markup=False, highlight=False)
+        if plan.left or plan.states["running"]:
+            self._live = Live(self._drawn(), console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        return self
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        if self._live is not None:
+            self._live.stop()
+
+    def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
+        """A slot has a cell."""
+        self.done(cell, epochs_done)
+        self._rows[slot.number] = _Row(cell, epochs_done)
+        if epochs_done or batch:
+            self.message(f"{cell.label}  {resumed_text(epochs_done, batch, bit_exact)}")
+
+    def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
+        """Inside an epoch."""
+        self.done(cell, event.epoch - 1 + event.batch / event.batches)
+        row = self._rows.setdefault(slot.number, _Row(cell))
+        row.epoch, row.within = event.epoch - 1, event.batch / event.batches
+        row.accuracy, row.rate = event.accuracy, event.rate
+
+    def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
+        """An epoch more."""
+        self.done(cell, metrics.epoch)
+        row = self._rows.setdefault(slot.number, _Row(cell))
+        row.epoch, row.within = metrics.epoch, 0.0
+        row.accuracy, row.test, row.rate = metrics.train_accuracy, metrics.test_accuracy, metrics.samples_per_second
+
+    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None) -> None:
+        """A line that stays, above the table."""
+        if state != "interrupted":
+            self.count_ended(cell)
+        row = self._rows.pop(slot.number, None)
+        test = f", test {percent(row.test)}" if row is not None and state == "done" else ""
+        self.message(f"{cell.label}  {ended_text(state, cell, error)}{test}")
+
+    def message(self, text: str) -> None:
+        """A line that stays, above the table."""
+        self._console.print(safe(text), markup=False, highlight=False)
+
+    def tick(self) -> None:
+        """Redraws."""
+        if self._live is not None:
+            self._live.update(self._drawn(), refresh=True)
+
+    def _drawn(self) -> Table:
+        """Everything below the lines that stay; only the cell's name shrinks, and what fits least is left out."""
+        width = self._console.width
+        left = "starting" if self.fraction() == 0 else f"{duration(self.seconds_left())} left"
+        columns = [column for column in _COLUMNS if width >= column.from_width]
+        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", expand=True)
+        for column in columns:
+            if column.name == "cell":
+                table.add_column(column.name, ratio=1, no_wrap=True, overflow="ellipsis")
+            else:
+                table.add_column(column.name, justify="right", no_wrap=True, min_width=column.width)
+        for slot in self._slots:
+            line = self._line(slot)
+            table.add_row(*(line[column.name] for column in columns))
+        whole = Table.grid(expand=True)
+        whole.add_row(Text(f"{self.finished} of {count(self.cells, 'cell')} · {left}"))
+        whole.add_row(ProgressBar(total=1.0, completed=self.fraction()))
+        whole.add_row(table)
+        return whole
+
+    def _line(self, slot: Slot) -> dict[str, str | Text]:
+        row = self._rows.get(slot.number)
+        line: dict[str, str | Text] = {column.name: "" for column in _COLUMNS}
+        line |= {"slot": f"{slot.device} {slot.number}", "cell": "-"}
+        if row is None:
+            return line
+        cell = row.cell
+        line |= {"cell": Text(_rule_first(cell)), "epoch": f"{min(row.epoch + 1, cell.epochs)}/{cell.epochs}"}
+        line |= {"train": percent(row.accuracy), "test": percent(row.test)}
+        if row.rate:
+            epochs = cell.epochs - row.epoch - row.within
+            line |= {"samples/s": f"{row.rate:,.0f}"}
+            line |= {"left": duration(epochs * dataset_shape(cell.dataset).train / row.rate)}
+        return line
+
+
+def _rule_first(cell: Cell) -> str:
+    """The cell's name with what sets it apart from its neighbours in front: the end is what a narrow column cuts."""
+    return f"{title('rule', cell.rule)} seed {cell.seed}, {title('dataset', cell.dataset)} {title('model', cell.model)}"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the live table: shown on terminals at least `from_width` wide, never narrower than `width`."""
+
+    name: str
+    width: int = 0
+    from_width: int = 0
+
+
+_COLUMNS = (
+    _Column("slot", 6, 72),
+    _Column("cell"),
+    _Column("epoch", 7),
+    _Column("train", 8, 64),
+    _Column("test", 8),
+    _Column("samples/s", 9, 96),
+    _Column("left", 12),
+)
+
+
+def resumed_text(epochs_done: int, batch: int, bit_exact: bool) -> str:
+    """`goes on after epoch 3, batch 120`."""
+    inside = f", batch {batch}" if batch else ""
+    return f"goes on after epoch {epochs_done}{inside}" + ("" if bit_exact else " (not bit-exact: another machine)")
+
+
+def ended_text(state: str, cell: Cell, error: str | None) -> str:
+    """How an attempt ended, in a line; the whole error is in `asapbench show`."""
+    if error is None or state == "done":
+        return state.replace("_", " ")
+    lines = [line for line in error.strip().splitlines() if line.strip()]
+    reason = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    more = f" (whole: asapbench show {cell.short})" if state in ("failed", "out_of_memory") else ""
+    return f"{state.replace('_', ' ')}: {safe(reason)}{more}"
+
+
+def opening_lines(plan: Plan, slots: Sequence[Slot]) -> Iterator[str]:
+    """What there is to do."""
+    total, left = len(plan.items), len(plan.left)
+    if not left and not plan.states["running"]:
+        yield f"All {count(total, 'cell')} are done: nothing to train."
+        return
+    kind = slots[0].device.partition(":")[0]
+    about = f"about {duration(plan.seconds)}" + ("" if plan.measured else ", a rough estimate")
+    yield f"{left} of {count(total, 'cell')} to train on {count(len(slots), f'{kind} slot')}: {about}"
+
+
+def print_plan(plan: Plan) -> None:
+    """The dry run: states, cells, time and disk."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("cell", "configuration", "state"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for name in ("lr", "epochs", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for item in plan.items[:_SHOWN]:
+        time_left = duration(item.seconds) if item.left else ""
+        epochs = f"{item.epochs_done}/{item.cell.epochs}"
+        table.add_row(item.cell.short, Text(item.cell.label), item.state, f"{item.cell.lr:g}", epochs, time_left)
+    console.print(table)
+    if len(plan.items) > _SHOWN:
+        console.print(f"... and {len(plan.items) - _SHOWN} more")
+    basis = "from epochs measured here" if plan.measured else "a rough estimate: not all of this was measured here"
+    states = ", ".join(f"{number} {state}" for state, number in plan.states.items())
+    console.print(f"{count(len(plan.items), 'cell')}: {states}")
+    console.print(f"To train: {len(plan.left)}, on {count(plan.slots, 'slot')}")
+    console.print(f"Time: about {duration(plan.seconds)} ({basis})")
+    console.print(f"Disk: about {size(plan.disk_bytes)} of checkpoints")
+
+
+def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Request) -> tuple[int, list[str]]:
+    """The exit status, and what to say at the end of a run and what to do next."""
+    again = f"{' '.join(item.name for item in selected)}{_given(request)}"
+    db = db_option(request.db)
+    lines = []
+    if outcome.ended:
+        told = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in sorted(outcome.ended.items()))
+        lines.append(f"Ended: {told}")
+    if outcome.elsewhere:
+        lines.append(f"{count(outcome.elsewhere, 'cell')} left to another run of this database")
+    if outcome.reason != "finished":
+        lines.append(f"Stopped ({outcome.reason}). To go on: asapbench resume {again}")
+        return (1 if outcome.reason == "fail-fast" else 3), lines
+    failed = outcome.ended["failed"] + outcome.ended["out_of_memory"] + outcome.ended["interrupted"]
+    if failed:
+        lines.append(f"What failed: asapbench status{db}; to try again: asapbench resume {again}")
+        return 1, lines
+    lines += [f"The results: asapbench report --suite {item.name}{db}" for item in selected]
+    return 0, lines
+
+
+def _given(request: Request) -> str:
+    """The options of this run that its continuation needs too."""
+    words: list[str] = []
+    for text in request.filters:
+        words += ["--only", text]
+    if request.data is not None:
+        words += ["--data", str(request.data)]
+    if request.device != "auto":
+        words += ["--device", request.device]
+    if request.slots is not None:
+        words += ["--slots", str(request.slots)]
+    if request.threads != 1:
+        words += ["--threads", str(request.threads)]
+    if request.keep_weights:
+        words.append("--keep-weights")
+    if not request.deterministic:
+        words.append("--fast")
+    return "".join(f" {shlex.quote(word)}" for word in words) + db_option(request.db)

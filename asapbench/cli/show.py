@@ -1,0 +1,122 @@
+"""`show`: one cell: configuration, attempts, curves, error with traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asapbench.cli.options import Db
+from asapbench.store import DEFAULT_URL
+
+if TYPE_CHECKING:
+    from asapbench.metrics import EpochMetrics
+    from asapbench.store import Attempt, Provenance
+    from asapbench.suite.cell import Cell
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def show(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="The first digits of a cell's identity.")],
+    db: Db = DEFAULT_URL,
+    all_epochs: Annotated[bool, typer.Option("--all-epochs", help="List every epoch, not twelve of them.")] = False,
+) -> None:
+    """Show one cell: its configuration, attempts, learning curve, and the error of a failure with its traceback."""
+    from asapbench.store import Store
+
+    with Store.read_only(db) as store:
+        cell_id = store.find_cell_id(cell)
+        found = store.find_cell(cell)
+        attempts = store.attempts(cell_id)
+        epochs = store.epochs(attempts[-1].lineage) if attempts else []
+        provenance = store.provenance(attempts[-1].provenance_id) if attempts else None
+    _print_configuration(found, cell_id)
+    _print_attempts(attempts)
+    if provenance is not None:
+        _print_provenance(provenance)
+    _print_epochs(epochs, all_epochs=all_epochs)
+    _print_error(attempts)
+
+
+def _print_configuration(cell: Cell, cell_id: str) -> None:
+    from dataclasses import fields
+
+    typer.echo(f"{cell.label}\n\ncell           {cell_id}")
+    for field in fields(cell):
+        value = getattr(cell, field.name)
+        if hasattr(value, "options"):
+            inner = ", ".join(f"{name} = {option}" for name, option in value.options)
+            value = f"{value.name} ({inner})" if inner else value.name
+        typer.echo(f"{field.name:<14} {value}")
+
+
+def _print_attempts(attempts: Sequence[Attempt]) -> None:
+    from asapbench.cli.text import percent
+
+    if not attempts:
+        typer.echo("\nno attempt yet")
+        return
+    typer.echo("\nattempts")
+    for attempt in attempts:
+        marks = [
+            *(["superseded"] if attempt.superseded else []),
+            *(["goes on from the one before"] if attempt.resumed_from else []),
+            *([] if attempt.bit_exact else ["not bit-exact"]),
+        ]
+        typer.echo(
+            f"  {attempt.number}  {attempt.state:<12} epochs {attempt.epochs_done:<4} "
+            f"last {percent(attempt.last_test_accuracy)}  best {percent(attempt.best_test_accuracy)}  "
+            f"{attempt.started_at[:19]}  {attempt.device} on {attempt.host}"
+            + (f"  ({'; '.join(marks)})" if marks else "")
+        )
+        if attempt.weights_path is not None:
+            typer.echo(f"     weights {attempt.weights_path}")
+
+
+def _print_provenance(provenance: Provenance) -> None:
+    dirty = " with changes" if provenance.dirty else ""
+    commit = "not a checkout" if provenance.commit is None else f"{provenance.commit[:12]}{dirty}"
+    typer.echo(f"\ncode           {commit}")
+    typer.echo(f"versions       {', '.join(f'{name} {version}' for name, version in provenance.versions.items())}")
+    hardware = provenance.hardware
+    gpus = f", {', '.join(hardware['gpus'])}" if hardware.get("gpus") else ""
+    typer.echo(f"hardware       {hardware.get('processor')}, {hardware.get('cores')} cores{gpus}")
+
+
+def _print_epochs(epochs: Sequence[EpochMetrics], *, all_epochs: bool) -> None:
+    from asapbench.cli.text import percent
+
+    if not epochs:
+        return
+    typer.echo(f"\ntest accuracy  {curve([row.test_accuracy for row in epochs])}")
+    typer.echo(
+        f"{'epoch':>7} {'lr':>9} {'train loss':>11} {'train':>9} {'test loss':>10} {'test':>9} {'samples/s':>10}"
+    )
+    step = 1 if all_epochs else max(1, -(-len(epochs) // 12))
+    for row in epochs:
+        if row.epoch % step == 0 or row.epoch in (1, epochs[-1].epoch):
+            typer.echo(
+                f"{row.epoch:>7} {row.lr:>9.2e} {row.train_loss:>11.4f} {percent(row.train_accuracy):>9} "
+                f"{row.test_loss:>10.4f} {percent(row.test_accuracy):>9} {row.samples_per_second:>10,.0f}"
+            )
+
+
+def _print_error(attempts: Sequence[Attempt]) -> None:
+    from asapbench.cli.text import safe
+
+    if attempts and attempts[-1].error:
+        typer.echo(f"\nerror\n{safe(attempts[-1].error)}")
+        if attempts[-1].log_tail and attempts[-1].log_tail.strip() not in attempts[-1].error:
+            typer.echo(f"\nlog\n{safe(attempts[-1].log_tail)}")
+
+
+def curve(values: Sequence[float], width: int = 60) -> str:
+    """`values` as a line of bars from their least to their greatest, which stand beside it in percent."""
+    if len(values) > width:
+        values = [values[round(n * (len(values) - 1) / (width - 1))] for n in range(width)]
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    bars = "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in values)
+    return f"{bars}  {100 * low:.1f} to {100 * high:.1f} %"

@@ -1,0 +1,60 @@
+"""`status`: what is done, running, failed, left; time to finish."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asapbench.cli.options import Db, Device, Slots
+from asapbench.store import DEFAULT_URL
+
+if TYPE_CHECKING:
+    from asapbench.scheduling.plan import Plan
+
+
+def status(
+    suites: Annotated[
+        list[str] | None, typer.Argument(metavar="[SUITE]...", help="Suites that the database knows. [default: all]")
+    ] = None,
+    cells: Annotated[bool, typer.Option("--cells", help="List every cell, not only those to look at.")] = False,
+    db: Db = DEFAULT_URL,
+    device: Device = "auto",
+    slots: Slots = None,
+) -> None:
+    """Say what is done, running, failed and left, and how long the rest should take."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from asapbench.cli.text import db_option, duration, safe
+    from asapbench.scheduling.launch import Request, plan, recorded
+    from asapbench.store import Store
+
+    request = Request(db=db, device=device, slots=slots)
+    with Store.read_only(db) as store:
+        found = recorded(store, suites or (), request)
+        plans = {item.name: plan(store, [item], request) for item in found if item.cells}
+    shown = ("done", "diverged", "running", "interrupted", "failed", "out_of_memory", "pending")
+    used = [state for state in shown if any(the_plan.states[state] for the_plan in plans.values())]
+    console = Console(highlight=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("suite", no_wrap=True)
+    for state in ("cells", *used, "time left"):
+        table.add_column(state.replace("_", " "), justify="right")
+    for name, the_plan in plans.items():
+        states = the_plan.states
+        left = duration(the_plan.seconds) if the_plan.left else ""
+        table.add_row(safe(name), str(len(the_plan.items)), *(str(states[state] or "") for state in used), left)
+    console.print(table)
+    for the_plan in plans.values():
+        _print_cells(the_plan, all_cells=cells)
+    if any(the_plan.left for the_plan in plans.values()):
+        typer.echo(f"To go on: asapbench resume{db_option(db)}")
+
+
+def _print_cells(plan: Plan, *, all_cells: bool) -> None:
+    """A line for each cell, or for each that is running, failed or diverged."""
+    for item in plan.items:
+        if all_cells or item.state in ("running", "failed", "out_of_memory", "diverged"):
+            epochs = f"epoch {item.epochs_done}/{item.cell.epochs}"
+            typer.echo(f"  {item.cell.short}  {item.cell.label}: {item.state.replace('_', ' ')}, {epochs}")

@@ -1,0 +1,115 @@
+"""Durations, sizes, progress and the dry run, as they are printed."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from commands import Commands
+from rich.console import Console
+
+from asapbench.cli.options import seconds
+from asapbench.cli.progress import LiveView, PlainView, ended_text
+from asapbench.cli.text import duration, safe, size
+from asapbench.metrics import EpochMetrics
+from asapbench.scheduling.plan import make_plan
+from asapbench.scheduling.slots import Slot
+from asapbench.suite.load import load
+
+CELLS = load("quickstart").cells[:4]
+SLOTS = [Slot(0, "cpu"), Slot(1, "cpu")]
+EPOCH = EpochMetrics(1, 2.0, 0.25, 1.9, 0.3125, None, None, 0.03, 2.0, 719.0, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("15m", 900),
+        ("2h", 7200),
+        ("1h30m", 5400),
+        ("1:30:00", 5400),
+        ("5:30", 330),
+        ("0.5h", 1800),
+        ("1d", 86400),
+    ],
+)
+def test_times_are_read_as_people_write_them(text: str, expected: float) -> None:
+    assert seconds(text, option="--time-limit") == expected
+
+
+def test_durations_and_sizes() -> None:
+    assert [duration(s) for s in (5, 65, 3700, 200_000)] == ["5 s", "1 min 05 s", "1 h 01 min", "2 d 7 h"]
+    assert [size(n) for n in (5, 1500, 20_000_000, 3.1e12)] == ["5 B", "1.5 kB", "20 MB", "3.1 TB"]
+
+
+def test_control_codes_of_others_are_made_harmless() -> None:
+    assert safe("a\x1b[31mb\x07\nc\x9b") == "a�[31mb�\nc�"
+
+
+def test_the_dry_run_says_what_how_long_and_how_much(asapbench: Commands) -> None:
+    said = asapbench("run", "cifar10", "--dry-run", "--only", "model=resnet18", "--device", "cpu", "--slots", "2")
+    assert said.status == 0
+    assert "5 cells: 5 pending" in said.out
+    assert "To train: 5, on 2 slots" in said.out
+    assert "a rough estimate" in said.out
+    assert "Disk: about" in said.out
+
+
+def test_plain_lines_have_cell_epoch_accuracy_and_rate(capsys) -> None:
+    plan = make_plan(CELLS, {}, [], SLOTS)
+    view = PlainView().begin(plan, SLOTS)
+    view.finished_epoch(SLOTS[0], CELLS[0], EPOCH)
+    view.finished_epoch(SLOTS[0], CELLS[0], EPOCH)
+    view.ended(SLOTS[0], CELLS[0], "done")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith(
+        f"[0/4] {CELLS[0].label} ({CELLS[0].short})  epoch 1/10  train 25.00 %  test 31.25 %  719"
+    )
+    assert lines[-1].startswith("[1/4]")
+    assert lines[-1].endswith("done")
+
+
+@pytest.mark.parametrize("width", [40, 50, 64, 80, 100, 140])
+def test_the_live_table_fits_the_terminal_and_cuts_only_the_cells_name(width: int) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=True, color_system=None)
+    view = LiveView(console)
+    view.follow(make_plan(CELLS, {}, [], SLOTS))
+    view._slots = SLOTS
+    view.began(SLOTS[0], CELLS[0], epochs_done=0, batch=0, bit_exact=True)
+    view.finished_epoch(SLOTS[0], CELLS[0], EPOCH)
+    console.print(view._drawn())
+    head, _bar, names, row, idle = (line.rstrip() for line in stream.getvalue().splitlines())
+    assert all(len(line) <= width for line in (head, names, row, idle))
+    assert head.startswith("0 of 4 cells")
+    assert names.split()[-1] == "left"
+    assert "2/10" in row
+    assert "31.25 %" in row
+    assert row.endswith("18 s")
+    for name, text in {"slot": "cpu 0", "train": "25.00 %", "samples/s": "719"}.items():
+        assert (name in names.split()) is (text in row)
+    assert ("samples/s" in names.split()) is (width >= 96)
+    assert ("BP seed 0" if width >= 50 else "BP seed") in row
+    assert ("Digits ResNet-10(width=8)" in row) is (width >= 96)
+
+
+def test_an_error_is_told_in_a_line_with_the_command_for_the_rest() -> None:
+    text = ended_text("failed", CELLS[0], "Traceback (most recent call last):\n  File x\nValueError: no\x1b[0m")
+    assert text == f"failed: ValueError: no�[0m (whole: asapbench show {CELLS[0].short})"
+    assert ended_text("interrupted", CELLS[0], "stopped at once by a second signal").endswith("second signal")
+    assert ended_text("diverged", CELLS[0], "the training loss is nan") == "diverged: the training loss is nan"
+
+
+def test_what_to_do_next_repeats_the_options_and_hides_a_password() -> None:
+    from asapbench.cli.progress import closing_lines
+    from asapbench.scheduling.launch import Request, Selected
+    from asapbench.scheduling.runner import Outcome
+
+    request = Request(db="postgresql+psycopg://me:SECRET@h/x", filters=["rule=bp"], slots=3, keep_weights=True)
+    status, lines = closing_lines(Outcome("signal"), [Selected("small", "small.toml")], request)
+    assert status == 3
+    assert lines[-1].endswith(
+        "asapbench resume small --only rule=bp --slots 3 --keep-weights --db 'postgresql+psycopg://me:***@h/x'"
+    )

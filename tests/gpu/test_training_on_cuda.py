@@ -1,0 +1,54 @@
+"""On a GPU in deterministic mode a cell gives the same bits again, also after a resume; batches are the CPU's."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.append(str(Path(__file__).parent.parent / "training"))
+from tiny_cell import Recorder, bits, cell, noise_images, same_bits, trainer
+
+from asapbench.rules import RULES
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+]
+
+
+def trained(which, folder: Path, *, stop: int | None = None, previous: tuple[Path, ...] = ()):
+    recorder = Recorder(stop)
+    run = trainer(which, noise_images(), folder, recorder, device="cuda", previous=previous)
+    run.fit()
+    return recorder, bits(run)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_a_cell_resumes_bit_for_bit(rule: str, precision: str, tmp_path) -> None:
+    which = replace(cell(rule), precision=precision)
+    _, whole = trained(which, tmp_path / "whole")
+    trained(which, tmp_path / "part", stop=2)
+    recorder, resumed = trained(which, tmp_path / "rest", previous=(tmp_path / "part",))
+    assert recorder.bit_exact
+    assert same_bits(whole, resumed)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_first_epoch_is_the_cpus_but_for_rounding(rule: str, tmp_path) -> None:
+    here, _ = trained(cell(rule, epochs=1), tmp_path / "gpu")
+    there = Recorder()
+    trainer(cell(rule, epochs=1), noise_images(), tmp_path / "cpu", there).fit()
+    assert here.rows[0].train_loss == pytest.approx(there.rows[0].train_loss, rel=1e-2)
+    assert here.rows[0].peak_memory_bytes
+
+
+def test_augmented_batches_are_the_same_on_both_devices(tmp_path) -> None:
+    on = {d: trainer(cell(), noise_images(), tmp_path / d, Recorder(), device=d) for d in ("cpu", "cuda")}
+    for (x, y), (a, b) in zip(on["cpu"].train.epoch(3, 16), on["cuda"].train.epoch(3, 16), strict=True):
+        assert torch.equal(x, a.cpu())
+        assert torch.equal(y, b.cpu())
