@@ -1,0 +1,107 @@
+"""The project's documents as tests see them: code blocks, command lines, and the tables made from the catalog.
+
+`python tests/docs/documentation.py` writes those tables into the guide anew, after an option was added.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from asapbench.suite.catalog import DATASETS, MODELS, OPTIMIZERS, RULES
+from asapbench.suite.grid import PLAIN
+from asapbench.suite.options import Entry, Option, Value
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+README, GUIDE, ADDING = ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "adding.md"
+DOCUMENTS = (README, GUIDE, ADDING, ROOT / "results" / "README.md", *sorted((ROOT / "docs" / "decisions").glob("*.md")))
+
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`([^`\n]+)`")
+_TABLE = re.compile(r"(<!-- table: (\w+) -->)(?:(?!<!-- ).)*(<!-- end of table -->)", re.DOTALL)
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """The code blocks of one language, in order."""
+    return [text for found, text in _BLOCK.findall(path.read_text(encoding="utf-8")) if found == language]
+
+
+def command_lines(path: Path) -> Iterator[list[str]]:
+    """The arguments of every `asapbench ...` in shell blocks, and of every one in running text that is whole."""
+    text = path.read_text(encoding="utf-8")
+    shell = [line for block in blocks(path, "sh") for line in block.splitlines()]
+    inline = [code for code in _INLINE.findall(_BLOCK.sub("", text)) if "..." not in code]
+    for line in (*shell, *inline):
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        command: list[str] = []
+        for word in (*lexer, ";"):
+            if word.strip(";&|<>()"):
+                command.append(word)
+                continue
+            if command and Path(command[0]).name == "asapbench" and len(command) > 1:
+                yield command[1:]
+            command = []
+
+
+def tables() -> dict[str, str]:
+    """The guide's tables, by the name that stands in their markers."""
+    found = {
+        "recipe": _markdown(
+            ("key", "default", "values", "meaning"),
+            [(f"`{o.name}`", _code(o.default), _values(o.choices, o.minimum), o.help) for o in PLAIN.values()],
+        ),
+        "datasets": _markdown(
+            ("name", "images", "training + test", "classes", "augment = auto"),
+            [
+                (f"`{d.name}`", f"{d.channels}x{d.size}x{d.size}", f"{d.train:,} + {d.test:,}", d.classes, d.augment)
+                for d in DATASETS.values()
+            ],
+        ),
+    }
+    kinds = {"rule": RULES, "model": MODELS, "dataset": DATASETS, "optimizer": OPTIMIZERS}
+    for kind, entries in kinds.items():
+        found[f"{kind}_options"] = _markdown(("option", "of", "default", "values", "meaning"), _options(entries))
+    return found
+
+
+def with_tables(text: str) -> str:
+    """`text` with every table between its markers as the catalog has it."""
+    made = tables()
+    return _TABLE.sub(lambda match: f"{match[1]}\n\n{made[match[2]]}\n\n{match[3]}", text)
+
+
+def _options(entries: Mapping[str, Entry]) -> list[tuple[object, ...]]:
+    """A row for each option; entries that have the very same one share it."""
+    owners: dict[Option, list[str]] = {}
+    for entry in entries.values():
+        for option in entry.options:
+            owners.setdefault(option, []).append(f"`{entry.name}`")
+    rows: list[tuple[object, ...]] = [
+        (f"`{o.name}`", ", ".join(names), _code(o.default), _values(o.choices, o.minimum), o.help)
+        for o, names in owners.items()
+    ]
+    without = [f"`{entry.name}`" for entry in entries.values() if not entry.options]
+    return [*rows, ("none", ", ".join(without), "", "", "")] if without else rows
+
+
+def _values(choices: tuple[Value, ...], minimum: float | None) -> str:
+    if choices:
+        return ", ".join(map(_code, choices))
+    return "" if minimum is None else f"{minimum:g} or more"
+
+
+def _code(value: Value) -> str:
+    shown = str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
+    return f"`{shown}`"
+
+
+def _markdown(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(f"| {' | '.join(str(field) for field in line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    GUIDE.write_text(with_tables(GUIDE.read_text(encoding="utf-8")), encoding="utf-8")

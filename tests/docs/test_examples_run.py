@@ -1,0 +1,63 @@
+"""The Python in README and guide runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from documentation import GUIDE, README, blocks
+
+from asapbench.store import Store
+from asapbench.suite.load import load
+
+
+def run(text: str) -> dict[str, object]:
+    names: dict[str, object] = {"__name__": "example"}
+    exec(compile(text, "example", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("text", blocks(README, "python"))
+def test_readmes_python_trains(text: str) -> None:
+    before = run(text.replace("optimizer.step()", ""))
+    names = run(text)
+    assert names["learner"].recursion is not None, "bind says that it holds the feedback as W - s D0"
+    assert int(names["learner"].recursion.steps) == 1
+    assert int(before["learner"].recursion.steps) == 0
+
+
+def test_the_guides_query_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Store.open() as store:
+        store.record_suite("quickstart", "shipped", load("quickstart").cells)
+    (query,) = (text for text in blocks(GUIDE, "python") if "sqlite3" in text)
+    database = run(query)["database"]
+    columns = {view: [row[1] for row in database.execute(f"PRAGMA table_info({view})")] for view in VIEWS}
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    database.close()
+    guide = GUIDE.read_text(encoding="utf-8")
+    for view, names in columns.items():
+        start = guide.index(f"- `{view}`: ")
+        listed = guide[start : guide.index("\n\n", start)].split("\n- ")[0]
+        assert [name for name in names if f"`{name}`" not in listed] == [], view
+    assert {name for name in tables if f"`{name}`" not in guide} == set()
+
+
+VIEWS = ("result", "learning_curve")
+
+
+def test_the_guides_way_to_kept_weights_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from asapbench.models import build
+    from asapbench.training.weights import save
+
+    monkeypatch.chdir(tmp_path)
+    cell = load("quickstart").cells[0]
+    plain = build(cell.model, channels=1, size=8, classes=10)
+    path = Path("results/asapbench.sqlite.files/weights") / f"{cell.id[:20]}.weights"
+    save({"cell": cell.to_json(), "model": plain.state_dict(), "rule": {}}, path)
+    (example,) = (text for text in blocks(GUIDE, "python") if "weights.load" in text)
+    names = run(example)
+    assert names["cell"] == cell
+    assert torch.equal(names["model"].fc.weight, plain.fc.weight)
