@@ -11,15 +11,12 @@ from torch import Tensor, nn
 
 from asapbench.models import build, initialise
 from asapbench.rules import RULES, Learner
-from asapbench.suite.catalog import MODELS
+from asapbench.suite.catalog import MODELS, SHARING
 
 CLASSES = 10
 TORCHVISION = "torchvision resnet18"
 MODEL_NAMES = (*MODELS, TORCHVISION)
-NEEDS_CONVOLUTIONS = ("asap", "as")
-SUBJECTS = [
-    (rule, model) for rule in RULES for model in MODEL_NAMES if not (rule in NEEDS_CONVOLUTIONS and model == "mlp")
-]
+SUBJECTS = [(rule, model) for rule in RULES for model in MODEL_NAMES if not (rule in SHARING and model == "mlp")]
 LIGHT = [(rule, model) for rule, model in SUBJECTS if model in ("alexnet", "resnet10", "mlp")]
 VARIED = [*LIGHT, *((rule, model) for rule, model in SUBJECTS if model == TORCHVISION)]
 
