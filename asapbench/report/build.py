@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from asapbench.errors import AsapbenchError
-from asapbench.report import paper
+from asapbench.report.learning_rates import table3
 from asapbench.report.metric import Metric
+from asapbench.report.paper import ACCURACIES, accuracy_table
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Table
 from asapbench.suite.load import Suite, load, shipped
@@ -20,16 +21,17 @@ def paper_table(table: int, *, url: str, metric: Metric | None = None, allow_dev
 
     Raises AsapbenchError for a table there is not, StoreError for a database there is not.
     """
-    paper.check_available(table)
     if table == 3:
         if metric is not None:
             raise AsapbenchError("--metric: Table 3 holds learning rates, which have no metric; leave it out")
-        return paper.table3()
+        return table3()
+    if table not in ACCURACIES:
+        raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5")
     from asapbench.store import Store
 
     with Store.read_only(url) as store:
         results = store.results()
-    made = paper.table1(results, metric=metric or Metric.BEST, allow_deviations=allow_deviations)
+    made = accuracy_table(table, results, metric=metric or Metric.BEST, allow_deviations=allow_deviations)
     return _naming(made, url)
 
 
