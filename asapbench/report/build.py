@@ -1,18 +1,46 @@
-"""From what the user asked for to a Table. The database is opened only where one is needed."""
+"""From what the user asked for to a Table or an Illustration. The database is opened only where one is needed."""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asapbench.errors import AsapbenchError
 from asapbench.report import paper
+from asapbench.report.figures import Illustration, paper_figure
 from asapbench.report.metric import Metric
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Table
 from asapbench.suite.load import Suite, load, shipped
 from asapbench.suite.options import nearest
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What `asapbench report` was asked for: one of `table`, `figure` and `suite`."""
+
+    table: int | None = None
+    figure: int | None = None
+    suite: str | None = None
+    metric: Metric | None = None
+    allow_deviations: bool = False
+
+
+def report(wanted: Wanted, *, url: str) -> Table | Illustration:
+    """What is wanted. Raises AsapbenchError where that is nothing, more than one thing, or not to be had."""
+    asked = {"--table": wanted.table, "--figure": wanted.figure, "--suite": wanted.suite}
+    named = [option for option, value in asked.items() if value is not None]
+    if len(named) != 1:
+        which = f"one of {' and '.join(named)}, not both" if named else "what to report"
+        raise AsapbenchError(f"report: name {which}: --table 1, --table 3, --figure 11 or --suite NAME")
+    if wanted.table is not None:
+        return paper_table(wanted.table, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
+    if wanted.allow_deviations:
+        raise AsapbenchError(f"--allow-deviations: goes with --table, not with {named[0]}; leave it out")
+    if wanted.figure is not None:
+        return paper_figure(wanted.figure, url=url, metric=wanted.metric)
+    return suite_report(wanted.suite or "", url=url, metric=wanted.metric)
 
 
 def paper_table(table: int, *, url: str, metric: Metric | None = None, allow_deviations: bool = False) -> Table:
