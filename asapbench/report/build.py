@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asapbench.errors import AsapbenchError
-from asapbench.report import paper
 from asapbench.report.figures import Illustration, paper_figure
+from asapbench.report.learning_rates import table3
 from asapbench.report.metric import Metric
+from asapbench.report.paper import ACCURACIES, accuracy_table
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Table
 from asapbench.suite.load import Suite, load, shipped
@@ -33,7 +34,7 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     named = [option for option, value in asked.items() if value is not None]
     if len(named) != 1:
         which = f"one of {' and '.join(named)}, not both" if named else "what to report"
-        raise AsapbenchError(f"report: name {which}: --table 1, --table 3, --figure 11 or --suite NAME")
+        raise AsapbenchError(f"report: name {which}: --table 1 to 5, --figure 11 or --suite NAME")
     if wanted.table is not None:
         return paper_table(wanted.table, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
     if wanted.allow_deviations:
@@ -48,16 +49,17 @@ def paper_table(table: int, *, url: str, metric: Metric | None = None, allow_dev
 
     Raises AsapbenchError for a table there is not, StoreError for a database there is not.
     """
-    paper.check_available(table)
     if table == 3:
         if metric is not None:
             raise AsapbenchError("--metric: Table 3 holds learning rates, which have no metric; leave it out")
-        return paper.table3()
+        return table3()
+    if table not in ACCURACIES:
+        raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5")
     from asapbench.store import Store
 
     with Store.read_only(url) as store:
         results = store.results()
-    made = paper.table1(results, metric=metric or Metric.BEST, allow_deviations=allow_deviations)
+    made = accuracy_table(table, results, metric=metric or Metric.BEST, allow_deviations=allow_deviations)
     return _naming(made, url)
 
 

@@ -22,11 +22,11 @@ Stem = Literal["trained", "fixed"]
 class Declares:
     """What the conformance suite holds a rule to.
 
-    `update`: the source of a convolution's dW. `error_path`: what carries the error through convolutions.
+    `update`: the source of a layer's dW. `error_path`: what carries the error through convolutions.
     `linear`: the same for fully connected layers. `stem`: whether the first convolution is trained.
     """
 
-    update: Literal["own", "shared"]
+    update: Literal["own", "shared", "approximate"]
     error_path: ErrorPath
     linear: ErrorPath
     stem: Stem

@@ -80,7 +80,7 @@ class FeedbackLayer(nn.Module):
             if self.feedback == "transport":
                 feedback = feedback.detach()
         if isinstance(self.layer, nn.Linear):
-            linear: Tensor = FeedbackLinear.apply(x, weight, bias, feedback, self.scale)
+            linear: Tensor = FeedbackLinear.apply(x, weight, bias, feedback, self.scale, source)
             return linear
         out: Tensor = FeedbackConv2d.apply(x, weight, bias, feedback, self.scale, source, geometry(self.layer))
         return out

@@ -48,14 +48,24 @@ def _block(net: Network, x: int, prefix: str, *, stride: int, shortcut: bool, pr
     return net.tap(net.relu(value))
 
 
-def mlp() -> Network:
-    """Two hidden layers with BatchNorm and ReLU, BatchNorm on the logits."""
+def mlp(depth: int = 2) -> Network:
+    """Hidden layers with BatchNorm and ReLU, BatchNorm on the logits."""
     net = Network()
     value = net.add("flatten", 0)
-    for i in (0, 3):
+    for i in range(0, 3 * depth, 3):
         value = net.add("linear", value, name=f"hidden.{i}")
         value = net.tap(net.relu(net.batchnorm(value, f"hidden.{i + 1}")))
     net.batchnorm(net.add("linear", value, name="fc"), "logits_bn")
+    return net
+
+
+def linear(depth: int = 2) -> Network:
+    """Nothing but fully connected layers."""
+    net = Network()
+    value = net.add("flatten", 0)
+    for i in range(depth):
+        value = net.add("linear", value, name=f"hidden.{i}")
+    net.add("linear", value, name="fc")
     return net
 
 

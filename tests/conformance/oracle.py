@@ -1,7 +1,7 @@
 """An independent float64 NumPy oracle of the learning rules, written from the equations.
 
-Woo et al. 2021: Algorithm 1, eq. 47, D.1, D.2; Nøkland 2016 for DFA; Akrout et al. 2019 for KP. It imports neither
-torch nor the package. A network is a list of operations written down by hand, with its main path, the main-path
+Woo et al. 2021: Algorithm 1, eq. 26, 27 and 47, D.1, D.2; Nøkland 2016 for DFA; Akrout et al. 2019 for KP. It imports
+neither torch nor the package. A network is a list of operations written down by hand, with its main path, the main-path
 convolution beside each shortcut, and DFA's taps; from these the oracle itself decides which activation each layer
 shares, how dimensions are matched and what carries the error.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,8 @@ class Rule:
     matching: str = "max"
     classifier: str = "fa"
     stem: str = "fixed"
+    source: str = "activation"
+    approximate: str = "normalised"
 
     @property
     def shares(self) -> bool:
@@ -135,9 +138,10 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
     feedback: Arrays,
     projections: list[Array],
     kernels: Arrays,
+    stand_ins: Arrays,
 ) -> Outcome:
     """Logits, loss and every gradient under `rule`, with the feedback weights, DFA's projections (classes, units) in
-    the order of the taps, and the fixed 1x1 kernels of random matching."""
+    the order of the taps, the fixed 1x1 kernels of random matching, and Forward Alignment's C."""
     values, caches = _forward(net, parameters, x)
     logits = values[-1]
     shifted = logits - logits.max(1, keepdims=True)
@@ -151,6 +155,7 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
     deltas: list[Array | None] = [None] * len(values)
     deltas[-1] = error
     projected = dict(zip(net.taps, projections, strict=True)) if rule.name == "dfa" else {}
+    approximate = approximate_inputs(net, parameters, values, rule, stand_ins) if stand_ins else {}
     gradients: dict[str, Array] = {}
     trained = [op.name for op in net.weight_layers()]
     if rule.shares and rule.stem == "fixed":
@@ -168,7 +173,7 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
         own = values[op.inputs[0]]
         if op.kind in ("conv", "linear"):
             weight = parameters[f"{op.name}.weight"]
-            source = own
+            source = approximate.get(op.name, own)
             if op.name in shared:
                 source = matched(values[shared[op.name]], own.shape, rule.matching, kernels.get(op.name))
             back = feedback[op.name] if op.name in feedback_layers(net, rule) else weight
@@ -192,6 +197,37 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
             for source_value, d_input in zip(op.inputs, _BACKWARD[op.kind](delta, own, caches[index]), strict=True):
                 add_delta(source_value, d_input)
     return Outcome(logits, loss, gradients)
+
+
+def approximate_inputs(
+    net: Network, parameters: Arrays, values: list[Array], rule: Rule, stand_ins: Arrays
+) -> dict[str, Array]:
+    """For each layer behind another the h~ that takes its input's place: eq. 26, phi~ as the option says.
+
+    For the layer before it, with input h, h~ = phi~(C h) or, by the other source, phi~(C h~) with h~ = h at first.
+    """
+    found: dict[str, Array] = {}
+    layers = net.weight_layers()
+    for layer, behind in pairwise(layers):
+        first, last = net.operations.index(layer), net.operations.index(behind)
+        between = {op.kind: op.name for op in net.operations[first + 1 : last]}
+        h = values[layer.inputs[0]]
+        if rule.source == "approximation":
+            h = found.get(layer.name, h)
+        approximation = h @ stand_ins[layer.name].T
+        if "batchnorm" in between and rule.approximate != "none":
+            statistics = approximation
+            if rule.approximate == "own":
+                approximation = approximation + parameters[f"{layer.name}.bias"]
+                statistics = values[first + 1]
+            approximation = (approximation - statistics.mean(0)) / np.sqrt(statistics.var(0) + EPSILON)
+            if rule.approximate in ("affine", "own"):
+                name = between["batchnorm"]
+                approximation = approximation * parameters[f"{name}.weight"] + parameters[f"{name}.bias"]
+        if "relu" in between and rule.approximate not in ("none", "linear"):
+            approximation = np.maximum(approximation, 0)
+        found[behind.name] = approximation
+    return found
 
 
 def matched(shared: Array, wanted: tuple[int, ...], mode: str, kernel: Array | None) -> Array:

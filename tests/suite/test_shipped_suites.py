@@ -46,3 +46,23 @@ def test_quickstart_compares_five_rules_with_and_without_shortcuts_over_several_
     assert {cell.model.name for cell in cells} == {"resnet10", "resnet10_nsc"}
     assert {cell.dataset.name for cell in cells} == {"digits"}
     assert len({cell.seed for cell in cells}) >= 3
+
+
+def test_forward_alignment_is_a2s_recipe_in_every_reading() -> None:
+    cells = load("forward_alignment").cells
+    for cell in cells:
+        assert (cell.dataset.name, cell.model.name) == ("mnist", "mlp")
+        assert (cell.epochs, cell.batch_size, cell.lr, cell.schedule, cell.augment) == (200, 50, 1e-4, "cosine", "none")
+        assert (cell.optimizer["momentum"], cell.optimizer["weight_decay"]) == (0.9, 5e-4)
+        assert cell.model["hidden"] == 10
+    readings: dict[tuple, set[int]] = {}
+    for cell in cells:
+        readings.setdefault((cell.model, cell.rule), set()).add(cell.seed)
+    assert set(map(frozenset, readings.values())) == {frozenset(range(5))}
+    for depth in (2, 3):
+        for nonlinear in (False, True):
+            rules = [r for m, r in readings if (m["depth"], m["nonlinear"]) == (depth, nonlinear)]
+            assert sum(rule.name == "bp" for rule in rules) == 1
+            found = {(r["source"], r["approximate"]) for r in rules if r.name == "forward_alignment"}
+            further = {("activation", a) for a in ("affine", "own", "linear", "none")} if nonlinear else set()
+            assert found == {("activation", "normalised"), ("approximation", "normalised")} | further
