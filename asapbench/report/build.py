@@ -40,7 +40,8 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     if wanted.allow_deviations:
         raise AsapbenchError(f"--allow-deviations: goes with --table, not with {named[0]}; leave it out")
     if wanted.figure is not None:
-        return paper_figure(wanted.figure, url=url, metric=wanted.metric)
+        made = paper_figure(wanted.figure, url=url, metric=wanted.metric)
+        return replace(made, table=_naming(made.table, url))
     return suite_report(wanted.suite or "", url=url, metric=wanted.metric)
 
 
