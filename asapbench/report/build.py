@@ -38,13 +38,14 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     named = [option for option, value in asked.items() if value is not None]
     if len(named) != 1:
         which = f"one of {' and '.join(named)}, not both" if named else "what to report"
-        raise AsapbenchError(f"report: name {which}: --table 1, --figure 11 or --suite NAME")
+        raise AsapbenchError(f"report: name {which}: --table 1 to 5, --figure 11 or --suite NAME")
     if wanted.table is not None:
         return paper_table(wanted.table, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
     if wanted.allow_deviations:
         raise AsapbenchError(f"--allow-deviations: goes with --table, not with {named[0]}; leave it out")
     if wanted.figure is not None:
-        return paper_figure(wanted.figure, url=url, metric=wanted.metric)
+        made = paper_figure(wanted.figure, url=url, metric=wanted.metric)
+        return replace(made, table=_naming(made.table, url))
     return suite_report(wanted.suite or "", url=url, metric=wanted.metric)
 
 
