@@ -13,7 +13,7 @@ from measuring import interleaved, table, terms
 
 from asapbench.models import build, initialise
 from asapbench.rules import RULES, attach
-from asapbench.suite.catalog import MODELS
+from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
 
 CONTROL = "plain PyTorch"
 
@@ -57,7 +57,8 @@ def main() -> None:
         initialise(model, 0)
         return model.train()
 
-    candidates = {CONTROL: plain(fresh(), x, y)} | {rule: ours(fresh(), rule, x, y) for rule in RULES}
+    rules = [rule for rule in RULES if rule not in FULLY_CONNECTED]
+    candidates = {CONTROL: plain(fresh(), x, y)} | {rule: ours(fresh(), rule, x, y) for rule in rules}
     print(f"{given.model}, width {given.width}, float32, CIFAR shape, batch {given.batch}; {terms(given.rounds)}\n")
     print(table(interleaved(candidates, rounds=given.rounds), control=CONTROL))
 

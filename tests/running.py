@@ -16,7 +16,7 @@ SUITE = """\
 name = "small"
 
 [defaults]
-dataset = { name = "digits", train_size = 640 }
+dataset = { name = "digits", train_size = 1280 }
 epochs = 3
 batch_size = 16
 seeds = [0, 1]

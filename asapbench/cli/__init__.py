@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asapbench import __version__
-from asapbench.cli import data
+from asapbench.cli import analyze, data
 from asapbench.cli.catalog import catalog
 from asapbench.cli.clean import clean
 from asapbench.cli.doctor import doctor
@@ -30,6 +30,7 @@ app = typer.Typer(
 for command in (run, resume, status, show, report, rerun, evaluate, clean, doctor, catalog):
     app.command()(command)
 app.add_typer(data.app, name="data")
+app.add_typer(analyze.app, name="analyze")
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how durations are written."""
+"""Options that several commands share, and how durations and lists are written."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from asapbench.errors import SuiteError
+from asapbench.report.render import Format
 
 Db = Annotated[str, typer.Option("--db", metavar="URL", envvar="ASAPBENCH_DB", help="The results database.")]
 Only = Annotated[
@@ -21,6 +22,11 @@ Set = Annotated[
 ]
 Seeds = Annotated[
     str | None, typer.Option("--seeds", metavar="SEEDS", help="Seeds instead of the suite's: 0,1 or 0-4.")
+]
+Form = Annotated[Format, typer.Option("--format", help="What the table is written as.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Write to this file, whole or not at all; .png, .svg or .pdf: a figure's picture."),
 ]
 Data = Annotated[
     Path | None,
@@ -35,6 +41,9 @@ TimeLimit = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and how much disk; run nothing.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop the run at the first cell that fails.")]
 KeepWeights = Annotated[bool, typer.Option("--keep-weights", help="Keep the final weights of each cell.")]
+Alignment = Annotated[
+    bool, typer.Option("--alignment", help="Measure each epoch's angles: W to B, and the update to backpropagation's.")
+]
 CheckpointEvery = Annotated[
     str, typer.Option(metavar="TIME", help="Write a checkpoint inside an epoch this often, and after each epoch.")
 ]
@@ -57,3 +66,19 @@ def seconds(text: str, *, option: str) -> float:
     if total <= 0:
         raise SuiteError(f"{option} {text}: must be longer than nothing")
     return total
+
+
+def names(text: str, *, option: str) -> tuple[str, ...]:
+    """The words of `alexnet,resnet18`. Raises SuiteError where there is none."""
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not found:
+        raise SuiteError(f"{option} {text}: no name; write {option} NAME[,NAME]")
+    return found
+
+
+def whole_numbers(text: str, *, option: str) -> tuple[int, ...]:
+    """The numbers of `2,4`, each at least 1. Raises SuiteError."""
+    words = text.split(",")
+    if not all(re.fullmatch(r"\s*0*[1-9]\d{0,8}\s*", word) for word in words):
+        raise SuiteError(f"{option} {text}: write whole numbers from 1 on, as in {option} 2,4")
+    return tuple(int(word) for word in words)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Db
+from asapbench.cli.options import Db, Form, Out
 from asapbench.report.metric import Metric
 from asapbench.report.render import Format
 from asapbench.store import DEFAULT_URL
@@ -15,7 +14,11 @@ from asapbench.store import DEFAULT_URL
 
 def report(
     table: Annotated[
-        int | None, typer.Option("--table", help="A table of the paper, measured beside published.")
+        str | None,
+        typer.Option("--table", help="A table of the paper, 1 to 5, or A.2: measured beside published."),
+    ] = None,
+    figure: Annotated[
+        int | None, typer.Option("--figure", help="A figure of the paper: its numbers, or with --out its picture.")
     ] = None,
     suite: Annotated[str | None, typer.Option("--suite", help="A suite, by name or file: rules side by side.")] = None,
     metric: Annotated[
@@ -26,8 +29,8 @@ def report(
             "validation epoch. If left out: best for tables, last for suites.",
         ),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="What the report is written as.")] = Format.TERMINAL,
-    out: Annotated[Path | None, typer.Option("--out", help="Write to this file, whole or not at all.")] = None,
+    form: Form = Format.TERMINAL,
+    out: Out = None,
     db: Db = DEFAULT_URL,
     allow_deviations: Annotated[
         bool,
@@ -37,21 +40,9 @@ def report(
     ] = False,
 ) -> None:
     """Report measured accuracies with spread and sample count, beside the published numbers."""
-    from asapbench.errors import AsapbenchError
-    from asapbench.report.build import paper_table, suite_report
-    from asapbench.report.out import show, write_whole
-    from asapbench.report.render import render
+    from asapbench.report.build import Wanted
+    from asapbench.report.build import report as made
+    from asapbench.report.out import deliver
 
-    if table is not None and suite is None:
-        made = paper_table(table, url=db, metric=metric, allow_deviations=allow_deviations)
-    elif suite is not None and table is None:
-        if allow_deviations:
-            raise AsapbenchError("--allow-deviations: a suite's report shows deviating cells anyway; leave it out")
-        made = suite_report(suite, url=db, metric=metric)
-    else:
-        both = "one of them, not both" if table is not None else "what to report"
-        raise AsapbenchError(f"report: name {both}: --table 1, --table 3 or --suite NAME")
-    if out is None:
-        show(made, form)
-    else:
-        write_whole(out, render(made, form))
+    wanted = Wanted(table=table, figure=figure, suite=suite, metric=metric, allow_deviations=allow_deviations)
+    deliver(made(wanted, url=db), form=form, out=out)

@@ -5,16 +5,38 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from asapbench.errors import AsapbenchError
+from asapbench.report.figures.picture import SUFFIXES, Illustration, is_picture, picture
 from asapbench.report.render import Format, render
 from asapbench.report.render.escape import encodable
 from asapbench.report.table import Table
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes `text` as UTF-8 under a temporary name beside `path`, then renames. Raises AsapbenchError."""
+def deliver(report: Table | Illustration, *, form: Format, out: Path | None) -> None:
+    """Prints a report, or writes it to `out`: the picture where the name asks for one, else the table as `form`.
+
+    Raises AsapbenchError for a file that cannot be written, and for a picture of what has none.
+    """
+    table = report.table if isinstance(report, Illustration) else report
+    if out is None:
+        show(table, form)
+    elif not is_picture(out):
+        write_whole(out, render(table, form))
+    elif not isinstance(report, Illustration):
+        raise AsapbenchError(f"--out {out}: a table is no picture; name a file that does not end in {_or(SUFFIXES)}")
+    elif form is not Format.TERMINAL:
+        raise AsapbenchError(
+            f"--out {out}: this asks for a picture, --format {form} for a table; leave one of them out"
+        )
+    else:
+        write_whole(out, picture(report, out.suffix.lower()))
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes `content`, text as UTF-8, under a temporary name beside `path`, then renames. Raises AsapbenchError."""
     if path.exists() and not path.is_file():
         kind = "a directory; name a file in it" if path.is_dir() else "not a file; leave --out away to print"
         raise AsapbenchError(f"--out {path}: this is {kind}")
@@ -24,8 +46,8 @@ def write_whole(path: Path, text: str) -> None:
     target = path.resolve()
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+        with temporary.open("xb") as stream:
+            stream.write(content if isinstance(content, bytes) else content.encode())
         os.replace(temporary, target)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -38,3 +60,7 @@ def show(table: Table, form: Format) -> None:
     width = shutil.get_terminal_size(fallback=(100, 24)).columns
     text = render(table, form, width=width, color=terminal and "NO_COLOR" not in os.environ)
     sys.stdout.write(encodable(text, sys.stdout.encoding or "utf-8"))
+
+
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"

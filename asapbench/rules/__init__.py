@@ -12,6 +12,7 @@ from asapbench.rules.base import Declares, Rule
 from asapbench.rules.bp import BP
 from asapbench.rules.dfa import DFA
 from asapbench.rules.fa import FA
+from asapbench.rules.forward_alignment import ForwardAlignment
 from asapbench.rules.graph import capture
 from asapbench.rules.kp import KP
 from asapbench.rules.learner import Learner, Objective
@@ -20,7 +21,7 @@ from asapbench.suite.catalog import RULES as _CATALOG
 from asapbench.suite.options import Choice, nearest
 
 RULES: dict[str, type[Rule]] = {
-    rule.name: rule for rule in (BP, KP, FA, DFA, ASAP, ActivationSharing, ASFP, LocalErrors)
+    rule.name: rule for rule in (BP, KP, FA, DFA, ASAP, ActivationSharing, ForwardAlignment, ASFP, LocalErrors)
 }
 
 

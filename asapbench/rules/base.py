@@ -15,7 +15,7 @@ from asapbench.rules.matching import matcher
 from asapbench.rules.program import compiled
 from asapbench.suite.options import Choice
 
-Source = Literal["own", "shared"]
+Source = Literal["own", "shared", "approximate"]
 ErrorPath = Literal["transport", "fixed", "learned", "projected"]
 Stem = Literal["trained", "fixed"]
 Loss = Literal["global", "local", "both"]
@@ -25,7 +25,7 @@ Loss = Literal["global", "local", "both"]
 class Declares:
     """What the conformance suite holds a rule to.
 
-    `update`: the source of a convolution's dW. `error_path`: what carries the error through convolutions.
+    `update`: the source of a layer's dW. `error_path`: what carries the error through convolutions.
     `linear`: the same for fully connected layers. `stem`: whether the first convolution is trained.
     `feedback_update`: the source of a learned B's gradient, where it is not that of dW. `loss`: where the error comes
     from: the output, or the losses of units that no error enters or leaves, or both without such boundaries.

@@ -84,15 +84,25 @@ class FeedbackConv2d(torch.autograd.Function):
 
 
 class FeedbackLinear(torch.autograd.Function):
-    """y = x W^T + b; delta_x = delta_y B; dW = dB = delta_y^T x. `apply(x, weight, bias, feedback, scale)`."""
+    """y = x W^T + b; delta_x = delta_y B; dW = dB = delta_y^T `source`.
+
+    `apply(x, weight, bias, feedback, scale, source)`: `source` None means x; otherwise as `FeedbackConv2d`.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, feedback: Tensor, scale: Tensor | None
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        feedback: Tensor,
+        scale: Tensor | None,
+        source: Tensor | None,
     ) -> Tensor:
         """(N, I) -> (N, O)."""
         out = F.linear(x, weight, bias)
-        ctx.save_for_backward(x.to(out.dtype), feedback, scale, weight if scale is not None else None)
+        kept = (x if source is None else source).to(out.dtype)
+        ctx.save_for_backward(kept, feedback, scale, weight if scale is not None else None)
         ctx.input_dtype, ctx.weight_dtype = x.dtype, weight.dtype
         return out
 
@@ -100,22 +110,27 @@ class FeedbackLinear(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
         """Gradients of x, weight, bias and feedback."""
         (delta,) = grad_outputs
-        x, feedback, scale, weight = ctx.saved_tensors
+        source, feedback, scale, weight = ctx.saved_tensors
         wants_x, wants_w, wants_b, wants_f = ctx.needs_input_grad[:4]
         learned = wants_f and scale is None
         grad_x = grad_w = grad_b = None
         if wants_x:
             grad_x = (delta @ _rebuilt(feedback, scale, weight).to(delta.dtype)).to(ctx.input_dtype)
         if wants_w or learned:
-            grad_w = (delta.flatten(0, -2).mT @ x.flatten(0, -2)).to(ctx.weight_dtype)
+            grad_w = (_rows(delta).mT @ _rows(source)).to(ctx.weight_dtype)
         if wants_b:
-            grad_b = delta.flatten(0, -2).sum(0).to(ctx.weight_dtype)
-        return grad_x, (grad_w if wants_w else None), grad_b, (grad_w if learned else None), None
+            grad_b = _rows(delta).sum(0).to(ctx.weight_dtype)
+        return grad_x, (grad_w if wants_w else None), grad_b, (grad_w if learned else None), None, None
 
 
 def rebuilt_feedback(weight: Tensor, difference: Tensor, scale: Tensor) -> Tensor:
     """B = W - s D0."""
     return weight - scale.to(weight.dtype) * difference
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """(..., U) -> (N, U)."""
+    return tensor if tensor.dim() == 2 else tensor.flatten(0, -2)
 
 
 def _rebuilt(feedback: Tensor, scale: Tensor | None, weight: Tensor | None) -> Tensor:

@@ -73,19 +73,19 @@ class FeedbackLayer(nn.Module):
             return rebuilt_feedback(self.layer.weight.detach(), self.difference, self.scale)
         return self.layer.weight
 
-    def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
-        """The layer's output; `shared` takes the place of x in dW and dB, or in dB alone."""
+    def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
+        """The layer's output; `source` takes the place of x in dW and dB, or, of a convolution, in dB alone."""
         weight, bias = self.layer.weight, self.layer.bias
-        if self.difference is not None:
-            feedback: Tensor = self.difference
+        if self.feedback == "transport":
+            feedback: Tensor = weight.detach()
+        elif self.difference is not None:
+            feedback = self.difference
         else:
             feedback = self.feedback_weight()
-            if self.feedback == "transport":
-                feedback = feedback.detach()
         if isinstance(self.layer, nn.Linear):
-            linear: Tensor = FeedbackLinear.apply(x, weight, bias, feedback, self.scale)
+            linear: Tensor = FeedbackLinear.apply(x, weight, bias, feedback, self.scale, source)
             return linear
-        sources = (shared, None) if self.sharing == "both" else (None, shared)
+        sources = (source, None) if self.sharing == "both" else (None, source)
         out: Tensor = FeedbackConv2d.apply(x, weight, bias, feedback, self.scale, *sources, geometry(self.layer))
         return out
 

@@ -55,6 +55,10 @@ class Learner(nn.Module):
             if layer.feedback != "transport":
                 yield name, layer.layer.weight, layer.feedback_weight()
 
+    def aligned_pairs(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """(name, W, B) of each layer whose angle between W and B tells how the rule learns; B has W's shape."""
+        return self.feedback_pairs()
+
     def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """What an optimizer is given: the model's trained parameters, then the learned feedback weights."""
         for name, parameter in self.model.named_parameters():

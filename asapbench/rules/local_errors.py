@@ -48,5 +48,5 @@ class FixedClassifier(Head):
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
-        logits: Tensor = FeedbackLinear.apply(pooled(h), self.weight, None, self.feedback, None)
+        logits: Tensor = FeedbackLinear.apply(pooled(h), self.weight, None, self.feedback, None, None)
         return cross_entropy(logits, y)

@@ -46,6 +46,20 @@ _MATCHING = Option(
     "dimension matching of the shared activation: channels repeated then max- or average-pooled, or a random 1x1",
     choices=("max", "average", "random"),
 )
+_SOURCE = Option(
+    "source",
+    "activation",
+    "what C of a layer is applied to: the activation before the layer, or the approximation of that activation",
+    choices=("activation", "approximation"),
+)
+_APPROXIMATE = Option(
+    "approximate",
+    "normalised",
+    "what follows C h in a nonlinear network: BatchNorm without scale and shift, then the activation (normalised); "
+    "BatchNorm with the layer's scale and shift (affine); the layer's own BatchNorm, statistics of the real W h + b "
+    "included (own); BatchNorm without scale and shift, no activation (linear); nothing (none)",
+    choices=("normalised", "affine", "own", "linear", "none"),
+)
 _STEM = Option("stem", "fixed", "the first convolution stays random, or is trained too", choices=("fixed", "trained"))
 
 
@@ -77,6 +91,7 @@ RULES: dict[str, Entry] = {
             options=(_K, _MATCHING, _STEM, _CLASSIFIER, _LINEAR_FEEDBACK, _FEEDBACK_INIT, _FORM),
         ),
         Entry("as", "AS", f"{_PAPER}: activation sharing with weight transport", options=(_K, _MATCHING, _STEM)),
+        Entry("forward_alignment", "Forward Alignment", f"{_PAPER}, A.1, A.2", options=(_SOURCE, _APPROXIMATE)),
         Entry(
             "asfp",
             "ASFP",
@@ -106,6 +121,9 @@ SHARING = ("asap", "as", "asfp")
 
 EXPLICIT_FEEDBACK = ("asfp",)
 """Rules whose learned feedback is always a parameter: its gradient is not that of the forward weight."""
+
+FULLY_CONNECTED = ("forward_alignment",)
+"""Rules for networks without convolutions."""
 
 _LOGITS = Option("logits_batchnorm", True, "BatchNorm on the logits, as in the released code")
 _WIDTH = Option("width", 64, "channels of the first convolution; the others scale with it", minimum=1)

@@ -15,6 +15,7 @@ from asapbench.suite.catalog import (
     AUGMENTATIONS,
     CATALOG,
     DATASETS,
+    FULLY_CONNECTED,
     NORMALIZATIONS,
     PRECISIONS,
     SCHEDULES,
@@ -98,11 +99,18 @@ def impossible(cell: Cell) -> str | None:
         and (cell.optimizer.number("momentum") == 0 or cell.optimizer.number("dampening") != 0)
     ):
         return "Nesterov momentum needs momentum above 0 and dampening 0"
-    if cell.rule.name in SHARING and cell.model.name == "mlp":
-        return f"{cell.rule.name} shares activations among convolutions, and mlp has none"
     if cell.normalization == "released" and DATASETS[cell.dataset.name].released is None:
         known = ", ".join(name for name, entry in DATASETS.items() if entry.released is not None)
         return f"the released code has no normalization for {cell.dataset.name} (it has for {known})"
+    return _unsuited(cell.rule.name, cell.model.name)
+
+
+def _unsuited(rule: str, model: str) -> str | None:
+    """Why this rule cannot be attached to this model, or None."""
+    if rule in SHARING and model == "mlp":
+        return f"{rule} shares activations among convolutions, and mlp has none"
+    if rule in FULLY_CONNECTED and model != "mlp":
+        return f"{rule} is for fully connected networks (mlp), and {model} has convolutions"
     return None
 
 

@@ -18,7 +18,11 @@ RESNET_BLOCKS = {"resnet10": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2), "resnet34":
 
 @dataclass(frozen=True)
 class LayerShape:
-    """One weight layer: kernel `kernel` x `kernel` (1 for fully connected), output maps `size` x `size`."""
+    """One weight layer: kernel `kernel` x `kernel` (1 for fully connected), output maps `size` x `size`.
+
+    `pooled` is the size of the maps behind the max-pool that follows, None where none does. `shortcut`: the layer is a
+    block's projection, off the main path. `batchnorm`: BatchNorm with scale and shift follows.
+    """
 
     name: str
     kind: str
@@ -27,11 +31,19 @@ class LayerShape:
     kernel: int = 1
     size: int = 1
     bias: bool = False
+    batchnorm: bool = False
+    pooled: int | None = None
+    shortcut: bool = False
 
     @property
     def weights(self) -> int:
         """Entries of W."""
         return self.inputs * self.outputs * self.kernel**2
+
+    @property
+    def parameters(self) -> int:
+        """Entries of W, of the bias, and of the scale and shift of the BatchNorm that follows."""
+        return self.weights + self.outputs * (self.bias + 2 * self.batchnorm)
 
     @property
     def multiplications(self) -> int:
@@ -42,6 +54,11 @@ class LayerShape:
     def units(self) -> int:
         """Outputs for one example."""
         return self.outputs * self.size**2
+
+    @property
+    def activations(self) -> int:
+        """What is passed on for one example: the outputs behind BatchNorm, ReLU and max-pool."""
+        return self.units if self.pooled is None else self.outputs * self.pooled**2
 
 
 def layer_shapes(model: Choice, *, channels: int, size: int, classes: int) -> list[LayerShape]:
@@ -76,7 +93,7 @@ def checkpoint_bytes(cell: Cell) -> int:
 
 def _resnet(model: Choice, channels: int, size: int, classes: int) -> Iterator[LayerShape]:
     width, base = model.integer("width"), model.name.removesuffix("_nsc")
-    yield LayerShape("stem", "conv", channels, width, 3, size)
+    yield LayerShape("stem", "conv", channels, width, 3, size, batchnorm=True)
     inputs = width
     for stage, count in enumerate(RESNET_BLOCKS[base]):
         outputs = width * 2**stage
@@ -84,30 +101,39 @@ def _resnet(model: Choice, channels: int, size: int, classes: int) -> Iterator[L
             stride = 2 if stage > 0 and block == 0 else 1
             size = -(-size // stride)
             name = f"stages.{stage}.{block}"
-            yield LayerShape(f"{name}.conv1", "conv", inputs, outputs, 3, size)
-            yield LayerShape(f"{name}.conv2", "conv", outputs, outputs, 3, size)
+            yield LayerShape(f"{name}.conv1", "conv", inputs, outputs, 3, size, batchnorm=True)
+            yield LayerShape(f"{name}.conv2", "conv", outputs, outputs, 3, size, batchnorm=True)
             if base == model.name and (stride != 1 or inputs != outputs):
-                yield LayerShape(f"{name}.projection.0", "conv", inputs, outputs, 1, size)
+                projection = f"{name}.projection.0"
+                yield LayerShape(projection, "conv", inputs, outputs, 1, size, batchnorm=True, shortcut=True)
             inputs = outputs
-    yield LayerShape("fc", "linear", inputs, classes, bias=True)
+    yield _classifier(model, inputs, classes)
 
 
 def _alexnet(model: Choice, channels: int, size: int, classes: int) -> Iterator[LayerShape]:
     kernel, width, hidden = model.integer("kernel"), model.integer("width"), model.integer("hidden")
-    inputs = channels
+    inputs, bias = channels, model.flag("conv_bias")
     for number, outputs in enumerate((width, 2 * width, 4 * width)):
         size = size + 5 - kernel
-        yield LayerShape(f"features.{4 * number}", "conv", inputs, outputs, kernel, size, model.flag("conv_bias"))
-        size = (size + (kernel == 5)) // 2
-        inputs = outputs
-    yield LayerShape("hidden.0", "linear", inputs * size * size, hidden, bias=True)
-    yield LayerShape("hidden.3", "linear", hidden, hidden, bias=True)
-    yield LayerShape("fc", "linear", hidden, classes, bias=True)
+        pooled = (size + (kernel == 5)) // 2
+        name = f"features.{4 * number}"
+        yield LayerShape(name, "conv", inputs, outputs, kernel, size, bias, batchnorm=True, pooled=pooled)
+        inputs, size = outputs, pooled
+    yield LayerShape("hidden.0", "linear", inputs * size * size, hidden, bias=True, batchnorm=True)
+    yield LayerShape("hidden.3", "linear", hidden, hidden, bias=True, batchnorm=True)
+    yield _classifier(model, hidden, classes)
 
 
 def _mlp(model: Choice, inputs: int, classes: int) -> Iterator[LayerShape]:
-    hidden, step = model.integer("hidden"), 3 if model.flag("nonlinear") else 1
+    hidden, nonlinear = model.integer("hidden"), model.flag("nonlinear")
     for number in range(model.integer("depth")):
-        yield LayerShape(f"hidden.{number * step}", "linear", inputs, hidden, bias=True)
+        name = f"hidden.{number * (3 if nonlinear else 1)}"
+        yield LayerShape(name, "linear", inputs, hidden, bias=True, batchnorm=nonlinear)
         inputs = hidden
-    yield LayerShape("fc", "linear", inputs, classes, bias=True)
+    yield _classifier(model, inputs, classes, linear=not nonlinear)
+
+
+def _classifier(model: Choice, inputs: int, classes: int, *, linear: bool = False) -> LayerShape:
+    """The last layer; a linear network has no BatchNorm, on the logits neither."""
+    batchnorm = model.flag("logits_batchnorm") and not linear
+    return LayerShape("fc", "linear", inputs, classes, bias=True, batchnorm=batchnorm)

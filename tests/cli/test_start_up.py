@@ -8,8 +8,8 @@ import sys
 import pytest
 from commands import Commands
 
-COMMANDS = ["run", "resume", "status", "show", "report", "rerun", "evaluate", "clean", "doctor", "catalog", "data"]
-LOADED = "import sys; {}; print(*[m for m in ('torch', 'sqlalchemy', 'pydantic', 'numpy') if m in sys.modules])"
+HEAVY = ("torch", "sqlalchemy", "pydantic", "numpy", "matplotlib")
+LOADED = f"import sys; {{}}; print(*[m for m in {HEAVY} if m in sys.modules])"
 
 
 def loaded(statement: str, folder) -> list[str]:
@@ -24,7 +24,15 @@ def test_the_command_line_imports_nothing_heavy(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["run", "cifar10", "--dry-run"], ["report", "--table", "3"], ["data", "list"], ["catalog"]]
+    "command",
+    [
+        ["run", "cifar10", "--dry-run"],
+        ["report", "--table", "3"],
+        ["report", "--figure", "11", "--out", "memory.png"],
+        ["analyze", "memory"],
+        ["data", "list"],
+        ["catalog"],
+    ],
 )
 def test_what_trains_nothing_imports_no_torch(command: list[str], tmp_path) -> None:
     call = f"sys.argv = ['asapbench', *{command}]; import asapbench.cli; asapbench.cli.app(standalone_mode=False)"
@@ -47,6 +55,7 @@ def test_help_names_every_command(flag: str, asapbench: Commands) -> None:
         "doctor",
         "catalog",
         "data",
+        "analyze",
     ):
         assert f"\n  {name} " in said.out
 

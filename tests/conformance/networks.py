@@ -46,18 +46,28 @@ def _block(net: Network, x: int, prefix: str, *, stride: int, shortcut: bool, pr
     return net.unit(f"{prefix}.conv2", net.tap(net.relu(value)), "conv", "block")
 
 
-def mlp() -> Network:
-    """Two hidden layers with BatchNorm and ReLU, BatchNorm on the logits."""
+def mlp(depth: int = 2) -> Network:
+    """Hidden layers with BatchNorm and ReLU, BatchNorm on the logits."""
     net = Network()
-    return _classifier(net, net.add("flatten", 0))
+    return _classifier(net, net.add("flatten", 0), depth)
 
 
-def _classifier(net: Network, value: int) -> Network:
-    for i in (0, 3):
+def _classifier(net: Network, value: int, depth: int = 2) -> Network:
+    for i in range(0, 3 * depth, 3):
         value = net.add("linear", value, name=f"hidden.{i}")
         value = net.tap(net.relu(net.batchnorm(value, f"hidden.{i + 1}")))
         net.unit(f"hidden.{i}", value, "conv", "block")
     net.batchnorm(net.add("linear", value, name="fc"), "logits_bn")
+    return net
+
+
+def linear(depth: int = 2) -> Network:
+    """Nothing but fully connected layers."""
+    net = Network()
+    value = net.add("flatten", 0)
+    for i in range(depth):
+        value = net.unit(f"hidden.{i}", net.add("linear", value, name=f"hidden.{i}"), "conv", "block")
+    net.add("linear", value, name="fc")
     return net
 
 

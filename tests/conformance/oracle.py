@@ -1,15 +1,16 @@
 """An independent float64 NumPy oracle of the learning rules, written from the equations.
 
-Woo et al. 2021: Algorithm 1, eq. 47, D.1, D.2, eq. 39-42; Nøkland 2016 for DFA; Akrout et al. 2019 for KP. It imports
-neither torch nor the package. A network is a list of operations written down by hand, with its main path, the main-path
-convolution beside each shortcut, DFA's taps and the ends of its blocks; from these the oracle itself decides which
-activation each layer shares, how dimensions are matched, what carries the error and where it stops.
+Woo et al. 2021: Algorithm 1, eq. 26, 27, 39-42 and 47, D.1, D.2; Nøkland 2016 for DFA; Akrout et al. 2019 for KP. It
+imports neither torch nor the package. A network is a list of operations written down by hand, with its main path, the
+main-path convolution beside each shortcut, DFA's taps and the ends of its units; from these the oracle itself decides
+which activation each layer shares, how dimensions are matched, what carries the error and where it stops.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,8 @@ class Rule:
     matching: str = "max"
     classifier: str = "fa"
     stem: str = "fixed"
+    source: str = "activation"
+    approximate: str = "normalised"
 
     @property
     def shares(self) -> bool:
@@ -195,10 +198,11 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
     feedback: Arrays,
     projections: list[Array] | None = None,
     kernels: Arrays | None = None,
+    stand_ins: Arrays | None = None,
     local: Local = GLOBAL,
 ) -> Outcome:
     """Logits, loss and every gradient under `rule`, with the feedback weights, DFA's projections (classes, units) in
-    the order of the taps, the fixed 1x1 kernels of random matching, and the units' heads."""
+    the order of the taps, the fixed 1x1 kernels of random matching, Forward Alignment's C, and the units' heads."""
     values, caches = _forward(net, parameters, x)
     logits = values[-1]
     loss, error = cross_entropy(logits, y)
@@ -208,6 +212,7 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
     deltas: list[Array | None] = [None] * len(values)
     deltas[-1] = error
     projected = dict(zip(net.taps, projections or [], strict=True)) if rule.name == "dfa" else {}
+    approximate = approximate_inputs(net, parameters, values, rule, stand_ins) if stand_ins else {}
     gradients: dict[str, Array] = {}
     local_losses = []
     for end, head in local.units:
@@ -232,18 +237,18 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
         own = values[op.inputs[0]]
         if op.kind in ("conv", "linear"):
             weight = parameters[f"{op.name}.weight"]
-            source = own
+            source = approximate.get(op.name, own)
             if op.name in shared:
                 source = matched(values[shared[op.name]], own.shape, rule.matching, kernels.get(op.name))
             back = feedback[op.name] if op.name in with_feedback else weight
             if op.kind == "conv":
                 d_feedback, d_input = _conv_backward(delta, source, back, own.shape, settings=op.settings)
                 d_weight = d_feedback
-                if not rule.shares_forward:
+                if op.name in shared and not rule.shares_forward:
                     d_weight, _ = _conv_backward(delta, own, back, own.shape, settings=op.settings)
                 d_bias = delta.sum((0, 2, 3))
             else:
-                d_weight, d_input, d_bias = delta.T @ own, delta @ back, delta.sum(0)
+                d_weight, d_input, d_bias = delta.T @ source, delta @ back, delta.sum(0)
                 d_feedback = d_weight
             if op.name in trained:
                 gradients[f"{op.name}.weight"] = d_weight
@@ -270,6 +275,37 @@ def cross_entropy(logits: Array, y: Array) -> tuple[float, Array]:
     error = softmax.copy()
     error[np.arange(len(y)), y] -= 1
     return float(-np.log(softmax[np.arange(len(y)), y]).mean()), error / len(y)
+
+
+def approximate_inputs(
+    net: Network, parameters: Arrays, values: list[Array], rule: Rule, stand_ins: Arrays
+) -> dict[str, Array]:
+    """For each layer behind another the h~ that takes its input's place: eq. 26, phi~ as the option says.
+
+    For the layer before it, with input h, h~ = phi~(C h) or, by the other source, phi~(C h~) with h~ = h at first.
+    """
+    found: dict[str, Array] = {}
+    layers = net.weight_layers()
+    for layer, behind in pairwise(layers):
+        first, last = net.operations.index(layer), net.operations.index(behind)
+        between = {op.kind: op.name for op in net.operations[first + 1 : last]}
+        h = values[layer.inputs[0]]
+        if rule.source == "approximation":
+            h = found.get(layer.name, h)
+        approximation = h @ stand_ins[layer.name].T
+        if "batchnorm" in between and rule.approximate != "none":
+            statistics = approximation
+            if rule.approximate == "own":
+                approximation = approximation + parameters[f"{layer.name}.bias"]
+                statistics = values[first + 1]
+            approximation = (approximation - statistics.mean(0)) / np.sqrt(statistics.var(0) + EPSILON)
+            if rule.approximate in ("affine", "own"):
+                name = between["batchnorm"]
+                approximation = approximation * parameters[f"{name}.weight"] + parameters[f"{name}.bias"]
+        if "relu" in between and rule.approximate not in ("none", "linear"):
+            approximation = np.maximum(approximation, 0)
+        found[behind.name] = approximation
+    return found
 
 
 def matched(shared: Array, wanted: tuple[int, ...], mode: str, kernel: Array | None) -> Array:

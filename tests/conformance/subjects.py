@@ -11,12 +11,17 @@ from torch import Tensor, nn
 
 from asapbench.models import build, initialise
 from asapbench.rules import RULES, Learner
-from asapbench.suite.catalog import MODELS, SHARING
+from asapbench.suite.catalog import FULLY_CONNECTED, MODELS, SHARING
 
 CLASSES = 10
 TORCHVISION = "torchvision resnet18"
 MODEL_NAMES = (*MODELS, TORCHVISION)
-SUBJECTS = [(rule, model) for rule in RULES for model in MODEL_NAMES if not (rule in SHARING and model == "mlp")]
+SUBJECTS = [
+    (rule, model)
+    for rule in RULES
+    for model in MODEL_NAMES
+    if rule not in (SHARING if model == "mlp" else FULLY_CONNECTED)
+]
 LIGHT = [(rule, model) for rule, model in SUBJECTS if model in ("alexnet", "resnet10", "mlp")]
 VARIED = [*LIGHT, *((rule, model) for rule, model in SUBJECTS if model == TORCHVISION)]
 

@@ -43,12 +43,21 @@ NETWORKS = {
     "resnet10_nsc": (networks.resnet((1, 1, 1, 1), shortcut=False), "resnet10_nsc", {"width": 4}, 12),
     "resnet18": (networks.resnet((2, 2, 2, 2)), "resnet18", {"width": 3}, 12),
     "mlp": (networks.mlp(), "mlp", {"hidden": 7}, 6),
+    "mlp of 3": (networks.mlp(3), "mlp", {"hidden": 7, "depth": 3}, 6),
+    "linear": (networks.linear(), "mlp", {"hidden": 7, "nonlinear": False}, 6),
+    "linear of 3": (networks.linear(3), "mlp", {"hidden": 7, "depth": 3, "nonlinear": False}, 6),
     "grouped": (networks.grouped(), None, {}, 8),
 }
 
-CONVOLUTIONAL = [name for name in NETWORKS if name not in ("mlp", "alexnet with biases")]
+FULLY_CONNECTED = ("mlp", "mlp of 3", "linear", "linear of 3")
+CONVOLUTIONAL = [name for name in NETWORKS if name not in (*FULLY_CONNECTED, "alexnet with biases")]
 CASES = (
-    [(net, rule, {}) for net in NETWORKS for rule in ("bp", "fa", "dfa", "kp")]
+    [
+        (net, rule, {})
+        for net, (known, *_) in NETWORKS.items()
+        for rule in ("bp", "fa", "dfa", "kp")
+        if known.taps or rule != "dfa"
+    ]
     + [(net, "kp", {"classifier": "kp"}) for net in ("alexnet", "mlp", "resnet10")]
     + [(net, rule, {"k": k}) for net in CONVOLUTIONAL for rule in ("asap", "as", "asfp") for k in (1, 2, 4)]
     + [(net, "asap", {"k": 3}) for net in ("resnet10", "resnet18")]
@@ -62,6 +71,12 @@ CASES = (
     + [("resnet10", rule, {"stem": "trained"}) for rule in ("asap", "as", "asfp")]
     + [("alexnet with biases", rule, {}) for rule in ("asap", "as", "asfp")]
     + [("alexnet", rule, {"classifier": "kp", "linear_feedback": "kaiming"}) for rule in ("asap", "asfp")]
+    + [
+        (net, "forward_alignment", {"source": source, "approximate": approximate})
+        for net in FULLY_CONNECTED
+        for source in ("activation", "approximation")
+        for approximate in ("normalised", "affine", "own", "linear", "none")
+    ]
 )
 
 
@@ -113,6 +128,7 @@ def worst_error(name: str, rule: str, options: dict[str, object]) -> float:
         feedback=feedback,
         projections=[b.numpy() for _, b in learner.fixed_feedback()] if rule == "dfa" else [],
         kernels=random_kernels(learner),
+        stand_ins={layer: c.numpy() for layer, _, c in learner.aligned_pairs()} if rule == "forward_alignment" else {},
     )
     assert set(feedback) == oracle.feedback_layers(net, oracle.Rule(rule, **declared))
     found = {key: p.grad.numpy() for key, p in learner.trained_parameters() if p.grad is not None}

@@ -10,7 +10,7 @@ from torch import nn
 
 from asapbench.models import build, initialise
 from asapbench.rules import RULES, attach
-from asapbench.suite.catalog import MODELS
+from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
 from asapbench.suite.catalog import RULES as RULE_ENTRIES
 from asapbench.suite.options import Option, Value
 
@@ -221,8 +221,10 @@ class TestCatalog:
         """`form` alone is the trainer's: whether it calls `bind`."""
         draw = torch.Generator().manual_seed(1)
         x, y = torch.randn(3, 3, 12, 12, generator=draw), torch.randint(10, (3,), generator=draw)
-        start = model_of("resnet10", size=12, width=3)
+        start = model_of("mlp", size=12) if name in FULLY_CONNECTED else model_of("resnet10", size=12, width=3)
         initialise(start, 1)
+        for norm in (m for m in start.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)):
+            nn.init.uniform_(norm.weight, 0.5, 1.5, generator=draw)
         found = []
         for value in (option.default, other_value(option)):
             learner = attach(copy.deepcopy(start), RULE_ENTRIES[name].choose({option.name: value}), x, seed=1)

@@ -10,13 +10,13 @@ import pytest
 from made_up import result, shipped_cell
 from rich.cells import cell_len
 
-from asapbench.report.paper import table1
+from asapbench.report.paper import accuracy_table
 from asapbench.report.render import Format, render
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
 
 RESULTS = [result(shipped_cell("mnist", "alexnet", "bp", seed=seed), 99.123456 + seed / 7) for seed in range(3)]
 RESULTS.append(result(shipped_cell("svhn", "alexnet", "fa"), state="diverged"))
-TABLE = table1(RESULTS)
+TABLE = accuracy_table(1, RESULTS)
 NASTY = 'a|b_c%d$e#f&g{h}i~j^k\\l<m>n*o`p[q]r"s\x1b[31mt\nu\r\u202ev\x07'
 
 

@@ -3,8 +3,10 @@ from dataclasses import replace
 import pytest
 from made_up import result, shipped_cell
 
+from asapbench.report.commands import commands_to_fill
 from asapbench.report.metric import Metric
-from asapbench.report.paper import commands_to_fill, references, table1
+from asapbench.report.paper import accuracy_table
+from asapbench.report.references import references
 from asapbench.report.table import Number, Table
 
 
@@ -20,7 +22,7 @@ def lines(table: Table) -> list[list[str]]:
 
 def test_measured_published_and_difference_stand_below_each_other() -> None:
     results = [result(shipped_cell("mnist", "alexnet", "bp", seed=s), v) for s, v in enumerate((99.0, 99.2, 99.4))]
-    table = table1(results)
+    table = accuracy_table(1, results)
     assert lines(table)[0][:3] == ["AlexNet", "99.20 ± 0.20", "-"]
     assert lines(table)[1][:3] == ["published", "99.59", "99.55"]
     assert lines(table)[2][:3] == ["difference", "-0.39", ""]
@@ -31,7 +33,7 @@ def test_measured_published_and_difference_stand_below_each_other() -> None:
 
 
 def test_every_row_and_rule_of_the_paper_is_there_without_any_result() -> None:
-    table = table1([])
+    table = accuracy_table(1, [])
     assert len(table.numbers) == len(references(1)) == 70
     assert [group.header for group in table.groups] == ["MNIST", "SVHN", "CIFAR-10", "CIFAR-100", "Tiny ImageNet"]
     commands = [command for note in table.notes for command in note.commands]
@@ -46,15 +48,15 @@ def test_every_row_and_rule_of_the_paper_is_there_without_any_result() -> None:
 def test_a_cell_that_deviates_never_enters_a_measured_line(cut: dict[str, float]) -> None:
     deviating = result(replace(shipped_cell("cifar10", "resnet18", "asap"), **cut), 10.0)  # type: ignore[arg-type]
     for allowed in (False, True):
-        table = table1([deviating], allow_deviations=allowed)
+        table = accuracy_table(1, [deviating], allow_deviations=allowed)
         assert number(table, "cifar10", "resnet18", "asap").measured is None
-    assert any("1 configuration left out" in note.text for note in table1([deviating]).notes)
+    assert any("1 configuration left out" in note.text for note in accuracy_table(1, [deviating]).notes)
 
 
 def test_allowed_deviations_stand_in_a_line_of_their_own_with_a_footnote() -> None:
     full = shipped_cell("cifar10", "resnet18", "asap")
     results = [result(full, 92.0), result(replace(full, epochs=1), 55.0)]
-    table = table1(results, allow_deviations=True)
+    table = accuracy_table(1, results, allow_deviations=True)
     row = next(row for group in table.groups for row in group.rows if row.fields[0].text == "deviating")
     assert [field.text for field in row.fields] == ["deviating", "", "", "", "", "55.00"]
     note = next(note for note in table.notes if note.mark == row.fields[0].marks[0])
@@ -65,7 +67,9 @@ def test_allowed_deviations_stand_in_a_line_of_their_own_with_a_footnote() -> No
 
 def test_diverged_seeds_are_a_footnote_and_leave_the_mean_alone() -> None:
     cells = [shipped_cell("mnist", "alexnet", "dfa", seed=seed) for seed in range(3)]
-    table = table1([result(cells[0], 99.0), result(cells[1], 98.0), result(cells[2], 10.0, state="diverged")])
+    table = accuracy_table(
+        1, [result(cells[0], 99.0), result(cells[1], 98.0), result(cells[2], 10.0, state="diverged")]
+    )
     found = number(table, "mnist", "alexnet", "dfa")
     assert (found.measured, found.n, found.diverged) == (pytest.approx(98.5), 2, 1)
     field = table.groups[0].rows[0].fields[4]
@@ -73,14 +77,14 @@ def test_diverged_seeds_are_a_footnote_and_leave_the_mean_alone() -> None:
 
 
 def test_a_configuration_of_which_all_seeds_diverged_says_so() -> None:
-    table = table1([result(shipped_cell("mnist", "alexnet", "dfa"), state="diverged")])
+    table = accuracy_table(1, [result(shipped_cell("mnist", "alexnet", "dfa"), state="diverged")])
     assert lines(table)[0][4] == "diverged"
     assert any(note.text == "1 diverged of 1" for note in table.notes)
 
 
 def test_unfinished_cells_are_no_numbers_and_named_with_how_to_go_on() -> None:
     results = [result(shipped_cell("mnist", "alexnet", "bp"), 50.0, state="interrupted")]
-    table = table1(results)
+    table = accuracy_table(1, results)
     assert number(table, "mnist", "alexnet", "bp").measured is None
     note = next(note for note in table.notes if "not finished" in note.text)
     assert "1 interrupted" in note.text
@@ -88,24 +92,24 @@ def test_unfinished_cells_are_no_numbers_and_named_with_how_to_go_on() -> None:
 
 
 def test_a_result_of_an_earlier_revision_is_left_out() -> None:
-    table = table1([result(shipped_cell("mnist", "alexnet", "bp"), 50.0, cell_id="0" * 64)])
+    table = accuracy_table(1, [result(shipped_cell("mnist", "alexnet", "bp"), 50.0, cell_id="0" * 64)])
     assert number(table, "mnist", "alexnet", "bp").measured is None
     assert any("earlier revision" in note.text for note in table.notes)
 
 
 def test_the_same_cell_counts_once() -> None:
     cell = shipped_cell("mnist", "alexnet", "bp")
-    assert number(table1([result(cell, 99.0)] * 2), "mnist", "alexnet", "bp").n == 1
+    assert number(accuracy_table(1, [result(cell, 99.0)] * 2), "mnist", "alexnet", "bp").n == 1
 
 
 def test_the_metric_chooses_the_epoch_and_is_labelled() -> None:
     results = [result(shipped_cell("mnist", "alexnet", "bp"), 99.0)]
-    best, last = table1(results), table1(results, metric=Metric.LAST)
+    best, last = accuracy_table(1, results), accuracy_table(1, results, metric=Metric.LAST)
     assert number(best, "mnist", "alexnet", "bp").measured == pytest.approx(99.0)
     assert number(last, "mnist", "alexnet", "bp").measured == pytest.approx(98.0)
     assert "best test epoch" in best.caption
     assert "last epoch" in last.caption
-    validated = table1(results, metric=Metric.BEST_VAL)
+    validated = accuracy_table(1, results, metric=Metric.BEST_VAL)
     assert number(validated, "mnist", "alexnet", "bp").measured is None
     assert any("no best-val" in note.text for note in validated.notes)
 
@@ -115,7 +119,7 @@ def test_n_stands_below_only_where_it_is_not_the_usual_one() -> None:
         result(shipped_cell("svhn", model, "bp", seed=s), 90.0 + s) for model in ("alexnet", "resnet18") for s in (0, 1)
     ]
     results.append(result(shipped_cell("mnist", "alexnet", "bp"), 99.0))
-    counts = [line for line in lines(table1(results)) if line[0] == "n"]
+    counts = [line for line in lines(accuracy_table(1, results)) if line[0] == "n"]
     assert counts == [["n", "1", "", "", "", ""]]
 
 
@@ -124,9 +128,9 @@ def test_the_commands_that_fill_train_exactly_what_is_missing() -> None:
     from asapbench.suite.select import only
 
     known = references(1)
-    missing = [r for (d, m, rule), r in known.items() if d == "cifar10" and (rule == "asap" or m == "resnet34")]
+    missing = [r for (d, m, rule, _), r in known.items() if d == "cifar10" and (rule == "asap" or m == "resnet34")]
     trained = set()
-    for command in commands_to_fill(missing, known):
+    for command in commands_to_fill(missing):
         words = command.split()
         filters = [words[place + 1] for place, word in enumerate(words) if word == "--only"]
         trained |= {cell.id for cell in only(load(words[2]).cells, filters)}

@@ -1,17 +1,19 @@
-from asapbench.report.paper import references, table3
+from asapbench.report.learning_rates import scientific, table3
 from asapbench.report.published import published
+from asapbench.report.references import lines, references
 
 
 def test_every_published_learning_rate_is_that_of_the_shipped_suite() -> None:
-    known, printed = references(3), published().table(3)
-    for row in printed.rows:
-        for rule, rate in zip(printed.columns, row.values, strict=True):
-            assert known[str(row.dataset), str(row.model), str(rule)].cell.lr == rate
+    for line in lines(3):
+        for printed in line.numbers:
+            assert printed.reference is not None
+            assert printed.reference.cell.lr == printed.value
 
 
-def test_every_learning_rate_of_a_shipped_suite_is_published() -> None:
+def test_every_learning_rate_of_table_1s_cells_is_published() -> None:
     printed = published().table(3)
-    for (dataset, model, rule), reference in references(3).items():
+    assert set(references(1)) == set(references(3))
+    for (dataset, model, rule, _), reference in references(1).items():
         assert printed.value(rule, dataset=dataset, model=model) == reference.cell.lr
 
 
@@ -26,6 +28,4 @@ def test_the_table_shows_both_and_marks_no_difference() -> None:
 
 
 def test_a_rate_that_is_no_power_of_ten_keeps_its_digits() -> None:
-    from asapbench.report.paper import _rate
-
-    assert [_rate(rate) for rate in (3e-2, 1e-4, 0.0125, 1.0)] == ["3e-2", "1e-4", "1.25e-2", "1e0"]
+    assert [scientific(rate) for rate in (3e-2, 1e-4, 0.0125, 1.0)] == ["3e-2", "1e-4", "1.25e-2", "1e0"]

@@ -1,5 +1,7 @@
 """The torch-free layer shapes are those of the torch modules."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -30,6 +32,32 @@ def test_shapes_equal_the_modules(name: str, options: dict, size: int) -> None:
     shapes = layer_shapes(choice, channels=3, size=size, classes=7)
     assert sorted((s.name, s.weights, s.units, s.bias) for s in shapes) == sorted(found)
     assert [s.name for s in shapes] == [path for path, *_ in found]
+
+
+@pytest.mark.parametrize(("name", "options", "size"), CASES)
+def test_what_a_layer_passes_on_is_what_the_next_one_reads(name: str, options: dict, size: int) -> None:
+    """On the main path; the global average pool of a ResNet stands between its last convolution and its classifier."""
+    choice = MODELS[name].choose(options | ({"width": 4} if name != "mlp" else {}))
+    model = build(choice, channels=3, size=size, classes=7).eval()
+    read: dict[str, int] = {}
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_pre_hook(lambda _, args, path=path: read.update({path: args[0][0].numel()}))
+    model(torch.zeros(1, 3, size, size))
+    shapes = layer_shapes(choice, channels=3, size=size, classes=7)
+    assert [s.name for s in shapes if s.shortcut] == [s.name for s in shapes if "projection" in s.name]
+    main = [shape for shape in shapes if not shape.shortcut]
+    for before, after in pairwise(main):
+        averaged = before.size**2 if name.startswith("resnet") and after.kind == "linear" else 1
+        assert before.activations == read[after.name] * averaged, after.name
+
+
+@pytest.mark.parametrize(("name", "options", "size"), CASES)
+def test_parameters_equal_the_modules(name: str, options: dict, size: int) -> None:
+    choice = MODELS[name].choose(options)
+    model = build(choice, channels=3, size=size, classes=7)
+    shapes = layer_shapes(choice, channels=3, size=size, classes=7)
+    assert sum(shape.parameters for shape in shapes) == sum(p.numel() for p in model.parameters())
 
 
 def test_resnet18_has_the_published_arithmetic() -> None:

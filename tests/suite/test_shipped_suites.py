@@ -3,6 +3,7 @@
 import tomllib
 from importlib import resources
 
+from asapbench.suite.cell import Cell
 from asapbench.suite.load import load, shipped
 
 PAPER = ("mnist", "svhn", "cifar10", "cifar100", "tiny_imagenet")
@@ -34,6 +35,46 @@ def test_the_recipe_is_appendix_cs() -> None:
             assert dict(cell.rule.options).get("k", 2) == 2
 
 
+def test_dimension_matching_is_figure_9s_three_cells_and_trains_the_first_with_table_1() -> None:
+    cells = load("dimension_matching").cells
+    assert [(c.model.name, c.rule.name, c.rule["matching"], c.lr) for c in cells] == [
+        ("alexnet", "asap", matching, 1e-4) for matching in ("max", "average", "random")
+    ]
+    assert [cell.id in {known.id for known in load("cifar10").cells} for cell in cells] == [True, False, False]
+
+
+def test_block_size_is_asap_at_three_sizes_and_trains_two_with_table_1() -> None:
+    cells = load("block_size").cells
+    assert [(c.model.name, c.rule["k"]) for c in cells] == [
+        (model, k) for model in ("resnet18", "resnet34") for k in (1, 2, 4)
+    ]
+    assert {(cell.rule.name, cell.lr) for cell in cells} == {("asap", 3e-2)}
+    known = {known.id for known in load("cifar10").cells}
+    assert [cell.rule["k"] for cell in cells if cell.id in known] == [2, 2]
+
+
+def test_weight_decay_is_table_4_and_trains_5e_4_with_table_1() -> None:
+    suite, table = load("weight_decay"), published()["table4"]
+    assert suite.tables == (4,)
+    ours = [(cell.rule.name, cell.optimizer["weight_decay"]) for cell in suite.cells]
+    assert sorted(ours) == sorted((row["rule"], decay) for row in table["rows"] for decay in table["columns"])
+    assert {(c.dataset.name, c.model.name, c.lr) for c in suite.cells} == {("cifar10", "resnet34", 3e-2)}
+    known = {known.id for known in load("cifar10").cells}
+    shared = [(c.rule.name, c.optimizer["weight_decay"]) for c in suite.cells if c.id in known]
+    assert shared == [("bp", 5e-4), ("asap", 5e-4)]
+
+
+def test_the_suites_beside_table_1_keep_its_recipe() -> None:
+    (recipe,) = {recipe_of(cell) for cell in load("cifar10").cells}
+    for name in ("dimension_matching", "block_size", "weight_decay"):
+        assert {recipe_of(cell) for cell in load(name).cells} == {recipe}
+
+
+def recipe_of(cell: Cell) -> tuple[object, ...]:
+    momentum = cell.optimizer["momentum"]
+    return (cell.dataset, momentum, cell.epochs, cell.batch_size, cell.schedule, cell.augment, cell.normalization)
+
+
 def test_every_shipped_suite_loads_under_its_own_name() -> None:
     assert {*PAPER, "quickstart"} <= set(shipped())
     for name in shipped():
@@ -46,3 +87,23 @@ def test_quickstart_compares_five_rules_with_and_without_shortcuts_over_several_
     assert {cell.model.name for cell in cells} == {"resnet10", "resnet10_nsc"}
     assert {cell.dataset.name for cell in cells} == {"digits"}
     assert len({cell.seed for cell in cells}) >= 3
+
+
+def test_forward_alignment_is_a2s_recipe_in_every_reading() -> None:
+    cells = load("forward_alignment").cells
+    for cell in cells:
+        assert (cell.dataset.name, cell.model.name) == ("mnist", "mlp")
+        assert (cell.epochs, cell.batch_size, cell.lr, cell.schedule, cell.augment) == (200, 50, 1e-4, "cosine", "none")
+        assert (cell.optimizer["momentum"], cell.optimizer["weight_decay"]) == (0.9, 5e-4)
+        assert cell.model["hidden"] == 10
+    readings: dict[tuple, set[int]] = {}
+    for cell in cells:
+        readings.setdefault((cell.model, cell.rule), set()).add(cell.seed)
+    assert set(map(frozenset, readings.values())) == {frozenset(range(5))}
+    for depth in (2, 3):
+        for nonlinear in (False, True):
+            rules = [r for m, r in readings if (m["depth"], m["nonlinear"]) == (depth, nonlinear)]
+            assert sum(rule.name == "bp" for rule in rules) == 1
+            found = {(r["source"], r["approximate"]) for r in rules if r.name == "forward_alignment"}
+            further = {("activation", a) for a in ("affine", "own", "linear", "none")} if nonlinear else set()
+            assert found == {("activation", "normalised"), ("approximation", "normalised")} | further

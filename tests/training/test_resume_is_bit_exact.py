@@ -8,7 +8,7 @@ import torch
 from tiny_cell import Recorder, bits, cell, same_bits, trainer
 
 from asapbench.rules import RULES
-from asapbench.suite.catalog import OPTIMIZERS
+from asapbench.suite.catalog import FULLY_CONNECTED, OPTIMIZERS
 from asapbench.suite.catalog import RULES as CATALOG
 
 
@@ -90,11 +90,16 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(images, tmp_path) -> 
 
 
 def test_cells_that_differ_only_in_their_rule_start_alike_and_see_the_same_batches(images, tmp_path) -> None:
-    runs = {rule: trainer(cell(rule), images, tmp_path / rule, Recorder()) for rule in RULES}
+    bp = cell("bp")
+    runs = {
+        rule: trainer(replace(bp, rule=CATALOG[rule].choose()), images, tmp_path / rule, Recorder())
+        for rule in RULES
+        if rule not in FULLY_CONNECTED
+    }
     states = {rule: run.model.state_dict() for rule, run in runs.items()}
-    assert all(same_bits(states["bp"], states[rule]) for rule in RULES)
+    assert all(same_bits(states["bp"], states[rule]) for rule in runs)
     batches = {rule: [x for x, _ in run.train.epoch(2, 16)] for rule, run in runs.items()}
-    assert all(torch.equal(a, b) for rule in RULES for a, b in zip(batches["bp"], batches[rule], strict=True))
+    assert all(torch.equal(a, b) for rule in runs for a, b in zip(batches["bp"], batches[rule], strict=True))
 
 
 def test_a_cell_resumed_elsewhere_goes_on_and_is_marked(images, tmp_path, monkeypatch) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from asapbench.data.images import Images
-from asapbench.metrics import EpochMetrics
+from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.suite.catalog import FULLY_CONNECTED
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import parse
 from asapbench.training.trainer import Settings, Trainer
@@ -19,7 +20,7 @@ TEXT = """
 name = "tiny"
 [[grid]]
 dataset = "cifar10"
-model = {{ name = "resnet10", width = 2 }}
+model = {model}
 rule = "{rule}"
 lr = 0.05
 epochs = 3
@@ -35,6 +36,7 @@ class Recorder:
         self.stop_after, self.steps = stop_after, 0
         self.rows: list[EpochMetrics] = []
         self.history: list[EpochMetrics] = []
+        self.angles: list[Alignment] = []
         self.warnings: list[str] = []
         self.batch, self.bit_exact = 0, True
 
@@ -49,6 +51,9 @@ class Recorder:
 
     def finished_epoch(self, metrics: EpochMetrics) -> None:
         self.rows.append(metrics)
+
+    def aligned(self, rows: Sequence[Alignment]) -> None:
+        self.angles += rows
 
     def should_stop(self) -> bool:
         self.steps += 1
@@ -69,7 +74,9 @@ def noise_images() -> Images:
 
 
 def cell(rule: str = "asap", **changes: object) -> Cell:
-    (found,) = parse(TEXT.format(rule=rule), source="tiny.toml").cells
+    """A tiny cell of `rule`, on a network that it is for."""
+    model = '"mlp"' if rule in FULLY_CONNECTED else '{ name = "resnet10", width = 2 }'
+    (found,) = parse(TEXT.format(rule=rule, model=model), source="tiny.toml").cells
     return replace(found, **changes)
 
 

@@ -1,0 +1,73 @@
+"""External memory accesses of one training step (App. F, eq. 48-49), from the layer shapes. Torch-free.
+
+Forward, the parameters P are read and the activations A written; backward, both are read and the weight changes
+written: (P, A) and (P + A, P), 3P + 2A in all. The unit is one number, whatever its bytes.
+
+- P: every weight, bias, scale and shift. W is counted once: on the way back B is read in its place, and dW = dB is
+  written once. `asap_with_feedback` counts the learned B besides.
+- A under backpropagation: batch x outputs of every weight layer of the main path, behind BatchNorm, addition, ReLU and
+  max-pool. A shortcut's outputs go into the addition at once; a ResNet's average pool belongs to its classifier.
+- A under ASAP: batch x inputs of the convolutions that open a group, c_(kg+1), and of every fully connected layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from asapbench.errors import AsapbenchError
+from asapbench.suite.shapes import LayerShape
+
+
+@dataclass(frozen=True)
+class Accesses:
+    """Reads and writes of the forward and of the backward pass, for one batch."""
+
+    forward_reads: int
+    forward_writes: int
+    backward_reads: int
+    backward_writes: int
+
+    @property
+    def total(self) -> int:
+        """All four."""
+        return self.forward_reads + self.forward_writes + self.backward_reads + self.backward_writes
+
+
+def backpropagation(layers: Sequence[LayerShape], *, batch: int) -> Accesses:
+    """Eq. 48-49 with every activation stored. FA and KP are counted alike: their updates need the same ones."""
+    return _accesses(parameters(layers), batch * sum(layer.activations for layer in layers if not layer.shortcut))
+
+
+def asap(layers: Sequence[LayerShape], *, batch: int, k: int) -> Accesses:
+    """Eq. 48-49 with only the shared activations stored. Raises AsapbenchError where nothing can be shared."""
+    return _accesses(parameters(layers), batch * shared_activations(layers, k=k))
+
+
+def asap_with_feedback(layers: Sequence[LayerShape], *, batch: int, k: int) -> Accesses:
+    """`asap`, the learned B read beside W on the way back, and its change written beside W's."""
+    feedback = sum(layer.weights for layer in layers[1:] if layer.kind == "conv")
+    return _accesses(parameters(layers), batch * shared_activations(layers, k=k), feedback=feedback)
+
+
+def parameters(layers: Sequence[LayerShape]) -> int:
+    """P."""
+    return sum(layer.parameters for layer in layers)
+
+
+def shared_activations(layers: Sequence[LayerShape], *, k: int) -> int:
+    """What ASAP with block size `k` stores of one example. Raises AsapbenchError below three convolutions."""
+    main = [layer for layer in layers if layer.kind == "conv" and not layer.shortcut]
+    if len(main) < 3:
+        raise AsapbenchError(
+            f"activation sharing needs at least 3 convolutions on the main path, and there are {len(main)}"
+        )
+    inputs = {i: before.activations for i, (before, _) in enumerate(pairwise(main), start=1)}
+    openers = {k * ((i - 2) // k) + 1 for i in range(2, len(main))}
+    linear = sum(layer.inputs for layer in layers if layer.kind == "linear")
+    return sum(inputs[i] for i in openers) + linear
+
+
+def _accesses(p: int, a: int, *, feedback: int = 0) -> Accesses:
+    return Accesses(p, a, p + feedback + a, p + feedback)

@@ -1,0 +1,40 @@
+"""`asapbench analyze`: what is computed rather than trained. Parse, call, print."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from asapbench.cli.options import Form, Out, names, whole_numbers
+from asapbench.report.render import Format
+
+app = typer.Typer(help="What is computed rather than trained.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _analyze() -> None:
+    """What is computed rather than trained."""
+
+
+@app.command()
+def memory(
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME[,NAME]", help="Models of the catalog.")
+    ] = "alexnet,resnet18,resnet34",
+    k: Annotated[
+        str | None,
+        typer.Option("--k", metavar="K[,K]", help="Block sizes of ASAP. If left out: the paper's, 2 and 4, AlexNet 2."),
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Examples of the step.")] = 128,
+    dataset: Annotated[str, typer.Option("--dataset", help="Whose images and classes.")] = "cifar10",
+    form: Form = Format.TERMINAL,
+    out: Out = None,
+) -> None:
+    """Count the external memory accesses of a training step under BP and ASAP (Figure 11)."""
+    from asapbench.report.figures.memory import memory_accesses
+    from asapbench.report.out import deliver
+
+    block_sizes = () if k is None else whole_numbers(k, option="--k")
+    made = memory_accesses(names(model, option="--model"), block_sizes=block_sizes, batch=batch, dataset=dataset)
+    deliver(made, form=form, out=out)

@@ -1,0 +1,50 @@
+"""A figure in both its forms, and the bytes of its picture: the same numbers give the same bytes."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asapbench.report.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".svg", ".pdf")
+"""Endings of a file name that ask for the picture instead of the table."""
+
+_NO_DATE: dict[str, dict[str, Any]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None},
+    ".pdf": {"CreationDate": None},
+}
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A figure: its numbers as a table, and how the picture of them is drawn."""
+
+    table: Table
+    draw: Callable[[], Figure]
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the file's name asks for a picture."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def picture(illustration: Illustration, suffix: str) -> bytes:
+    """The picture as a file of the kind that `suffix` names: `.png`, `.svg` or `.pdf`."""
+    from asapbench.report.figures.style import styled
+
+    stream = io.BytesIO()
+    with styled(), warnings.catch_warnings():
+        # A name from a database may hold letters that the font lacks: they are drawn as boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = illustration.draw()
+        figure.savefig(stream, format=suffix[1:], metadata=_NO_DATE[suffix])
+    return stream.getvalue()

@@ -1,0 +1,84 @@
+"""How every picture looks: one palette, one set of sizes, whatever the user's own matplotlib settings are."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from asapbench.report.render.escape import visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's, told apart by colour-blind readers too; yellow is left out, too faint on white."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "--", "-.", ":")
+
+_LETTERS_PER_INCH = 10
+"""Of the subtitle: how wide a line may be beside a legend."""
+
+_SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
+    "legend.frameon": False,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "asapbench",
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Within it matplotlib has these settings and its own defaults, nothing of a matplotlibrc."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
+def canvas(title: str, subtitle: str, *, width: float = 8.0, height: float = 4.5) -> tuple[Figure, Axes]:
+    """An empty figure of so many inches with one pair of axes; the title names figure and source."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    figure.suptitle(literal(title), fontsize=12, fontweight="bold", x=0.01, ha="left")
+    wrapped = textwrap.fill(literal(subtitle), round(_LETTERS_PER_INCH * width), break_long_words=False)
+    axes.set_title(wrapped, fontsize=10, loc="left", color="#444444")
+    return figure, axes
+
+
+def literal(text: str) -> str:
+    """`text` so that matplotlib sets it as it is: `$` begins no formula, control characters are made visible."""
+    return visible(text).replace("$", r"\$")
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Colour, marker and dashes of line `number`, from 0: never the same twice among the first 28."""
+    place = number % len(COLORS)
+    return {
+        "color": COLORS[place],
+        "marker": MARKERS[place],
+        "linestyle": DASHES[number // len(COLORS) % len(DASHES)],
+    }
+
+
+def legend_beside(axes: Axes, handles: Sequence[Any] | None = None) -> None:
+    """The legend right of the axes, where it covers nothing."""
+    options: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.5}
+    if handles is not None:
+        options["handles"] = list(handles)
+    axes.legend(**options)

@@ -1,0 +1,163 @@
+"""Section A.2: Forward Alignment beside backpropagation on MNIST, in every reading of the text that was measured.
+
+The text leaves open how many 10x10 layers the network has, what the approximate activation is formed from, and what
+BatchNorm and ReLU do to it. A reading is one answer to all three. Its distance is the mean absolute difference to the
+four published numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+from asapbench.report.configuration import Configuration, configurations, measured_field, names, number
+from asapbench.report.metric import Metric
+from asapbench.report.published import SOURCE, published
+from asapbench.report.statistics import spread_and_count
+from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
+from asapbench.store import Result
+from asapbench.suite.catalog import MODELS, RULES
+from asapbench.suite.cell import Cell
+from asapbench.suite.load import load
+
+SUITE = "forward_alignment"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reading of A.2 and its four cells: the linear and the nonlinear network, each by BP and by the rule."""
+
+    depth: int
+    source: str
+    approximate: str
+    cells: tuple[Cell, Cell, Cell, Cell]
+
+    @property
+    def stub(self) -> str:
+        """How a row names it."""
+        return f"source={self.source}, approximate={self.approximate}"
+
+    @property
+    def network(self) -> str:
+        """784-10-10-10, with a 10 for each hidden layer and one for the logits."""
+        return "-".join(["784", *["10"] * (self.depth + 1)])
+
+    @property
+    def is_default(self) -> bool:
+        """Whether model and rule have it when no option is named."""
+        return (
+            self.cells[3].rule == RULES["forward_alignment"].choose()
+            and self.depth == MODELS["mlp"].option("depth").default
+        )
+
+
+def readings() -> list[Reading]:
+    """The readings of the shipped suite, in its order."""
+    cells = load(SUITE).cells
+    by_place: dict[tuple[str, int, bool], Cell] = {}
+    linear: dict[tuple[int, str], Cell] = {}
+    for cell in reversed(cells):
+        depth, nonlinear = cell.model.integer("depth"), cell.model.flag("nonlinear")
+        by_place[cell.rule.name, depth, nonlinear] = cell
+        if cell.rule.name == SUITE and not nonlinear:
+            linear[depth, cell.rule.text("source")] = cell
+    found: dict[str, Reading] = {}
+    for cell in cells:
+        if cell.rule.name == SUITE and cell.model.flag("nonlinear"):
+            depth, source = cell.model.integer("depth"), cell.rule.text("source")
+            controls = by_place["bp", depth, False], by_place["bp", depth, True]
+            four = (controls[0], linear[depth, source], controls[1], cell)
+            found.setdefault(cell.group, Reading(depth, source, cell.rule.text("approximate"), four))
+    return sorted(found.values(), key=lambda reading: reading.depth)
+
+
+def forward_alignment_table(results: Iterable[Result], *, metric: Metric = Metric.BEST) -> Table:
+    """Test accuracy in percent of each reading, the published numbers above them."""
+    found, all_readings = configurations(results, metric), readings()
+    measured = [found[cell.group].summary for reading in all_readings for cell in reading.cells if cell.group in found]
+    footnotes = Footnotes()
+    groups: dict[str, list[Row]] = {"Published": [_published_row()]}
+    for reading in all_readings:
+        groups.setdefault(reading.network, []).append(_row(reading, found, footnotes))
+    return Table(
+        title="Section A.2. Test accuracy of BP and Forward Alignment on MNIST",
+        caption=(
+            f"Test accuracy in percent {metric.described}; {spread_and_count(measured)}. Published: {SOURCE}. "
+            "Distance: mean absolute difference to the four published numbers, in points."
+        ),
+        columns=(
+            Column("Reading", "left"),
+            Column("linear BP"),
+            Column("linear FA"),
+            Column("nonlinear BP"),
+            Column("nonlinear FA"),
+            Column("distance"),
+        ),
+        groups=tuple(Group(header, tuple(rows)) for header, rows in groups.items()),
+        notes=(*footnotes.notes(), *_notes(all_readings, found)),
+        numbers=tuple(_numbers(all_readings, found, metric)),
+        metric=str(metric),
+        unit="percent",
+        summary=_best_fit(all_readings, found),
+    )
+
+
+def distance(reading: Reading, found: Mapping[str, Configuration]) -> float | None:
+    """Mean absolute difference to the four published numbers, in points; None where one of the four is missing."""
+    means = [found[cell.group].summary.mean if cell.group in found else None for cell in reading.cells]
+    pairs = zip(means, _published(), strict=True)
+    differences = [abs(mean - value) for mean, value in pairs if mean is not None]
+    return fmean(differences) if len(differences) == len(means) else None
+
+
+def _published() -> tuple[float, float, float, float]:
+    by_network = {row.network: row for row in published().forward_alignment}
+    linear, nonlinear = by_network["linear"], by_network["nonlinear"]
+    return linear.bp, linear.forward_alignment, nonlinear.bp, nonlinear.forward_alignment
+
+
+def _published_row() -> Row:
+    return Row((Field("as printed"), *(Field(f"{value:.2f}", emphasis="faint") for value in _published()), Field("")))
+
+
+def _row(reading: Reading, found: Mapping[str, Configuration], footnotes: Footnotes) -> Row:
+    marks = (footnotes.mark("the default of model and rule"),) if reading.is_default else ()
+    summaries = [found[cell.group].summary if cell.group in found else None for cell in reading.cells]
+    far = distance(reading, found)
+    return Row(
+        (
+            Field(reading.stub, marks),
+            *(measured_field(summary, footnotes) for summary in summaries),
+            Field("" if far is None else f"{far:.2f}"),
+        )
+    )
+
+
+def _best_fit(all_readings: Iterable[Reading], found: Mapping[str, Configuration]) -> str:
+    fits = [(far, reading) for reading in all_readings if (far := distance(reading, found)) is not None]
+    if not fits:
+        return ""
+    far, best = min(fits, key=lambda fit: fit[0])
+    default = ", the default" if best.is_default else ""
+    return f"Closest to the published numbers: {best.network}, {best.stub}{default} (distance {far:.2f})"
+
+
+def _notes(all_readings: Iterable[Reading], found: Mapping[str, Configuration]) -> Iterable[Note]:
+    yield Note("The linear network has neither BatchNorm nor ReLU: there all values of approximate are one.")
+    groups = {cell.group for reading in all_readings for cell in reading.cells}
+    done = [group for group in groups if group in found and found[group].summary.of and not found[group].unfinished]
+    if len(done) < len(groups):
+        text = f"{len(groups) - len(done)} of {len(groups)} configurations not finished. To train what is left:"
+        yield Note(text, (f"asapbench run {SUITE}",))
+
+
+def _numbers(all_readings: Iterable[Reading], found: Mapping[str, Configuration], metric: Metric) -> Iterable[Number]:
+    """Each configuration once, beside its published number."""
+    shown: set[str] = set()
+    for reading in all_readings:
+        for cell, value in zip(reading.cells, _published(), strict=True):
+            if cell.group not in shown:
+                shown.add(cell.group)
+                summary = found[cell.group].summary if cell.group in found else None
+                yield number(summary, names=names(cell), metric=metric, published=value)

@@ -1,0 +1,81 @@
+"""Section A.2's table: every reading beside the published numbers, the closest of them named."""
+
+from __future__ import annotations
+
+import pytest
+from made_up import result
+
+from asapbench.report.configuration import configurations
+from asapbench.report.forward_alignment import distance, forward_alignment_table, readings
+from asapbench.report.metric import Metric
+from asapbench.report.published import published
+from asapbench.suite.load import load
+
+ACCURACIES = {
+    ("bp", False): 92.0,
+    ("forward_alignment", False): 91.0,
+    ("bp", True): 95.0,
+    ("forward_alignment", True): 93.0,
+}
+
+
+def results(worse: str = "none"):
+    """Every cell of the suite with two seeds, 1 point apart; what `worse` approximates with lies 3 points lower."""
+    found = []
+    for cell in load("forward_alignment").cells:
+        accuracy = ACCURACIES[cell.rule.name, cell.model.flag("nonlinear")] - 2 * (cell.model.integer("depth") - 2)
+        if dict(cell.rule.options).get("approximate") == worse:
+            accuracy -= 3
+        if cell.seed < 2:
+            found.append(result(cell, accuracy + cell.seed - 0.5))
+    return found
+
+
+def test_the_suite_has_every_reading_of_the_notes_and_the_further_candidates() -> None:
+    found = {(reading.depth, reading.source, reading.approximate) for reading in readings()}
+    assert {(d, s, "normalised") for d in (2, 3) for s in ("activation", "approximation")} <= found
+    assert {(d, "activation", how) for d in (2, 3) for how in ("affine", "own", "linear", "none")} <= found
+    assert [reading.network for reading in readings()][::6] == ["784-10-10-10", "784-10-10-10-10"]
+
+
+def test_each_reading_has_the_four_cells_of_its_networks() -> None:
+    for reading in readings():
+        kinds = [(cell.rule.name, cell.model.flag("nonlinear")) for cell in reading.cells]
+        assert kinds == list(ACCURACIES)
+        assert {cell.model.integer("depth") for cell in reading.cells} == {reading.depth}
+        assert {cell.rule.text("source") for cell in reading.cells[1::2]} == {reading.source}
+
+
+def test_exactly_one_reading_is_the_default() -> None:
+    assert sum(reading.is_default for reading in readings()) == 1
+
+
+def test_the_distance_is_the_mean_absolute_difference_to_what_was_printed() -> None:
+    found = configurations(results(), Metric.BEST)
+    first = readings()[0]
+    linear, nonlinear = ({r.network: r for r in published().forward_alignment}[n] for n in ("linear", "nonlinear"))
+    printed = [linear.bp, linear.forward_alignment, nonlinear.bp, nonlinear.forward_alignment]
+    by_hand = sum(abs(a - b) for a, b in zip(ACCURACIES.values(), printed, strict=True)) / 4
+    assert distance(first, found) == pytest.approx(by_hand)
+    assert distance(first, {}) is None
+
+
+def test_the_closest_reading_is_named_with_its_distance() -> None:
+    table = forward_alignment_table(results(worse="normalised"))
+    assert table.summary.startswith("Closest to the published numbers: 784-10-10-10, source=activation, approximate=")
+    assert "approximate=normalised" not in table.summary
+    assert forward_alignment_table([]).summary == ""
+
+
+def test_each_configuration_is_a_number_once_with_its_published_one() -> None:
+    numbers = forward_alignment_table(results()).numbers
+    assert len(numbers) == len({cell.group for cell in load("forward_alignment").cells})
+    assert {number.n for number in numbers} == {2}
+    first = numbers[0]
+    assert (first.rule, first.measured, first.published) == ("bp", pytest.approx(92.0), 92.39)
+
+
+def test_what_is_not_trained_is_counted_with_the_command_that_trains_it() -> None:
+    notes = forward_alignment_table([]).notes
+    assert any(note.commands == ("asapbench run forward_alignment",) for note in notes)
+    assert all(not note.commands for note in forward_alignment_table(results()).notes)
