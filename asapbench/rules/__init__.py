@@ -8,20 +8,37 @@ from asapbench.errors import SuiteError
 from asapbench.rules.activation_sharing import ActivationSharing
 from asapbench.rules.asap import ASAP
 from asapbench.rules.asfp import ASFP
+from asapbench.rules.asfp_lc import ASFPLocal
 from asapbench.rules.base import Declares, Rule
 from asapbench.rules.bp import BP
 from asapbench.rules.dfa import DFA
+from asapbench.rules.dgl import DGL
 from asapbench.rules.fa import FA
 from asapbench.rules.forward_alignment import ForwardAlignment
 from asapbench.rules.graph import capture
 from asapbench.rules.kp import KP
 from asapbench.rules.learner import Learner, Objective
 from asapbench.rules.local_errors import LocalErrors
+from asapbench.rules.predsim import PredSim
 from asapbench.suite.catalog import RULES as _CATALOG
 from asapbench.suite.options import Choice, nearest
 
 RULES: dict[str, type[Rule]] = {
-    rule.name: rule for rule in (BP, KP, FA, DFA, ASAP, ActivationSharing, ForwardAlignment, ASFP, LocalErrors)
+    rule.name: rule
+    for rule in (
+        BP,
+        KP,
+        FA,
+        DFA,
+        ASAP,
+        ActivationSharing,
+        ForwardAlignment,
+        ASFP,
+        ASFPLocal,
+        LocalErrors,
+        PredSim,
+        DGL,
+    )
 }
 
 

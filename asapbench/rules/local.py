@@ -10,18 +10,22 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn.utils import skip_init
 
+from asapbench.randomness import draw_layer
 from asapbench.rules.base import LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.rules.learner import Objective, TappedLearner, cross_entropy
 from asapbench.rules.program import compiled, give_out
 from asapbench.rules.units import Unit, separate, units_of
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class Head(nn.Module):
@@ -96,13 +100,27 @@ class LocalLearner(TappedLearner):
         """The fixed tensors of feedback layers, then those of the heads."""
         yield from super().fixed_feedback()
         for unit, head in zip(self.units, self.heads, strict=True):
-            for name, buffer in head.named_buffers():
+            for name, buffer in head.named_buffers(remove_duplicate=False):
                 yield f"head.{unit}.{name}", buffer
 
     def _head_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         for unit, head in zip(self.units, self.heads, strict=True):
             for name, parameter in head.named_parameters():
                 yield f"head.{unit}.{name}", parameter
+
+
+def undrawn(kind: type[Layer], *sizes: int, **settings: int | bool) -> Layer:
+    """A layer whose weights hold nothing yet: torch's own drawing would use up the global random stream."""
+    layer: Layer = skip_init(kind, *sizes, **settings)  # type: ignore[no-untyped-call]
+    return layer
+
+
+def draw_layers(head: Head, *, seed: int, name: str) -> Head:
+    """`head`, of the unit `name`, with every convolution and fully connected layer drawn as the model's are."""
+    for part, module in head.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            draw_layer(module, seed=seed, purpose="head", name=f"{name}.{part}")
+    return head
 
 
 def pooled(h: Tensor) -> Tensor:
@@ -117,6 +135,6 @@ def pooled(h: Tensor) -> Tensor:
     return F.avg_pool2d(h, window, ceil_mode=True).flatten(1)
 
 
-def pooled_features(shape: torch.Size) -> int:
-    """How many features `pooled` gives for an output of `shape`."""
-    return int(shape[1]) * math.prod(min(2, int(side)) for side in shape[2:])
+def pooled_features(shape: torch.Size, *, by: int = 1) -> int:
+    """How many features `pooled` gives for an output of `shape`, or for one averaged by `by` before."""
+    return int(shape[1]) * math.prod(min(2, math.ceil(side / by)) for side in shape[2:])

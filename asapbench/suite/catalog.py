@@ -99,6 +99,27 @@ RULES: dict[str, Entry] = {
             options=(_K, _MATCHING, _STEM, _CLASSIFIER, _LINEAR_FEEDBACK, _FEEDBACK_INIT),
         ),
         Entry(
+            "asfp_lc",
+            "ASFP+LC",
+            f"{_PAPER}, App. B: ASFP with local classifiers",
+            options=(
+                *(_K, _MATCHING, _STEM, _CLASSIFIER, _LINEAR_FEEDBACK, _FEEDBACK_INIT),
+                Option(
+                    "unit",
+                    "block",
+                    "what has a local classifier behind it: each block, or each group of k convolutions that share an "
+                    "activation",
+                    choices=("block", "group"),
+                ),
+                Option(
+                    "loss",
+                    "local",
+                    "the losses of the local classifiers alone, units detached; or added to that of the output",
+                    choices=("local", "added"),
+                ),
+            ),
+        ),
+        Entry(
             "local_errors",
             "Local errors",
             "Mostafa, Ramesh, Cauwenberghs 2018",
@@ -113,13 +134,35 @@ RULES: dict[str, Entry] = {
                 ),
             ),
         ),
+        Entry(
+            "predsim",
+            "predsim",
+            "Nøkland and Eidnes 2019",
+            options=(
+                _unit("conv"),
+                Option(
+                    "loss",
+                    "predsim",
+                    "similarity matching and prediction, or one of them",
+                    choices=("predsim", "pred", "sim"),
+                ),
+                Option("beta", 0.99, "the share of similarity matching in predsim", minimum=0, below=1),
+                Option("bpf", False, "the backprop-free variant: projected targets, no learned weight for errors"),
+            ),
+        ),
+        Entry(
+            "dgl",
+            "DGL",
+            "Belilovsky et al. 2019, 2020: decoupled greedy learning, standing in for the unidentified [48]",
+            options=(_unit("block"),),
+        ),
     )
 }
 
-SHARING = ("asap", "as", "asfp")
+SHARING = ("asap", "as", "asfp", "asfp_lc")
 """Rules that share activations among convolutions."""
 
-EXPLICIT_FEEDBACK = ("asfp",)
+EXPLICIT_FEEDBACK = ("asfp", "asfp_lc")
 """Rules whose learned feedback is always a parameter: its gradient is not that of the forward weight."""
 
 FULLY_CONNECTED = ("forward_alignment",)

@@ -1,6 +1,7 @@
 """The heads of local rules in float64 NumPy, written from the papers: loss, and gradient at the unit's output.
 
-It imports neither torch nor the package.
+It imports neither torch nor the package. A head is made from its tensors (parameters and fixed ones, by name) and gives
+the gradients of its parameters under the names `head.UNIT.NAME`.
 """
 
 from __future__ import annotations
@@ -8,27 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from oracle import Array, Arrays, Head, LocalOutcome, cross_entropy
-
-
-def averaged(h: Array, window: tuple[int, int]) -> Array:
-    """Maps in windows side by side, each replaced by its mean; windows at the border may be smaller."""
-    rows, columns = (range(0, side, step) for side, step in zip(h.shape[2:], window, strict=True))
-    means = [
-        [h[:, :, i : i + window[0], j : j + window[1]].mean((2, 3)) for j in columns]
-        for i in rows
-    ]  # fmt: skip
-    return np.moveaxis(np.array(means), (0, 1), (2, 3))
-
-
-def averaged_backward(delta: Array, shape: tuple[int, ...], window: tuple[int, int]) -> Array:
-    """Each mean's error, spread evenly over its window."""
-    out = np.empty(shape)
-    for i in range(delta.shape[2]):
-        for j in range(delta.shape[3]):
-            patch = out[:, :, i * window[0] : (i + 1) * window[0], j * window[1] : (j + 1) * window[1]]
-            patch[...] = (delta[:, :, i, j] / (patch.shape[2] * patch.shape[3]))[:, :, None, None]
-    return out
+import oracle
+from oracle import Array, Arrays, Head, LocalOutcome, averaged, averaged_backward, cross_entropy
 
 
 def two_by_two(h: Array) -> tuple[int, int]:
@@ -36,22 +18,152 @@ def two_by_two(h: Array) -> tuple[int, int]:
     return math.ceil(h.shape[2] / 2), math.ceil(h.shape[3] / 2)
 
 
-def classifier(tensors: Arrays, *, unit: str) -> Head:
-    """Average pool to 2x2 and a fully connected layer, whose error comes back through `feedback`.
+def four_thousand(h: Array) -> tuple[int, int]:
+    """The window that leaves at most 4096 features: height and width doubled in turn."""
+    window = [1, 1]
+    axis = 0
+    while h.shape[1] * math.ceil(h.shape[2] / window[0]) * math.ceil(h.shape[3] / window[1]) > 4096:
+        window[axis] *= 2
+        axis = 1 - axis
+    return window[0], window[1]
 
-    With a bias the layer is trained, without one it is fixed.
-    """
+
+def small(h: Array, window: tuple[int, int]) -> Array:
+    return averaged(h, window) if h.ndim == 4 else h
+
+
+def grown(delta: Array, h: Array, window: tuple[int, int]) -> Array:
+    """The error at h of `small(h)` flattened."""
+    pooled = small(h, window)
+    return averaged_backward(delta.reshape(pooled.shape), h.shape, window) if h.ndim == 4 else delta
+
+
+def classifier(tensors: Arrays, *, unit: str) -> Head:
+    """Mostafa et al.: average pool to 2x2 and a fixed fully connected layer, its error through `feedback`."""
 
     def head(h: Array, y: Array) -> LocalOutcome:
-        small = averaged(h, two_by_two(h)) if h.ndim == 4 else h
-        flat = small.reshape(len(h), -1)
-        loss, error = cross_entropy(flat @ tensors["weight"].T + tensors.get("bias", 0.0), y)
-        delta = (error @ tensors["feedback"]).reshape(small.shape)
+        window = two_by_two(h) if h.ndim == 4 else (1, 1)
+        flat = small(h, window).reshape(len(h), -1)
+        loss, error = cross_entropy(flat @ tensors["weight"].T, y)
+        return LocalOutcome(loss, grown(error @ tensors["feedback"], h, window))
+
+    return head
+
+
+def trained_classifier(tensors: Arrays, *, unit: str) -> Head:
+    """App. B: average pool to 2x2 and a fully connected layer trained by FA, or by KP where its B is learned."""
+    weight, bias = tensors["classifier.layer.weight"], tensors["classifier.layer.bias"]
+    learned = "classifier.learned" in tensors
+    feedback = tensors["classifier.learned" if learned else "classifier.fixed"]
+
+    def head(h: Array, y: Array) -> LocalOutcome:
+        window = two_by_two(h) if h.ndim == 4 else (1, 1)
+        flat = small(h, window).reshape(len(h), -1)
+        loss, error = cross_entropy(flat @ weight.T + bias, y)
+        trained = {"layer.weight": error.T @ flat, "layer.bias": error.sum(0)}
+        if learned:
+            trained["learned"] = trained["layer.weight"]
+        gradients = {f"head.{unit}.classifier.{key}": value for key, value in trained.items()}
+        return LocalOutcome(loss, grown(error @ feedback, h, window), gradients)
+
+    return head
+
+
+def predsim(
+    tensors: Arrays, *, unit: str, classes: int, beta: float = 0.99, loss: str = "predsim", bpf: bool = False
+) -> Head:
+    """Nøkland and Eidnes: the share beta of similarity matching, the rest of prediction."""
+    share = {"predsim": beta, "pred": 0.0, "sim": 1.0}[loss]
+
+    def named(part: str, name: str) -> str:
+        return f"{part}.{name}" if loss == "predsim" else name
+
+    def matching(h: Array, y: Array) -> LocalOutcome:
+        if bpf:
+            window = four_thousand(h) if h.ndim == 4 else (1, 1)
+            value, delta = _similarity_loss(small(h, window), tensors[named("sim", "targets")][y])
+            return LocalOutcome(value, grown(delta, h, window))
+        weight = tensors[named("sim", "seen.weight")]
+        onehot = np.eye(classes)[y]
+        if h.ndim == 2:
+            value, delta = _similarity_loss(h @ weight.T, onehot)
+            d_weight, d_input = delta.T @ h, delta @ weight
+        else:
+            settings = {"stride": 1, "padding": 1, "groups": 1}
+            value, delta = _similarity_loss(oracle._conv(h, weight, settings), onehot)
+            d_weight, d_input = oracle._conv_backward(delta, h, weight, h.shape, settings=settings)
+        return LocalOutcome(value, d_input, {named("sim", "seen.weight"): d_weight})
+
+    def prediction(h: Array, y: Array) -> LocalOutcome:
+        window = four_thousand(h) if h.ndim == 4 else (1, 1)
+        flat = small(h, window).reshape(len(h), -1)
+        layer = named("pred", "decoder.layer" if bpf else "decoder")
+        weight, bias = tensors[f"{layer}.weight"], tensors[f"{layer}.bias"]
+        logits, back = flat @ weight.T + bias, weight
+        if bpf:
+            signs = tensors[named("pred", "targets")][y] > 0
+            value = float((np.log1p(np.exp(logits)) - signs * logits).mean())
+            error = (1 / (1 + np.exp(-logits)) - signs) / logits.size
+            back = tensors[named("pred", "decoder.fixed")]
+        else:
+            value, error = cross_entropy(logits, y)
+        gradients = {f"{layer}.weight": error.T @ flat, f"{layer}.bias": error.sum(0)}
+        return LocalOutcome(value, grown(error @ back, h, window), gradients)
+
+    def head(h: Array, y: Array) -> LocalOutcome:
+        parts = [(share, matching), (1 - share, prediction)]
+        found = [(factor, part(h, y)) for factor, part in parts if factor]
+        gradients = {f"head.{unit}.{key}": f * value for f, out in found for key, value in out.gradients.items()}
+        return LocalOutcome(sum(f * out.loss for f, out in found), sum(f * out.delta for f, out in found), gradients)
+
+    return head
+
+
+def _similarity_loss(features: Array, targets: Array) -> tuple[float, Array]:
+    """Mean squared difference of both similarity matrices, and its gradient at `features`."""
+    shape, maps = features.shape, features.reshape(*features.shape[:2], -1)
+    deviations = features.ndim == 4 and maps.shape[2] > 1
+    rows = maps.std(2, ddof=1) if deviations else features.reshape(len(features), -1)
+    unit, length = _centred(rows)
+    wanted, _ = _centred(targets)
+    difference = unit @ unit.T - wanted @ wanted.T
+    d_unit = 4 * difference @ unit / difference.size  # both factors of the symmetric product
+    d_centred = (d_unit - unit * (d_unit * unit).sum(1, keepdims=True)) / length
+    d_rows = d_centred - d_centred.mean(1, keepdims=True)
+    if not deviations:
+        return float((difference**2).mean()), d_rows.reshape(shape)
+    spread = maps - maps.mean(2, keepdims=True)
+    steep = rows[:, :, None] > 0  # a map that is the same everywhere has a kink there: no gradient
+    np.divide(spread, (maps.shape[2] - 1) * rows[:, :, None], out=spread, where=steep)
+    return float((difference**2).mean()), (d_rows[:, :, None] * spread).reshape(shape)
+
+
+def _centred(rows: Array) -> tuple[Array, Array]:
+    """Rows about their mean, of length one, and their lengths before."""
+    centred = rows - rows.mean(1, keepdims=True)
+    length = np.sqrt((centred**2).sum(1, keepdims=True))
+    return centred / length, length
+
+
+def auxiliary(tensors: Arrays, *, unit: str) -> Head:
+    """Belilovsky et al.: average pool by 4, three 1x1 convolutions, pool to 2x2, three fully connected layers."""
+
+    def head(h: Array, y: Array) -> LocalOutcome:
+        net, value = oracle.Network(), 0
         if h.ndim == 4:
-            delta = averaged_backward(delta, h.shape, two_by_two(h))
-        if "bias" not in tensors:
-            return LocalOutcome(loss, delta)
-        trained = {"weight": error.T @ flat, "bias": error.sum(0)}
-        return LocalOutcome(loss, delta, {f"head.{unit}.{name}": value for name, value in trained.items()})
+            value = net.add("averagepool", value, window=(4, 4))
+            for i in (1, 4, 7):
+                value = net.conv(value, f"maps.{i}", padding=0)
+                value = net.relu(net.batchnorm(value, f"maps.{i + 1}"))
+            sides = [math.ceil(side / 4) for side in h.shape[2:]]
+            value = net.add("averagepool", value, window=tuple(math.ceil(side / 2) for side in sides))
+            value = net.add("flatten", value)
+            for i in (0, 3):
+                value = net.add("linear", value, name=f"classifier.{i}")
+                value = net.relu(net.batchnorm(value, f"classifier.{i + 1}"))
+        net.add("linear", value, name=f"classifier.{6 if h.ndim == 4 else 0}")
+        found = oracle.run(net, tensors, h, y, oracle.Rule("bp"), feedback={})
+        gradients = {f"head.{unit}.{name}": value for name, value in found.gradients.items()}
+        return LocalOutcome(found.loss, found.input_delta, gradients)
 
     return head

@@ -238,7 +238,7 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
         if op.kind in ("conv", "linear"):
             weight = parameters[f"{op.name}.weight"]
             source = approximate.get(op.name, own)
-            if op.name in shared:
+            if op.name in shared and (rule.shares_forward or op.name in with_feedback):
                 source = matched(values[shared[op.name]], own.shape, rule.matching, kernels.get(op.name))
             back = feedback[op.name] if op.name in with_feedback else weight
             if op.kind == "conv":
@@ -335,13 +335,15 @@ def _forward(net: Network, parameters: Arrays, x: Array) -> tuple[list[Array], l
             if f"{op.name}.bias" in parameters:
                 out = out + parameters[f"{op.name}.bias"][None, :, None, None]
         elif op.kind == "linear":
-            out = own @ parameters[f"{op.name}.weight"].T + parameters[f"{op.name}.bias"]
+            out = own @ parameters[f"{op.name}.weight"].T + parameters.get(f"{op.name}.bias", 0.0)
         elif op.kind == "batchnorm":
             out, cache = _batchnorm(own, parameters[f"{op.name}.weight"], parameters[f"{op.name}.bias"])
         elif op.kind == "relu":
             out = np.maximum(own, 0)
         elif op.kind == "maxpool":
             out, cache = _maxpool(own, op.settings["ceil"])
+        elif op.kind == "averagepool":
+            out, cache = averaged(own, op.settings["window"]), op.settings["window"]
         elif op.kind == "globalpool":
             out = own.mean((2, 3))
         elif op.kind == "flatten":
@@ -357,6 +359,7 @@ def _forward(net: Network, parameters: Arrays, x: Array) -> tuple[list[Array], l
 _BACKWARD: dict[str, Callable[[Array, Array, Any], tuple[Array, ...]]] = {
     "relu": lambda delta, x, _: (delta * (x > 0),),
     "maxpool": lambda delta, x, cache: (_maxpool_backward(delta, x, cache),),
+    "averagepool": lambda delta, x, window: (averaged_backward(delta, x.shape, window),),
     "globalpool": lambda delta, x, _: (np.broadcast_to(delta[:, :, None, None], x.shape) / (x.shape[2] * x.shape[3]),),
     "flatten": lambda delta, x, _: (delta.reshape(x.shape),),
     "add": lambda delta, _x, _: (delta, delta),
@@ -457,6 +460,26 @@ def _maxpool_backward(delta: Array, x: Array, winner: Array) -> Array:
         out, (rows[..., None], columns[..., None], winner.reshape(n, channels, -1)), delta.reshape(n, channels, -1)
     )
     return out.reshape(x.shape)
+
+
+def averaged(h: Array, window: tuple[int, int]) -> Array:
+    """Maps in windows side by side, each replaced by its mean; windows at the border may be smaller."""
+    rows, columns = (range(0, side, step) for side, step in zip(h.shape[2:], window, strict=True))
+    means = [
+        [h[:, :, i : i + window[0], j : j + window[1]].mean((2, 3)) for j in columns]
+        for i in rows
+    ]  # fmt: skip
+    return np.moveaxis(np.array(means), (0, 1), (2, 3))
+
+
+def averaged_backward(delta: Array, shape: tuple[int, ...], window: tuple[int, int]) -> Array:
+    """Each mean's error, spread evenly over its window."""
+    out = np.empty(shape)
+    for i in range(delta.shape[2]):
+        for j in range(delta.shape[3]):
+            patch = out[:, :, i * window[0] : (i + 1) * window[0], j * window[1] : (j + 1) * window[1]]
+            patch[...] = (delta[:, :, i, j] / (patch.shape[2] * patch.shape[3]))[:, :, None, None]
+    return out
 
 
 def _adaptive(x: Array, size: tuple[int, int], reduce: Callable[..., Array]) -> Array:

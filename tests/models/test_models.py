@@ -238,4 +238,7 @@ def other_value(option: Option) -> Value:
     """A value of `option` that is not its default."""
     if option.choices:
         return next(choice for choice in option.choices if choice != option.default)
-    return not option.default if isinstance(option.default, bool) else option.default + 1
+    if isinstance(option.default, bool):
+        return not option.default
+    other = option.default + 1
+    return other if option.below is None or other < option.below else option.default / 2

@@ -1,0 +1,54 @@
+"""Decoupled greedy learning (Belilovsky et al. 2019, 2020): a small network behind each unit predicts the classes.
+
+It stands in for [48] of the paper's Table 5, which could not be identified. The auxiliary network keeps the unit's
+resolution low: average pool by 4, three 1x1 convolutions, pool to 2x2, three fully connected layers (hidden ones of 4
+times the unit's channels), BatchNorm and ReLU behind all but the last. Behind a fully connected unit it is one layer.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from asapbench.rules.base import Declares
+from asapbench.rules.learner import cross_entropy
+from asapbench.rules.local import Head, LocalRule, draw_layers, pooled, pooled_features, undrawn
+
+
+class DGL(LocalRule):
+    """Own input, plain autograd inside a unit, whose error comes from a trained auxiliary network."""
+
+    name = "dgl"
+
+    @property
+    def declares(self) -> Declares:
+        """Own input, transported weights inside a unit, a loss for each unit."""
+        return Declares(update="own", error_path="transport", linear="transport", stem="trained", loss="local")
+
+    def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
+        """The auxiliary network of one unit."""
+        return draw_layers(Auxiliary(shape, classes), seed=seed, name=name)
+
+
+class Auxiliary(Head):
+    """Cross-entropy of the auxiliary network's logits."""
+
+    def __init__(self, shape: torch.Size, classes: int) -> None:
+        super().__init__()
+        channels = int(shape[1])
+        self.maps, self.classifier = nn.Sequential(), nn.Sequential()
+        if len(shape) == 4:
+            self.maps.append(nn.AvgPool2d(4, ceil_mode=True))
+            for _ in range(3):
+                self.maps.append(undrawn(nn.Conv2d, channels, channels, 1, bias=False))
+                self.maps.extend([nn.BatchNorm2d(channels, track_running_stats=False), nn.ReLU()])
+            features, hidden = pooled_features(shape, by=4), 4 * channels
+            for inputs in (features, hidden):
+                self.classifier.append(undrawn(nn.Linear, inputs, hidden, bias=False))
+                self.classifier.extend([nn.BatchNorm1d(hidden, track_running_stats=False), nn.ReLU()])
+            channels = hidden
+        self.classifier.append(undrawn(nn.Linear, channels, classes))
+
+    def forward(self, h: Tensor, y: Tensor) -> Tensor:
+        """The unit's loss."""
+        return cross_entropy(self.classifier(pooled(self.maps(h))), y)

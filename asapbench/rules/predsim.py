@@ -1,0 +1,164 @@
+"""Local error signals (Nøkland and Eidnes 2019): similarity matching and prediction behind each unit.
+
+sim: MSE(S(R h), S(onehot y)), R a trained 3x3 convolution (a fully connected layer where h has no maps), S the cosines
+between the centred features of a batch's examples; the features of maps are their standard deviations by channel.
+pred: cross-entropy of V pooled(h) + b, which start at zero. predsim: beta sim + (1 - beta) pred.
+
+The backprop-free variant (`bpf`) carries no error through a learned weight. R is left out and S sees pooled(h). A fixed
+random projection of y to 128 numbers takes the place of onehot y in sim; in pred their signs take the classes' place,
+with binary cross-entropy. The error of V comes back through a fixed random matrix.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asapbench.randomness import fan_in_uniform
+from asapbench.rules.base import Declares
+from asapbench.rules.layers import FeedbackLayer
+from asapbench.rules.learner import cross_entropy
+from asapbench.rules.local import Head, LocalRule, draw_layers, undrawn
+
+_DECODED = 4096
+"""The most features that V reads: maps are pooled until there are no more."""
+_PROJECTED = 128
+
+
+class PredSim(LocalRule):
+    """Own input, plain autograd inside a unit, whose error is that of similarity matching and prediction."""
+
+    name = "predsim"
+
+    @property
+    def declares(self) -> Declares:
+        """Own input, transported weights inside a unit, a loss for each unit."""
+        return Declares(update="own", error_path="transport", linear="transport", stem="trained", loss="local")
+
+    def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
+        """Similarity matching, prediction or both behind one unit."""
+        window = pooling_window(shape)
+        features = int(shape[1]) * math.prod(math.ceil(s / w) for s, w in zip(shape[2:], window, strict=False))
+        sim: Head
+        pred: Head
+        if self.choice.flag("bpf"):
+            targets = torch.empty(_PROJECTED, classes)
+            fan_in_uniform(targets, seed=seed, purpose="targets", name=name)
+            decoder = FeedbackLayer(zero_layer(features, _PROJECTED), "fixed")
+            decoder.draw(init="random", seed=seed, name=f"{name}.decoder")
+            sim = ProjectedSimilarity(window, targets.T)
+            pred = ProjectedPrediction(window, targets.T, decoder)
+        else:
+            sim = draw_layers(Similarity(shape, classes), seed=seed, name=name)
+            pred = Prediction(window, zero_layer(features, classes))
+        both = Both(sim, pred, self.choice.number("beta"))
+        return {"sim": sim, "pred": pred, "predsim": both}[self.choice.text("loss")]
+
+
+class Both(Head):
+    """beta sim + (1 - beta) pred."""
+
+    def __init__(self, sim: Head, pred: Head, beta: float) -> None:
+        super().__init__()
+        self.sim, self.pred, self.beta = sim, pred, beta
+
+    def forward(self, h: Tensor, y: Tensor) -> Tensor:
+        """The unit's loss."""
+        loss: Tensor = self.beta * self.sim(h, y) + (1 - self.beta) * self.pred(h, y)
+        return loss
+
+
+class Similarity(Head):
+    """MSE(S(R h), S(onehot y))."""
+
+    def __init__(self, shape: torch.Size, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        channels = int(shape[1])
+        if len(shape) == 4:
+            self.seen: nn.Module = undrawn(nn.Conv2d, channels, channels, 3, padding=1, bias=False)
+        else:
+            self.seen = undrawn(nn.Linear, channels, channels, bias=False)
+
+    def forward(self, h: Tensor, y: Tensor) -> Tensor:
+        """The unit's loss."""
+        found = similarity(self.seen(h))
+        return F.mse_loss(found, similarity(F.one_hot(y, self.classes).to(found.dtype)))
+
+
+class Prediction(Head):
+    """Cross-entropy of V pooled(h) + b."""
+
+    def __init__(self, window: tuple[int, int], decoder: nn.Module) -> None:
+        super().__init__()
+        self.window, self.decoder = window, decoder
+
+    def forward(self, h: Tensor, y: Tensor) -> Tensor:
+        """The unit's loss."""
+        return cross_entropy(self.decoder(pooled(h, self.window).flatten(1)), y)
+
+
+class ProjectedSimilarity(Head):
+    """MSE(S(pooled(h)), S(P y)); `targets` (classes, 128) is P transposed."""
+
+    def __init__(self, window: tuple[int, int], targets: Tensor) -> None:
+        super().__init__()
+        self.window = window
+        self.targets: Tensor
+        self.register_buffer("targets", targets, persistent=False)
+
+    def forward(self, h: Tensor, y: Tensor) -> Tensor:
+        """The unit's loss."""
+        return F.mse_loss(similarity(pooled(h, self.window)), similarity(self.targets[y]))
+
+
+class ProjectedPrediction(Head):
+    """Binary cross-entropy of V pooled(h) + b for the signs of P y; `targets` (classes, 128) is P transposed."""
+
+    def __init__(self, window: tuple[int, int], targets: Tensor, decoder: FeedbackLayer) -> None:
+        super().__init__()
+        self.window, self.decoder = window, decoder
+        self.targets: Tensor
+        self.register_buffer("targets", targets, persistent=False)
+
+    def forward(self, h: Tensor, y: Tensor) -> Tensor:
+        """The unit's loss."""
+        signs = (self.targets[y] > 0).to(self.targets.dtype)
+        logits = self.decoder(pooled(h, self.window).flatten(1))
+        return F.binary_cross_entropy_with_logits(logits.to(signs.dtype), signs)
+
+
+def similarity(features: Tensor) -> Tensor:
+    """S (N, N) of features (N, F) or maps (N, C, H, W), in float32 at least whatever the precision of training."""
+    with torch.autocast(features.device.type, enabled=False):
+        wide = features.to(torch.promote_types(features.dtype, torch.float32))
+        if wide.dim() == 4:  # the deviation of a single pixel is none
+            wide = wide.flatten(2).std(2) if wide.shape[2:].numel() > 1 else wide.flatten(1)
+        unit = F.normalize(wide - wide.mean(1, keepdim=True), dim=1, eps=1e-8)
+        return unit @ unit.mT
+
+
+def pooling_window(shape: torch.Size) -> tuple[int, int]:
+    """The window of average pooling, its height and width doubled in turn until 4096 features are left of `shape`."""
+    height, width = 1, 1
+    while len(shape) == 4 and shape[1] * math.ceil(shape[2] / height) * math.ceil(shape[3] / width) > _DECODED:
+        if height >= shape[2] and width >= shape[3]:
+            break
+        height, width = (2 * height, width) if height == width else (height, 2 * width)
+    return height, width
+
+
+def pooled(h: Tensor, window: tuple[int, int]) -> Tensor:
+    """Maps averaged over `window`, those at the border over what there is; features as they are."""
+    return h if h.dim() == 2 or window == (1, 1) else F.avg_pool2d(h, window, ceil_mode=True)
+
+
+def zero_layer(features: int, outputs: int) -> nn.Linear:
+    """A fully connected layer whose weights and biases are zero."""
+    layer = undrawn(nn.Linear, features, outputs)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
