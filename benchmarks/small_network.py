@@ -206,7 +206,8 @@ def measure(rule: str, nonlinear: bool, images: Images, rounds: int) -> None:
             {CONTROL: lambda: losses.append(written.pop().epoch()), "asapbench": lambda: trainers.pop().fit()},
             rounds=rounds,
         )
-    np.testing.assert_allclose(losses, listener.metrics.train_loss, rtol=1e-4)
+    # In float64 their weights stay within 1e-11 of each other; in float32 a ReLU that rounds the other way grows.
+    np.testing.assert_allclose(losses, listener.metrics.train_loss, rtol=5e-3)
     print(f"\n{rule}, {'with BatchNorm and ReLU' if nonlinear else 'linear'}\n\n{table(found, control=CONTROL)}")
 
 
