@@ -1,9 +1,10 @@
-"""What one epoch gives: shared by the training that measures it and the store that keeps it. Torch-free."""
+"""What is measured of a cell: shared by whoever measures it and the store that keeps it. Torch-free."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Literal
 
 HOW_FAST = ("seconds", "samples_per_second", "peak_memory_bytes")
 
@@ -32,6 +33,36 @@ class EpochMetrics:
         """Whether both say the same, bit for bit, of everything but speed and memory. NaN equals NaN."""
         names = (field.name for field in fields(self) if field.name not in HOW_FAST)
         return all(_same(getattr(self, name), getattr(other, name)) for name in names)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The angle of one layer after `epoch` epochs (0: before training), in degrees.
+
+    "weights": between the forward weight and the weight it is compared with (B; C under Forward Alignment).
+    "update": between the rule's gradient of W and backpropagation's, on one fixed batch. None where one of the two has
+    no direction: it is zero or not finite.
+    """
+
+    epoch: int
+    layer: str
+    quantity: Literal["weights", "update"]
+    degrees: float | None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What an analysis found of one layer of a trained cell: the mean of `n` samples and their standard deviation.
+
+    The analysis says what `quantity` is and its unit. A value that does not exist is None; so is the spread of one
+    sample.
+    """
+
+    layer: str
+    quantity: str
+    value: float | None
+    spread: float | None
+    n: int
 
 
 def _same(ours: float | None, theirs: float | None) -> bool:

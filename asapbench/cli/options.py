@@ -41,6 +41,9 @@ TimeLimit = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and how much disk; run nothing.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop the run at the first cell that fails.")]
 KeepWeights = Annotated[bool, typer.Option("--keep-weights", help="Keep the final weights of each cell.")]
+Alignment = Annotated[
+    bool, typer.Option("--alignment", help="Measure each epoch's angles: W to B, and the update to backpropagation's.")
+]
 CheckpointEvery = Annotated[
     str, typer.Option(metavar="TIME", help="Write a checkpoint inside an epoch this often, and after each epoch.")
 ]

@@ -375,6 +375,8 @@ def _given(request: Request) -> str:
         words += ["--threads", str(request.threads)]
     if request.keep_weights:
         words.append("--keep-weights")
+    if request.alignment:
+        words.append("--alignment")
     if not request.deterministic:
         words.append("--fast")
     return "".join(f" {shlex.quote(word)}" for word in words) + db_option(request.db)

@@ -14,7 +14,8 @@ from asapbench.store import DEFAULT_URL
 
 def report(
     table: Annotated[
-        int | None, typer.Option("--table", help="A table of the paper, measured beside published.")
+        str | None,
+        typer.Option("--table", help="A table of the paper, 1 to 5, or A.2: measured beside published."),
     ] = None,
     figure: Annotated[
         int | None, typer.Option("--figure", help="A figure of the paper: its numbers, or with --out its picture.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asapbench.cli.options import (
+    Alignment,
     CheckpointEvery,
     Data,
     Db,
@@ -51,6 +52,7 @@ def run(
     time_limit: TimeLimit = None,
     checkpoint_every: CheckpointEvery = "2m",
     keep_weights: KeepWeights = False,
+    alignment: Alignment = False,
     fail_fast: FailFast = False,
     deterministic: Deterministic = True,
 ) -> None:
@@ -72,6 +74,7 @@ def run(
         time_limit=time_limit,
         checkpoint_every=checkpoint_every,
         keep_weights=keep_weights,
+        alignment=alignment,
         fail_fast=fail_fast,
         deterministic=deterministic,
     )
@@ -97,6 +100,7 @@ def resume(
     time_limit: TimeLimit = None,
     checkpoint_every: CheckpointEvery = "2m",
     keep_weights: KeepWeights = False,
+    alignment: Alignment = False,
     fail_fast: FailFast = False,
     deterministic: Deterministic = True,
 ) -> None:
@@ -114,6 +118,7 @@ def resume(
         time_limit=time_limit,
         checkpoint_every=checkpoint_every,
         keep_weights=keep_weights,
+        alignment=alignment,
         fail_fast=fail_fast,
         deterministic=deterministic,
     )
@@ -138,6 +143,7 @@ def rerun(
     time_limit: TimeLimit = None,
     checkpoint_every: CheckpointEvery = "2m",
     keep_weights: KeepWeights = False,
+    alignment: Alignment = False,
     fail_fast: FailFast = False,
     deterministic: Deterministic = True,
 ) -> None:
@@ -163,6 +169,7 @@ def rerun(
         time_limit=time_limit,
         checkpoint_every=checkpoint_every,
         keep_weights=keep_weights,
+        alignment=alignment,
         fail_fast=fail_fast,
         deterministic=deterministic,
     )

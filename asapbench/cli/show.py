@@ -11,7 +11,7 @@ from asapbench.cli.options import Db
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
-    from asapbench.metrics import EpochMetrics
+    from asapbench.metrics import Alignment, EpochMetrics
     from asapbench.store import Attempt, Provenance
     from asapbench.suite.cell import Cell
 
@@ -31,12 +31,14 @@ def show(
         found = store.find_cell(cell)
         attempts = store.attempts(cell_id)
         epochs = store.epochs(attempts[-1].lineage) if attempts else []
+        angles = store.alignment(attempts[-1].lineage) if attempts else []
         provenance = store.provenance(attempts[-1].provenance_id) if attempts else None
     _print_configuration(found, cell_id)
     _print_attempts(attempts)
     if provenance is not None:
         _print_provenance(provenance)
     _print_epochs(epochs, all_epochs=all_epochs)
+    _print_alignment(angles)
     _print_error(attempts)
 
 
@@ -101,6 +103,24 @@ def _print_epochs(epochs: Sequence[EpochMetrics], *, all_epochs: bool) -> None:
                 f"{row.epoch:>7} {row.lr:>9.2e} {row.train_loss:>11.4f} {percent(row.train_accuracy):>9} "
                 f"{row.test_loss:>10.4f} {percent(row.test_accuracy):>9} {row.samples_per_second:>10,.0f}"
             )
+
+
+def _print_alignment(angles: Sequence[Alignment]) -> None:
+    """The angles of the last epoch that has any."""
+    if not angles:
+        return
+    last = {(row.layer, row.quantity): row.degrees for row in angles if row.epoch == angles[-1].epoch}
+    layers = list(dict.fromkeys(layer for layer, _ in last))
+    width = max(map(len, layers))
+    typer.echo(f"\nangles after epoch {angles[-1].epoch}, in degrees")
+    typer.echo(f"  {'layer':<{width}} {'weights':>8} {'update':>8}")
+    for layer in layers:
+        weights, update = (_degrees(last.get((layer, quantity))) for quantity in ("weights", "update"))
+        typer.echo(f"  {layer:<{width}} {weights:>8} {update:>8}")
+
+
+def _degrees(angle: float | None) -> str:
+    return "-" if angle is None else f"{angle:.1f}"
 
 
 def _print_error(attempts: Sequence[Attempt]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from asapbench.errors import AsapbenchError
 from asapbench.report.figures import Illustration, paper_figure
+from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.learning_rates import table3
 from asapbench.report.metric import Metric
 from asapbench.report.paper import ACCURACIES, accuracy_table
@@ -16,12 +17,15 @@ from asapbench.report.table import Table
 from asapbench.suite.load import Suite, load, shipped
 from asapbench.suite.options import nearest
 
+SECTION = "A.2"
+"""What `--table` calls the numbers of section A.2, which the paper prints in its text."""
+
 
 @dataclass(frozen=True)
 class Wanted:
     """What `asapbench report` was asked for: one of `table`, `figure` and `suite`."""
 
-    table: int | None = None
+    table: str | None = None
     figure: int | None = None
     suite: str | None = None
     metric: Metric | None = None
@@ -34,7 +38,7 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     named = [option for option, value in asked.items() if value is not None]
     if len(named) != 1:
         which = f"one of {' and '.join(named)}, not both" if named else "what to report"
-        raise AsapbenchError(f"report: name {which}: --table 1 to 5, --figure 11 or --suite NAME")
+        raise AsapbenchError(f"report: name {which}: --table 1, --figure 11 or --suite NAME")
     if wanted.table is not None:
         return paper_table(wanted.table, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
     if wanted.allow_deviations:
@@ -45,22 +49,29 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     return suite_report(wanted.suite or "", url=url, metric=wanted.metric)
 
 
-def paper_table(table: int, *, url: str, metric: Metric | None = None, allow_deviations: bool = False) -> Table:
-    """Printed table `table` from the database at `url`; Table 3 needs none. `metric` defaults to the paper's.
+def paper_table(table: str, *, url: str, metric: Metric | None = None, allow_deviations: bool = False) -> Table:
+    """Printed table `table` (1 to 5, or A.2 for that section's numbers) from the database at `url`.
 
-    Raises AsapbenchError for a table there is not, StoreError for a database there is not.
+    Table 3 needs no database. `metric` defaults to the paper's. Raises AsapbenchError for a table there is not,
+    StoreError for a database there is not.
     """
-    if table == 3:
+    if table == "3":
         if metric is not None:
             raise AsapbenchError("--metric: Table 3 holds learning rates, which have no metric; leave it out")
         return table3()
-    if table not in ACCURACIES:
-        raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5")
+    if table not in (*map(str, ACCURACIES), SECTION):
+        raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
+    if table == SECTION and allow_deviations:
+        raise AsapbenchError(f"--allow-deviations: {SECTION} has readings, each in a row of its own; leave it out")
     from asapbench.store import Store
 
     with Store.read_only(url) as store:
         results = store.results()
-    made = accuracy_table(table, results, metric=metric or Metric.BEST, allow_deviations=allow_deviations)
+    chosen = metric or Metric.BEST
+    if table == SECTION:
+        made = forward_alignment_table(results, metric=chosen)
+    else:
+        made = accuracy_table(int(table), results, metric=chosen, allow_deviations=allow_deviations)
     return _naming(made, url)
 
 

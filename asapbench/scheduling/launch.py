@@ -37,6 +37,7 @@ class Request:
     time_limit: float | None = None
     checkpoint_seconds: float = 120.0
     keep_weights: bool = False
+    alignment: bool = False
     fail_fast: bool = False
     deterministic: bool = True
 
@@ -114,6 +115,7 @@ def run(
         files=files_of(store),
         checkpoint_seconds=request.checkpoint_seconds,
         keep_weights=request.keep_weights,
+        alignment=request.alignment,
         deterministic=request.deterministic,
         fail_fast=request.fail_fast,
         time_limit=request.time_limit,

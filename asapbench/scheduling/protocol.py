@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from asapbench.metrics import EpochMetrics
+from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.store.records import EndState
 
 
@@ -27,6 +27,7 @@ class Train(_Message):
     threads: int
     deterministic: bool
     checkpoint_seconds: float
+    alignment: bool
     weights: str | None
 
 
@@ -86,6 +87,14 @@ class FinishedEpoch(_Message):
     metrics: EpochMetrics
 
 
+class Aligned(_Message):
+    """Angles that a durable checkpoint holds: those the database lacks are put in."""
+
+    kind: Literal["aligned"] = "aligned"
+    attempt: str
+    rows: list[Alignment]
+
+
 class Ended(_Message):
     """The attempt's end; `error` is a whole traceback where it failed."""
 
@@ -97,6 +106,5 @@ class Ended(_Message):
     weights_digest: str | None = None
 
 
-Event = Annotated[Ready | Warned | Resumed | Progressed | FinishedEpoch | Ended, Field(discriminator="kind")]
-EVENT: TypeAdapter[Ready | Warned | Resumed | Progressed | FinishedEpoch | Ended] = TypeAdapter(Event)
-AnyEvent = Ready | Warned | Resumed | Progressed | FinishedEpoch | Ended
+AnyEvent = Ready | Warned | Resumed | Progressed | FinishedEpoch | Aligned | Ended
+EVENT: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="kind")])

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from asapbench.errors import AttemptLostError, EpochConflictError, StoreError, WorkerError
-from asapbench.metrics import EpochMetrics
+from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.scheduling import leases
 from asapbench.scheduling.files import Files
 from asapbench.scheduling.hardware import commit
 from asapbench.scheduling.process import Heard, WorkerProcess
-from asapbench.scheduling.protocol import Ended, FinishedEpoch, Progressed, Ready, Resumed, Stop, Train, Warned
+from asapbench.scheduling.protocol import Aligned, Ended, FinishedEpoch, Progressed, Ready, Resumed, Stop, Train, Warned
 from asapbench.scheduling.slots import Slot
 from asapbench.store import Claim, EndState, Holder, Provenance
-from asapbench.store.records import FINAL
+from asapbench.store.records import FINAL, Measured
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 
@@ -46,6 +46,7 @@ class Options:
     files: Files
     checkpoint_seconds: float = 120.0
     keep_weights: bool = False
+    alignment: bool = False
     deterministic: bool = True
     fail_fast: bool = False
     time_limit: float | None = None
@@ -88,6 +89,11 @@ class _Assignment:
     claim: Claim
     weights: Path | None
     rows: list[EpochMetrics] = field(default_factory=list)
+    angles: list[Alignment] = field(default_factory=list)
+
+    def forget(self) -> None:
+        """Nothing is left to write."""
+        self.rows, self.angles = [], []
 
 
 class Runner:
@@ -193,6 +199,7 @@ class Runner:
                     threads=worker.slot.threads,
                     deterministic=self._options.deterministic,
                     checkpoint_seconds=self._options.checkpoint_seconds,
+                    alignment=self._options.alignment,
                     weights=None if weights is None else str(weights),
                 )
             )
@@ -272,6 +279,8 @@ class Runner:
         elif isinstance(event, FinishedEpoch):
             assignment.rows.append(event.metrics)
             self._view.finished_epoch(slot, cell, event.metrics)
+        elif isinstance(event, Aligned):
+            assignment.angles += event.rows
         elif isinstance(event, Warned):
             self._view.message(event.message)
         elif isinstance(event, Ended):
@@ -327,13 +336,13 @@ class Runner:
     # Writing
 
     def _write_epochs(self) -> None:
-        pending = [(worker, held) for worker, held in self._assigned.items() if held.rows]
+        pending = [(worker, held) for worker, held in self._assigned.items() if held.rows or held.angles]
         if not pending:
             return
         try:
-            self._store.record_epochs_many([(held.claim, held.rows) for _, held in pending])
+            self._store.record_many([Measured(held.claim, held.rows, held.angles) for _, held in pending])
             for _, held in pending:
-                held.rows = []
+                held.forget()
         except StoreError:
             for worker, held in pending:
                 self._write_epochs_of(worker, held)
@@ -341,12 +350,12 @@ class Runner:
     def _write_epochs_of(self, worker: WorkerProcess, held: _Assignment) -> None:
         """One cell's epochs on their own, after a shared commit told of a fault in one of several."""
         try:
-            self._store.record_epochs(held.claim, held.rows)
-            held.rows = []
+            self._store.record_epochs(held.claim, held.rows, held.angles)
+            held.forget()
         except AttemptLostError as error:
             self._lost(worker, str(error))
         except EpochConflictError as error:
-            held.rows = []
+            held.forget()
             self._finish(worker, "failed", error=str(error))
             self._drop(worker)
 

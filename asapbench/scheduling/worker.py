@@ -21,10 +21,11 @@ import torch
 
 from asapbench.data.images import Images, load
 from asapbench.errors import AsapbenchError, DivergedError
-from asapbench.metrics import EpochMetrics
+from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.scheduling.hardware import hardware, versions
 from asapbench.scheduling.protocol import (
     COMMAND,
+    Aligned,
     AnyEvent,
     Ended,
     FinishedEpoch,
@@ -81,6 +82,10 @@ class Following:
         """Passes an epoch on."""
         self._channel.send(FinishedEpoch(attempt=self._attempt, metrics=metrics))
 
+    def aligned(self, rows: Sequence[Alignment]) -> None:
+        """Passes angles on."""
+        self._channel.send(Aligned(attempt=self._attempt, rows=list(rows)))
+
     def should_stop(self) -> bool:
         """Whether the parent asked."""
         return self._stop.is_set()
@@ -127,6 +132,7 @@ def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
                 threads=command.threads,
                 deterministic=command.deterministic,
                 checkpoint_seconds=command.checkpoint_seconds,
+                alignment=command.alignment,
             ),
             directory=Path(command.directory),
             previous=[Path(path) for path in command.previous],

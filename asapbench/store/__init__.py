@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asapbench.metrics import EpochMetrics
+from asapbench.metrics import Alignment, EpochMetrics, Measurement
 from asapbench.store.holder import Holder
 from asapbench.store.records import (
     DEFAULT_URL,
@@ -17,6 +17,7 @@ from asapbench.store.records import (
     Attempt,
     Claim,
     EndState,
+    Measured,
     Provenance,
     Result,
     State,
@@ -31,11 +32,14 @@ __all__ = [
     "DEFAULT_URL",
     "ENDED",
     "STATES",
+    "Alignment",
     "Attempt",
     "Claim",
     "EndState",
     "EpochMetrics",
     "Holder",
+    "Measured",
+    "Measurement",
     "Provenance",
     "Result",
     "State",

@@ -13,12 +13,11 @@ from dataclasses import asdict
 from sqlalchemy import Connection, Update, and_, func, insert, literal, select, update
 
 from asapbench.errors import AttemptLostError, StoreError
-from asapbench.metrics import EpochMetrics
+from asapbench.store import alignment, epochs
 from asapbench.store import attempts as reading
-from asapbench.store import epochs
 from asapbench.store.cells import chunks, insert_missing, now
 from asapbench.store.holder import Holder
-from asapbench.store.records import FINAL, Attempt, Claim, EndState, Provenance
+from asapbench.store.records import FINAL, Attempt, Claim, EndState, Measured, Provenance
 from asapbench.store.schema import attempt as attempts
 from asapbench.suite.cell import Cell
 
@@ -100,13 +99,16 @@ def require(connection: Connection, claim: Claim) -> None:
         )
 
 
-def record(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) -> None:
-    """Adds those epochs of `rows` that are missing. Checks everything before it writes anything.
+def record(connection: Connection, measured: Measured) -> None:
+    """Adds those epochs and angles that are missing. Checks everything before it writes anything.
 
-    Raises AttemptLostError, and StoreError for an epoch that differs from the one stored.
+    Raises AttemptLostError, and StoreError for one that differs from the one stored.
     """
+    claim = measured.claim
     require(connection, claim)
-    new = epochs.missing(connection, claim, rows)
+    new = epochs.missing(connection, claim, measured.epochs)
+    angles = alignment.missing(connection, claim, measured.alignment)
+    alignment.add(connection, claim, angles)
     if new:
         epochs.add(connection, claim, new)
         done = epochs.newest(connection, claim.lineage)

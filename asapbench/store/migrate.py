@@ -15,7 +15,7 @@ from sqlalchemy import Connection, inspect, text
 from asapbench.errors import StoreError
 from asapbench.store.connect import Database
 
-KNOWN = ("0001",)
+KNOWN = ("0001", "0002")
 """Every revision, oldest first, as in migrations/versions; a test holds them equal."""
 HEAD = KNOWN[-1]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.store.holder import Holder
 from asapbench.suite.cell import Cell
 
@@ -84,6 +86,15 @@ class Claim:
     resumed_from: str | None
     previous: list[str] = field(default_factory=list)
     lease: int = 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the holder of a claim has measured and wants written."""
+
+    claim: Claim
+    epochs: Sequence[EpochMetrics] = ()
+    alignment: Sequence[Alignment] = ()
 
 
 @dataclass(frozen=True)

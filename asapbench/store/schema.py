@@ -1,7 +1,7 @@
 """The tables as this version knows them. Migrations make them; a test holds both equal.
 
-Portable between SQLite and PostgreSQL. Rows of `attempt`, `provenance` and `epoch_metrics` are never deleted. The
-views `result` and `learning_curve` are for people and stand in the migrations alone.
+Portable between SQLite and PostgreSQL. Rows of `attempt`, `provenance`, `epoch_metrics`, `alignment` and `measurement`
+are never deleted. The views (`result`, `learning_curve`, ...) are for people and stand in the migrations alone.
 """
 
 from __future__ import annotations
@@ -139,4 +139,35 @@ epoch_metrics = Table(
     Column("peak_memory_bytes", BigInteger),
     UniqueConstraint("lineage", "epoch"),
     CheckConstraint("epoch >= 1", name="epoch_counts_from_one"),
+)
+
+alignment = Table(
+    "alignment",
+    metadata,
+    Column("id", Integer, primary_key=True),  # rows of one epoch are written in forward order of the layers
+    Column("attempt_id", String(32), ForeignKey("attempt.id"), nullable=False),
+    Column("lineage", String(32), ForeignKey("attempt.id"), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("layer", Text, nullable=False),
+    Column("quantity", String(16), nullable=False),
+    Column("degrees", Double),
+    UniqueConstraint("lineage", "epoch", "layer", "quantity"),
+    CheckConstraint("epoch >= 0", name="epoch_counts_from_zero"),
+    CheckConstraint("quantity IN ('weights', 'update')", name="quantity_is_known"),
+)
+
+measurement = Table(
+    "measurement",
+    metadata,
+    Column("id", Integer, primary_key=True),  # of several rows of one quantity the newest counts
+    Column("analysis", Text, nullable=False),
+    Column("attempt_id", String(32), ForeignKey("attempt.id"), nullable=False),
+    Column("layer", Text, nullable=False),
+    Column("quantity", Text, nullable=False),
+    Column("value", Double),
+    Column("spread", Double),
+    Column("n", Integer, nullable=False),
+    Column("provenance_id", String(64), ForeignKey("provenance.id"), nullable=False),
+    Column("measured_at", String(32), nullable=False),
+    Index("measurement_of_attempt", "attempt_id", "analysis"),
 )

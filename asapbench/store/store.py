@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
-from asapbench.metrics import EpochMetrics
-from asapbench.store import attempts, claims, epochs, migrate
+from asapbench.metrics import Alignment, EpochMetrics, Measurement
+from asapbench.store import alignment as angles
+from asapbench.store import attempts, claims, epochs, measurements, migrate
 from asapbench.store import cells as cell_rows
 from asapbench.store.connect import Database, connect
 from asapbench.store.holder import Holder
@@ -19,6 +20,7 @@ from asapbench.store.records import (
     Attempt,
     Claim,
     EndState,
+    Measured,
     Provenance,
     Result,
     SuiteRecord,
@@ -142,16 +144,16 @@ class Store:
             claim.lease += 1
         return [claim for claim in held if all(claim is not other for other in kept)]
 
-    def record_epochs(self, claim: Claim, rows: Sequence[EpochMetrics]) -> None:
-        """Adds those epochs that are missing; repeating it is harmless.
+    def record_epochs(self, claim: Claim, rows: Sequence[EpochMetrics], alignment: Sequence[Alignment] = ()) -> None:
+        """Adds those epochs and angles that are missing; repeating it is harmless.
 
-        Raises AttemptLostError for a claim that is no longer current, StoreError for an epoch that differs from the
-        one stored. Then nothing was written.
+        Raises AttemptLostError for a claim that is no longer current, StoreError for an epoch or angle that differs
+        from the one stored. Then nothing was written.
         """
         with self._database.writing() as connection:
-            claims.record(connection, claim, rows)
+            claims.record(connection, Measured(claim, rows, alignment))
 
-    def record_epochs_many(self, pairs: Sequence[tuple[Claim, Sequence[EpochMetrics]]]) -> None:
+    def record_many(self, measured: Sequence[Measured]) -> None:
         """`record_epochs` for several claims in one commit.
 
         A claim that is refused costs the others nothing: they are written, then its error is raised
@@ -159,9 +161,9 @@ class Store:
         """
         refused: list[StoreError] = []
         with self._database.writing() as connection:
-            for claim, rows in pairs:
+            for item in measured:
                 try:
-                    claims.record(connection, claim, rows)
+                    claims.record(connection, item)
                 except StoreError as error:
                     refused.append(error)
         if refused:
@@ -217,6 +219,13 @@ class Store:
         with self._database.writing() as connection:
             return claims.supersede(connection, cell_ids)
 
+    def record_measurements(
+        self, analysis: str, attempt_id: str, rows: Sequence[Measurement], provenance: Provenance
+    ) -> None:
+        """Appends what an analysis found of a trained cell; an earlier analysis stays, and no longer counts."""
+        with self._database.writing() as connection:
+            measurements.add(connection, analysis, attempt_id, rows, provenance=provenance)
+
     # Reading
 
     def states(self, cell_ids: Sequence[str]) -> dict[str, Attempt | None]:
@@ -233,6 +242,16 @@ class Store:
         """The epochs of a lineage, in order."""
         with self._database.reading() as connection:
             return epochs.of_lineage(connection, lineage)
+
+    def alignment(self, lineage: str) -> list[Alignment]:
+        """The angles of a lineage by epoch, layers in forward order; none where they were not asked for."""
+        with self._database.reading() as connection:
+            return angles.of_lineage(connection, lineage)
+
+    def measurements(self, analysis: str, attempt_ids: Sequence[str]) -> dict[str, list[Measurement]]:
+        """The newest rows of an analysis, for each of these attempts that has any."""
+        with self._database.reading() as connection:
+            return measurements.newest(connection, analysis, attempt_ids)
 
     def provenance(self, provenance_id: str) -> Provenance:
         """What an attempt ran on. Raises StoreError for an unknown id."""

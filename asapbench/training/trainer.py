@@ -1,8 +1,9 @@
 """The training loop of one cell, from its last checkpoint to its end or to a request to stop.
 
 A cell killed at any instant and resumed ends with the same bits as one never interrupted: a checkpoint holds weights,
-learned feedback, optimizer, the position inside the epoch with its running sums, and the metrics so far. Everything
-random is drawn again from the seed. A checkpoint is durable before the epoch it closes is told to the listener.
+learned feedback, optimizer, the position inside the epoch with its running sums, and what was measured so far.
+Everything random is drawn again from the seed. A checkpoint is durable before the epoch it closes is told to the
+listener.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from torch import Tensor
 from asapbench.data.batches import Batches
 from asapbench.data.images import Images, normalization
 from asapbench.errors import CheckpointError, DivergedError
-from asapbench.metrics import EpochMetrics
+from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.models import build, initialise
 from asapbench.randomness import generator
 from asapbench.rules import attach
 from asapbench.suite.cell import Cell
 from asapbench.training import checkpoint
+from asapbench.training.alignment import alignment
 from asapbench.training.environment import arithmetic, configure, peak_memory, reset_peak_memory, signature
 from asapbench.training.evaluate import StoppedError, Tally, evaluate
 from asapbench.training.optimizer import build_optimizer, learning_rate
@@ -41,6 +43,7 @@ class Settings:
     threads: int = 1
     deterministic: bool = True
     checkpoint_seconds: float = 120.0
+    alignment: bool = False
 
 
 class Listener(Protocol):
@@ -58,6 +61,9 @@ class Listener(Protocol):
     def finished_epoch(self, metrics: EpochMetrics) -> None:
         """The checkpoint that closes this epoch is durable."""
 
+    def aligned(self, rows: Sequence[Alignment]) -> None:
+        """Angles that a durable checkpoint holds: on a resume all so far, then those of each epoch."""
+
     def should_stop(self) -> bool:
         """Asked after each step and inside evaluations: true stops the cell cleanly, inside the epoch."""
 
@@ -70,6 +76,7 @@ class Progress:
     batch: int = 0
     seconds: float = 0.0
     history: list[EpochMetrics] = field(default_factory=list)
+    alignment: list[Alignment] = field(default_factory=list)
 
 
 class Trainer:
@@ -89,7 +96,7 @@ class Trainer:
         self.device = torch.device(settings.device)
         self.progress = Progress()
         self.bit_exact = True
-        self._previous, self._written = tuple(previous), 0
+        self._previous, self._written, self._alignment_told = tuple(previous), 0, 0
         found = checkpoint.newest([directory, *previous], position=_position, warn=listener.warned)
         threads = settings.threads if found is None else found[1]["environment"].get("threads", settings.threads)
         configure(self.device, threads=threads, deterministic=settings.deterministic, precision=cell.precision)
@@ -113,6 +120,9 @@ class Trainer:
     def fit(self) -> Literal["done", "interrupted"]:
         """Trains to the end or until the listener asks to stop. Raises DivergedError at a non-finite loss."""
         self.listener.resumed(self.progress.history, batch=self.progress.batch, bit_exact=self.bit_exact)
+        self._tell_alignment()
+        if (self.progress.epoch, self.progress.batch) == (0, 0):
+            self._align()
         while self.progress.epoch < self.cell.epochs:
             reset_peak_memory(self.device)
             self.learner.train()
@@ -125,8 +135,10 @@ class Trainer:
             self.progress.history.append(metrics)
             self.progress.epoch, self.progress.batch, self.progress.seconds = metrics.epoch, 0, 0.0
             self.tally = Tally(self.device)
+            self._align()
             self._write()
             self.listener.finished_epoch(metrics)
+            self._tell_alignment()
         checkpoint.prune(self.directory, keep=1)
         self._forget_previous()
         return "done"
@@ -198,6 +210,19 @@ class Trainer:
         precision, stop = self.cell.precision, self.listener.should_stop
         return evaluate(self.model, batches, device=self.device, precision=precision, should_stop=stop)
 
+    def _align(self) -> None:
+        """Measures the angles, where that was asked for, on the first batch of the first epoch."""
+        if self.settings.alignment:
+            x, y = next(self.train.epoch(1, self.cell.batch_size))
+            epoch, precision = self.progress.epoch, self.cell.precision
+            self.progress.alignment += alignment(self.learner, x, y, epoch=epoch, precision=precision)
+
+    def _tell_alignment(self) -> None:
+        """Tells the angles that are durable and untold: epoch 0 has no checkpoint of its own and waits for the next."""
+        if rows := self.progress.alignment[self._alignment_told :]:
+            self.listener.aligned(rows)
+        self._alignment_told = len(self.progress.alignment)
+
     def _require_finite(self, loss: float, epoch: int, of: str) -> None:
         if not math.isfinite(loss):
             raise DivergedError(f"the {of} loss is {loss} in epoch {epoch}")
@@ -226,6 +251,7 @@ class Trainer:
             "seconds": self.progress.seconds,
             "tally": self.tally.state(),
             "history": [asdict(metrics) for metrics in self.progress.history],
+            "alignment": [asdict(row) for row in self.progress.alignment],
             "model": self.model.state_dict(),
             "rule": self.learner.rule_state(),
             "optimizer": self.optimizer.state_dict(),
@@ -259,7 +285,8 @@ class Trainer:
         self.optimizer.load_state_dict(content["optimizer"])
         self.tally.load(content["tally"])
         history = [EpochMetrics(**row) for row in content["history"]]
-        self.progress = Progress(content["epoch"], content["batch"], content["seconds"], history)
+        angles = [Alignment(**row) for row in content.get("alignment", ())]  # checkpoints of 0.1 had none
+        self.progress = Progress(content["epoch"], content["batch"], content["seconds"], history, angles)
 
 
 def _position(content: dict[str, Any]) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ BAD = [
     (["show", "abc"], "run a suite first"),
     (["rerun"], "name a suite, or cells with --only"),
     (["report"], "--table 1"),
-    (["report", "--table", "2"], "1 and 3"),
+    (["report", "--table", "6"], "1 to 5, and A.2"),
     (["report", "--table", "1", "--suite", "quickstart"], "not both"),
     (["report", "--table", "3", "--out", "none/x.md"], "none"),
     (["report", "--table", "1", "--metric", "worst"], "worst"),

@@ -107,9 +107,11 @@ def test_what_to_do_next_repeats_the_options_and_hides_a_password() -> None:
     from asapbench.scheduling.launch import Request, Selected
     from asapbench.scheduling.runner import Outcome
 
-    request = Request(db="postgresql+psycopg://me:SECRET@h/x", filters=["rule=bp"], slots=3, keep_weights=True)
+    request = Request(
+        db="postgresql+psycopg://me:SECRET@h/x", filters=["rule=bp"], slots=3, keep_weights=True, alignment=True
+    )
     status, lines = closing_lines(Outcome("signal"), [Selected("small", "small.toml")], request)
     assert status == 3
     assert lines[-1].endswith(
-        "asapbench resume small --only rule=bp --slots 3 --keep-weights --db 'postgresql+psycopg://me:***@h/x'"
+        "asapbench resume small --only rule=bp --slots 3 --keep-weights --alignment --db 'postgresql+psycopg://me:***@h/x'"
     )

@@ -1,6 +1,7 @@
 """Cells, epochs and holders for the tests of the store."""
 
-from asapbench.store import EpochMetrics, Holder, Provenance
+from asapbench.metrics import Alignment, EpochMetrics, Measurement
+from asapbench.store import Holder, Provenance
 from asapbench.suite.catalog import CATALOG
 from asapbench.suite.cell import Cell
 
@@ -38,6 +39,13 @@ def an_epoch(epoch, *, test=0.5, validation=None, loss=1.25, seconds=2.0):
         samples_per_second=1000.0,
         peak_memory_bytes=None,
     )
+
+
+def an_angle(epoch, layer="stages.0.0.conv1", *, quantity="weights", degrees=62.5):
+    return Alignment(epoch, layer, quantity, degrees)
+
+
+A_MEASUREMENT = Measurement("stages.0.0.conv1", "angle", 48.25, spread=1.5, n=8)
 
 
 def trained(store, cell, *, tests=(0.25, 0.5, 0.5), state="done", **terms):

@@ -4,7 +4,7 @@ import pytest
 from store_examples import TERMS, a_cell, an_epoch, current
 
 from asapbench.errors import AttemptLostError
-from asapbench.store import Holder, Store
+from asapbench.store import Holder, Measured, Store
 
 
 def everything(store, cell):
@@ -26,7 +26,7 @@ def sleeper(store):
     [
         lambda store, claim: store.record_epochs(claim, [an_epoch(2)]),
         lambda store, claim: store.record_epochs(claim, [an_epoch(1)]),
-        lambda store, claim: store.record_epochs_many([(claim, [an_epoch(2)])]),
+        lambda store, claim: store.record_many([Measured(claim, [an_epoch(2)])]),
         lambda store, claim: store.finish(claim, "done"),
     ],
     ids=["new epoch", "old epoch", "many", "finish"],
@@ -70,7 +70,7 @@ def test_a_write_with_an_old_lease_is_refused(store):
 def test_one_lost_claim_costs_the_others_nothing(store, sleeper):
     held = store.claim(a_cell(seed=1), **TERMS)
     with pytest.raises(AttemptLostError):
-        store.record_epochs_many([(sleeper, [an_epoch(2)]), (held, [an_epoch(1)])])
+        store.record_many([Measured(sleeper, [an_epoch(2)]), Measured(held, [an_epoch(1)])])
     assert [row.epoch for row in store.epochs(held.lineage)] == [1]
     assert [row.epoch for row in store.epochs(sleeper.lineage)] == [1]
 

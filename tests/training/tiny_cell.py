@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from asapbench.data.images import Images
-from asapbench.metrics import EpochMetrics
+from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.suite.catalog import FULLY_CONNECTED
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import parse
@@ -36,6 +36,7 @@ class Recorder:
         self.stop_after, self.steps = stop_after, 0
         self.rows: list[EpochMetrics] = []
         self.history: list[EpochMetrics] = []
+        self.angles: list[Alignment] = []
         self.warnings: list[str] = []
         self.batch, self.bit_exact = 0, True
 
@@ -50,6 +51,9 @@ class Recorder:
 
     def finished_epoch(self, metrics: EpochMetrics) -> None:
         self.rows.append(metrics)
+
+    def aligned(self, rows: Sequence[Alignment]) -> None:
+        self.angles += rows
 
     def should_stop(self) -> bool:
         self.steps += 1

@@ -1,0 +1,44 @@
+"""Rows of analyses of trained cells: appended, never changed. Of several rows of one quantity the newest counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+
+from sqlalchemy import Connection, insert, select
+
+from asapbench.metrics import Measurement
+from asapbench.store.attempts import record_provenance
+from asapbench.store.cells import chunks, now
+from asapbench.store.records import Provenance
+from asapbench.store.schema import measurement
+
+_COLUMNS = [measurement.c[field.name] for field in fields(Measurement)]
+
+
+def add(
+    connection: Connection, analysis: str, attempt_id: str, rows: Sequence[Measurement], *, provenance: Provenance
+) -> None:
+    """Appends `rows`, measured now."""
+    owner = {
+        "analysis": analysis,
+        "attempt_id": attempt_id,
+        "provenance_id": record_provenance(connection, provenance),
+        "measured_at": now(),
+    }
+    connection.execute(insert(measurement), [owner | asdict(row) for row in rows])
+
+
+def newest(connection: Connection, analysis: str, attempt_ids: Sequence[str]) -> dict[str, list[Measurement]]:
+    """For each attempt that has any, its rows, in the order they were first measured in."""
+    found: dict[str, dict[tuple[str, str], Measurement]] = {}
+    for part in chunks(attempt_ids):
+        query = (
+            select(measurement.c.attempt_id, *_COLUMNS)
+            .where(measurement.c.analysis == analysis, measurement.c.attempt_id.in_(part))
+            .order_by(measurement.c.id)
+        )
+        for attempt_id, *values in connection.execute(query):
+            row = Measurement(*values)
+            found.setdefault(attempt_id, {})[row.layer, row.quantity] = row
+    return {attempt_id: list(rows.values()) for attempt_id, rows in found.items()}

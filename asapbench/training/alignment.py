@@ -1,0 +1,77 @@
+"""How far a rule is from backpropagation: angles by layer, measured on request between epochs.
+
+Two for each layer: between W and B (W and C under Forward Alignment), and between the rule's gradient of W and
+backpropagation's, which is autograd's through the plain model, on one batch in training mode. Measuring changes
+nothing of the training: no weight, gradient, statistic, mode or random stream.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asapbench.metrics import Alignment
+from asapbench.rules import Learner
+from asapbench.training.environment import arithmetic
+
+
+def alignment(learner: Learner, x: Tensor, y: Tensor, *, epoch: int, precision: str) -> list[Alignment]:
+    """The angles of every layer in forward order; a layer that is not trained, or without B, has no such row.
+
+    `x` (N, C, H, W) and `y` (N,) lie on the learner's device; `epoch` is what the rows are labelled with.
+    """
+    modules = learner.model.named_modules()
+    weights = {name: module.weight for name, module in modules if isinstance(module, nn.Conv2d | nn.Linear)}
+    trained = {name: weight for name, weight in weights.items() if weight.requires_grad}
+    with _left_as_it_is(learner, x.device):
+        compared = {name: degrees(weight, other) for name, weight, other in learner.aligned_pairs()}
+        with arithmetic(x.device, precision):
+            objective = learner.objective(x, y).scalar
+        ours = _gradients(objective, list(trained.values()))
+        with arithmetic(x.device, precision):
+            logits = learner.model(x)
+            loss = F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), y)
+        exact = _gradients(loss, list(trained.values()))
+    updates = {name: degrees(*pair) for name, *pair in zip(trained, ours, exact, strict=True)}
+    rows = [Alignment(epoch, name, "weights", compared[name]) for name in weights if name in compared]
+    return rows + [Alignment(epoch, name, "update", updates[name]) for name in updates]
+
+
+def degrees(one: Tensor, other: Tensor) -> float | None:
+    """The angle between two tensors of one shape, flattened; None where one is zero or not finite."""
+    a, b = (tensor.detach().cpu().double().flatten() for tensor in (one, other))
+    lengths = float(a.norm()), float(b.norm())
+    if not all(math.isfinite(length) and length > 0 for length in lengths):
+        return None
+    u, v = a / lengths[0], b / lengths[1]
+    # Kahan's form: near 0 and 180 degrees the arc cosine loses half of the digits.
+    return math.degrees(2 * math.atan2(float((u - v).norm()), float((u + v).norm())))
+
+
+def _gradients(scalar: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The gradient of each weight, zero where `scalar` does not depend on it; `.grad` is left alone."""
+    found: tuple[Tensor, ...] = torch.autograd.grad(scalar, weights, materialize_grads=True)
+    return found
+
+
+@contextmanager
+def _left_as_it_is(learner: Learner, device: torch.device) -> Iterator[None]:
+    """The learner in training mode; running statistics, modes and random streams are put back."""
+    modes = [(module, module.training) for module in learner.modules()]
+    norms = [module for module, _ in modes if isinstance(module, nn.modules.batchnorm._NormBase)]
+    statistics = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers(recurse=False)]
+    learner.train()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in statistics:
+                buffer.copy_(before)
+        for module, training in modes:
+            module.training = training
