@@ -100,10 +100,10 @@ class Batches:
         return self._epoch(self._store.placed(self.draws(number)), batch_size, start)
 
     def _epoch(self, draws: Draws, batch_size: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        order = draws.order.to(self.device)
+        labels = self._labels[draws.order.to(self.device)]
         for first in range(start * batch_size, len(self), batch_size):
             part = slice(first, first + batch_size)
-            yield self._normalised(self._store.augmented(draws, part)), self._labels[order[part]]
+            yield self._normalised(self._store.augmented(draws, part)), labels[part]
 
     def sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The normalised batches in the order of the examples, not augmented: for evaluation."""
@@ -115,8 +115,8 @@ class Batches:
             yield self._normalised(self._store.plain(part)), self._labels[part].clone()
 
     def _normalised(self, pixels: Tensor) -> Tensor:
-        # Two roundings, never a fused multiply-add: the same bits on every device. `to` copies: it is fresh.
-        return pixels.to(torch.float32).mul_(self._scale).sub_(self._shift).to(self.dtype)
+        # Two roundings, never a fused multiply-add: the same bits on every device. A product of bytes is fresh.
+        return torch.mul(pixels, self._scale).sub_(self._shift).to(self.dtype)
 
 
 class _Store(Protocol):
@@ -145,7 +145,7 @@ class _Sliced:
         return draws
 
     def augmented(self, draws: Draws, part: slice) -> Tensor:
-        chosen = draws.order[part].tolist()
+        chosen = draws.order[part].numpy()
         if len(self._buffer) < len(chosen):
             self._buffer = np.empty((len(chosen), *self._buffer.shape[1:]), dtype=np.uint8)
         buffer = self._buffer[: len(chosen)]
@@ -154,7 +154,7 @@ class _Sliced:
             return torch.from_numpy(buffer)
         padded, (height, width) = self._padded, self._side
         drawn = zip(
-            chosen,
+            chosen.tolist(),
             draws.top[part].tolist(),
             draws.left[part].tolist(),
             draws.flipped[part].tolist(),

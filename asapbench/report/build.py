@@ -52,7 +52,7 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     named = [option for option, value in asked.items() if value is not None]
     if len(named) != 1:
         which = f"one of {' and '.join(named)}, not both" if named else "what to report"
-        raise AsapbenchError(f"report: name {which}: --table 1, --figure 11, --curves accuracy or --suite NAME")
+        raise AsapbenchError(f"report: name {which}: --table 1 to 5, --figure 11, --curves accuracy or --suite NAME")
     if wanted.only and wanted.curves is None:
         raise AsapbenchError(f"--only: goes with --curves, not with {named[0]}; leave it out")
     if wanted.table is not None:

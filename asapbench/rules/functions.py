@@ -114,15 +114,20 @@ class FeedbackLinear(torch.autograd.Function):
         if wants_x:
             grad_x = (delta @ _rebuilt(feedback, scale, weight).to(delta.dtype)).to(ctx.input_dtype)
         if wants_w or learned:
-            grad_w = (delta.flatten(0, -2).mT @ source.flatten(0, -2)).to(ctx.weight_dtype)
+            grad_w = (_rows(delta).mT @ _rows(source)).to(ctx.weight_dtype)
         if wants_b:
-            grad_b = delta.flatten(0, -2).sum(0).to(ctx.weight_dtype)
+            grad_b = _rows(delta).sum(0).to(ctx.weight_dtype)
         return grad_x, (grad_w if wants_w else None), grad_b, (grad_w if learned else None), None, None
 
 
 def rebuilt_feedback(weight: Tensor, difference: Tensor, scale: Tensor) -> Tensor:
     """B = W - s D0."""
     return weight - scale.to(weight.dtype) * difference
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """(..., U) -> (N, U)."""
+    return tensor if tensor.dim() == 2 else tensor.flatten(0, -2)
 
 
 def _rebuilt(feedback: Tensor, scale: Tensor | None, weight: Tensor | None) -> Tensor:

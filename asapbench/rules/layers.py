@@ -73,12 +73,12 @@ class FeedbackLayer(nn.Module):
     def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
         """The layer's output; `source` takes the place of x in the weight gradient."""
         weight, bias = self.layer.weight, self.layer.bias
-        if self.difference is not None:
-            feedback: Tensor = self.difference
+        if self.feedback == "transport":
+            feedback: Tensor = weight.detach()
+        elif self.difference is not None:
+            feedback = self.difference
         else:
             feedback = self.feedback_weight()
-            if self.feedback == "transport":
-                feedback = feedback.detach()
         if isinstance(self.layer, nn.Linear):
             linear: Tensor = FeedbackLinear.apply(x, weight, bias, feedback, self.scale, source)
             return linear

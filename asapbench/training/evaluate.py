@@ -57,7 +57,7 @@ class Tally:
 
     def add(self, loss: Tensor, logits: Tensor, y: Tensor) -> None:
         """One batch: its mean loss (), logits (N, K) and labels (N,)."""
-        self.loss_sum += loss.detach().to(self.loss_sum.dtype) * len(y)
+        self.loss_sum.add_(loss.detach(), alpha=len(y))
         self.hits += (logits.argmax(1) == y).sum()
         self.seen += len(y)
 

@@ -127,3 +127,10 @@ def test_a_weight_that_the_rule_gives_no_gradient_has_no_angle() -> None:
         model[1].weight.zero_()
     rows = alignment(learner, torch.zeros(2, 1, 2, 2), torch.arange(2), epoch=3, precision="float32")
     assert rows == [Alignment(3, "1", "update", None)]
+
+
+def test_forward_alignment_compares_each_layer_with_its_c(images, tmp_path) -> None:
+    recorder, _ = whole(cell("forward_alignment"), images, tmp_path, alignment=True)
+    assert {row.layer for row in recorder.angles if row.quantity == "weights"} == {"hidden.0", "hidden.3"}
+    assert {row.layer for row in recorder.angles if row.quantity == "update"} == {"hidden.0", "hidden.3", "fc"}
+    assert all(45 < row.degrees < 135 for row in recorder.angles if row.epoch == 0 and row.quantity == "weights")
