@@ -101,7 +101,7 @@ def weight_changes(model: nn.Module, x: Tensor, y: Tensor) -> list[WeightChange]
 
 
 def _weight_change(layer: WeightLayer, source: Tensor, delta: Tensor) -> Tensor:
-    """delta `source`^T, in the shape of the convolution's weight."""
+    """Delta `source`^T, in the shape of the convolution's weight."""
     from torch import nn
     from torch.nn.grad import conv2d_weight
 

@@ -54,13 +54,7 @@ def styled() -> Iterator[None]:
 
 def canvas(title: str, subtitle: str, *, width: float = 8.0, height: float = 4.5) -> tuple[Figure, Axes]:
     """An empty figure of so many inches with one pair of axes; the title names figure and source."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    figure.suptitle(literal(title), fontsize=12, fontweight="bold", x=0.01, ha="left")
-    wrapped = textwrap.fill(literal(subtitle), round(LETTERS_PER_INCH * width), break_long_words=False)
-    axes.set_title(wrapped, fontsize=10, loc="left", color="#444444")
+    figure, (axes,) = panels(title, subtitle, 1, width=width, height=height)
     return figure, axes
 
 
@@ -73,9 +67,9 @@ def panels(
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(literal(title), fontsize=12, fontweight="bold", x=0.01, ha="left")
     inner: SubFigure = figure.subfigures(squeeze=False)[0, 0]
-    wrapped = textwrap.fill(literal(subtitle), round(_LETTERS_PER_INCH * width), break_long_words=False)
+    wrapped = textwrap.fill(literal(subtitle), round(LETTERS_PER_INCH * width), break_long_words=False)
     inner.suptitle(wrapped, fontsize=10, x=0.01, ha="left", color="#444444")
-    return figure, list(inner.subplots(1, count))
+    return figure, list(inner.subplots(1, count, squeeze=False)[0])
 
 
 def literal(text: str) -> str:
