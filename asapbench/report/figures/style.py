@@ -11,7 +11,7 @@ from asapbench.report.render.escape import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's, told apart by colour-blind readers too; yellow is left out, too faint on white."""
@@ -62,6 +62,20 @@ def canvas(title: str, subtitle: str, *, width: float = 8.0, height: float = 4.5
     wrapped = textwrap.fill(literal(subtitle), round(LETTERS_PER_INCH * width), break_long_words=False)
     axes.set_title(wrapped, fontsize=10, loc="left", color="#444444")
     return figure, axes
+
+
+def panels(
+    title: str, subtitle: str, count: int, *, width: float = 12.0, height: float = 4.5
+) -> tuple[Figure, list[Axes]]:
+    """As `canvas`, with `count` pairs of axes side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(literal(title), fontsize=12, fontweight="bold", x=0.01, ha="left")
+    inner: SubFigure = figure.subfigures(squeeze=False)[0, 0]
+    wrapped = textwrap.fill(literal(subtitle), round(_LETTERS_PER_INCH * width), break_long_words=False)
+    inner.suptitle(wrapped, fontsize=10, x=0.01, ha="left", color="#444444")
+    return figure, list(inner.subplots(1, count))
 
 
 def literal(text: str) -> str:
