@@ -70,7 +70,9 @@ class LearningCurves:
     @property
     def described(self) -> str:
         """What a line is, and over how many seeds."""
-        return f"{self.quantity.described}; {spread_and_count([curve.end for curve in self.curves])}."
+        return (
+            f"{self.quantity.described}; {spread_and_count([curve.end for curve in self.curves], others='beside it')}."
+        )
 
     @property
     def usual(self) -> int:
@@ -209,7 +211,7 @@ def _styles(curves: Sequence[Curve]) -> dict[Curve, dict[str, Any]]:
 def _draw(found: LearningCurves) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
-    from asapbench.report.figures.style import LETTERS_PER_INCH, LINES, canvas, legend_beside, literal
+    from asapbench.report.figures.style import LETTERS_PER_INCH, LINES, LINES_PER_INCH, canvas, legend_beside, literal
 
     if len(found.curves) > LINES:
         raise AsapbenchError(
@@ -220,6 +222,7 @@ def _draw(found: LearningCurves) -> Figure:
         found.heading,
         f"{found.shared}. {found.described}" if found.shared else found.described,
         width=7.0 + max(map(len, names_by_curve.values())) / LETTERS_PER_INCH,
+        height=max(4.5, 1.5 + len(found.curves) / LINES_PER_INCH),
     )
     styles = _styles(found.curves)
     # The legend lists the lines from top to bottom, as they end at the right.

@@ -22,7 +22,7 @@ DASHES = ("-", "--", "-.", ":")
 LINES = len(COLORS) * len(DASHES)
 """How many lines can be told apart."""
 
-LETTERS_PER_INCH = 10
+LETTERS_PER_INCH, LINES_PER_INCH = 10, 4
 """About, in the font's size: what labels and legends need."""
 
 _SETTINGS: dict[Any, Any] = {

@@ -154,12 +154,15 @@ def test_rules_keep_their_colour_across_models() -> None:
         assert len({color for label, (color, _) in styles.items() if label.endswith(f" {rule}")}) == 1
 
 
-def test_more_lines_than_can_be_told_apart_are_refused_as_a_picture_only() -> None:
+def test_a_picture_takes_as_many_lines_as_can_be_told_apart_and_the_table_more() -> None:
     many = [trained(replace(BP, lr=0.001 * n), 10.0, 20.0) for n in range(1, 30)]
     assert len(curves(many).table.groups[0].rows) == 29
     with pytest.raises(AsapbenchError, match="29 lines are too many for one picture, which takes 28"):
         picture(curves(many), ".png")
-    axes = axes_of(many[:28])
+    figure = curves(many[:28]).draw()
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    assert axes.get_position().height * figure.get_figheight() > 3, "the legend must not squeeze the axes"
     assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axes.lines}) == 28
 
 
