@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 
 def stream_seed(seed: int, purpose: str, key: str | int) -> int:
@@ -41,3 +42,20 @@ def fan_in_uniform(weight: torch.Tensor, *, seed: int, purpose: str, name: str) 
     torch.nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator(seed, purpose, name))
     with torch.no_grad():
         weight.copy_(drawn.to(weight.dtype))
+
+
+def draw_layer(layer: nn.Conv2d | nn.Linear, *, seed: int, purpose: str, name: str) -> None:
+    """Draws weight and bias of the layer called `name` from U(+-1/sqrt(fan_in)), each from a stream of its own.
+
+    That is torch's default. Drawn in float32 on the CPU whatever the layer is.
+    """
+    import torch
+
+    fan_in_uniform(layer.weight, seed=seed, purpose=purpose, name=f"{name}.weight")
+    if layer.bias is None:
+        return
+    bound = 1 / math.sqrt(layer.weight[0].numel())
+    stream = generator(seed, purpose, f"{name}.bias")
+    drawn = torch.empty(layer.bias.shape).uniform_(-bound, bound, generator=stream)
+    with torch.no_grad():
+        layer.bias.copy_(drawn.to(layer.bias.dtype))

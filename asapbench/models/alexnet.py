@@ -49,6 +49,11 @@ class AlexNet(nn.Module):
         self.fc = nn.Linear(hidden, classes)
         self.logits_bn = nn.BatchNorm1d(classes) if logits_batchnorm else nn.Identity()
 
+    @property
+    def unit_ends(self) -> list[str]:
+        """The submodules that end a stage: its max-pool."""
+        return [f"features.{i}" for i, module in enumerate(self.features) if isinstance(module, nn.MaxPool2d)]
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
         logits: Tensor = self.logits_bn(self.fc(self.hidden(self.flatten(self.features(x)))))

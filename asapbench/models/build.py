@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from asapbench.models.alexnet import AlexNet
 from asapbench.models.mlp import MLP
 from asapbench.models.resnet import ResNet
-from asapbench.randomness import fan_in_uniform, generator
+from asapbench.randomness import draw_layer
 from asapbench.suite.options import Choice
 from asapbench.suite.shapes import RESNET_BLOCKS
 
@@ -43,17 +41,8 @@ def initialise(model: nn.Module, seed: int) -> None:
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            fan_in_uniform(module.weight, seed=seed, purpose="weight", name=f"{name}.weight")
-            if module.bias is not None:
-                bound = 1 / math.sqrt(module.weight[0].numel())
-                stream = generator(seed, "weight", f"{name}.bias")
-                _fill(module.bias, torch.empty(module.bias.shape).uniform_(-bound, bound, generator=stream))
+            draw_layer(module, seed=seed, purpose="weight", name=name)
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_parameters()
         elif next(module.parameters(recurse=False), None) is not None:
             raise TypeError(f"no initialisation is declared for {name}, a {type(module).__name__}")
-
-
-def _fill(target: Tensor, drawn: Tensor) -> None:
-    """Draws are float32 on the CPU whatever the target, so that every device and precision starts alike."""
-    target.copy_(drawn.to(target.dtype))

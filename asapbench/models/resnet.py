@@ -69,6 +69,12 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(inputs, classes)
         self.logits_bn = nn.BatchNorm1d(classes) if logits_batchnorm else nn.Identity()
 
+    @property
+    def unit_ends(self) -> list[str]:
+        """The submodules that end the stem and each block."""
+        stages = self.stages.named_children()
+        return ["stem_relu", *(f"stages.{s}.{block}" for s, stage in stages for block, _ in stage.named_children())]
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
         h = self.stem_relu(self.stem_bn(self.stem(x)))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from asapbench.errors import SuiteError
 from asapbench.rules.activation_sharing import ActivationSharing
 from asapbench.rules.asap import ASAP
+from asapbench.rules.asfp import ASFP
 from asapbench.rules.base import Declares, Rule
 from asapbench.rules.bp import BP
 from asapbench.rules.dfa import DFA
@@ -15,11 +16,12 @@ from asapbench.rules.forward_alignment import ForwardAlignment
 from asapbench.rules.graph import capture
 from asapbench.rules.kp import KP
 from asapbench.rules.learner import Learner, Objective
+from asapbench.rules.local_errors import LocalErrors
 from asapbench.suite.catalog import RULES as _CATALOG
 from asapbench.suite.options import Choice, nearest
 
 RULES: dict[str, type[Rule]] = {
-    rule.name: rule for rule in (BP, KP, FA, DFA, ASAP, ActivationSharing, ForwardAlignment)
+    rule.name: rule for rule in (BP, KP, FA, DFA, ASAP, ActivationSharing, ForwardAlignment, ASFP, LocalErrors)
 }
 
 

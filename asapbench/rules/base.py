@@ -9,13 +9,16 @@ from typing import ClassVar, Literal
 from torch import fx, nn
 
 from asapbench.rules.graph import Dataflow, WeightLayer
-from asapbench.rules.layers import Feedback, FeedbackLayer
+from asapbench.rules.layers import Feedback, FeedbackLayer, Sharing
 from asapbench.rules.learner import Learner
 from asapbench.rules.matching import matcher
+from asapbench.rules.program import compiled
 from asapbench.suite.options import Choice
 
+Source = Literal["own", "shared", "approximate"]
 ErrorPath = Literal["transport", "fixed", "learned", "projected"]
 Stem = Literal["trained", "fixed"]
+Loss = Literal["global", "local", "both"]
 
 
 @dataclass(frozen=True)
@@ -24,22 +27,30 @@ class Declares:
 
     `update`: the source of a layer's dW. `error_path`: what carries the error through convolutions.
     `linear`: the same for fully connected layers. `stem`: whether the first convolution is trained.
+    `feedback_update`: the source of a learned B's gradient, where it is not that of dW. `loss`: where the error comes
+    from: the output, or the losses of units that no error enters or leaves, or both without such boundaries.
     """
 
-    update: Literal["own", "shared", "approximate"]
+    update: Source
     error_path: ErrorPath
     linear: ErrorPath
     stem: Stem
+    feedback_update: Source | None = None
+    loss: Loss = "global"
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """How one layer is trained. `shared`: the node whose tensor takes the place of its input in dW."""
+    """How one layer is trained.
+
+    `shared`: the node whose tensor takes the place of its input in dW and dB, or, as `sharing` says, in dB alone.
+    """
 
     feedback: Feedback
     shared: fx.Node | None = None
     init: str = "random"
     trained: bool = True
+    sharing: Sharing = "both"
 
 
 class Rule(ABC):
@@ -66,6 +77,11 @@ class Rule(ABC):
 
     def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> Learner:
         """The model with this rule attached; feedback weights are drawn from `seed`."""
+        layers = self.feedback_layers(flow, seed)
+        return Learner(model, compiled(flow.program), layers)
+
+    def feedback_layers(self, flow: Dataflow, seed: int) -> dict[str, FeedbackLayer]:
+        """Puts feedback layers into the program as planned, and gives them back by the names of their layers."""
         plans = self.plan(flow)
         layers: dict[str, FeedbackLayer] = {}
         matched: dict[tuple[str, ...], fx.Node] = {}
@@ -75,14 +91,10 @@ class Rule(ABC):
                 continue
             if not plan.trained:
                 layer.module.requires_grad_(False)
-            if plan.feedback == "transport" and plan.shared is None:
-                continue
-            if not layer.carries_error and plan.shared is None:
+            if _is_plain(layer, plan):
                 continue
             layers[layer.name] = self._replace(flow, layer, plan, matched, seed)
-        flow.program.graph.lint()
-        flow.program.recompile()
-        return Learner(model, flow.program, layers)
+        return layers
 
     def _replace(
         self,
@@ -92,7 +104,7 @@ class Rule(ABC):
         matched: dict[tuple[str, ...], fx.Node],
         seed: int,
     ) -> FeedbackLayer:
-        replacement = FeedbackLayer(layer.module, plan.feedback)
+        replacement = FeedbackLayer(layer.module, plan.feedback, plan.sharing)
         replacement.draw(init=plan.init, seed=seed, name=layer.name)
         target = f"feedback_{layer.name.replace('.', '_')}"
         flow.program.add_submodule(target, replacement)
@@ -122,3 +134,10 @@ class Rule(ABC):
             with flow.program.graph.inserting_after(shared):
                 matched[key] = flow.program.graph.call_module(target, (shared,))
         return matched[key]
+
+
+def _is_plain(layer: WeightLayer, plan: LayerPlan) -> bool:
+    """Whether plain autograd gives what the plan asks for: no B that anything travels through, and dW of its own."""
+    if plan.shared is not None and plan.sharing == "both":
+        return False
+    return plan.feedback == "transport" or not layer.carries_error

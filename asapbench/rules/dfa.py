@@ -17,7 +17,8 @@ from asapbench.errors import GraphError
 from asapbench.randomness import generator
 from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
-from asapbench.rules.learner import Learner, Objective
+from asapbench.rules.learner import Learner, Objective, TappedLearner
+from asapbench.rules.program import compiled, cut, give_out, output_of
 
 
 class DFA(Rule):
@@ -39,28 +40,18 @@ class DFA(Rule):
         taps = flow.taps()
         if not taps:
             raise GraphError("dfa: the network has no activation for the projected error to enter at")
-        graph = flow.program.graph
-        output = next(node for node in graph.nodes if node.op == "output")
-        logits = output.args[0]
-        assert isinstance(logits, fx.Node)
-        classes = int(flow.shape(logits)[1])
+        output = output_of(flow.program)
         like = next(iter(model.parameters()))
         projections = {}
         for tap in taps:
-            users = [user for user in tap.users if user is not output]
-            with graph.inserting_after(tap):
-                cut = graph.call_method("detach", (tap,))
-            for user in users:
-                user.replace_input_with(tap, cut)
+            cut(tap, [user for user in tap.users if user is not output], flow.program)
             units = flow.shape(tap)[1:].numel()
-            projections[tap.name] = _projection(classes, units, seed, tap.name).to(like)
-        output.args = ((logits, tuple(taps)),)
-        graph.lint()
-        flow.program.recompile()
-        return DFALearner(model, flow.program, projections)
+            projections[tap.name] = _projection(flow.classes, units, seed, tap.name).to(like)
+        give_out(taps, flow.program)
+        return DFALearner(model, compiled(flow.program), projections)
 
 
-class DFALearner(Learner):
+class DFALearner(TappedLearner):
     """The head's cross-entropy plus the inner product of each tap with its projected error."""
 
     def __init__(self, model: nn.Module, program: fx.GraphModule, projections: dict[str, Tensor]) -> None:
@@ -68,11 +59,6 @@ class DFALearner(Learner):
         self.taps = list(projections)
         for tap, projection in projections.items():
             self.register_buffer(f"projection_{tap}", projection, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, K)."""
-        logits: Tensor = self.program(x)[0] if torch.is_grad_enabled() else self.model(x)
-        return logits
 
     def objective(self, x: Tensor, y: Tensor) -> Objective:
         """A scalar whose gradient at each tap is e B."""

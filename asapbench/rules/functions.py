@@ -2,7 +2,7 @@
 
 Each saves only what its backward needs: the source (the layer's own input, or the matched shared activation) and B.
 B is a tensor, or is rebuilt in backward as W - s D0 from the forward weight. They return gradients and never write
-`.grad`; W and a learned B get the same gradient.
+`.grad`; W and a learned B get the same gradient, but where B has a source of its own.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ class Geometry(NamedTuple):
 class FeedbackConv2d(torch.autograd.Function):
     """y = W * x; delta_x = B^T * delta_y; dW = dB = correlation of `source` with delta_y.
 
-    `apply(x, weight, bias, feedback, scale, source, geometry)`: `source` None means x. With `scale` (a scalar s),
-    `feedback` is D0 and B = W - s D0. A source with fewer channels than x stands for its repetition.
+    `apply(x, weight, bias, feedback, scale, source, feedback_source, geometry)`: `source` None means x; where there is
+    a `feedback_source`, dB is formed from that. With `scale` (a scalar s), `feedback` is D0 and B = W - s D0. A source
+    with fewer channels than x stands for its repetition.
     """
 
     @staticmethod
@@ -41,12 +42,14 @@ class FeedbackConv2d(torch.autograd.Function):
         feedback: Tensor,
         scale: Tensor | None,
         source: Tensor | None,
+        feedback_source: Tensor | None,
         geometry: Geometry,
     ) -> Tensor:
         """(N, C, H, W) -> (N, O, H', W')."""
         out = F.conv2d(x, weight, bias, *geometry)
         kept = (x if source is None else source).to(out.dtype)
-        ctx.save_for_backward(kept, feedback, scale, weight if scale is not None else None)
+        apart = None if feedback_source is None else feedback_source.to(out.dtype)
+        ctx.save_for_backward(kept, apart, feedback, scale, weight if scale is not None else None)
         ctx.geometry, ctx.own, ctx.input_shape, ctx.input_dtype = geometry, source is None, x.shape, x.dtype
         ctx.weight_shape, ctx.weight_dtype = weight.shape, weight.dtype
         return out
@@ -55,10 +58,11 @@ class FeedbackConv2d(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
         """Gradients of x, weight, bias and feedback."""
         (delta,) = grad_outputs
-        source, feedback, scale, weight = ctx.saved_tensors
+        source, apart, feedback, scale, weight = ctx.saved_tensors
         wants_x, wants_w, wants_b, wants_f = ctx.needs_input_grad[:4]
+        learns = wants_f and scale is None
         back = _rebuilt(feedback, scale, weight).to(delta.dtype) if wants_x else None
-        wants_dw = wants_w or (wants_f and scale is None)
+        wants_dw = wants_w or (learns and apart is None)
         grad_x = grad_w = None
         if ctx.own and wants_x and wants_dw:
             grad_x, grad_w, _ = _convolution_backward(delta, source, back, ctx.geometry, (True, True))
@@ -67,17 +71,16 @@ class FeedbackConv2d(torch.autograd.Function):
                 like = delta.new_empty(1).expand(ctx.input_shape)
                 grad_x, _, _ = _convolution_backward(delta, like, back, ctx.geometry, (True, False))
             if wants_dw:
-                shape = list(ctx.weight_shape)
-                shape[1] = source.shape[1] // ctx.geometry.groups
-                like = delta.new_empty(1).expand(shape)
-                _, grad_w, _ = _convolution_backward(delta, source, like, ctx.geometry, (False, True))
+                grad_w = _weight_gradient(delta, source, ctx.weight_shape, ctx.geometry)
         if grad_w is not None:
-            grad_w = tiled(grad_w, ctx.weight_shape[1]).to(ctx.weight_dtype)
+            grad_w = grad_w.to(ctx.weight_dtype)
         grad_b = delta.sum((0, 2, 3)).to(ctx.weight_dtype) if wants_b else None
         if grad_x is not None:
             grad_x = grad_x.to(ctx.input_dtype)
-        learned = grad_w if wants_f and scale is None else None
-        return grad_x, (grad_w if wants_w else None), grad_b, learned, None, None, None
+        learned = grad_w if learns else None
+        if learns and apart is not None:
+            learned = _weight_gradient(delta, apart, ctx.weight_shape, ctx.geometry).to(ctx.weight_dtype)
+        return grad_x, (grad_w if wants_w else None), grad_b, learned, None, None, None, None
 
 
 class FeedbackLinear(torch.autograd.Function):
@@ -134,6 +137,14 @@ def _rebuilt(feedback: Tensor, scale: Tensor | None, weight: Tensor | None) -> T
     if scale is None or weight is None:
         return feedback
     return rebuilt_feedback(weight, feedback, scale)
+
+
+def _weight_gradient(delta: Tensor, source: Tensor, shape: torch.Size, geometry: Geometry) -> Tensor:
+    """The correlation of `source`, repeated to the weight's input channels, with `delta`."""
+    like = delta.new_empty(1).expand(shape[0], source.shape[1] // geometry.groups, *shape[2:])
+    _, block, _ = _convolution_backward(delta, source, like, geometry, (False, True))
+    assert block is not None
+    return tiled(block, shape[1])
 
 
 def _convolution_backward(

@@ -48,7 +48,8 @@ _CONCATENATIONS: set[Callable[..., object]] = {
     torch.hstack,
 }
 _ACTIVATION_METHODS = {"relu", "relu_", "tanh", "sigmoid"}
-_OTHER_METHODS = {"flatten", "view", "reshape", "contiguous", "size", "add", "add_"}
+_ADDITION_METHODS = {"add", "add_"}
+_OTHER_METHODS = {"flatten", "view", "reshape", "contiguous", "size"}
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,11 @@ class WeightLayer:
 
 @dataclass(frozen=True)
 class Dataflow:
-    """The captured graph. `main` holds the main path's convolutions c0, c1, ... in forward order."""
+    """The captured graph. `main` holds the main path's convolutions c0, c1, ... in forward order, `path` its nodes."""
 
     program: fx.GraphModule
     layers: tuple[WeightLayer, ...]
+    path: tuple[fx.Node, ...] = field(repr=False)
     main: tuple[WeightLayer, ...]
     shapes: dict[str, torch.Size] = field(repr=False)
 
@@ -87,6 +89,16 @@ class Dataflow:
         """Fully connected layers in forward order."""
         return tuple(layer for layer in self.layers if not layer.is_convolution)
 
+    @property
+    def chain(self) -> tuple[WeightLayer, ...]:
+        """The main path's convolutions, then the fully connected layers."""
+        return (*self.main, *self.linears)
+
+    @property
+    def classes(self) -> int:
+        """Columns of the logits."""
+        return int(self.shapes[self.path[-2].name][1])
+
     def shape(self, node: fx.Node) -> torch.Size:
         """The shape of a node's tensor for the sample, batch first."""
         return self.shapes[node.name]
@@ -96,11 +108,14 @@ class Dataflow:
         found = []
         for node in self.program.graph.nodes:
             if is_activation(node, self.program):
-                tap = node
-                while len(tap.users) == 1 and _is_max_pool(next(iter(tap.users)), self.program):
-                    tap = next(iter(tap.users))
-                found.append(tap)
+                found.append(self.behind_max_pool(node))
         return found
+
+    def behind_max_pool(self, node: fx.Node) -> fx.Node:
+        """`node`, or the last max-pool that follows it directly."""
+        while len(node.users) == 1 and is_max_pool(next(iter(node.users)), self.program):
+            node = next(iter(node.users))
+        return node
 
 
 def capture(model: nn.Module, sample: Tensor) -> Dataflow:
@@ -117,7 +132,9 @@ def capture(model: nn.Module, sample: Tensor) -> Dataflow:
     layers = tuple(_weight_layers(program))
     if not layers:
         raise GraphError(f"{type(model).__name__}: there is no convolution or fully connected layer to train")
-    return Dataflow(program, layers, tuple(_main_path(program, layers, shapes)), shapes)
+    path = tuple(_main_path(program, layers, shapes))
+    by_node = {layer.node: layer for layer in layers if layer.is_convolution}
+    return Dataflow(program, layers, path, tuple(by_node[node] for node in path if node in by_node), shapes)
 
 
 def is_activation(node: fx.Node, program: fx.GraphModule) -> bool:
@@ -129,7 +146,15 @@ def is_activation(node: fx.Node, program: fx.GraphModule) -> bool:
     return node.op == "call_method" and node.target in _ACTIVATION_METHODS
 
 
-def _is_max_pool(node: fx.Node, program: fx.GraphModule) -> bool:
+def is_addition(node: fx.Node) -> bool:
+    """Whether a node adds tensors."""
+    if node.op == "call_function":
+        return node.target in _ADDITIONS
+    return node.op == "call_method" and node.target in _ADDITION_METHODS
+
+
+def is_max_pool(node: fx.Node, program: fx.GraphModule) -> bool:
+    """Whether a node pools by maximum."""
     if node.op == "call_module":
         return isinstance(program.get_submodule(str(node.target)), nn.MaxPool2d | nn.AdaptiveMaxPool2d)
     return node.op == "call_function" and node.target in (
@@ -158,7 +183,7 @@ def _refuse_unsupported(program: fx.GraphModule) -> None:
                 raise GraphError(
                     f"{node.name}: the operation {getattr(node.target, '__name__', node.target)} is not supported"
                 )
-        elif node.op == "call_method" and node.target not in _ACTIVATION_METHODS | _OTHER_METHODS:
+        elif node.op == "call_method" and node.target not in (_ACTIVATION_METHODS | _ADDITION_METHODS | _OTHER_METHODS):
             raise GraphError(f"{node.name}: the tensor method {node.target} is not supported")
     _refuse_hidden_changes(program)
     inputs = [node for node in program.graph.nodes if node.op == "placeholder"]
@@ -170,7 +195,7 @@ def _refuse_hidden_changes(program: fx.GraphModule) -> None:
     """An in-place operation must be used through its result: the graph cannot see that its input has changed."""
     order = {node: place for place, node in enumerate(program.graph.nodes)}
     for node in program.graph.nodes:
-        if _is_in_place(node, program):
+        if is_in_place(node, program):
             for user in node.args[0].users:
                 if order[user] > order[node]:
                     raise GraphError(
@@ -178,7 +203,8 @@ def _refuse_hidden_changes(program: fx.GraphModule) -> None:
                     )
 
 
-def _is_in_place(node: fx.Node, program: fx.GraphModule) -> bool:
+def is_in_place(node: fx.Node, program: fx.GraphModule) -> bool:
+    """Whether a node changes its first input."""
     if node.op == "call_module":
         return getattr(program.get_submodule(str(node.target)), "inplace", False) is True
     if node.op == "call_method":
@@ -217,22 +243,33 @@ def _shapes(program: fx.GraphModule, sample: Tensor) -> dict[str, torch.Size]:
     }
 
 
-def _weight_layers(program: fx.GraphModule) -> Iterator[WeightLayer]:
-    after_weights: set[fx.Node] = set()
+def carrying_error(program: fx.GraphModule) -> set[fx.Node]:
+    """The nodes through which error must travel back: to parameters before them, unless a detach lies between."""
+    carrying: set[fx.Node] = set()
+    reached: set[fx.Node] = set()
     for node in program.graph.nodes:
-        reads_weights = any(parent in after_weights for parent in node.all_input_nodes)
+        if any(parent in reached for parent in node.all_input_nodes):
+            carrying.add(node)
+        module = program.get_submodule(str(node.target)) if node.op == "call_module" else None
+        has_parameters = module is not None and next(module.parameters(), None) is not None
+        if (node in carrying and node.target != "detach") or has_parameters:
+            reached.add(node)
+    return carrying
+
+
+def _weight_layers(program: fx.GraphModule) -> Iterator[WeightLayer]:
+    carrying = carrying_error(program)
+    for node in program.graph.nodes:
         module = program.get_submodule(str(node.target)) if node.op == "call_module" else None
         if isinstance(module, nn.Conv2d | nn.Linear):
-            yield WeightLayer(str(node.target), node, module, node.all_input_nodes[0], reads_weights)
-        if reads_weights or (module is not None and next(module.parameters(), None) is not None):
-            after_weights.add(node)
+            yield WeightLayer(str(node.target), node, module, node.all_input_nodes[0], node in carrying)
 
 
 def _main_path(
     program: fx.GraphModule, layers: tuple[WeightLayer, ...], shapes: dict[str, torch.Size]
-) -> list[WeightLayer]:
-    """The convolutions on the path from input to output with the most of them. Raises GraphError on a tie."""
-    convolutions = {layer.node: layer for layer in layers if layer.is_convolution}
+) -> list[fx.Node]:
+    """The path from input to output with the most convolutions. Raises GraphError on a tie."""
+    convolutions = {layer.node for layer in layers if layer.is_convolution}
     most: dict[fx.Node, int] = {}
     chosen: dict[fx.Node, fx.Node | None] = {}
     ties: dict[fx.Node, list[fx.Node]] = {}
@@ -252,4 +289,4 @@ def _main_path(
             raise GraphError(f"{node.name}: a tie between paths, {names} lie behind equally many convolutions")
         path.append(node)
         node = chosen[node]
-    return [convolutions[node] for node in reversed(path) if node in convolutions]
+    return path[::-1]

@@ -12,6 +12,8 @@ from asapbench.rules.functions import FeedbackConv2d, FeedbackLinear, Geometry, 
 from asapbench.rules.graph import WeightModule
 
 Feedback = Literal["transport", "fixed", "learned"]
+Sharing = Literal["both", "feedback"]
+"""Which gradients a shared activation is the source of: dW and dB, or dB alone."""
 
 
 class FeedbackLayer(nn.Module):
@@ -21,10 +23,11 @@ class FeedbackLayer(nn.Module):
     bound to an optimizer for which that is exact, W - s D0 with the scalar s of `recursion`.
     """
 
-    def __init__(self, layer: WeightModule, feedback: Feedback) -> None:
+    def __init__(self, layer: WeightModule, feedback: Feedback, sharing: Sharing = "both") -> None:
         super().__init__()
         self.layer = layer
         self.feedback = feedback
+        self.sharing = sharing
         self.register_parameter("learned", None)
         self.register_buffer("fixed", None, persistent=False)
         self.register_buffer("difference", None, persistent=False)
@@ -71,7 +74,7 @@ class FeedbackLayer(nn.Module):
         return self.layer.weight
 
     def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
-        """The layer's output; `source` takes the place of x in the weight gradient."""
+        """The layer's output; `source` takes the place of x in dW and dB, or, of a convolution, in dB alone."""
         weight, bias = self.layer.weight, self.layer.bias
         if self.feedback == "transport":
             feedback: Tensor = weight.detach()
@@ -82,7 +85,8 @@ class FeedbackLayer(nn.Module):
         if isinstance(self.layer, nn.Linear):
             linear: Tensor = FeedbackLinear.apply(x, weight, bias, feedback, self.scale, source)
             return linear
-        out: Tensor = FeedbackConv2d.apply(x, weight, bias, feedback, self.scale, source, geometry(self.layer))
+        sources = (source, None) if self.sharing == "both" else (None, source)
+        out: Tensor = FeedbackConv2d.apply(x, weight, bias, feedback, self.scale, *sources, geometry(self.layer))
         return out
 
 

@@ -40,7 +40,7 @@ class Learner(nn.Module):
     def objective(self, x: Tensor, y: Tensor) -> Objective:
         """Cross-entropy of the logits for labels `y` (N,), mean over the batch."""
         logits: Tensor = self.program(x)
-        loss = F.cross_entropy(logits.float() if logits.dtype.itemsize < 4 else logits, y)
+        loss = cross_entropy(logits, y)
         return Objective(loss, loss.detach(), logits.detach())
 
     def backward(self, x: Tensor, y: Tensor) -> Objective:
@@ -50,7 +50,7 @@ class Learner(nn.Module):
         return objective
 
     def feedback_pairs(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """(name, W, B) of each layer whose error travels through a feedback weight; B has W's shape."""
+        """(name, W, B) of each layer of the model whose error travels through a feedback weight; B has W's shape."""
         for name, layer in self.feedback_layers.items():
             if layer.feedback != "transport":
                 yield name, layer.layer.weight, layer.feedback_weight()
@@ -131,3 +131,17 @@ class Learner(nn.Module):
         for name, layer in self.feedback_layers.items():
             if layer.learned is not None:
                 yield name, layer.learned
+
+
+class TappedLearner(Learner):
+    """A learner whose program gives (logits, inner tensors)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs."""
+        logits: Tensor = self.program(x)[0] if torch.is_grad_enabled() else self.model(x)
+        return logits
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Mean cross-entropy of `logits` (N, K) for labels `y` (N,), in float32 at least."""
+    return F.cross_entropy(logits.float() if logits.dtype.itemsize < 4 else logits, y)

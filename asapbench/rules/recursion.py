@@ -52,6 +52,8 @@ def obstacle(layers: Sequence[FeedbackLayer], optimizer: torch.optim.Optimizer) 
     """Why the recursion would not be exact for `layers` under `optimizer`, or None."""
     if type(optimizer) not in (torch.optim.SGD, torch.optim.AdamW):
         return f"{type(optimizer).__name__} does not act on W - B as a scalar"
+    if any(layer.sharing == "feedback" for layer in layers):
+        return "dB is formed from another activation than dW"
     if optimizer.state:
         return "the optimizer has already taken steps"
     settings = set()

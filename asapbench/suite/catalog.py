@@ -62,6 +62,16 @@ _APPROXIMATE = Option(
 )
 _STEM = Option("stem", "fixed", "the first convolution stays random, or is trained too", choices=("fixed", "trained"))
 
+
+def _unit(default: str) -> Option:
+    return Option(
+        "unit",
+        default,
+        "what a local loss trains: each convolution, or each residual block (stage of AlexNet) and the stem before",
+        choices=("conv", "block"),
+    )
+
+
 RULES: dict[str, Entry] = {
     entry.name: entry
     for entry in (
@@ -82,11 +92,35 @@ RULES: dict[str, Entry] = {
         ),
         Entry("as", "AS", f"{_PAPER}: activation sharing with weight transport", options=(_K, _MATCHING, _STEM)),
         Entry("forward_alignment", "Forward Alignment", f"{_PAPER}, A.1, A.2", options=(_SOURCE, _APPROXIMATE)),
+        Entry(
+            "asfp",
+            "ASFP",
+            f"{_PAPER}, App. B, eq. 39-42",
+            options=(_K, _MATCHING, _STEM, _CLASSIFIER, _LINEAR_FEEDBACK, _FEEDBACK_INIT),
+        ),
+        Entry(
+            "local_errors",
+            "Local errors",
+            "Mostafa, Ramesh, Cauwenberghs 2018",
+            options=(
+                _unit("conv"),
+                Option(
+                    "feedback",
+                    "transpose",
+                    "what the error comes back through from a fixed classifier: its transpose, its signs with random "
+                    "sizes, or an independent random matrix",
+                    choices=("transpose", "sign", "random"),
+                ),
+            ),
+        ),
     )
 }
 
-SHARING = ("asap", "as")
+SHARING = ("asap", "as", "asfp")
 """Rules that share activations among convolutions."""
+
+EXPLICIT_FEEDBACK = ("asfp",)
+"""Rules whose learned feedback is always a parameter: its gradient is not that of the forward weight."""
 
 FULLY_CONNECTED = ("forward_alignment",)
 """Rules for networks without convolutions."""

@@ -41,6 +41,9 @@ class Option:
         return value
 
 
+_CLOSE = 0.6
+"""How alike two names must be to be taken for one another: difflib's own measure."""
+
 _WORD: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 
 
@@ -54,9 +57,10 @@ def describe(value: object) -> str:
 
 
 def nearest(name: object, names: Iterable[object]) -> str:
-    """`; did you mean "x"?` for the closest of `names`, or nothing."""
-    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1, cutoff=0.6)
-    return f'; did you mean "{close[0]}"?' if close else ""
+    """`; did you mean "x"?` for the closest of `names`, the first of equals, or nothing."""
+    close = {str(n): difflib.SequenceMatcher(None, str(n), str(name)).ratio() for n in names}
+    best = max(close, key=lambda known: close[known], default="")
+    return f'; did you mean "{best}"?' if close.get(best, 0) >= _CLOSE else ""
 
 
 @dataclass(frozen=True)

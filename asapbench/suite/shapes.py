@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from asapbench.suite.catalog import dataset_shape
+from asapbench.suite.catalog import EXPLICIT_FEEDBACK, dataset_shape
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
 
@@ -86,7 +86,7 @@ def checkpoint_bytes(cell: Cell) -> int:
     shape = dataset_shape(cell.dataset)
     layers = layer_shapes(cell.model, channels=shape.channels, size=shape.size, classes=shape.classes)
     copies = 3 if cell.optimizer.name.startswith("adam") else 2
-    if dict(cell.rule.options).get("form") == "explicit":
+    if dict(cell.rule.options).get("form") == "explicit" or cell.rule.name in EXPLICIT_FEEDBACK:
         copies *= 2
     return 4 * copies * sum(layer.weights for layer in layers) + 40_000
 

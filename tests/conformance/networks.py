@@ -13,18 +13,15 @@ def alexnet(*, kernel: int = 3) -> Network:
         value = net.conv(value, f"features.{4 * i}", padding=2)
         value = net.relu(net.batchnorm(value, f"features.{4 * i + 1}"))
         value = net.tap(net.add("maxpool", value, ceil=kernel == 5))
-    value = net.add("flatten", value)
-    for i in (0, 3):
-        value = net.add("linear", value, name=f"hidden.{i}")
-        value = net.tap(net.relu(net.batchnorm(value, f"hidden.{i + 1}")))
-    net.batchnorm(net.add("linear", value, name="fc"), "logits_bn")
-    return net
+        net.unit(f"features.{4 * i}", value, "conv", "block")
+    return _classifier(net, net.add("flatten", value))
 
 
 def resnet(blocks: tuple[int, ...], *, shortcut: bool = True) -> Network:
     """Stages of basic blocks; the first block of every later stage halves the maps and projects its shortcut."""
     net = Network()
     value = net.tap(net.relu(net.batchnorm(net.conv(0, "stem"), "stem_bn")))
+    net.unit("stem", value, "conv", "block")
     for stage, count in enumerate(blocks):
         for block in range(count):
             prefix, halves = f"stages.{stage}.{block}", stage > 0 and block == 0
@@ -37,6 +34,7 @@ def resnet(blocks: tuple[int, ...], *, shortcut: bool = True) -> Network:
 def _block(net: Network, x: int, prefix: str, *, stride: int, shortcut: bool, project: bool) -> int:
     value = net.conv(x, f"{prefix}.conv1", stride=stride)
     value = net.tap(net.relu(net.batchnorm(value, f"{prefix}.bn1")))
+    net.unit(f"{prefix}.conv1", value, "conv")
     value = net.batchnorm(net.conv(value, f"{prefix}.conv2"), f"{prefix}.bn2")
     if shortcut:
         beside = x
@@ -45,16 +43,20 @@ def _block(net: Network, x: int, prefix: str, *, stride: int, shortcut: bool, pr
             beside = net.conv(x, f"{name}.0", stride=stride, padding=0, beside=f"{prefix}.conv1")
             beside = net.batchnorm(beside, f"{name}.1")
         value = net.add("add", value, beside)
-    return net.tap(net.relu(value))
+    return net.unit(f"{prefix}.conv2", net.tap(net.relu(value)), "conv", "block")
 
 
 def mlp(depth: int = 2) -> Network:
     """Hidden layers with BatchNorm and ReLU, BatchNorm on the logits."""
     net = Network()
-    value = net.add("flatten", 0)
+    return _classifier(net, net.add("flatten", 0), depth)
+
+
+def _classifier(net: Network, value: int, depth: int = 2) -> Network:
     for i in range(0, 3 * depth, 3):
         value = net.add("linear", value, name=f"hidden.{i}")
         value = net.tap(net.relu(net.batchnorm(value, f"hidden.{i + 1}")))
+        net.unit(f"hidden.{i}", value, "conv", "block")
     net.batchnorm(net.add("linear", value, name="fc"), "logits_bn")
     return net
 
@@ -64,7 +66,7 @@ def linear(depth: int = 2) -> Network:
     net = Network()
     value = net.add("flatten", 0)
     for i in range(depth):
-        value = net.add("linear", value, name=f"hidden.{i}")
+        value = net.unit(f"hidden.{i}", net.add("linear", value, name=f"hidden.{i}"), "conv", "block")
     net.add("linear", value, name="fc")
     return net
 
@@ -72,9 +74,9 @@ def linear(depth: int = 2) -> Network:
 def grouped() -> Network:
     """Convolutions in two groups, each reading more channels than its shared activation has; the last without norm."""
     net = Network()
-    value = net.tap(net.relu(net.batchnorm(net.conv(0, "c0"), "b0")))
-    value = net.tap(net.relu(net.batchnorm(net.conv(value, "c1", groups=2), "b1")))
-    value = net.tap(net.relu(net.batchnorm(net.conv(value, "c2", stride=2, groups=2), "b2")))
-    value = net.tap(net.relu(net.conv(value, "c3", groups=2)))
+    value = net.unit("c0", net.tap(net.relu(net.batchnorm(net.conv(0, "c0"), "b0"))), "conv")
+    value = net.unit("c1", net.tap(net.relu(net.batchnorm(net.conv(value, "c1", groups=2), "b1"))), "conv")
+    value = net.unit("c2", net.tap(net.relu(net.batchnorm(net.conv(value, "c2", stride=2, groups=2), "b2"))), "conv")
+    value = net.unit("c3", net.tap(net.relu(net.conv(value, "c3", groups=2))), "conv")
     net.add("linear", net.add("globalpool", value), name="fc")
     return net

@@ -1,9 +1,9 @@
 """An independent float64 NumPy oracle of the learning rules, written from the equations.
 
-Woo et al. 2021: Algorithm 1, eq. 26, 27 and 47, D.1, D.2; Nøkland 2016 for DFA; Akrout et al. 2019 for KP. It imports
-neither torch nor the package. A network is a list of operations written down by hand, with its main path, the main-path
-convolution beside each shortcut, and DFA's taps; from these the oracle itself decides which activation each layer
-shares, how dimensions are matched and what carries the error.
+Woo et al. 2021: Algorithm 1, eq. 26, 27, 39-42 and 47, D.1, D.2; Nøkland 2016 for DFA; Akrout et al. 2019 for KP. It
+imports neither torch nor the package. A network is a list of operations written down by hand, with its main path, the
+main-path convolution beside each shortcut, DFA's taps and the ends of its units; from these the oracle itself decides
+which activation each layer shares, how dimensions are matched, what carries the error and where it stops.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Network:
         self.main: list[str] = []
         self.beside: dict[str, str] = {}
         self.taps: list[int] = []
+        self.ends: dict[str, list[tuple[str, int]]] = {"conv": [], "block": []}
 
     def add(self, kind: str, *inputs: int, name: str = "", **settings: Any) -> int:
         self.operations.append(Operation(kind, inputs, name, settings))
@@ -57,6 +58,12 @@ class Network:
         self.taps.append(value)
         return value
 
+    def unit(self, name: str, value: int, *kinds: str) -> int:
+        """`value` ends a unit, whose last layer is `name`, of local learning by each of `kinds`."""
+        for kind in kinds:
+            self.ends[kind].append((name, value))
+        return value
+
     def batchnorm(self, x: int, name: str) -> int:
         return self.add("batchnorm", x, name=name)
 
@@ -65,6 +72,15 @@ class Network:
 
     def input_of(self, conv: str) -> int:
         return next(op.inputs[0] for op in self.operations if op.name == conv)
+
+    def behind(self, value: int) -> set[int]:
+        """Every value that `value` is computed from, itself included."""
+        found, left = set(), [value]
+        while left:
+            one = left.pop()
+            found.add(one)
+            left += self.operations[one - 1].inputs if one else ()
+        return found
 
     def weight_layers(self) -> list[Operation]:
         return [op for op in self.operations if op.kind in ("conv", "linear")]
@@ -84,17 +100,51 @@ class Rule:
 
     @property
     def shares(self) -> bool:
+        return self.name in ("asap", "as", "asfp", "asfp_lc")
+
+    @property
+    def shares_forward(self) -> bool:
+        """Whether a shared activation stands in dW too, or in dB alone (eq. 39-42)."""
         return self.name in ("asap", "as")
 
     @property
     def asymmetric(self) -> bool:
-        return self.name in ("kp", "fa", "asap")
+        return self.name in ("kp", "fa", "asap", "asfp", "asfp_lc")
 
     def learns(self, op: Operation) -> bool:
         """Whether B of this layer is learned."""
-        if self.name not in ("kp", "asap"):
+        if self.name not in ("kp", "asap", "asfp", "asfp_lc"):
             return False
         return op.kind == "conv" or self.classifier == "kp"
+
+
+@dataclass(frozen=True)
+class Local:
+    """Local losses: (the value that ends a unit, its head) in forward order, and whether units are apart."""
+
+    units: tuple[tuple[int, Head], ...] = ()
+    apart: bool = True
+
+    def parts(self, net: Network) -> list[int]:
+        """For each value the unit whose loss it is trained by: the first whose end is computed from it."""
+        behind = [net.behind(end) for end, _ in self.units] if self.apart else []
+        return [
+            next((unit for unit, values in enumerate(behind) if value in values), len(behind))
+            for value in range(len(net.operations) + 1)
+        ]
+
+
+@dataclass(frozen=True)
+class LocalOutcome:
+    """A unit's loss, its gradient at the unit's output, and at the head's own parameters by name."""
+
+    loss: float
+    delta: Array
+    gradients: dict[str, Array] = field(default_factory=dict)
+
+
+Head = Callable[[Array, Array], LocalOutcome]
+GLOBAL = Local()
 
 
 @dataclass(frozen=True)
@@ -103,11 +153,21 @@ class Outcome:
     loss: float
     gradients: dict[str, Array]
     """By parameter name; `feedback.LAYER` for a learned B. A parameter without a gradient is absent."""
+    input_delta: Array
+    local_losses: list[float]
 
 
-def feedback_layers(net: Network, rule: Rule) -> set[str]:
-    """The layers that the error travels through by a B: all but the first, which nothing trained lies before."""
-    return {op.name for op in net.weight_layers()[1:]} if rule.asymmetric else set()
+def feedback_layers(net: Network, rule: Rule, local: Local = GLOBAL) -> set[str]:
+    """The layers whose error travels by a B: those before which something of the same unit has parameters."""
+    if not rule.asymmetric:
+        return set()
+    part = local.parts(net)
+    found = set()
+    for index, op in enumerate(net.operations):
+        before = [net.operations[v - 1] for v in net.behind(index + 1) - {0, index + 1} if part[v] == part[index + 1]]
+        if op.kind in ("conv", "linear") and any(other.name for other in before):
+            found.add(op.name)
+    return found
 
 
 def shared_values(net: Network, rule: Rule) -> dict[str, int]:
@@ -136,33 +196,37 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
     rule: Rule,
     *,
     feedback: Arrays,
-    projections: list[Array],
-    kernels: Arrays,
-    stand_ins: Arrays,
+    projections: list[Array] | None = None,
+    kernels: Arrays | None = None,
+    stand_ins: Arrays | None = None,
+    local: Local = GLOBAL,
 ) -> Outcome:
     """Logits, loss and every gradient under `rule`, with the feedback weights, DFA's projections (classes, units) in
-    the order of the taps, the fixed 1x1 kernels of random matching, and Forward Alignment's C."""
+    the order of the taps, the fixed 1x1 kernels of random matching, Forward Alignment's C, and the units' heads."""
     values, caches = _forward(net, parameters, x)
     logits = values[-1]
-    shifted = logits - logits.max(1, keepdims=True)
-    softmax = np.exp(shifted) / np.exp(shifted).sum(1, keepdims=True)
-    loss = float(-np.log(softmax[np.arange(len(y)), y]).mean())
-    error = softmax.copy()
-    error[np.arange(len(y)), y] -= 1
-    error /= len(y)
+    loss, error = cross_entropy(logits, y)
 
-    shared = shared_values(net, rule)
+    shared, kernels, part = shared_values(net, rule), kernels or {}, local.parts(net)
+    with_feedback = feedback_layers(net, rule, local)
     deltas: list[Array | None] = [None] * len(values)
     deltas[-1] = error
-    projected = dict(zip(net.taps, projections, strict=True)) if rule.name == "dfa" else {}
+    projected = dict(zip(net.taps, projections or [], strict=True)) if rule.name == "dfa" else {}
     approximate = approximate_inputs(net, parameters, values, rule, stand_ins) if stand_ins else {}
     gradients: dict[str, Array] = {}
+    local_losses = []
+    for end, head in local.units:
+        outcome = head(values[end], y)
+        deltas[end] = outcome.delta
+        gradients |= outcome.gradients
+        local_losses.append(outcome.loss)
     trained = [op.name for op in net.weight_layers()]
     if rule.shares and rule.stem == "fixed":
         trained.remove(net.main[0])
 
-    def add_delta(value: int, delta: Array) -> None:
-        deltas[value] = delta if deltas[value] is None else deltas[value] + delta
+    def add_delta(value: int, delta: Array, *, reader: int) -> None:
+        if part[value] == part[reader] or value == 0:
+            deltas[value] = delta if deltas[value] is None else deltas[value] + delta
 
     for index in reversed(range(len(net.operations))):
         op, value = net.operations[index], index + 1
@@ -176,27 +240,41 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
             source = approximate.get(op.name, own)
             if op.name in shared:
                 source = matched(values[shared[op.name]], own.shape, rule.matching, kernels.get(op.name))
-            back = feedback[op.name] if op.name in feedback_layers(net, rule) else weight
+            back = feedback[op.name] if op.name in with_feedback else weight
             if op.kind == "conv":
-                d_weight, d_input = _conv_backward(delta, source, back, own.shape, settings=op.settings)
+                d_feedback, d_input = _conv_backward(delta, source, back, own.shape, settings=op.settings)
+                d_weight = d_feedback
+                if op.name in shared and not rule.shares_forward:
+                    d_weight, _ = _conv_backward(delta, own, back, own.shape, settings=op.settings)
                 d_bias = delta.sum((0, 2, 3))
             else:
                 d_weight, d_input, d_bias = delta.T @ source, delta @ back, delta.sum(0)
+                d_feedback = d_weight
             if op.name in trained:
                 gradients[f"{op.name}.weight"] = d_weight
                 if f"{op.name}.bias" in parameters:
                     gradients[f"{op.name}.bias"] = d_bias
-            if rule.learns(op) and op.name in feedback_layers(net, rule):
-                gradients[f"feedback.{op.name}"] = d_weight
-            add_delta(op.inputs[0], d_input)
+            if rule.learns(op) and op.name in with_feedback:
+                gradients[f"feedback.{op.name}"] = d_feedback
+            add_delta(op.inputs[0], d_input, reader=value)
         elif op.kind == "batchnorm":
             d_input, d_gamma, d_beta = _batchnorm_backward(delta, caches[index], parameters[f"{op.name}.weight"])
             gradients[f"{op.name}.weight"], gradients[f"{op.name}.bias"] = d_gamma, d_beta
-            add_delta(op.inputs[0], d_input)
+            add_delta(op.inputs[0], d_input, reader=value)
         else:
             for source_value, d_input in zip(op.inputs, _BACKWARD[op.kind](delta, own, caches[index]), strict=True):
-                add_delta(source_value, d_input)
-    return Outcome(logits, loss, gradients)
+                add_delta(source_value, d_input, reader=value)
+    assert deltas[0] is not None
+    return Outcome(logits, loss, gradients, deltas[0], local_losses)
+
+
+def cross_entropy(logits: Array, y: Array) -> tuple[float, Array]:
+    """Mean over the batch, and its gradient at the logits."""
+    shifted = logits - logits.max(1, keepdims=True)
+    softmax = np.exp(shifted) / np.exp(shifted).sum(1, keepdims=True)
+    error = softmax.copy()
+    error[np.arange(len(y)), y] -= 1
+    return float(-np.log(softmax[np.arange(len(y)), y]).mean()), error / len(y)
 
 
 def approximate_inputs(

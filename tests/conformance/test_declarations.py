@@ -70,11 +70,18 @@ def test_bp_is_plain_autograd(name: str) -> None:
     assert_equal_to_backpropagation(model, name)
 
 
-@pytest.mark.parametrize(("rule", "name"), [s for s in SUBJECTS if s[0] not in ("bp", "dfa", "forward_alignment")])
+def is_bp_when_b_is_w(rule: str) -> bool:
+    """Whether nothing but the feedback weights, and activations in place of others, sets a rule apart from BP."""
+    declares = resolve(rule).declares
+    return declares.loss == "global" and declares.error_path != "projected" and declares.update != "approximate"
+
+
+@pytest.mark.parametrize(("rule", "name"), [s for s in SUBJECTS if s[0] != "bp" and is_bp_when_b_is_w(s[0])])
 def test_a_rule_that_uses_its_own_input_equals_bp_when_b_is_w(rule: str, name: str) -> None:
-    chosen = resolve(rule)
+    stem = {"stem": "trained"} if resolve(rule).declares.stem == "fixed" else {}
+    chosen = RULES[rule](CATALOG[rule].choose(stem))
     if chosen.declares.update == "shared":
-        chosen = own_input(rule, stem="trained")
+        chosen = own_input(rule, **stem)
     model, learner, x, y = attached(chosen, name)
     mirror(learner)
     learner.backward(x, y)
@@ -124,7 +131,7 @@ def test_only_the_declared_stem_is_left_untrained(rule: str, name: str) -> None:
     fixed = {f"{stem}.weight"} if resolve(rule).declares.stem == "fixed" and stem else set()
     assert {key for key, p in model.named_parameters() if not p.requires_grad} == fixed
     assert {key for key, p in model.named_parameters() if p.grad is None} == fixed
-    assert {key for key, _ in learner.trained_parameters() if not key.startswith("feedback.")} == {
+    assert {key for key, _ in learner.trained_parameters() if not key.startswith(("feedback.", "head."))} == {
         key for key, _ in model.named_parameters()
     } - fixed
 
@@ -142,6 +149,21 @@ def test_learned_feedback_gets_the_weight_gradient(rule: str, name: str, classif
         assert torch.equal(weight.grad, feedback.grad)
         assert weight.grad.data_ptr() != feedback.grad.data_ptr()
         assert weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet10"])
+def test_sharing_in_the_feedback_path_leaves_the_weight_gradients_alone(name: str) -> None:
+    """ASFP: dB is ASAP's on every layer behind c1, dW that of the layer's own input; on c1 they are one."""
+    found = {}
+    for rule in ("asfp", "asap", "kp"):
+        _, learner, x, y = attached(rule, name)
+        learner.backward(x, y)
+        found[rule] = {layer: (w.grad, b.grad) for layer, w, b in learner.feedback_pairs() if b.requires_grad}
+    assert set(found["asfp"]) == set(found["asap"])
+    for number, (layer, (weight, feedback)) in enumerate(found["asfp"].items()):
+        assert torch.equal(feedback, found["asap"][layer][1])
+        torch.testing.assert_close(weight, found["kp"][layer][0], rtol=1e-9, atol=1e-12)
+        assert (relative_error(feedback, weight) < 1e-3) == (number == 0), layer
 
 
 @light

@@ -54,7 +54,7 @@ def test_one_block_repeated_is_the_gradient_of_the_clones(
     found = []
     for source in (block, tiled(block, wanted)):
         leaves = [t.clone().requires_grad_() for t in (x, weight, feedback)]
-        out = FeedbackConv2d.apply(leaves[0], leaves[1], None, leaves[2], None, source, geometry)
+        out = FeedbackConv2d.apply(leaves[0], leaves[1], None, leaves[2], None, source, None, geometry)
         delta = torch.ones_like(out).cumsum(0).cumsum(2)
         out.backward(delta)
         found.append([leaf.grad for leaf in leaves])

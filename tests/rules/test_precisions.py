@@ -38,7 +38,8 @@ def test_bfloat16_gradients_are_float32_and_close(rule: str, options: dict[str, 
     for enabled in (False, True):
         learner, x, y = learner_of(rule, **options)
         if bound:
-            assert learner.bind(torch.optim.SGD([p for _, p in learner.trained_parameters()], lr=0.1)) is None
+            why = learner.bind(torch.optim.SGD([p for _, p in learner.trained_parameters()], lr=0.1))
+            assert (why is None) is (RULES[rule](CATALOG[rule].choose()).declares.feedback_update is None), why
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             objective = learner.objective(x, y)
         objective.scalar.backward()

@@ -1,0 +1,122 @@
+"""What local rules share: a model in units, each with a local loss that trains it alone.
+
+A rule says what its units are and gives each a head: a module that takes the unit's output and the labels and gives
+the unit's loss. Heads live beside the model, which is evaluated without them. What a head learns is trained and kept
+with the model's parameters; what it draws and keeps fixed is drawn again from the seed.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from asapbench.rules.base import LayerPlan, Rule
+from asapbench.rules.graph import Dataflow
+from asapbench.rules.layers import FeedbackLayer
+from asapbench.rules.learner import Objective, TappedLearner, cross_entropy
+from asapbench.rules.program import compiled, give_out
+from asapbench.rules.units import Unit, separate, units_of
+
+
+class Head(nn.Module):
+    """The local loss of one unit: `head(h, y)`, h the unit's output (N, C, H, W) or (N, C), y labels (N,).
+
+    Parameters are learned. Buffers are fixed: drawn from the seed, never stored.
+    """
+
+
+class LocalRule(Rule):
+    """Each unit is trained by its own head's loss, the last layer by its own, exact error."""
+
+    def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
+        """Inside a unit, layers keep plain autograd."""
+        return {}
+
+    def units(self, model: nn.Module, flow: Dataflow) -> list[Unit]:
+        """The units that get a head."""
+        return units_of(self.choice.text("unit"), model, flow)
+
+    @abstractmethod
+    def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
+        """The head, on the CPU in float32, of a unit called `name` whose output has `shape`, batch first."""
+
+    def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> LocalLearner:
+        """The model cut between units, each with its head. Raises GraphError."""
+        units = self.units(model, flow)
+        if self.declares.loss == "local":
+            flow = separate(units, flow)
+        layers = self.feedback_layers(flow, seed)
+        give_out([unit.end for unit in units], flow.program)
+        like = next(iter(model.parameters()))
+        heads = {u.name: self.head(flow.shape(u.end), flow.classes, seed=seed, name=u.name).to(like) for u in units}
+        return LocalLearner(model, compiled(flow.program), layers, heads)
+
+
+class LocalLearner(TappedLearner):
+    """The cross-entropy of the logits plus the local loss of each unit."""
+
+    def __init__(
+        self, model: nn.Module, program: fx.GraphModule, layers: dict[str, FeedbackLayer], heads: Mapping[str, Head]
+    ) -> None:
+        super().__init__(model, program, layers)
+        self.units = tuple(heads)
+        self.heads = nn.ModuleList(heads.values())
+
+    def objective(self, x: Tensor, y: Tensor) -> Objective:
+        """The sum of all losses; where units are detached from each other its gradient is each one's alone."""
+        logits, outputs = self.program(x)
+        loss = scalar = cross_entropy(logits, y)
+        for head, h in zip(self.heads, outputs, strict=True):
+            scalar = scalar + head(h, y)
+        return Objective(scalar, loss.detach(), logits.detach())
+
+    def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The model's, the learned feedback weights, then those of the heads."""
+        yield from super().trained_parameters()
+        yield from self._head_parameters()
+
+    def rule_state(self) -> dict[str, Any]:
+        """Learned feedback, and what the heads have learned."""
+        return super().rule_state() | {name: parameter.detach() for name, parameter in self._head_parameters()}
+
+    @torch.no_grad()
+    def load_rule_state(self, state: dict[str, Any]) -> None:
+        """Takes back what `rule_state` gave. Raises KeyError where something is missing."""
+        super().load_rule_state(state)
+        for name, parameter in self._head_parameters():
+            parameter.copy_(state[name])
+
+    def fixed_feedback(self) -> Iterator[tuple[str, Tensor]]:
+        """The fixed tensors of feedback layers, then those of the heads."""
+        yield from super().fixed_feedback()
+        for unit, head in zip(self.units, self.heads, strict=True):
+            for name, buffer in head.named_buffers():
+                yield f"head.{unit}.{name}", buffer
+
+    def _head_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        for unit, head in zip(self.units, self.heads, strict=True):
+            for name, parameter in head.named_parameters():
+                yield f"head.{unit}.{name}", parameter
+
+
+def pooled(h: Tensor) -> Tensor:
+    """`h` (N, C, H, W) averaged to maps of 2x2, smaller ones as they are, and flattened; (N, C) stays.
+
+    Windows do not overlap: of an odd side the first half has one pixel more. (Adaptive pooling has no deterministic
+    backward on a GPU.)
+    """
+    if h.dim() == 2:
+        return h
+    window = (math.ceil(h.shape[2] / 2), math.ceil(h.shape[3] / 2))
+    return F.avg_pool2d(h, window, ceil_mode=True).flatten(1)
+
+
+def pooled_features(shape: torch.Size) -> int:
+    """How many features `pooled` gives for an output of `shape`."""
+    return int(shape[1]) * math.prod(min(2, int(side)) for side in shape[2:])

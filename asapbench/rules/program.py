@@ -1,0 +1,45 @@
+"""Changes to a captured program that several rules make: cutting the error off, and giving inner tensors out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from torch import fx
+
+from asapbench.rules.graph import is_in_place
+
+
+def cut(node: fx.Node, users: Iterable[fx.Node], program: fx.GraphModule) -> None:
+    """Makes `users` read `node` detached, so that no error comes back from them.
+
+    A user that changes its input in place gets a copy: `node` itself may be read again.
+    """
+    readers = list(users)
+    if not readers:
+        return
+    with program.graph.inserting_after(node):
+        detached = program.graph.call_method("detach", (node,))
+    if any(is_in_place(user, program) and user.args[0] is node for user in readers):
+        with program.graph.inserting_after(detached):
+            detached = program.graph.call_method("clone", (detached,))
+    for user in readers:
+        user.replace_input_with(node, detached)
+
+
+def give_out(nodes: Sequence[fx.Node], program: fx.GraphModule) -> None:
+    """Makes `program` give (logits, the tensors of `nodes`) in place of logits."""
+    output = output_of(program)
+    output.args = ((output.args[0], tuple(nodes)),)
+
+
+def output_of(program: fx.GraphModule) -> fx.Node:
+    """The node that ends `program`; its first argument is the logits."""
+    output: fx.Node = next(node for node in reversed(program.graph.nodes) if node.op == "output")
+    return output
+
+
+def compiled(program: fx.GraphModule) -> fx.GraphModule:
+    """`program` after changes to its graph, checked and ready to run."""
+    program.graph.lint()
+    program.recompile()
+    return program

@@ -1,0 +1,120 @@
+"""Units of local learning: stretches of a network that no error enters or leaves.
+
+A unit is given by its end, a node of the main path. A node belongs to the first unit whose end it reaches, or, where it
+reaches none, to the output's part. Whatever a later part reads of an earlier one it reads detached, not the ends alone:
+a shortcut into the next unit is cut too, and a shortcut's convolution belongs to the unit whose addition it enters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise, takewhile
+
+from torch import fx, nn
+
+from asapbench.errors import GraphError
+from asapbench.rules.graph import Dataflow, WeightLayer, carrying_error, is_activation, is_addition, is_max_pool
+from asapbench.rules.program import cut
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A stretch that ends at the node `end`; `name` is that of its last layer on the main path."""
+
+    name: str
+    end: fx.Node
+    layers: tuple[str, ...]
+
+
+def units_of(kind: str, model: nn.Module, flow: Dataflow) -> list[Unit]:
+    """The units in forward order; `kind` conv: each convolution, block: each block; and each hidden linear layer.
+
+    The last layer is the output's, and in no unit. Raises GraphError.
+    """
+    single = kind == "conv"
+    blocks = _block_ends(model, flow) if flow.main and not single else []
+    layers = [end_before(later, flow) for layer, later in pairwise(flow.chain) if single or not layer.is_convolution]
+    return named_units([*blocks, *layers], flow)
+
+
+def named_units(ends: Sequence[fx.Node], flow: Dataflow) -> list[Unit]:
+    """The units that end at `ends`, given in forward order. Raises GraphError where one has no layer."""
+    part = _parts(ends, flow)
+    units = []
+    for number, end in enumerate(ends):
+        layers = tuple(layer.name for layer in flow.layers if part[layer.node] == number)
+        on_path = [layer.name for layer in flow.chain if layer.name in layers]
+        if not on_path:
+            raise GraphError(f"{end.name}: a unit of local learning ends here, and no layer of the main path is in it")
+        units.append(Unit(on_path[-1], end, layers))
+    return units
+
+
+def separate(units: Sequence[Unit], flow: Dataflow) -> Dataflow:
+    """`flow`, its program cut between units, with the layers that an error still travels through."""
+    part = _parts([unit.end for unit in units], flow)
+    for node in list(flow.program.graph.nodes):
+        if node.name in flow.shapes and node.op != "placeholder":
+            cut(node, [user for user in node.users if part[user] > part[node]], flow.program)
+    carrying = carrying_error(flow.program)
+    return replace(flow, layers=tuple(replace(layer, carries_error=layer.node in carrying) for layer in flow.layers))
+
+
+def end_before(layer: WeightLayer, flow: Dataflow) -> fx.Node:
+    """Where a unit ends that `layer` comes after: at its input, or at the maps that are averaged or flattened to it."""
+    kept = {each.node for each in flow.layers}
+    node = layer.input
+    while node not in kept and not is_max_pool(node, flow.program):
+        before = [parent for parent in node.all_input_nodes if parent.name in flow.shapes]
+        if not before or flow.shape(before[0]) == flow.shape(node):
+            break
+        node = before[0]
+    return node
+
+
+def _parts(ends: Sequence[fx.Node], flow: Dataflow) -> dict[fx.Node, int]:
+    """The number of the first unit whose end each node reaches; the number of units, where it reaches none."""
+    numbers = {end: number for number, end in enumerate(ends)}
+    part: dict[fx.Node, int] = {}
+    for node in reversed(flow.program.graph.nodes):
+        reached = min((part[user] for user in node.users), default=len(ends))
+        part[node] = numbers.get(node, reached)
+    return part
+
+
+def _block_ends(model: nn.Module, flow: Dataflow) -> list[fx.Node]:
+    """Where the model's blocks end: as it says in `unit_ends`, or else its residual blocks and what is before them."""
+    if (named := getattr(model, "unit_ends", None)) is not None:
+        return [_end_of_module(name, flow) for name in named]
+    additions = [node for node in flow.path if is_addition(node)]
+    if not additions:
+        raise GraphError(
+            f"{type(model).__name__}: there are no residual blocks to be units; use unit = conv, or name the "
+            "submodules that end a unit in an attribute `unit_ends`"
+        )
+    fork = min((_back_to_path(node, flow) for node in additions[0].all_input_nodes), key=flow.path.index)
+    has_stem = any(layer.node in flow.path[: flow.path.index(fork) + 1] for layer in flow.chain)
+    return list(dict.fromkeys([*([fork] if has_stem else []), *(_end_of_block(node, flow) for node in additions)]))
+
+
+def _end_of_module(name: str, flow: Dataflow) -> fx.Node:
+    """The last node of the main path inside the submodule `name`."""
+    inside = [node for node in flow.path if node.target == name or name in (node.meta.get("nn_module_stack") or {})]
+    if not inside:
+        raise GraphError(f"{name}: named in `unit_ends`, and it is no submodule on the main path")
+    return inside[-1]
+
+
+def _end_of_block(addition: fx.Node, flow: Dataflow) -> fx.Node:
+    """The activation behind an addition, moved past a max-pool that follows; the addition where there is none."""
+    layers = {layer.node for layer in flow.layers}
+    behind = takewhile(lambda node: node not in layers, flow.path[flow.path.index(addition) + 1 :])
+    activation = next((node for node in behind if is_activation(node, flow.program)), None)
+    return addition if activation is None else flow.behind_max_pool(activation)
+
+
+def _back_to_path(node: fx.Node, flow: Dataflow) -> fx.Node:
+    while node not in flow.path:
+        node = node.all_input_nodes[0]
+    return node

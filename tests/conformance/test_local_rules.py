@@ -1,0 +1,136 @@
+"""Local rules: every unit's gradient is that of its own loss, computed alone, and no error crosses a boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import heads_oracle
+import numpy as np
+import oracle
+import pytest
+import torch
+from subjects import VARIED, batch_of, model_of
+from test_oracle import NETWORKS, random_kernels, rounding_only, torch_model
+from torch import Tensor, nn
+
+from asapbench.rules import Learner, attach, resolve
+from asapbench.rules.local import LocalLearner
+from asapbench.suite.catalog import RULES
+
+BLOCKS = [name for name in NETWORKS if name != "grouped"]
+CASES = (
+    [(net, "local_errors", {}) for net in NETWORKS]
+    + [(net, "local_errors", {"unit": "block"}) for net in BLOCKS]
+    + [("resnet10", "local_errors", {"feedback": feedback}) for feedback in ("sign", "random")]
+)
+HEADS: Mapping[str, Callable[..., oracle.Head]] = {"local_errors": heads_oracle.classifier}
+
+LOCAL = [(rule, name) for rule, name in VARIED if resolve(rule).declares.loss == "local"]
+local = pytest.mark.parametrize(("rule", "name"), LOCAL)
+
+
+def head_tensors(learner: Learner) -> list[dict[str, np.ndarray]]:
+    assert isinstance(learner, LocalLearner)
+    return [
+        {name: tensor.detach().numpy().copy() for name, tensor in (*head.named_parameters(), *head.named_buffers())}
+        for head in learner.heads
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "options"), CASES, ids=[f"{n}-{r}-{'-'.join(map(str, o.values()))}" for n, r, o in CASES]
+)
+def test_gradients_equal_the_oracle(name: str, rule: str, options: dict[str, object]) -> None:
+    net = NETWORKS[name][0]
+    model, x, y = torch_model(name)
+    choice = RULES[rule].choose(options)
+    learner = attach(model, choice, x, seed=5)
+    ends = net.ends[choice.text("unit")]
+    assert learner.units == tuple(unit for unit, _ in ends)
+    heads = [
+        HEADS[rule](tensors, unit=unit) for tensors, (unit, _) in zip(head_tensors(learner), ends, strict=True)
+    ]  # fmt: skip
+    apart = oracle.Local(tuple(zip((value for _, value in ends), heads, strict=True)))
+    before = {key: value.detach().numpy().copy() for key, value in model.named_parameters()}
+    feedback = {layer: b.detach().numpy().copy() for layer, _, b in learner.feedback_pairs()}
+    objective = learner.backward(x, y)
+    expected = oracle.run(
+        net,
+        before,
+        x.numpy(),
+        y.numpy(),
+        oracle.Rule(rule),
+        feedback=feedback,
+        kernels=random_kernels(learner),
+        local=apart,
+    )
+    assert set(feedback) == oracle.feedback_layers(net, oracle.Rule(rule), apart)
+    found = {key: p.grad.numpy() for key, p in learner.trained_parameters() if p.grad is not None}
+    assert set(found) == set(expected.gradients)
+    assert objective.loss.item() == pytest.approx(expected.loss, rel=1e-12)
+    assert objective.scalar.item() == pytest.approx(expected.loss + sum(expected.local_losses), rel=1e-12)
+    for key, wanted in expected.gradients.items():
+        if key not in rounding_only(net):
+            assert np.abs(found[key] - wanted).max() < 1e-9 * np.abs(wanted).max(), key
+
+
+def local_losses(learner: Learner, x: Tensor, y: Tensor) -> list[Tensor]:
+    """The loss of each unit, then the output's."""
+    assert isinstance(learner, LocalLearner)
+    logits, outputs = learner.program(x)
+    losses = [head(h, y) for head, h in zip(learner.heads, outputs, strict=True)]
+    return [*losses, nn.functional.cross_entropy(logits, y)]
+
+
+def reached_by(loss: Tensor, learner: Learner) -> set[str]:
+    """The trained parameters that `loss` sends an error to."""
+    parameters = dict(learner.trained_parameters())
+    found = torch.autograd.grad(loss, list(parameters.values()), retain_graph=True, allow_unused=True)
+    return {key for key, gradient in zip(parameters, found, strict=True) if gradient is not None}
+
+
+@local
+def test_no_error_crosses_a_units_boundary(rule: str, name: str) -> None:
+    """Each parameter learns from one loss alone: the model's from that of their unit, a head's from its own."""
+    learner = attach(model_of(name), rule, batch_of(name)[0], seed=4)
+    losses = local_losses(learner, *batch_of(name))
+    reached = {
+        unit: reached_by(loss, learner) for unit, loss in zip((*learner.units, "output"), losses, strict=True)
+    }  # fmt: skip
+    assert sum(map(len, reached.values())) == len(dict(learner.trained_parameters()))
+    assert set.union(*reached.values()) == set(dict(learner.trained_parameters()))
+    for unit in learner.units:
+        assert f"{unit}.weight" in reached[unit]
+        assert all(key.startswith(f"head.{unit}.") for key in reached[unit] if key.startswith("head."))
+    assert {"fc.weight", "fc.bias"} <= reached["output"]
+
+
+@local
+def test_a_units_gradient_does_not_depend_on_what_follows(rule: str, name: str) -> None:
+    """Other weights and heads behind a unit change no bit before its end."""
+    x, y = batch_of(name)
+    found = []
+    for disturbed in (False, True):
+        learner = attach(model_of(name), rule, x, seed=4)
+        first = learner.units[: len(learner.units) // 2]
+        early = reached_by(torch.stack(local_losses(learner, x, y)[: len(first)]).sum(), learner)
+        if disturbed:
+            with torch.no_grad():
+                for key, tensor in (*learner.trained_parameters(), *learner.fixed_feedback()):
+                    if key not in early and not key.startswith(tuple(f"head.{unit}." for unit in first)):
+                        tensor.mul_(1.5).add_(0.01)
+        learner.backward(x, y)
+        found.append({key: p.grad for key, p in learner.trained_parameters()})
+    assert early
+    assert all(torch.equal(found[0][key], found[1][key]) for key in early)
+    assert any(not torch.equal(found[0][key], found[1][key]) for key in set(found[0]) - early)
+
+
+@local
+def test_heads_are_not_part_of_the_model(rule: str, name: str) -> None:
+    """What is evaluated and kept is the plain network; what the heads learn is kept beside it."""
+    model = model_of(name)
+    learner = attach(model, rule, batch_of(name)[0], seed=4)
+    assert set(model.state_dict()) == set(model_of(name).state_dict())
+    heads = {key for key in learner.rule_state() if key.startswith("head.")}
+    assert heads == {key for key, _ in learner.trained_parameters() if key.startswith("head.")}
