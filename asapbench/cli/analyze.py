@@ -38,3 +38,19 @@ def memory(
     block_sizes = () if k is None else whole_numbers(k, option="--k")
     made = memory_accesses(names(model, option="--model"), block_sizes=block_sizes, batch=batch, dataset=dataset)
     deliver(made, form=form, out=out)
+
+
+@app.command()
+def theorem(
+    runs: Annotated[int, typer.Option("--runs", min=1, help="Random draws of each start.")] = 10,
+    sizes: Annotated[
+        str, typer.Option("--sizes", metavar="N_H,N_X,N_Y", help="Hidden, input and output units.")
+    ] = "12,8,4",
+    form: Form = Format.TERMINAL,
+    out: Out = None,
+) -> None:
+    """Check the theorem of Forward Alignment (A.1) by integrating eq. 30-31, its conditions met and not."""
+    from asapbench.report.figures.theorem import theorem_check
+    from asapbench.report.out import deliver
+
+    deliver(theorem_check(whole_numbers(sizes, option="--sizes"), runs=runs), form=form, out=out)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Db, Form, Out
+from asapbench.cli.options import Db, Form, Only, Out
 from asapbench.report.metric import Metric
+from asapbench.report.quantity import Quantity
 from asapbench.report.render import Format
 from asapbench.store import DEFAULT_URL
 
@@ -20,6 +21,11 @@ def report(
     figure: Annotated[
         int | None, typer.Option("--figure", help="A figure of the paper: its numbers, or with --out its picture.")
     ] = None,
+    curves: Annotated[
+        Quantity | None,
+        typer.Option("--curves", help="Learning curves of a suite's cells, or of all, that pass --only."),
+    ] = None,
+    only: Only = None,
     suite: Annotated[str | None, typer.Option("--suite", help="A suite, by name or file: rules side by side.")] = None,
     metric: Annotated[
         Metric | None,
@@ -44,5 +50,13 @@ def report(
     from asapbench.report.build import report as made
     from asapbench.report.out import deliver
 
-    wanted = Wanted(table=table, figure=figure, suite=suite, metric=metric, allow_deviations=allow_deviations)
+    wanted = Wanted(
+        table=table,
+        figure=figure,
+        suite=suite,
+        curves=curves,
+        only=tuple(only or ()),
+        metric=metric,
+        allow_deviations=allow_deviations,
+    )
     deliver(made(wanted, url=db), form=form, out=out)

@@ -115,8 +115,8 @@ class Batches:
             yield self._normalised(self._store.plain(part)), self._labels[part].clone()
 
     def _normalised(self, pixels: Tensor) -> Tensor:
-        # Two roundings, never a fused multiply-add: the same bits on every device. `to` copies: it is fresh.
-        return pixels.to(torch.float32).mul_(self._scale).sub_(self._shift).to(self.dtype)
+        # Two roundings, never a fused multiply-add: the same bits on every device. A product of bytes is fresh.
+        return torch.mul(pixels, self._scale).sub_(self._shift).to(self.dtype)
 
 
 class _Store(Protocol):

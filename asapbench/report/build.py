@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asapbench.errors import AsapbenchError
+from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.figures import Illustration, paper_figure
+from asapbench.report.figures.curves import Trained, learning_curves
 from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.learning_rates import table3
 from asapbench.report.metric import Metric
 from asapbench.report.paper import ACCURACIES, accuracy_table
+from asapbench.report.quantity import Quantity
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Table
 from asapbench.suite.load import Suite, load, shipped
 from asapbench.suite.options import nearest
+from asapbench.suite.select import only
 
 SECTION = "A.2"
 """What `--table` calls the numbers of section A.2, which the paper prints in its text."""
@@ -23,22 +27,34 @@ SECTION = "A.2"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `asapbench report` was asked for: one of `table`, `figure` and `suite`."""
+    """What `asapbench report` was asked for: one of `table`, `figure` and `suite`, or `curves` of cells.
+
+    The cells are those of `suite`, all where there is none, that pass the filters `only`.
+    """
 
     table: str | None = None
     figure: int | None = None
     suite: str | None = None
+    curves: Quantity | None = None
+    only: tuple[str, ...] = ()
     metric: Metric | None = None
     allow_deviations: bool = False
 
 
 def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     """What is wanted. Raises AsapbenchError where that is nothing, more than one thing, or not to be had."""
-    asked = {"--table": wanted.table, "--figure": wanted.figure, "--suite": wanted.suite}
+    asked = {
+        "--table": wanted.table,
+        "--figure": wanted.figure,
+        "--curves": wanted.curves,
+        "--suite": wanted.suite if wanted.curves is None else None,
+    }
     named = [option for option, value in asked.items() if value is not None]
     if len(named) != 1:
         which = f"one of {' and '.join(named)}, not both" if named else "what to report"
-        raise AsapbenchError(f"report: name {which}: --table 1 to 5, --figure 11 or --suite NAME")
+        raise AsapbenchError(f"report: name {which}: --table 1 to 5, --figure 11, --curves accuracy or --suite NAME")
+    if wanted.only and wanted.curves is None:
+        raise AsapbenchError(f"--only: goes with --curves, not with {named[0]}; leave it out")
     if wanted.table is not None:
         return paper_table(wanted.table, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
     if wanted.allow_deviations:
@@ -46,6 +62,10 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     if wanted.figure is not None:
         made = paper_figure(wanted.figure, url=url, metric=wanted.metric)
         return replace(made, table=_naming(made.table, url))
+    if wanted.curves is not None:
+        if wanted.metric is not None:
+            raise AsapbenchError("--metric: curves show every epoch; leave it out")
+        return curves_report(wanted.curves, url=url, suite=wanted.suite, filters=wanted.only)
     return suite_report(wanted.suite or "", url=url, metric=wanted.metric)
 
 
@@ -91,6 +111,30 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
         near = "" if file else nearest(suite, shipped())
         raise AsapbenchError(f'--suite {suite}: the database holds nothing of suite "{name}"{near}; to train it: {run}')
     return _naming(suite_table(name, cells, results, metric=metric or Metric.LAST, shipped=file), url)
+
+
+def curves_report(
+    quantity: Quantity, *, url: str, suite: str | None = None, filters: Sequence[str] = ()
+) -> Illustration:
+    """Learning curves of the cells of a suite, by its name or file, or of all, that pass the filters.
+
+    Raises SuiteError where neither is given or a filter passes none, AsapbenchError where no epoch is recorded,
+    StoreError for a database or a suite there is not.
+    """
+    from asapbench.store import Store
+
+    if suite is None and not filters:
+        raise SuiteError("--curves: name a suite with --suite, or cells with --only, as in --only cell=19c9e7a14a")
+    file = _suite_file(suite) if suite is not None else None
+    with Store.read_only(url) as store:
+        results = store.results(suite=file.name if file else suite)
+        chosen = {cell.id for cell in only([result.cell for result in results], filters)}
+        trained = [
+            Trained(result, store.epochs(result.attempt.lineage)) for result in results if result.cell.id in chosen
+        ]
+    name = file.title if file else suite
+    heading = f"{name}, learning curves" if name else "Learning curves"
+    return learning_curves(trained, quantity=quantity, heading=heading)
 
 
 def _naming(table: Table, url: str) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from asapbench.report.metric import Metric
 from asapbench.report.statistics import Summary, summarize
@@ -11,9 +11,11 @@ from asapbench.report.table import Field, Footnotes, Number, Row
 from asapbench.store import Result
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import CATALOG
-from asapbench.suite.cell import Cell, title
+from asapbench.suite.cell import CHOICES, Cell, title
 
 MISSING = "-"
+
+_ROW_AND_COLUMN = ("dataset", "model", "rule", "seed")
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,12 @@ def number(
     summary: Summary | None,
     *,
     names: tuple[str, str, str],
-    metric: Metric,
+    metric: str,
     variant: str = "",
     published: float | None = None,
+    unit: str = "percent",
 ) -> Number:
-    """The long form of one measured number, in percent; `names` are those of data set, model and rule."""
+    """The long form of one measured number; `names` are those of data set, model and rule."""
     summary = summary or summarize(())
     difference = summary.mean - published if summary.mean is not None and published is not None else None
     dataset, model, rule = names
@@ -97,8 +100,25 @@ def number(
         published=published,
         difference=difference,
         metric=str(metric),
-        unit="percent",
+        unit=unit,
     )
+
+
+def varying(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """The fields in which configurations of the same data set, model and rule differ."""
+    candidates = [field.name for field in fields(Cell) if field.name not in _ROW_AND_COLUMN]
+    same: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in cells:
+        same.setdefault(tuple(title(kind, getattr(cell, kind)) for kind in _ROW_AND_COLUMN[:3]), []).append(cell)
+    return tuple(n for n in candidates if any(len({getattr(c, n) for c in group}) > 1 for group in same.values()))
+
+
+def field_text(cell: Cell, name: str) -> str:
+    """`ASAP(k=4)` or `lr 0.03`: what the cell has in field `name`."""
+    value = getattr(cell, name)
+    if name in CHOICES:
+        return title(name, value)
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
 
 
 def names(cell: Cell) -> tuple[str, str, str]:

@@ -42,8 +42,11 @@ def usual_count(summaries: Iterable[Summary]) -> int:
     return max(counts, key=lambda n: (counts[n], n), default=0)
 
 
-def spread_and_count(summaries: Sequence[Summary]) -> str:
-    """How a caption states what `94.93 ± 0.12` means and how many seeds stand behind it."""
+def spread_and_count(summaries: Sequence[Summary], *, others: str = "below") -> str:
+    """How a caption states what `94.93 ± 0.12` means and how many seeds stand behind it.
+
+    `others` says where n stands that is not the usual one.
+    """
     usual = usual_count(summaries)
     differing = {summary.n for summary in summaries if summary.n} - {usual}
     if not usual:
@@ -51,5 +54,5 @@ def spread_and_count(summaries: Sequence[Summary]) -> str:
     if usual == 1 and not differing:
         return "one seed each (n = 1), so no spread"
     seeds = "seed" if usual == 1 else "seeds"
-    unless = ", unless n stands below" if differing else ""
+    unless = f", unless n stands {others}" if differing else ""
     return f"mean ± sample standard deviation over n = {usual} {seeds}{unless}"

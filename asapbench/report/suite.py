@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from statistics import fmean
 
-from asapbench.report.configuration import Configuration, configurations, counts_row, measured_field, names, number
+from asapbench.report.configuration import (
+    Configuration,
+    configurations,
+    counts_row,
+    field_text,
+    measured_field,
+    names,
+    number,
+    varying,
+)
 from asapbench.report.metric import Metric
 from asapbench.report.statistics import Summary, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
 from asapbench.store import Result
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import CATALOG
-from asapbench.suite.cell import CHOICES, Cell, differences, title
+from asapbench.suite.cell import Cell, differences, title
 from asapbench.suite.load import Suite
-
-_ROW_AND_COLUMN = ("dataset", "model", "rule", "seed")
 
 
 def suite_table(
@@ -77,7 +84,7 @@ class _Layout:
         distinct = tuple(first[group] for group in dict.fromkeys(cell.group for cell in cells))
         options = {_options(cell) for cell in distinct}
         shared = options.pop() if len(options) == 1 else ""
-        return cls(distinct, found, _varying(distinct), shared, shipped)
+        return cls(distinct, found, varying(distinct), shared, shipped)
 
     @property
     def rules(self) -> list[str]:
@@ -92,7 +99,7 @@ class _Layout:
 
     def variant(self, cell: Cell) -> str:
         """What sets the configuration apart from others of its data set, model and rule."""
-        return ", ".join(_field(cell, name) for name in self.varying)
+        return ", ".join(field_text(cell, name) for name in self.varying)
 
     def apart(self, cell: Cell) -> str:
         """For the long form: the variant, or where there is only one, what sets it apart from the suite's file."""
@@ -145,22 +152,6 @@ class _Layout:
         ranked = sorted(means, key=lambda rule: -means[rule])
         over = f"average over {len(complete)} rows" if len(complete) > 1 else "one row"
         return f"Best to worst ({over}): {', '.join(f'{rule} {means[rule]:.2f}' for rule in ranked)}"
-
-
-def _varying(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """The fields in which configurations of the same data set, model and rule differ."""
-    candidates = [field.name for field in fields(Cell) if field.name not in _ROW_AND_COLUMN]
-    same: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells:
-        same.setdefault(tuple(title(kind, getattr(cell, kind)) for kind in _ROW_AND_COLUMN[:3]), []).append(cell)
-    return tuple(n for n in candidates if any(len({getattr(c, n) for c in group}) > 1 for group in same.values()))
-
-
-def _field(cell: Cell, name: str) -> str:
-    value = getattr(cell, name)
-    if name in CHOICES:
-        return title(name, value)
-    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
 
 
 def _options(cell: Cell) -> str:

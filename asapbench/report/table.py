@@ -58,8 +58,8 @@ class Note:
 class Number:
     """One number in long form, unrounded. `variant` says what sets it apart from the others of its names.
 
-    `measured` is the mean of `n` values (for Table 3 the value in the suite file); `sd` is their sample standard
-    deviation; `difference` is measured minus published. None: there is none.
+    `measured` is the mean of `n` values (for Table 3 the value in the suite file, for Figure 11 the count); `sd` is
+    their sample standard deviation; `difference` is measured minus published. None: there is none.
     """
 
     dataset: str

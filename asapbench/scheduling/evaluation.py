@@ -1,4 +1,4 @@
-"""Kept weights, found through the database and evaluated again. Imports torch only when it evaluates."""
+"""Kept weights evaluated again. Imports torch only when it evaluates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asapbench.data.files import check, data_root
-from asapbench.errors import StoreError
+from asapbench.scheduling.kept import kept_weights
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 
@@ -24,23 +24,13 @@ class Evaluated:
 
 def evaluate_kept(store: Store, prefix: str, data: Path | None) -> Evaluated:
     """Evaluates the weights a cell's current attempt kept. Raises StoreError where none were, or others lie there."""
-    cell_id = store.find_cell_id(prefix)
-    current = store.states([cell_id])[cell_id]
-    if current is None or current.weights_path is None:
-        raise StoreError(
-            f"cell {cell_id[:10]} has no kept weights: train it with "
-            f"`asapbench rerun --only cell={cell_id[:10]} --keep-weights`"
-        )
-    path = Path(current.weights_path)
-    cell = store.find_cell(prefix)
+    kept = kept_weights(store, prefix)
     root = data_root(data)
-    check(cell.dataset, root)
+    check(kept.cell.dataset, root)
 
     from asapbench.data.images import load
-    from asapbench.training.checkpoint import digest
     from asapbench.training.weights import evaluated
 
-    if digest(path) != current.weights_digest:
-        raise StoreError(f"{path}: these are not the weights that the database has recorded for cell {cell_id[:10]}")
-    found, loss, accuracy = evaluated(path, load(cell.dataset, root))
-    return Evaluated(found, path, loss, accuracy, current.last_test_accuracy)
+    kept.require_whole()
+    found, loss, accuracy = evaluated(kept.path, load(kept.cell.dataset, root))
+    return Evaluated(found, kept.path, loss, accuracy, kept.attempt.last_test_accuracy)

@@ -19,15 +19,15 @@ import torch
 from torch import Tensor
 
 from asapbench.data.batches import Batches
-from asapbench.data.images import Images, normalization
+from asapbench.data.images import Images
 from asapbench.errors import CheckpointError, DivergedError
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.models import build, initialise
-from asapbench.randomness import generator
 from asapbench.rules import attach
 from asapbench.suite.cell import Cell
 from asapbench.training import checkpoint
 from asapbench.training.alignment import alignment
+from asapbench.training.batches import testing_batches, training_batches
 from asapbench.training.environment import arithmetic, configure, peak_memory, reset_peak_memory, signature
 from asapbench.training.evaluate import StoppedError, Tally, evaluate
 from asapbench.training.optimizer import build_optimizer, learning_rate
@@ -111,7 +111,8 @@ class Trainer:
             listener.warned(f"{cell.label}: feedback weights are held explicitly: {why}")
         # After bind: the start D0 of a recursion is drawn anew on a resume, too, and must be the same.
         self.feedback_digest = self.learner.fixed_digest()
-        self.train, self.validation, self.test = self._batches(images)
+        self.train, self.validation = training_batches(cell, images, self.device)
+        self.test = testing_batches(cell, images, self.device)
         self.tally = Tally(self.device)
         self.number = checkpoint.next_number(directory)
         if found is not None:
@@ -226,22 +227,6 @@ class Trainer:
     def _require_finite(self, loss: float, epoch: int, of: str) -> None:
         if not math.isfinite(loss):
             raise DivergedError(f"the {of} loss is {loss} in epoch {epoch}")
-
-    def _batches(self, images: Images) -> tuple[Batches, Batches | None, Batches]:
-        cell = self.cell
-        mean, std = normalization(cell.dataset, images, cell.normalization)
-
-        def batches(pixels: Tensor, labels: Tensor, augment: str = "none") -> Batches:
-            return Batches(pixels, labels, mean=mean, std=std, augment=augment, device=self.device, seed=cell.seed)
-
-        train, labels, validation = images.train_images, images.train_labels, None
-        if cell.validation:
-            # The split is the data set's, not the seed's: every seed and rule is chosen on the same examples.
-            order = torch.randperm(len(labels), generator=generator(0, "validation", cell.dataset.name))
-            held, rest = order[: cell.validation], order[cell.validation :].sort().values
-            validation = batches(train[held], labels[held])
-            train, labels = train[rest], labels[rest]
-        return batches(train, labels, cell.augment), validation, batches(images.test_images, images.test_labels)
 
     def _write(self) -> None:
         content = {

@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from asapbench.data.batches import Batches
-from asapbench.data.images import Images, normalization
+from asapbench.data.images import Images
 from asapbench.errors import CheckpointError
 from asapbench.models import build
 from asapbench.suite.cell import Cell
 from asapbench.training import checkpoint
+from asapbench.training.batches import testing_batches
 from asapbench.training.environment import configure
 from asapbench.training.evaluate import evaluate
 
@@ -42,9 +42,6 @@ def evaluated(path: Path, images: Images, *, threads: int = 1) -> tuple[Cell, fl
     device = torch.device("cpu")
     cell, model = load(path, images)
     configure(device, threads=threads, deterministic=True, precision=cell.precision)
-    mean, std = normalization(cell.dataset, images, cell.normalization)
-    test = Batches(
-        images.test_images, images.test_labels, mean=mean, std=std, augment="none", device=device, seed=cell.seed
-    )
+    test = testing_batches(cell, images, device)
     loss, accuracy = evaluate(model, test, device=device, precision=cell.precision)
     return cell, loss, accuracy

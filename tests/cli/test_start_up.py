@@ -30,6 +30,7 @@ def test_the_command_line_imports_nothing_heavy(tmp_path) -> None:
         ["report", "--table", "3"],
         ["report", "--figure", "11", "--out", "memory.png"],
         ["analyze", "memory"],
+        ["analyze", "theorem", "--runs", "1"],
         ["data", "list"],
         ["catalog"],
     ],

@@ -33,7 +33,7 @@ def test_table_3_needs_neither_a_database_nor_sqlalchemy_nor_torch() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "name what to report: --table 1 to 5, --figure 11 or --suite NAME"),
+        ((), "name what to report: --table 1 to 5, --figure 11, --curves accuracy or --suite NAME"),
         (("--table", "1", "--suite", "mnist"), "not both"),
         (("--table", "9"), "the paper has no such table; there are 1 to 5, and A.2"),
         (("--table", "3", "--metric", "last"), "no metric"),

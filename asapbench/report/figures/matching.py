@@ -66,7 +66,7 @@ class DimensionMatching:
     @property
     def measured(self) -> str:
         """How and over how many seeds."""
-        spread = spread_and_count([bar.summary for bar in self.bars])
+        spread = spread_and_count([bar.summary for bar in self.bars], others="beside it")
         return f"Test accuracy in percent {self.metric.described}; {spread}."
 
 

@@ -28,6 +28,8 @@ PAPER_BLOCK_SIZES = {"alexnet": (2,), "resnet18": (2, 4), "resnet34": (2, 4)}
 _SCALE = 1e6
 """Of the picture's axis."""
 
+_BARS_PER_INCH = 2
+
 _TITLE = "External memory accesses of one training step"
 _METRIC, _UNIT = "external memory accesses", "numbers read or written"
 
@@ -187,14 +189,17 @@ def _draw(found: MemoryAccesses) -> Figure:
 
     from asapbench.report.figures.style import COLORS, canvas, legend_beside
 
+    drawn = {network: [bar for bar in network.bars if not bar.variant] for network in found.networks}
+    titles = dict.fromkeys(bar.title for bars in drawn.values() for bar in bars)
+    if len(titles) > len(COLORS):
+        raise AsapbenchError(f"--k: a picture takes {len(COLORS) - 1} block sizes, not {len(titles) - 1}; name fewer")
+    colors = dict(zip(titles, COLORS, strict=False))
     figure, axes = canvas(
         found.title,
         f"{DATASETS[found.dataset].title}, batch {found.batch}, by eq. 48-49 ({SOURCE}, App. F). Above each bar: its "
         "ratio to BP.",
+        width=max(8.0, 3.0 + sum(len(bars) + 1 for bars in drawn.values()) / _BARS_PER_INCH),
     )
-    drawn = {network: [bar for bar in network.bars if not bar.variant] for network in found.networks}
-    titles = dict.fromkeys(bar.title for bars in drawn.values() for bar in bars)
-    colors = {title: COLORS[number % len(COLORS)] for number, title in enumerate(titles)}
     ticks, x = [], 0
     for network, bars in drawn.items():
         ticks.append(x + (len(bars) - 1) / 2)

@@ -11,7 +11,7 @@ from asapbench.report.render.escape import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's, told apart by colour-blind readers too; yellow is left out, too faint on white."""
@@ -19,8 +19,11 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":")
 
-_LETTERS_PER_INCH = 10
-"""Of the subtitle: how wide a line may be beside a legend."""
+LINES = len(COLORS) * len(DASHES)
+"""How many lines can be told apart."""
+
+LETTERS_PER_INCH, LINES_PER_INCH = 10, 4
+"""About, in the font's size: what labels and legends need."""
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -51,14 +54,22 @@ def styled() -> Iterator[None]:
 
 def canvas(title: str, subtitle: str, *, width: float = 8.0, height: float = 4.5) -> tuple[Figure, Axes]:
     """An empty figure of so many inches with one pair of axes; the title names figure and source."""
+    figure, (axes,) = panels(title, subtitle, 1, width=width, height=height)
+    return figure, axes
+
+
+def panels(
+    title: str, subtitle: str, count: int, *, width: float = 12.0, height: float = 4.5
+) -> tuple[Figure, list[Axes]]:
+    """As `canvas`, with `count` pairs of axes side by side."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
     figure.suptitle(literal(title), fontsize=12, fontweight="bold", x=0.01, ha="left")
-    wrapped = textwrap.fill(literal(subtitle), round(_LETTERS_PER_INCH * width), break_long_words=False)
-    axes.set_title(wrapped, fontsize=10, loc="left", color="#444444")
-    return figure, axes
+    inner: SubFigure = figure.subfigures(squeeze=False)[0, 0]
+    wrapped = textwrap.fill(literal(subtitle), round(LETTERS_PER_INCH * width), break_long_words=False)
+    inner.suptitle(wrapped, fontsize=10, x=0.01, ha="left", color="#444444")
+    return figure, list(inner.subplots(1, count, squeeze=False)[0])
 
 
 def literal(text: str) -> str:
@@ -66,14 +77,13 @@ def literal(text: str) -> str:
     return visible(text).replace("$", r"\$")
 
 
-def line_style(number: int) -> dict[str, Any]:
-    """Colour, marker and dashes of line `number`, from 0: never the same twice among the first 28."""
+def line_style(number: int, *, dashes: int | None = None) -> dict[str, Any]:
+    """Colour and marker of line `number`, from 0, and its dashes: those of number `dashes`, else as many lines as there
+    are colours have the same. So no two of the first `LINES` are alike.
+    """
     place = number % len(COLORS)
-    return {
-        "color": COLORS[place],
-        "marker": MARKERS[place],
-        "linestyle": DASHES[number // len(COLORS) % len(DASHES)],
-    }
+    dash = number // len(COLORS) if dashes is None else dashes
+    return {"color": COLORS[place], "marker": MARKERS[place], "linestyle": DASHES[dash % len(DASHES)]}
 
 
 def legend_beside(axes: Axes, handles: Sequence[Any] | None = None) -> None:

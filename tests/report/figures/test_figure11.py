@@ -66,9 +66,16 @@ def test_analyze_memory_takes_models_block_sizes_batch_and_data_set() -> None:
 def test_the_picture_can_be_drawn_of_either_command(suffix: str, tmp_path: Path) -> None:
     first, second = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
     report("--figure", "11", "--out", str(first))
-    analyze("memory", "--model", "resnet10", "--k", "1,2,3,4,5,6,7,8", "--out", str(second))
+    analyze("memory", "--model", "resnet10", "--k", "1,2,3,4,5,6", "--out", str(second))
     assert first.stat().st_size > 5000
     assert second.stat().st_size > 5000
+
+
+def test_more_block_sizes_than_there_are_colours_are_refused_as_a_picture_only(tmp_path: Path) -> None:
+    assert "k=7" in analyze("memory", "--k", "1,2,3,4,5,6,7")
+    with pytest.raises(AsapbenchError, match="a picture takes 6 block sizes, not 7"):
+        analyze("memory", "--k", "1,2,3,4,5,6,7", "--out", str(tmp_path / "memory.png"))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,158 @@
+"""The shortcut effect (Woo et al. 2021, Appendix E, eq. 43-47): whose weight change a shortcut brings nearer to whose.
+
+Layer l+3 reads h_(l+2), and under ASAP with k = 2 its weight change is formed from the shared activation h_l instead:
+
+    with a shortcut     h_(l+2) = phi(W h_(l+1) + b) + h_l     BP: g1 + g2     ASAP: g2
+    without             h_(l+2) = phi(W h_(l+1) + b)           BP: g1          ASAP: g2
+
+where g1 = delta_(l+3) phi(...)^T and g2 = delta_(l+3) h_l^T. The paper adds behind the nonlinearity, real ResNets in
+front of it: h_(l+2) = relu(batchnorm(W h_(l+1)) + h_l). So phi(...) is here what the block adds to its input,
+h_(l+2) - h_l, and g1 + g2 is backpropagation's weight change exactly. delta is backpropagation's own, through W^T, in
+both columns, of the network as it was trained, in training mode.
+
+Layers l+3 are the main path's convolutions c3, c5, ... whose shared activation has the shape of their input. Behind a
+block that changes the shape the shortcut carries a projection of h_l, not h_l: Appendix E says nothing of it.
+torch is imported only where something is measured.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asapbench.errors import AsapbenchError
+from asapbench.metrics import Measurement
+
+if TYPE_CHECKING:
+    from torch import Tensor, fx, nn
+
+    from asapbench.rules.graph import Dataflow, WeightLayer
+
+NAME = "shortcut"
+ANGLE, ANGLE_OF_G1 = "BP to ASAP", "g1 to ASAP"
+"""Degrees between the two rules' weight changes; and what it would be without the shortcut's own term."""
+LENGTHS = ("g1", "g2", "g1+g2")
+"""Euclidean norms, in the unit of a gradient."""
+K = 2
+"""Block size of ASAP: Appendix E's residual block has two layers."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A layer l+3 of a network; `shared` is the node of h_l, which a shortcut adds to the layer's input or not."""
+
+    layer: WeightLayer
+    shared: fx.Node
+    has_shortcut: bool
+
+
+@dataclass(frozen=True)
+class WeightChange:
+    """One layer's weight changes for one batch: of backpropagation, and its parts."""
+
+    layer: str
+    bp: Tensor
+    g1: Tensor
+    g2: Tensor
+
+
+def shortcut_effect(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> list[Measurement]:
+    """Every quantity of every layer l+3, mean and standard deviation over `batches` of (N, C, H, W) and (N,).
+
+    `model` is left in training mode with other running statistics. Raises AsapbenchError for a network without such a
+    layer.
+    """
+    samples: dict[tuple[str, str], list[float | None]] = {}
+    for x, y in batches:
+        for change in weight_changes(model, x, y):
+            for quantity, value in _quantities(change).items():
+                samples.setdefault((change.layer, quantity), []).append(value)
+    return [_summary(*key, values) for key, values in samples.items()]
+
+
+def weight_changes(model: nn.Module, x: Tensor, y: Tensor) -> list[WeightChange]:
+    """The weight changes of each layer l+3 on one batch, in forward order; `model` is left in training mode."""
+    import torch
+    import torch.nn.functional as F
+
+    from asapbench.rules.graph import capture
+
+    flow = capture(model, x)
+    found = places(flow)
+    if not found:
+        raise AsapbenchError(
+            f"{type(model).__name__}: no convolution follows a block of two and could share its input; the shortcut "
+            "effect is one of residual networks, and of the same networks without shortcuts"
+        )
+    output = next(node for node in flow.program.graph.nodes if node.op == "output")
+    output.args = ((output.args[0], *((p.layer.node, p.layer.input, p.shared) for p in found)),)
+    flow.program.recompile()
+    flow.program.train()
+    logits, *tensors = flow.program(x)
+    deltas = torch.autograd.grad(F.cross_entropy(logits, y), [out for out, _, _ in tensors])
+    changes = []
+    for place, delta, (_, own, shared) in zip(found, deltas, tensors, strict=True):
+        bp, g2 = _weight_change(place.layer, own, delta), _weight_change(place.layer, shared, delta)
+        g1 = _weight_change(place.layer, own - shared, delta) if place.has_shortcut else bp
+        changes.append(WeightChange(place.layer.name, bp, g1, g2))
+    return changes
+
+
+def _weight_change(layer: WeightLayer, source: Tensor, delta: Tensor) -> Tensor:
+    """Delta `source`^T, in the shape of the convolution's weight."""
+    from torch import nn
+    from torch.nn.grad import conv2d_weight
+
+    conv = layer.module
+    assert isinstance(conv, nn.Conv2d)
+    assert not isinstance(conv.padding, str)
+    return conv2d_weight(
+        source.detach(), conv.weight.shape, delta, conv.stride, conv.padding, conv.dilation, conv.groups
+    )
+
+
+def _quantities(change: WeightChange) -> dict[str, float | None]:
+    from asapbench.training.alignment import degrees
+
+    lengths = (float(g.norm()) for g in (change.g1, change.g2, change.g1 + change.g2))
+    return {
+        ANGLE: degrees(change.bp, change.g2),
+        ANGLE_OF_G1: degrees(change.g1, change.g2),
+        **dict(zip(LENGTHS, lengths, strict=True)),
+    }
+
+
+def places(flow: Dataflow) -> list[Place]:
+    """The layers l+3 of a network, in forward order."""
+    from asapbench.rules.sharing import shared_activations
+
+    if len(flow.main) <= K + 1:
+        return []
+    shared = shared_activations(flow, K)
+    found = []
+    for layer in flow.main[K + 1 :: K]:
+        h = shared[layer.name]
+        if h is not None and flow.shape(h) == flow.shape(layer.input):
+            found.append(Place(layer, h, has_shortcut=_adds(layer.input, h, flow.program)))
+    return found
+
+
+def _adds(node: fx.Node, shared: fx.Node, program: fx.GraphModule) -> bool:
+    """Whether `node` is a sum that `shared` is part of, or the nonlinearity behind one."""
+    from asapbench.rules.graph import is_activation
+
+    total = node.all_input_nodes[0] if is_activation(node, program) else node
+    return shared in total.all_input_nodes
+
+
+def _summary(layer: str, quantity: str, samples: list[float | None]) -> Measurement:
+    there = [value for value in samples if value is not None]
+    return Measurement(
+        layer,
+        quantity,
+        value=statistics.fmean(there) if there else None,
+        spread=statistics.stdev(there) if len(there) > 1 else None,
+        n=len(there),
+    )

@@ -1,0 +1,260 @@
+"""Numerical check of the theorem of Forward Alignment (A.1), by integrating eq. 30-31. NumPy in float64, torch-free.
+
+    dW/dt = E C^T,  dA/dt = W^T E,  E = T - W A;      T (n_y, n_x), W (n_y, n_h), A and C (n_h, n_x), n_h > n_x > n_y
+
+The theorem: with k = A C^T - W^T W / 2 = 0 and independent columns of C, E goes to zero. By Lemma 3
+V = tr(E C^T C E^T) = |E C^T|^2 falls, by Lemma 4 W stays bounded. What the text leaves out or misprints:
+
+- The limit is t -> infinity, not t -> 0; eq. 34 lacks the transpose of its second E; 2 n_o in Lemma 4 does not follow
+  from the step above it, tr((W W^T)^2) >= (s / n_o)^2, which gives 2 n_o^2, but from the sharper s^2 / n_o; and the
+  "T C^T" beside it is |T C^T|^2. So |W|^2 <= |T C^T|^2 + 2 n_y, or its start where that is more.
+- Eq. 33 integrates W^T dW/dt to W^T W / 2, which needs W^T dW/dt to be symmetric. It is from W = A = 0: there k stays
+  0. From other starts k drifts. But dk/dt = (W^T dW/dt - dW/dt^T W) / 2 is antisymmetric, so that k + k^T stays, and
+  nothing else of k enters Lemmas 3 and 4: V falls and W is bounded wherever k + k^T = 0 at the start.
+- From W = A = 0 everything is known: with K = T C^T C T^T, W = X T C^T and A = C T^T X^2 T / 2, where X is a function
+  of K that obeys dX/dt = I - K X^3 / 2. The part of T on which K is zero is never learned: |E|^2 stays at its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from asapbench.errors import AsapbenchError
+from asapbench.randomness import stream_seed
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+HORIZON = 200.0
+"""Time at which a run ends: nearly always the loss has gone to zero by 80, if it does."""
+
+ZERO, RISE, DRIFT = 1e-9, 1e-9, 1e-6
+"""|E|^2 over its start that counts as zero, rise of V over its start as none, drift of k (Frobenius) as none.
+
+The integration's own errors are below 1e-15, 1e-15 and 1e-9.
+"""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Units of the hidden layer, the input and the output. Raises AsapbenchError unless n_h > n_x > n_y > 1."""
+
+    hidden: int = 12
+    inputs: int = 8
+    outputs: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.hidden > self.inputs > self.outputs > 1:
+            raise AsapbenchError(
+                f"sizes {self.hidden},{self.inputs},{self.outputs}: the theorem needs n_h > n_x > n_y, and n_y must be "
+                "at least 2, so that rank(C) < n_y can be tried; write them in this order, as in 12,8,4"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A target, fixed weights and a start."""
+
+    T: Array
+    C: Array
+    W: Array
+    A: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """What was measured along one run, at the integrator's own times.
+
+    `drift` is |k - k(0)|, `symmetric_drift` the same of k + k^T, `weights` |W|^2. `bound` is Lemma 4's, None where
+    k + k^T is not zero at the start.
+    """
+
+    times: Array
+    loss: Array
+    v: Array
+    drift: Array
+    symmetric_drift: Array
+    weights: Array
+    bound: float | None
+
+    @property
+    def learned(self) -> bool:
+        """Whether |E|^2 has gone to zero."""
+        return bool(self.loss[-1] <= ZERO * self.loss[0])
+
+    @property
+    def rise(self) -> float:
+        """How far V ever stands above what it was before, over V(0)."""
+        return float((self.v - np.minimum.accumulate(self.v)).max() / self.v[0])
+
+    @property
+    def falls(self) -> bool:
+        """Whether V decreases all the way."""
+        return self.rise <= RISE
+
+    @property
+    def keeps_k(self) -> bool:
+        """Whether k is conserved."""
+        return bool(self.drift.max() <= DRIFT)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether |W|^2 keeps to Lemma 4's bound, where there is one."""
+        return self.bound is not None and bool(self.weights.max() <= self.bound)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A start and a rank of C. `shows` says what `holds` asks of each run."""
+
+    name: str
+    title: str
+    shows: str
+    problem: Callable[[np.random.Generator, Sizes], Problem]
+    holds: Callable[[Trajectory], bool]
+
+
+def integrate(problem: Problem, *, horizon: float = HORIZON) -> Trajectory:
+    """Eq. 30-31 from the problem's start to `horizon`, by an explicit Runge-Kutta method of order 8."""
+    from scipy.integrate import solve_ivp
+
+    T, C = problem.T, problem.C
+    split = problem.W.size
+
+    def unpacked(state: Array) -> tuple[Array, Array]:
+        return state[:split].reshape(problem.W.shape), state[split:].reshape(problem.A.shape)
+
+    def rates(_time: float, state: Array) -> Array:
+        W, A = unpacked(state)
+        E = T - W @ A
+        return np.concatenate([(E @ C.T).ravel(), (W.T @ E).ravel()])
+
+    start = np.concatenate([problem.W.ravel(), problem.A.ravel()])
+    solved = solve_ivp(rates, (0.0, horizon), start, method="DOP853", rtol=1e-9, atol=1e-11)
+    if not solved.success:
+        raise AsapbenchError(f"the integration of eq. 30-31 stopped at t = {solved.t[-1]:g}: {solved.message}")
+    return _measured(problem, solved.t, [unpacked(state) for state in solved.y.T])
+
+
+def _measured(problem: Problem, times: Array, states: list[tuple[Array, Array]]) -> Trajectory:
+    T, C = problem.T, problem.C
+    errors = [T - W @ A for W, A in states]
+    k = np.array([A @ C.T - W.T @ W / 2 for W, A in states])
+    moved = k - k[0]
+    bound = _square(T @ C.T) + 2 * len(T)
+    claimed = bool(_square(k[0] + k[0].T) <= DRIFT**2)
+    return Trajectory(
+        times=times,
+        loss=np.array([_square(E) for E in errors]),
+        v=np.array([_square(E @ C.T) for E in errors]),
+        drift=np.linalg.norm(moved, axis=(1, 2)),
+        symmetric_drift=np.linalg.norm(moved + moved.transpose(0, 2, 1), axis=(1, 2)),
+        weights=np.array([_square(W) for W, _ in states]),
+        bound=max(bound, _square(problem.W)) if claimed else None,
+    )
+
+
+def _square(matrix: Array) -> float:
+    """The squared Frobenius norm."""
+    return float((matrix * matrix).sum())
+
+
+def _drawn(draw: np.random.Generator, rows: int, columns: int) -> Array:
+    """Normal with variance 1 / columns."""
+    drawn: Array = draw.standard_normal((rows, columns)) / np.sqrt(columns)
+    return drawn
+
+
+def _of_rank(draw: np.random.Generator, rank: int, rows: int, columns: int) -> Array:
+    """Rank `rank`, with entries of the same variance as `_drawn`."""
+    drawn: Array = _drawn(draw, rows, rank) @ draw.standard_normal((rank, columns)) / np.sqrt(columns)
+    return drawn
+
+
+def _zero_start(draw: np.random.Generator, sizes: Sizes, *, rank: int | None = None) -> Problem:
+    T, C = _drawn(draw, sizes.outputs, sizes.inputs), _fixed(draw, sizes, rank)
+    return Problem(T, C, np.zeros((sizes.outputs, sizes.hidden)), np.zeros((sizes.hidden, sizes.inputs)))
+
+
+def _random_start(draw: np.random.Generator, sizes: Sizes, *, rank: int | None = None) -> Problem:
+    T, C = _drawn(draw, sizes.outputs, sizes.inputs), _fixed(draw, sizes, rank)
+    return Problem(T, C, _drawn(draw, sizes.outputs, sizes.hidden), _drawn(draw, sizes.hidden, sizes.inputs))
+
+
+def _fixed(draw: np.random.Generator, sizes: Sizes, rank: int | None) -> Array:
+    if rank is None:
+        return _drawn(draw, sizes.hidden, sizes.inputs)
+    return _of_rank(draw, rank, sizes.hidden, sizes.inputs)
+
+
+def _generic_start_with_k_zero(draw: np.random.Generator, sizes: Sizes) -> Problem:
+    """W = R C^T and A = C R^T R / 2 with a random R: then A C^T = W^T W / 2."""
+    at_zero = _zero_start(draw, sizes)
+    R = _drawn(draw, sizes.outputs, sizes.inputs)
+    return Problem(at_zero.T, at_zero.C, R @ at_zero.C.T, at_zero.C @ R.T @ R / 2)
+
+
+def _opposed_start(draw: np.random.Generator, sizes: Sizes) -> Problem:
+    """W = 0 and A = -C (C^T C)^-1: then dV/dt = 2 V at first."""
+    at_zero = _zero_start(draw, sizes)
+    C = at_zero.C
+    return Problem(at_zero.T, C, at_zero.W, -C @ np.linalg.inv(C.T @ C))
+
+
+CASES = (
+    Case(
+        "zero",
+        "W = A = 0",
+        "The theorem: k stays 0, V falls all the way, W keeps to its bound, the loss goes to zero",
+        _zero_start,
+        lambda run: run.keeps_k and run.falls and run.bounded and run.learned,
+    ),
+    Case(
+        "generic_k0",
+        "k = 0 elsewhere",
+        "Eq. 33 does not hold, k drifts; but k + k^T stays 0: V falls, W keeps to its bound, the loss goes to zero",
+        _generic_start_with_k_zero,
+        lambda run: (
+            not run.keeps_k and bool(run.symmetric_drift.max() <= DRIFT) and run.falls and run.bounded and run.learned
+        ),
+    ),
+    Case("random", "random k", "k = 0 is not necessary: the loss goes to zero", _random_start, lambda run: run.learned),
+    Case(
+        "dependent",
+        "rank(C) < n_x, W = A = 0",
+        "Independent columns of C are not necessary: the loss goes to zero",
+        lambda draw, sizes: _zero_start(draw, sizes, rank=sizes.outputs),
+        lambda run: run.learned,
+    ),
+    Case(
+        "dependent_random",
+        "rank(C) < n_x, random k",
+        "Neither condition is necessary: the loss goes to zero",
+        lambda draw, sizes: _random_start(draw, sizes, rank=sizes.outputs),
+        lambda run: run.learned,
+    ),
+    Case(
+        "rank_below_outputs",
+        "rank(C) < n_y, W = A = 0",
+        "Here rank(C) >= n_y is necessary: k stays 0 and V falls, but the loss does not go to zero",
+        lambda draw, sizes: _zero_start(draw, sizes, rank=sizes.outputs - 1),
+        lambda run: run.keeps_k and run.falls and not run.learned,
+    ),
+    Case(
+        "opposed",
+        "W = 0, A = -C (C^T C)^-1",
+        "Where k is not 0 Lemma 3 can fail: V rises before it falls",
+        _opposed_start,
+        lambda run: not run.falls and bool(run.v[-1] < run.v[0]),
+    ),
+)
+"""Starts and ranks of C: the theorem's own, and what happens without each of its conditions."""
+
+
+def runs(case: Case, sizes: Sizes, count: int) -> list[Trajectory]:
+    """`count` runs of a case, each drawn from a seed of its own: 0, 1, ..."""
+    seeds = (stream_seed(seed, "theorem", case.name) for seed in range(count))
+    return [integrate(case.problem(np.random.default_rng(seed), sizes)) for seed in seeds]

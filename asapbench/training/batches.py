@@ -1,0 +1,35 @@
+"""The batches of a cell: what it trains on, what it holds out, what it is tested on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from asapbench.data.batches import Batches
+from asapbench.data.images import Images, normalization
+from asapbench.randomness import generator
+from asapbench.suite.cell import Cell
+
+
+def training_batches(cell: Cell, images: Images, device: torch.device) -> tuple[Batches, Batches | None]:
+    """The training examples, augmented as the cell says, and those held out of them for validation, if any."""
+    train, labels = images.train_images, images.train_labels
+    if not cell.validation:
+        return _batches(cell, images, train, labels, device=device, augment=cell.augment), None
+    # The split is the data set's, not the seed's: every seed and rule is chosen on the same examples.
+    order = torch.randperm(len(labels), generator=generator(0, "validation", cell.dataset.name))
+    held, rest = order[: cell.validation], order[cell.validation :].sort().values
+    validation = _batches(cell, images, train[held], labels[held], device=device)
+    return _batches(cell, images, train[rest], labels[rest], device=device, augment=cell.augment), validation
+
+
+def testing_batches(cell: Cell, images: Images, device: torch.device) -> Batches:
+    """The test examples as they are."""
+    return _batches(cell, images, images.test_images, images.test_labels, device=device)
+
+
+def _batches(
+    cell: Cell, images: Images, pixels: Tensor, labels: Tensor, *, device: torch.device, augment: str = "none"
+) -> Batches:
+    mean, std = normalization(cell.dataset, images, cell.normalization)
+    return Batches(pixels, labels, mean=mean, std=std, augment=augment, device=device, seed=cell.seed)
