@@ -35,9 +35,11 @@ class ASFPLocal(ASFP, LocalRule):
         if self.choice.text("unit") == "group":
             starts = (*flow.main[2 :: self.choice.integer("k")], *flow.linears)
             return named_units([end_before(layer, flow) for layer in starts], flow)
-        first, *others = units_of("block", model, flow)
-        alone = self.choice.text("stem") == "fixed" and first.layers == (flow.main[0].name,)
-        return named_units([unit.end for unit in others], flow) if alone else [first, *others]
+        units = units_of("block", model, flow)
+        stem = tuple(layer.name for layer in flow.main[:1])
+        if self.choice.text("stem") == "fixed" and [unit.layers for unit in units[:1]] == [stem]:
+            return named_units([unit.end for unit in units[1:]], flow)
+        return units
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """The trained classifier of one unit."""

@@ -86,7 +86,7 @@ def _parts(ends: Sequence[fx.Node], flow: Dataflow) -> dict[fx.Node, int]:
 def _block_ends(model: nn.Module, flow: Dataflow) -> list[fx.Node]:
     """Where the model's blocks end: as it says in `unit_ends`, or else its residual blocks and what is before them."""
     if (named := getattr(model, "unit_ends", None)) is not None:
-        return [_end_of_module(name, flow) for name in named]
+        return sorted((_end_of_module(name, flow) for name in named), key=flow.path.index)
     additions = [node for node in flow.path if is_addition(node)]
     if not additions:
         raise GraphError(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from asapbench.errors import AsapbenchError, GraphError, SuiteError
 from asapbench.rules import attach
-from asapbench.suite.catalog import FULLY_CONNECTED, RULES
+from asapbench.suite.catalog import FULLY_CONNECTED, RULES, SHARING
 
 X = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
@@ -74,10 +74,14 @@ def test_refused_by_name(case: str, rule: str) -> None:
         attach(Parts(way), rule, X)
 
 
-@pytest.mark.parametrize("rule", ["asap", "as"])
+@pytest.mark.parametrize("rule", SHARING)
 def test_fewer_than_three_convolutions_have_nothing_to_share(rule: str) -> None:
+    net = Parts(lambda net, x: net.c1(torch.relu(net.c0(x))))
+    net.unit_ends = ["c0", "c1"]
     with pytest.raises(GraphError, match="at least 3 convolutions on the main path, and there are 2"):
-        attach(Parts(lambda net, x: net.c1(torch.relu(net.c0(x)))), rule, X)
+        attach(net, rule, X)
+    with pytest.raises(GraphError, match="at least 3 convolutions on the main path, and there are 0"):
+        attach(nn.Sequential(nn.Flatten(), nn.Linear(432, 3), nn.ReLU(), nn.Linear(3, 2)), rule, X)
 
 
 def test_growing_maps_are_refused_by_name() -> None:

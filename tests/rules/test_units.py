@@ -157,6 +157,12 @@ def test_a_module_without_blocks_is_refused_with_the_mend() -> None:
     assert described(units(model, "block")) == ["0 -> 1", "2 -> 3"]
 
 
+def test_names_may_stand_in_any_order() -> None:
+    model = plain(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
+    model.unit_ends = ["3", "1"]
+    assert described(units(model, "block")) == ["0 -> 1", "2 -> 3"]
+
+
 @pytest.mark.parametrize(("ends", "message"), [(["nine"], "nine: named in"), (["0", "1"], "_1: a unit .* no layer")])
 def test_wrong_names_are_refused(ends: list[str], message: str) -> None:
     model = plain(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
