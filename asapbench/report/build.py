@@ -128,7 +128,7 @@ def curves_report(
     file = _suite_file(suite) if suite is not None else None
     with Store.read_only(url) as store:
         results = store.results(suite=file.name if file else suite)
-        chosen = {cell.id for cell in only([result.cell for result in results], filters)}
+        chosen = {cell.id for cell in only([result.cell for result in results], filters)} if results else set()
         trained = [
             Trained(result, store.epochs(result.attempt.lineage)) for result in results if result.cell.id in chosen
         ]
