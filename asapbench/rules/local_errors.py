@@ -8,6 +8,7 @@ independent random matrix.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from asapbench.randomness import fan_in_uniform
@@ -32,21 +33,23 @@ class LocalErrors(LocalRule):
         weight, back = (torch.empty(classes, pooled_features(shape)) for _ in range(2))
         fan_in_uniform(weight, seed=seed, purpose="classifier", name=name)
         fan_in_uniform(back, seed=seed, purpose="classifier feedback", name=name)
-        feedback = {"transpose": weight, "sign": weight.sign() * back.abs(), "random": back}
+        feedback = {"transpose": None, "sign": weight.sign() * back.abs(), "random": back}
         return FixedClassifier(weight, feedback[self.choice.text("feedback")])
 
 
 class FixedClassifier(Head):
-    """Cross-entropy of M pooled(h); the error comes back through `feedback`."""
+    """Cross-entropy of M pooled(h); the error comes back through `feedback`, or through M itself where it is None."""
 
-    def __init__(self, weight: Tensor, feedback: Tensor) -> None:
+    def __init__(self, weight: Tensor, feedback: Tensor | None) -> None:
         super().__init__()
         self.weight: Tensor
-        self.feedback: Tensor
+        self.feedback: Tensor | None
         self.register_buffer("weight", weight, persistent=False)
         self.register_buffer("feedback", feedback, persistent=False)
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
+        if self.feedback is None:
+            return cross_entropy(F.linear(pooled(h), self.weight), y)
         logits: Tensor = FeedbackLinear.apply(pooled(h), self.weight, None, self.feedback, None, None)
         return cross_entropy(logits, y)

@@ -162,8 +162,8 @@ RULES: dict[str, Entry] = {
 SHARING = ("asap", "as", "asfp", "asfp_lc")
 """Rules that share activations among convolutions."""
 
-EXPLICIT_FEEDBACK = ("asfp", "asfp_lc")
-"""Rules whose learned feedback is always a parameter: its gradient is not that of the forward weight."""
+LEARNED_BESIDE = {"asfp": 1.0, "asfp_lc": 0.6, "predsim": 1.2, "dgl": 1.6}
+"""What rules learn beside the network (feedback weights, heads), in multiples of its weights: counted on ResNet-18."""
 
 FULLY_CONNECTED = ("forward_alignment",)
 """Rules for networks without convolutions."""

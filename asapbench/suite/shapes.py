@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from asapbench.suite.catalog import EXPLICIT_FEEDBACK, dataset_shape
+from asapbench.suite.catalog import LEARNED_BESIDE, dataset_shape
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
 
@@ -82,13 +82,13 @@ def training_multiplications(cell: Cell) -> int:
 
 
 def checkpoint_bytes(cell: Cell) -> int:
-    """Bytes of one checkpoint, about: weights, momentum, and learned feedback where it is explicit, in float32."""
+    """Bytes of one checkpoint, about: what learns (weights, explicit feedback, heads) and its moments, in float32."""
     shape = dataset_shape(cell.dataset)
     layers = layer_shapes(cell.model, channels=shape.channels, size=shape.size, classes=shape.classes)
     copies = 3 if cell.optimizer.name.startswith("adam") else 2
-    if dict(cell.rule.options).get("form") == "explicit" or cell.rule.name in EXPLICIT_FEEDBACK:
-        copies *= 2
-    return 4 * copies * sum(layer.weights for layer in layers) + 40_000
+    explicit = dict(cell.rule.options).get("form") == "explicit"
+    learned = 1 + LEARNED_BESIDE.get(cell.rule.name, float(explicit))
+    return 4 * round(copies * learned * sum(layer.weights for layer in layers)) + 40_000
 
 
 def _resnet(model: Choice, channels: int, size: int, classes: int) -> Iterator[LayerShape]:

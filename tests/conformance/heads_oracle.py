@@ -39,13 +39,13 @@ def grown(delta: Array, h: Array, window: tuple[int, int]) -> Array:
 
 
 def classifier(tensors: Arrays, *, unit: str) -> Head:
-    """Mostafa et al.: average pool to 2x2 and a fixed fully connected layer, its error through `feedback`."""
+    """Mostafa et al.: average pool to 2x2 and a fixed fully connected layer, its error through M or `feedback`."""
 
     def head(h: Array, y: Array) -> LocalOutcome:
         window = two_by_two(h) if h.ndim == 4 else (1, 1)
         flat = small(h, window).reshape(len(h), -1)
         loss, error = cross_entropy(flat @ tensors["weight"].T, y)
-        return LocalOutcome(loss, grown(error @ tensors["feedback"], h, window))
+        return LocalOutcome(loss, grown(error @ tensors.get("feedback", tensors["weight"]), h, window))
 
     return head
 

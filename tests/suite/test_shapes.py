@@ -1,5 +1,6 @@
 """The torch-free layer shapes are those of the torch modules."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from torch import nn
 
 from asapbench.models import build
-from asapbench.suite.catalog import MODELS
+from asapbench.rules import attach
+from asapbench.suite.catalog import MODELS, RULES
 from asapbench.suite.load import load
 from asapbench.suite.shapes import checkpoint_bytes, layer_shapes, training_multiplications
 
@@ -67,3 +69,11 @@ def test_resnet18_has_the_published_arithmetic() -> None:
     assert sum(shape.multiplications for shape in shapes) == pytest.approx(0.556e9, rel=0.01)
     assert training_multiplications(cell) == pytest.approx(3 * 0.556e9 * 50_000, rel=0.08)
     assert checkpoint_bytes(cell) == pytest.approx(8 * 11.17e6, rel=0.01)
+
+
+@pytest.mark.parametrize("rule", ["bp", "asfp", "asfp_lc", "local_errors", "predsim", "dgl"])
+def test_a_checkpoints_size_counts_what_the_rule_learns(rule: str) -> None:
+    cell = replace(load("cifar10").cells[0], model=MODELS["resnet18"].choose({"width": 32}), rule=RULES[rule].choose())
+    learner = attach(build(cell.model, channels=3, size=32, classes=10), cell.rule, torch.zeros(2, 3, 32, 32))
+    learned = sum(parameter.numel() for _, parameter in learner.trained_parameters())
+    assert checkpoint_bytes(cell) == pytest.approx(8 * learned, rel=0.25)

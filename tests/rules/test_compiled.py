@@ -1,0 +1,39 @@
+"""`objective` is one graph for torch.compile, without a break, and gives the gradients that it gives uncompiled."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from asapbench.models import build, initialise
+from asapbench.rules import RULES, Learner, attach
+from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
+from asapbench.suite.catalog import RULES as CATALOG
+from asapbench.suite.options import Choice
+
+CHOICES = [
+    *(entry.choose() for entry in CATALOG.values()),
+    CATALOG["asfp_lc"].choose({"loss": "added", "unit": "group"}),
+    CATALOG["local_errors"].choose({"feedback": "sign"}),
+    CATALOG["predsim"].choose({"bpf": True}),
+]
+
+
+def learner_of(choice: Choice, x: Tensor) -> Learner:
+    entry, options = (MODELS["mlp"], {}) if choice.name in FULLY_CONNECTED else (MODELS["resnet10"], {"width": 2})
+    model = build(entry.choose(options), channels=3, size=8, classes=4)
+    initialise(model, 1)
+    return attach(model.double(), RULES[choice.name](choice), x, seed=2)
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda c: f"{c.name}-{'-'.join(str(v) for _, v in c.options)}")
+def test_the_objective_compiles_without_a_graph_break(choice: Choice) -> None:
+    draw = torch.Generator().manual_seed(1)
+    x, y = torch.randn(4, 3, 8, 8, generator=draw, dtype=torch.float64), torch.arange(4)
+    plain, compiled = learner_of(choice, x), learner_of(choice, x)
+    plain.objective(x, y).scalar.backward()
+    torch._dynamo.reset()
+    torch.compile(compiled.objective, backend="eager", fullgraph=True)(x, y).scalar.backward()
+    for (name, one), (_, other) in zip(plain.trained_parameters(), compiled.trained_parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, rtol=1e-9, atol=1e-12, msg=name)
