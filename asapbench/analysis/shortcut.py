@@ -75,9 +75,10 @@ def shortcut_effect(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) 
 def weight_changes(model: nn.Module, x: Tensor, y: Tensor) -> list[WeightChange]:
     """The weight changes of each layer l+3 on one batch, in forward order; `model` is left in training mode."""
     import torch
-    import torch.nn.functional as F
 
     from asapbench.rules.graph import capture
+    from asapbench.rules.learner import cross_entropy
+    from asapbench.rules.program import compiled, give_out
 
     flow = capture(model, x)
     found = places(flow)
@@ -86,31 +87,29 @@ def weight_changes(model: nn.Module, x: Tensor, y: Tensor) -> list[WeightChange]
             f"{type(model).__name__}: no convolution follows a block of two and could share its input; the shortcut "
             "effect is one of residual networks, and of the same networks without shortcuts"
         )
-    output = next(node for node in flow.program.graph.nodes if node.op == "output")
-    output.args = ((output.args[0], *((p.layer.node, p.layer.input, p.shared) for p in found)),)
-    flow.program.recompile()
-    flow.program.train()
-    logits, *tensors = flow.program(x)
-    deltas = torch.autograd.grad(F.cross_entropy(logits, y), [out for out, _, _ in tensors])
+    give_out([node for p in found for node in (p.layer.node, p.layer.input, p.shared)], flow.program)
+    logits, tensors = compiled(flow.program).train()(x)
+    outputs, inputs, shared = tensors[::3], tensors[1::3], tensors[2::3]
+    deltas = torch.autograd.grad(cross_entropy(logits, y), outputs)
     changes = []
-    for place, delta, (_, own, shared) in zip(found, deltas, tensors, strict=True):
-        bp, g2 = _weight_change(place.layer, own, delta), _weight_change(place.layer, shared, delta)
-        g1 = _weight_change(place.layer, own - shared, delta) if place.has_shortcut else bp
+    for place, delta, own, h in zip(found, deltas, inputs, shared, strict=True):
+        bp, g2 = _weight_change(place.layer, own, delta), _weight_change(place.layer, h, delta)
+        g1 = _weight_change(place.layer, own - h, delta) if place.has_shortcut else bp
         changes.append(WeightChange(place.layer.name, bp, g1, g2))
     return changes
 
 
 def _weight_change(layer: WeightLayer, source: Tensor, delta: Tensor) -> Tensor:
-    """Delta `source`^T, in the shape of the convolution's weight."""
-    from torch import nn
-    from torch.nn.grad import conv2d_weight
+    """The weight change delta h^T of a convolution that would read `source` as h."""
+    import torch
+    import torch.nn.functional as F
 
-    conv = layer.module
-    assert isinstance(conv, nn.Conv2d)
-    assert not isinstance(conv.padding, str)
-    return conv2d_weight(
-        source.detach(), conv.weight.shape, delta, conv.stride, conv.padding, conv.dilation, conv.groups
-    )
+    from asapbench.rules.layers import geometry
+
+    assert isinstance(layer.module, torch.nn.Conv2d)
+    weight = layer.module.weight.detach().requires_grad_()
+    (change,) = torch.autograd.grad(F.conv2d(source.detach(), weight, None, *geometry(layer.module)), weight, delta)
+    return change
 
 
 def _quantities(change: WeightChange) -> dict[str, float | None]:

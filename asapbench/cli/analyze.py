@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Form, Out, names, whole_numbers
+from asapbench.cli.options import Data, Db, Form, Only, Out, names, whole_numbers
 from asapbench.report.render import Format
+from asapbench.store import DEFAULT_URL
 
 app = typer.Typer(help="What is computed rather than trained.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -37,6 +38,35 @@ def memory(
 
     block_sizes = () if k is None else whole_numbers(k, option="--k")
     made = memory_accesses(names(model, option="--model"), block_sizes=block_sizes, batch=batch, dataset=dataset)
+    deliver(made, form=form, out=out)
+
+
+@app.command()
+def shortcut(
+    cells: Annotated[
+        list[str] | None, typer.Argument(metavar="[CELL]...", help="The first digits of cells' identities.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="Every cell of a recorded suite that kept its weights.")
+    ] = None,
+    only: Only = None,
+    batches: Annotated[int, typer.Option("--batches", min=1, help="Training batches to average over.")] = 8,
+    data: Data = None,
+    form: Form = Format.TERMINAL,
+    out: Out = None,
+    db: Db = DEFAULT_URL,
+) -> None:
+    """Measure Appendix E's g1, g2 and the angle between BP's and ASAP's weight changes on kept weights (Figure 10)."""
+    from asapbench.report.figures.shortcut import stored_shortcut_effect
+    from asapbench.report.out import deliver
+    from asapbench.scheduling.shortcut import analyze_shortcut, chosen
+    from asapbench.store import Store
+
+    with Store.open(db) as store:
+        kept = chosen(store, cells or (), suite=suite, filters=only or ())
+        for one in kept:
+            analyze_shortcut(store, one, batches=batches, data=data)
+        made = stored_shortcut_effect(store, store.results(cell_ids=[one.cell_id for one in kept]))
     deliver(made, form=form, out=out)
 
 

@@ -8,7 +8,7 @@ import typer
 
 from asapbench.cli.options import Db, Form, Only, Out
 from asapbench.report.metric import Metric
-from asapbench.report.quantity import Quantity
+from asapbench.report.quantity import Angle, Quantity
 from asapbench.report.render import Format
 from asapbench.store import DEFAULT_URL
 
@@ -24,6 +24,12 @@ def report(
     curves: Annotated[
         Quantity | None,
         typer.Option("--curves", help="Learning curves of a suite's cells, or of all, that pass --only."),
+    ] = None,
+    alignment: Annotated[
+        Angle | None,
+        typer.Option(
+            "--alignment", help="Each layer's angle by epoch, of a suite's cells, or of all, that pass --only."
+        ),
     ] = None,
     only: Only = None,
     suite: Annotated[str | None, typer.Option("--suite", help="A suite, by name or file: rules side by side.")] = None,
@@ -55,6 +61,7 @@ def report(
         figure=figure,
         suite=suite,
         curves=curves,
+        alignment=alignment,
         only=tuple(only or ()),
         metric=metric,
         allow_deviations=allow_deviations,

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.figures import Illustration, paper_figure
+from asapbench.report.figures.alignment import Angled, angle_curves
 from asapbench.report.figures.curves import Trained, learning_curves
 from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.learning_rates import table3
 from asapbench.report.metric import Metric
 from asapbench.report.paper import ACCURACIES, accuracy_table
-from asapbench.report.quantity import Quantity
+from asapbench.report.quantity import Angle, Quantity
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Table
 from asapbench.suite.load import Suite, load, shipped
@@ -27,7 +28,7 @@ SECTION = "A.2"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `asapbench report` was asked for: one of `table`, `figure` and `suite`, or `curves` of cells.
+    """What `asapbench report` was asked for: one of `table`, `figure` and `suite`, or `curves` or `alignment` of cells.
 
     The cells are those of `suite`, all where there is none, that pass the filters `only`.
     """
@@ -36,6 +37,7 @@ class Wanted:
     figure: int | None = None
     suite: str | None = None
     curves: Quantity | None = None
+    alignment: Angle | None = None
     only: tuple[str, ...] = ()
     metric: Metric | None = None
     allow_deviations: bool = False
@@ -47,14 +49,16 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         "--table": wanted.table,
         "--figure": wanted.figure,
         "--curves": wanted.curves,
-        "--suite": wanted.suite if wanted.curves is None else None,
+        "--alignment": wanted.alignment,
+        "--suite": wanted.suite if wanted.curves is None and wanted.alignment is None else None,
     }
     named = [option for option, value in asked.items() if value is not None]
     if len(named) != 1:
         which = f"one of {' and '.join(named)}, not both" if named else "what to report"
         raise AsapbenchError(f"report: name {which}: --table 1 to 5, --figure 11, --curves accuracy or --suite NAME")
-    if wanted.only and wanted.curves is None:
-        raise AsapbenchError(f"--only: goes with --curves, not with {named[0]}; leave it out")
+    by_epoch = wanted.curves or wanted.alignment
+    if wanted.only and by_epoch is None:
+        raise AsapbenchError(f"--only: goes with --curves or --alignment, not with {named[0]}; leave it out")
     if wanted.table is not None:
         return paper_table(wanted.table, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
     if wanted.allow_deviations:
@@ -62,10 +66,10 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     if wanted.figure is not None:
         made = paper_figure(wanted.figure, url=url, metric=wanted.metric)
         return replace(made, table=_naming(made.table, url))
-    if wanted.curves is not None:
+    if by_epoch is not None:
         if wanted.metric is not None:
             raise AsapbenchError("--metric: curves show every epoch; leave it out")
-        return curves_report(wanted.curves, url=url, suite=wanted.suite, filters=wanted.only)
+        return by_epoch_report(by_epoch, url=url, suite=wanted.suite, filters=wanted.only)
     return suite_report(wanted.suite or "", url=url, metric=wanted.metric)
 
 
@@ -113,28 +117,31 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
     return _naming(suite_table(name, cells, results, metric=metric or Metric.LAST, shipped=file), url)
 
 
-def curves_report(
-    quantity: Quantity, *, url: str, suite: str | None = None, filters: Sequence[str] = ()
+def by_epoch_report(
+    shown: Quantity | Angle, *, url: str, suite: str | None = None, filters: Sequence[str] = ()
 ) -> Illustration:
-    """Learning curves of the cells of a suite, by its name or file, or of all, that pass the filters.
+    """Learning curves or angles of the cells of a suite, by its name or file, or of all, that pass the filters.
 
-    Raises SuiteError where neither is given or a filter passes none, AsapbenchError where no epoch is recorded,
+    Raises SuiteError where neither is given or a filter passes none, AsapbenchError where nothing is recorded,
     StoreError for a database or a suite there is not.
     """
     from asapbench.store import Store
 
+    option, words = ("--curves", "learning curves") if isinstance(shown, Quantity) else ("--alignment", "alignment")
     if suite is None and not filters:
-        raise SuiteError("--curves: name a suite with --suite, or cells with --only, as in --only cell=19c9e7a14a")
+        raise SuiteError(f"{option}: name a suite with --suite, or cells with --only, as in --only cell=19c9e7a14a")
     file = _suite_file(suite) if suite is not None else None
+    name = file.title if file else suite
+    heading = f"{name}, {words}" if name else words.capitalize()
     with Store.read_only(url) as store:
         results = store.results(suite=file.name if file else suite)
-        chosen = {cell.id for cell in only([result.cell for result in results], filters)}
-        trained = [
-            Trained(result, store.epochs(result.attempt.lineage)) for result in results if result.cell.id in chosen
-        ]
-    name = file.title if file else suite
-    heading = f"{name}, learning curves" if name else "Learning curves"
-    return learning_curves(trained, quantity=quantity, heading=heading)
+        chosen = {cell.id for cell in only([result.cell for result in results], filters)} if results else set()
+        kept = [(result, result.attempt.lineage) for result in results if result.cell.id in chosen]
+        if isinstance(shown, Quantity):
+            trained = [Trained(result, store.epochs(lineage)) for result, lineage in kept]
+            return learning_curves(trained, quantity=shown, heading=heading)
+        angled = [Angled(result, store.alignment(lineage)) for result, lineage in kept]
+        return angle_curves(angled, angle=shown, heading=heading)
 
 
 def _naming(table: Table, url: str) -> Table:

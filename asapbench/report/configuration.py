@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import Protocol, TypeVar
 
 from asapbench.report.metric import Metric
 from asapbench.report.statistics import Summary, summarize
@@ -104,6 +105,29 @@ def number(
     )
 
 
+class HasResult(Protocol):
+    """What is known of one training beside its result."""
+
+    @property
+    def result(self) -> Result:
+        """The cell and its current attempt."""
+
+
+Training = TypeVar("Training", bound=HasResult)
+
+
+def comparable(members: Sequence[Training]) -> list[Training]:
+    """Those of one configuration that may be averaged: the done ones, else those under way, else the diverged ones."""
+    done = [one for one in members if one.result.attempt.state == "done"]
+    under_way = [one for one in members if one.result.attempt.state not in ("done", "diverged")]
+    return done or under_way or list(members)
+
+
+def state_text(result: Result) -> str:
+    """`out of memory`: the state of its attempt in words."""
+    return result.attempt.state.replace("_", " ")
+
+
 def varying(cells: Sequence[Cell]) -> tuple[str, ...]:
     """The fields in which configurations of the same data set, model and rule differ."""
     candidates = [field.name for field in fields(Cell) if field.name not in _ROW_AND_COLUMN]
@@ -111,6 +135,14 @@ def varying(cells: Sequence[Cell]) -> tuple[str, ...]:
     for cell in cells:
         same.setdefault(tuple(title(kind, getattr(cell, kind)) for kind in _ROW_AND_COLUMN[:3]), []).append(cell)
     return tuple(n for n in candidates if any(len({getattr(c, n) for c in group}) > 1 for group in same.values()))
+
+
+def told_apart_by(cells: Sequence[Cell]) -> tuple[list[str], str]:
+    """The fields that tell configurations from each other; and what data set, model and rule all of them share."""
+    kinds = ("dataset", "model", "rule")
+    own = [kind for kind in kinds if len({getattr(cell, kind) for cell in cells}) > 1]
+    own = [*own, *varying(cells)] or ["rule"]
+    return own, ", ".join(title(kind, getattr(cells[0], kind)) for kind in kinds if kind not in own)
 
 
 def field_text(cell: Cell, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What learning curves show of each epoch."""
+"""What curves show of each epoch: a metric of learning curves, or an angle of each layer."""
 
 from __future__ import annotations
 
@@ -42,3 +42,17 @@ class Quantity(StrEnum):
         """Its value in its unit."""
         value: float = getattr(epoch, self.field)
         return 100 * value if self.unit == "percent" else value
+
+
+class Angle(StrEnum):
+    """What is drawn of each layer's alignment, by the names that the database has for it."""
+
+    WEIGHTS = "weights"
+    UPDATE = "update"
+
+    @property
+    def described(self) -> str:
+        """How captions name it."""
+        if self is Angle.WEIGHTS:
+            return "Angle between W and B (W and C under Forward Alignment)"
+        return "Angle between the rule's weight gradient and backpropagation's, on one training batch"

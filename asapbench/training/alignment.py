@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asapbench.metrics import Alignment
 from asapbench.rules import Learner
+from asapbench.rules.learner import cross_entropy
 from asapbench.training.environment import arithmetic
 
 
@@ -34,8 +34,7 @@ def alignment(learner: Learner, x: Tensor, y: Tensor, *, epoch: int, precision: 
             objective = learner.objective(x, y).scalar
         ours = _gradients(objective, list(trained.values()))
         with arithmetic(x.device, precision):
-            logits = learner.model(x)
-            loss = F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), y)
+            loss = cross_entropy(learner.model(x), y)
         exact = _gradients(loss, list(trained.values()))
     updates = {name: degrees(*pair) for name, *pair in zip(trained, ours, exact, strict=True)}
     rows = [Alignment(epoch, name, "weights", compared[name]) for name in weights if name in compared]

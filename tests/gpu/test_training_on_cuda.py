@@ -52,3 +52,12 @@ def test_augmented_batches_are_the_same_on_both_devices(tmp_path) -> None:
     for (x, y), (a, b) in zip(on["cpu"].train.epoch(3, 16), on["cuda"].train.epoch(3, 16), strict=True):
         assert torch.equal(x, a.cpu())
         assert torch.equal(y, b.cpu())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_asking_for_angles_changes_no_bit(rule: str, tmp_path) -> None:
+    asked = Recorder()
+    run = trainer(cell(rule), noise_images(), tmp_path / "asked", asked, device="cuda", alignment=True)
+    run.fit()
+    assert same_bits(bits(run), trained(cell(rule), tmp_path / "plain")[1])
+    assert {row.epoch for row in asked.angles} == {0, 1, 2, 3}

@@ -37,8 +37,10 @@ def test_every_row_and_rule_of_the_paper_is_there_without_any_result() -> None:
     assert len(table.numbers) == len(references(1)) == 70
     assert [group.header for group in table.groups] == ["MNIST", "SVHN", "CIFAR-10", "CIFAR-100", "Tiny ImageNet"]
     commands = [command for note in table.notes for command in note.commands]
+    rules = " --only rule=bp,kp,fa,dfa,asap"  # the suite has other tables' rules, too
     assert sorted(commands) == sorted(
-        f"asapbench run {name}" for name in ("mnist", "svhn", "cifar10", "cifar100", "tiny_imagenet")
+        f"asapbench run {name}{rules if name == 'cifar10' else ''}"
+        for name in ("mnist", "svhn", "cifar10", "cifar100", "tiny_imagenet")
     )
 
 

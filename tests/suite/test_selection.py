@@ -14,13 +14,13 @@ def test_only_keeps_the_cells_that_pass_every_filter() -> None:
     assert [(cell.model.name, cell.rule.name) for cell in kept] == [("resnet18", "bp"), ("resnet18", "asap")]
     assert [cell.lr for cell in only(CELLS, ["lr=0.003", "rule=asap"])] == [0.003]
     assert only(CELLS, [f"cell={CELLS[3].short}"]) == [CELLS[3]]
-    assert {cell.rule.name for cell in only(CELLS, ["rule.k=2"])} == {"asap"}
+    assert {cell.rule.name for cell in only(CELLS, ["rule.k=2"])} == {"asap", "asfp", "asfp_lc"}
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("rule=asup", 'did you mean "asap"'),
+        ("rule=asapp", 'did you mean "asap"'),
         ("rul=asap", 'unknown key "rul"; did you mean "rule"'),
         ("rule", "write --only key=value"),
         ("rule=", "no value"),

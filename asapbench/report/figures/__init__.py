@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from asapbench.errors import AsapbenchError
-from asapbench.report.figures import matching, memory
+from asapbench.report.figures import alignment, matching, memory, shortcut
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.metric import Metric
 
 PaperFigure = Callable[[str, Metric | None], Illustration]
 """Makes a figure from the database at a URL (opened only where one is needed) and the metric asked for, if any."""
 
-FIGURES: Mapping[int, PaperFigure] = {9: matching.figure9, 11: memory.figure11}
+FIGURES: Mapping[int, PaperFigure] = {
+    6: alignment.figure6,
+    9: matching.figure9,
+    10: shortcut.figure10,
+    11: memory.figure11,
+}
 """By number. The paper's other figures are drawings, or published numbers of its tables."""
 
 

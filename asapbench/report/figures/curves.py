@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from asapbench.errors import AsapbenchError
 from asapbench.metrics import EpochMetrics
-from asapbench.report.configuration import MISSING, field_text, measured_field, names, number, varying
+from asapbench.report.configuration import (
+    MISSING,
+    comparable,
+    field_text,
+    measured_field,
+    names,
+    number,
+    state_text,
+    told_apart_by,
+)
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.quantity import Quantity
 from asapbench.report.statistics import Summary, spread_and_count, summarize, usual_count
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
 from asapbench.store import Result
-from asapbench.suite.cell import Cell, title
+from asapbench.suite.cell import Cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,9 +100,9 @@ def learning_curves(trained: Iterable[Trained], *, quantity: Quantity, heading: 
             groups.setdefault(one.result.cell.group, []).append(one)
     if not groups:
         raise AsapbenchError("--curves: none of these cells has an epoch yet; `asapbench status` says what is running")
-    chosen = {group: _comparable(members) for group, members in groups.items()}
+    chosen = {group: comparable(members) for group, members in groups.items()}
     left_out = _states(groups.values()) - _states(chosen.values())
-    own, shared = _told_apart_by([members[0].result.cell for members in chosen.values()])
+    own, shared = told_apart_by([members[0].result.cell for members in chosen.values()])
     found = LearningCurves(
         quantity,
         heading,
@@ -105,22 +114,7 @@ def learning_curves(trained: Iterable[Trained], *, quantity: Quantity, heading: 
 
 
 def _states(groups: Iterable[Sequence[Trained]]) -> Counter[str]:
-    return Counter(one.result.attempt.state.replace("_", " ") for members in groups for one in members)
-
-
-def _comparable(members: Sequence[Trained]) -> list[Trained]:
-    """Those that may be averaged: the done ones, else those under way, else the diverged ones."""
-    done = [one for one in members if one.result.attempt.state == "done"]
-    under_way = [one for one in members if one.result.attempt.state not in ("done", "diverged")]
-    return done or under_way or list(members)
-
-
-def _told_apart_by(cells: Sequence[Cell]) -> tuple[list[str], str]:
-    """The fields that tell configurations from each other; and what data set, model and rule all of them share."""
-    kinds = ("dataset", "model", "rule")
-    own = [kind for kind in kinds if len({getattr(cell, kind) for cell in cells}) > 1]
-    own = [*own, *varying(cells)] or ["rule"]
-    return own, ", ".join(title(kind, getattr(cells[0], kind)) for kind in kinds if kind not in own)
+    return Counter(state_text(one.result) for members in groups for one in members)
 
 
 def _curve(members: Sequence[Trained], own: Sequence[str], quantity: Quantity) -> Curve:

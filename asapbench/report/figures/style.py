@@ -59,17 +59,22 @@ def canvas(title: str, subtitle: str, *, width: float = 8.0, height: float = 4.5
 
 
 def panels(
-    title: str, subtitle: str, count: int, *, width: float = 12.0, height: float = 4.5
+    title: str, subtitle: str, count: int, *, columns: int | None = None, width: float = 12.0, height: float = 4.5
 ) -> tuple[Figure, list[Axes]]:
-    """As `canvas`, with `count` pairs of axes side by side."""
+    """As `canvas`, with `count` pairs of axes: `columns` side by side, all if None, in rows of `height` inches."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    columns = columns or count
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
     figure.suptitle(literal(title), fontsize=12, fontweight="bold", x=0.01, ha="left")
     inner: SubFigure = figure.subfigures(squeeze=False)[0, 0]
     wrapped = textwrap.fill(literal(subtitle), round(LETTERS_PER_INCH * width), break_long_words=False)
     inner.suptitle(wrapped, fontsize=10, x=0.01, ha="left", color="#444444")
-    return figure, list(inner.subplots(1, count, squeeze=False)[0])
+    grid: list[Axes] = list(inner.subplots(rows, columns, squeeze=False).flat)
+    for unused in grid[count:]:
+        unused.remove()
+    return figure, grid[:count]
 
 
 def literal(text: str) -> str:
@@ -86,9 +91,9 @@ def line_style(number: int, *, dashes: int | None = None) -> dict[str, Any]:
     return {"color": COLORS[place], "marker": MARKERS[place], "linestyle": DASHES[dash % len(DASHES)]}
 
 
-def legend_beside(axes: Axes, handles: Sequence[Any] | None = None) -> None:
+def legend_beside(axes: Axes, handles: Sequence[Any] | None = None, *, fontsize: float | None = None) -> None:
     """The legend right of the axes, where it covers nothing."""
     options: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.5}
     if handles is not None:
         options["handles"] = list(handles)
-    axes.legend(**options)
+    axes.legend(fontsize=fontsize, **options)

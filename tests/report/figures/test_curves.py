@@ -224,5 +224,12 @@ def test_what_cannot_be_chosen_is_refused(words: tuple[str, ...], says: str, dat
 
 
 def test_a_filter_without_curves_is_refused(database: str) -> None:
-    with pytest.raises(AsapbenchError, match="--only: goes with --curves, not with --suite"):
+    with pytest.raises(AsapbenchError, match="--only: goes with --curves or --alignment, not with --suite"):
         report("--suite", "quickstart", "--only", "rule=bp", "--db", database)
+
+
+def test_a_database_without_results_says_so_rather_than_that_a_filter_is_wrong(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/results.sqlite"
+    Store.open(url).close()
+    with pytest.raises(AsapbenchError, match="none of these cells has an epoch"):
+        report("--curves", "accuracy", "--only", "rule=bp", "--db", url)
