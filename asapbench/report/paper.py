@@ -39,7 +39,8 @@ _REMARKS: Mapping[int, tuple[str, ...]] = {
     5: (
         "[48] could not be identified from the paper: decoupled greedy learning (Belilovsky et al. 2020) stands in "
         "for it, and its difference says nothing about [48].",
-        "The local baselines use Adam at 5e-3 (D.4); their weight decay is not printed: 0 is assumed.",
+        "The local baselines use Adam at 5e-3 (D.4); their weight decay is not printed: 0 is assumed. Nor are their "
+        "units: [46] has a classifier behind each block, as the appendix words it, [47] a loss behind each layer.",
     ),
 }
 """What must stand below a table whatever was measured."""

@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asapbench.randomness import fan_in_uniform
-from asapbench.rules.base import Declares
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.rules.learner import cross_entropy
 from asapbench.rules.local import Head, LocalRule, draw_layers, undrawn
@@ -32,11 +31,6 @@ class PredSim(LocalRule):
     """Own input, plain autograd inside a unit, whose error is that of similarity matching and prediction."""
 
     name = "predsim"
-
-    @property
-    def declares(self) -> Declares:
-        """Own input, transported weights inside a unit, a loss for each unit."""
-        return Declares(update="own", error_path="transport", linear="transport", stem="trained", loss="local")
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """Similarity matching, prediction or both behind one unit."""

@@ -32,7 +32,7 @@ PLAIN: dict[str, Option] = {
     option.name: option
     for option in (
         Option("epochs", 200, "passes over the training data", minimum=1),
-        Option("batch_size", 128, "examples a step; the last, smaller batch is kept", minimum=1),
+        Option("batch_size", 128, "examples a step; the last, smaller batch is kept", minimum=2),
         Option("schedule", "cosine", "learning-rate schedule, one value an epoch", choices=SCHEDULES),
         Option(
             "augment",
