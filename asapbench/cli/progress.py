@@ -17,13 +17,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from asapbench.cli.text import count, db_option, duration, percent, safe, size
+from asapbench.cli.text import count, duration, percent, safe, size
 from asapbench.metrics import EpochMetrics
 from asapbench.scheduling.launch import Request, Selected
 from asapbench.scheduling.plan import Plan
 from asapbench.scheduling.protocol import Progressed
 from asapbench.scheduling.runner import Outcome
 from asapbench.scheduling.slots import Slot
+from asapbench.store import db_option
 from asapbench.suite.catalog import dataset_shape
 from asapbench.suite.cell import Cell, title
 

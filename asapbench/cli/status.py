@@ -26,9 +26,9 @@ def status(
     from rich.console import Console
     from rich.table import Table
 
-    from asapbench.cli.text import db_option, duration, safe
+    from asapbench.cli.text import duration, safe
     from asapbench.scheduling.launch import Request, plan, recorded
-    from asapbench.store import Store
+    from asapbench.store import Store, db_option
 
     request = Request(db=db, device=device, slots=slots)
     with Store.read_only(db) as store:

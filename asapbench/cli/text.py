@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
-
-from asapbench.store import DEFAULT_URL
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -34,14 +31,6 @@ def size(count: float) -> str:
 def safe(text: str) -> str:
     """`text` without terminal control codes; line breaks and tabs stay."""
     return _CONTROL.sub("�", text)
-
-
-def db_option(url: str) -> str:
-    """` --db URL` for a command to paste, without a password; nothing for the usual database."""
-    if url == DEFAULT_URL:
-        return ""
-    shown = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
-    return f" --db {shlex.quote(shown)}"
 
 
 def percent(fraction: float | None) -> str:
