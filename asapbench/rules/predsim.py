@@ -92,7 +92,7 @@ class Prediction(Head):
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
-        return cross_entropy(self.decoder(pooled(h, self.window).flatten(1)), y)
+        return cross_entropy(self.decoder(averaged(h, self.window).flatten(1)), y)
 
 
 class ProjectedSimilarity(Head):
@@ -106,7 +106,7 @@ class ProjectedSimilarity(Head):
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
-        return F.mse_loss(similarity(pooled(h, self.window)), similarity(self.targets[y]))
+        return F.mse_loss(similarity(averaged(h, self.window)), similarity(self.targets[y]))
 
 
 class ProjectedPrediction(Head):
@@ -121,7 +121,7 @@ class ProjectedPrediction(Head):
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
         signs = (self.targets[y] > 0).to(self.targets.dtype)
-        logits = self.decoder(pooled(h, self.window).flatten(1))
+        logits = self.decoder(averaged(h, self.window).flatten(1))
         return F.binary_cross_entropy_with_logits(logits.to(signs.dtype), signs)
 
 
@@ -145,7 +145,7 @@ def pooling_window(shape: torch.Size) -> tuple[int, int]:
     return height, width
 
 
-def pooled(h: Tensor, window: tuple[int, int]) -> Tensor:
+def averaged(h: Tensor, window: tuple[int, int]) -> Tensor:
     """Maps averaged over `window`, those at the border over what there is; features as they are."""
     return h if h.dim() == 2 or window == (1, 1) else F.avg_pool2d(h, window, ceil_mode=True)
 
