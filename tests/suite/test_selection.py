@@ -34,6 +34,12 @@ def test_only_refuses_what_no_cell_has(text: str, says: str) -> None:
         only(CELLS, [text])
 
 
+def test_only_says_where_no_cell_has_the_option_at_all() -> None:
+    bp = only(CELLS, ["rule=bp"])
+    with pytest.raises(SuiteError, match=r"--only rule\.k=2: no cell's rule has an option k$"):
+        only(bp, ["rule.k=2"])
+
+
 def test_filters_that_exclude_each_other_are_an_error() -> None:
     with pytest.raises(SuiteError, match="no cell passes all"):
         only(CELLS, ["model=alexnet", "lr=0.003"])
