@@ -40,6 +40,12 @@ def test_only_says_where_no_cell_has_the_option_at_all() -> None:
         only(bp, ["rule.k=2"])
 
 
+def test_cells_that_differ_in_the_optimizer_alone_have_labels_of_their_own() -> None:
+    cells = load("weight_decay").cells
+    assert len({cell.label for cell in cells}) == len(cells)
+    assert all("SGD" not in cell.label for cell in load("quickstart").cells)
+
+
 def test_filters_that_exclude_each_other_are_an_error() -> None:
     with pytest.raises(SuiteError, match="no cell passes all"):
         only(CELLS, ["model=alexnet", "lr=0.003"])
