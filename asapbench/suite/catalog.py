@@ -368,6 +368,9 @@ CATALOG: dict[str, dict[str, Entry]] = {
     "optimizer": dict(OPTIMIZERS),
 }
 
+DEFAULT_OPTIMIZER = OPTIMIZERS["sgd"].choose()
+"""The paper's."""
+
 
 @dataclass(frozen=True)
 class DatasetShape:
