@@ -94,7 +94,7 @@ def folded(text: str, inches: float) -> str:
             lines[-1] = longer
         else:
             lines.append(word)
-    return literal("\n".join(lines))
+    return "\n".join(map(literal, lines))
 
 
 def inches_wide(text: str) -> float:

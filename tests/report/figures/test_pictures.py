@@ -122,3 +122,14 @@ def test_lines_are_told_apart_without_colour_too() -> None:
     styles = [line_style(number) for number in range(28)]
     assert len({(style["marker"], style["linestyle"]) for style in styles}) == 28
     assert len({style["color"] for style in styles}) == len(COLORS)
+
+
+def test_folded_text_has_line_breaks_of_its_own_alone() -> None:
+    from asapbench.report.figures.style import folded, inches_wide, styled
+
+    with styled():
+        made = folded("words " * 30 + "and a\nbreak for $5", 2.0)
+        lines = made.split("\n")
+        assert len(lines) > 5
+        assert all(inches_wide(line) <= 2.0 for line in lines)
+    assert " ".join(lines).endswith(r"and a\nbreak for \$5")
