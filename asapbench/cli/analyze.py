@@ -1,4 +1,4 @@
-"""`asapbench analyze`: what is computed rather than trained. Parse, call, print."""
+"""`asapbench analyze`: parse, call, print."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asapbench.cli.options import Data, Db, Form, Only, Out, names, whole_number
 from asapbench.report.render import Format
 from asapbench.store import DEFAULT_URL
 
-app = typer.Typer(help="What is computed rather than trained.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -32,7 +32,10 @@ def memory(
     form: Form = Format.TERMINAL,
     out: Out = None,
 ) -> None:
-    """Count the external memory accesses of a training step under BP and ASAP (Figure 11)."""
+    """Count a training step's external memory accesses (Figure 11).
+
+    Under BP and ASAP, for any model, block size and batch.
+    """
     from asapbench.report.figures.memory import memory_accesses
     from asapbench.report.out import deliver
 
@@ -56,7 +59,10 @@ def shortcut(
     out: Out = None,
     db: Db = DEFAULT_URL,
 ) -> None:
-    """Measure Appendix E's g1, g2 and the angle between BP's and ASAP's weight changes on kept weights (Figure 10)."""
+    """Measure the shortcut effect on kept weights (Figure 10).
+
+    Appendix E's g1, g2 and the angle between BP's and ASAP's weight changes.
+    """
     from asapbench.report.figures.shortcut import stored_shortcut_effect
     from asapbench.report.out import deliver
     from asapbench.scheduling.shortcut import analyze_shortcut, chosen
@@ -79,8 +85,11 @@ def theorem(
     form: Form = Format.TERMINAL,
     out: Out = None,
 ) -> None:
-    """Check the theorem of Forward Alignment (A.1) by integrating eq. 30-31, its conditions met and not."""
+    """Check the theorem of Forward Alignment (A.1).
+
+    Eq. 30-31 are integrated from random draws of each start, its conditions met and not.
+    """
     from asapbench.report.figures.theorem import theorem_check
     from asapbench.report.out import deliver
 
-    deliver(theorem_check(whole_numbers(sizes, option="--sizes"), runs=runs), form=form, out=out)
+    deliver(theorem_check(whole_numbers(sizes, option="--sizes"), count=runs), form=form, out=out)

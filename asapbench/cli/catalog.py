@@ -1,4 +1,4 @@
-"""`catalog`: what a suite may name."""
+"""`catalog`: what a suite may name, and the suites there are."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import typer
 
 
 def catalog(
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="rule, model, dataset or optimizer.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help="rule, model, dataset, optimizer or suite.")
+    ] = None,
 ) -> None:
-    """List what a suite may name: rules, models, data sets and optimizers, with their options and defaults."""
+    """List rules, models, data sets and optimizers with their options, and the suites.
+
+    What a suite may name, with its options and their defaults; then the suites that ship with asapbench.
+    """
     from rich.console import Console
     from rich.text import Text
 

@@ -17,14 +17,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from asapbench.cli.text import count, db_option, duration, percent, safe, size
+from asapbench.cli.text import count, duration, percent, print_table, safe, size
 from asapbench.metrics import EpochMetrics
 from asapbench.scheduling.launch import Request, Selected
 from asapbench.scheduling.plan import Plan
 from asapbench.scheduling.protocol import Progressed
 from asapbench.scheduling.runner import Outcome
 from asapbench.scheduling.slots import Slot
-from asapbench.suite.catalog import dataset_shape
+from asapbench.store import db_option
+from asapbench.suite.catalog import DEFAULT_OPTIMIZER, dataset_shape
 from asapbench.suite.cell import Cell, title
 
 _SHOWN = 100
@@ -266,7 +267,9 @@ class LiveView(_Counting):
 
 def _rule_first(cell: Cell) -> str:
     """The cell's name with what sets it apart from its neighbours in front: the end is what a narrow column cuts."""
-    return f"{title('rule', cell.rule)} seed {cell.seed}, {title('dataset', cell.dataset)} {title('model', cell.model)}"
+    kinds = ("rule",) if cell.optimizer == DEFAULT_OPTIMIZER else ("rule", "optimizer")
+    own = " ".join(title(kind, getattr(cell, kind)) for kind in kinds)
+    return f"{own} seed {cell.seed}, {title('dataset', cell.dataset)} {title('model', cell.model)}"
 
 
 @dataclass(frozen=True)
@@ -318,25 +321,30 @@ def opening_lines(plan: Plan, slots: Sequence[Slot]) -> Iterator[str]:
 
 def print_plan(plan: Plan) -> None:
     """The dry run: states, cells, time and disk."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("cell", "configuration", "state"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    for name in ("lr", "epochs", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for item in plan.items[:_SHOWN]:
-        time_left = duration(item.seconds) if item.left else ""
-        epochs = f"{item.epochs_done}/{item.cell.epochs}"
-        table.add_row(item.cell.short, Text(item.cell.label), item.state, f"{item.cell.lr:g}", epochs, time_left)
-    console.print(table)
+    print_table(
+        ("cell", "configuration", "state", "lr", "epochs", "time"),
+        [
+            (
+                item.cell.short,
+                item.cell.label,
+                item.state,
+                f"{item.cell.lr:g}",
+                f"{item.epochs_done}/{item.cell.epochs}",
+                duration(item.seconds) if item.left else "",
+            )
+            for item in plan.items[:_SHOWN]
+        ],
+        shrinks="configuration",
+        left=("cell", "configuration", "state"),
+    )
     if len(plan.items) > _SHOWN:
-        console.print(f"... and {len(plan.items) - _SHOWN} more")
+        typer.echo(f"... and {len(plan.items) - _SHOWN} more")
     basis = "from epochs measured here" if plan.measured else "a rough estimate: not all of this was measured here"
     states = ", ".join(f"{number} {state}" for state, number in plan.states.items())
-    console.print(f"{count(len(plan.items), 'cell')}: {states}")
-    console.print(f"To train: {len(plan.left)}, on {count(plan.slots, 'slot')}")
-    console.print(f"Time: about {duration(plan.seconds)} ({basis})")
-    console.print(f"Disk: about {size(plan.disk_bytes)} of checkpoints")
+    typer.echo(f"{count(len(plan.items), 'cell')}: {states}")
+    typer.echo(f"To train: {len(plan.left)}, on {count(plan.slots, 'slot')}")
+    typer.echo(f"Time: about {duration(plan.seconds)} ({basis})")
+    typer.echo(f"Disk: about {size(plan.disk_bytes)} of checkpoints")
 
 
 def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Request) -> tuple[int, list[str]]:

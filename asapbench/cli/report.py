@@ -19,7 +19,8 @@ def report(
         typer.Option("--table", help="A table of the paper, 1 to 5, or A.2: measured beside published."),
     ] = None,
     figure: Annotated[
-        int | None, typer.Option("--figure", help="A figure of the paper: its numbers, or with --out its picture.")
+        int | None,
+        typer.Option("--figure", help="A figure of the paper, 6, 9, 10 or 11: its numbers, or with --out its picture."),
     ] = None,
     curves: Annotated[
         Quantity | None,

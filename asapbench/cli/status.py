@@ -23,12 +23,9 @@ def status(
     slots: Slots = None,
 ) -> None:
     """Say what is done, running, failed and left, and how long the rest should take."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from asapbench.cli.text import db_option, duration, safe
+    from asapbench.cli.text import duration, print_table, safe
     from asapbench.scheduling.launch import Request, plan, recorded
-    from asapbench.store import Store
+    from asapbench.store import Store, db_option
 
     request = Request(db=db, device=device, slots=slots)
     with Store.read_only(db) as store:
@@ -36,16 +33,20 @@ def status(
         plans = {item.name: plan(store, [item], request) for item in found if item.cells}
     shown = ("done", "diverged", "running", "interrupted", "failed", "out_of_memory", "pending")
     used = [state for state in shown if any(the_plan.states[state] for the_plan in plans.values())]
-    console = Console(highlight=False)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("suite", no_wrap=True)
-    for state in ("cells", *used, "time left"):
-        table.add_column(state.replace("_", " "), justify="right")
-    for name, the_plan in plans.items():
-        states = the_plan.states
-        left = duration(the_plan.seconds) if the_plan.left else ""
-        table.add_row(safe(name), str(len(the_plan.items)), *(str(states[state] or "") for state in used), left)
-    console.print(table)
+    print_table(
+        ("suite", "cells", *(state.replace("_", " ") for state in used), "time left"),
+        [
+            (
+                safe(name),
+                str(len(the_plan.items)),
+                *(str(the_plan.states[state] or "") for state in used),
+                duration(the_plan.seconds) if the_plan.left else "",
+            )
+            for name, the_plan in plans.items()
+        ],
+        shrinks="suite",
+        left=("suite",),
+    )
     for the_plan in plans.values():
         _print_cells(the_plan, all_cells=cells)
     if any(the_plan.left for the_plan in plans.values()):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
+import sys
+from collections.abc import Sequence
 
-from asapbench.store import DEFAULT_URL
+_LEAST = 12
+"""Letters that are left of a column that shrinks."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -36,14 +38,6 @@ def safe(text: str) -> str:
     return _CONTROL.sub("�", text)
 
 
-def db_option(url: str) -> str:
-    """` --db URL` for a command to paste, without a password; nothing for the usual database."""
-    if url == DEFAULT_URL:
-        return ""
-    shown = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
-    return f" --db {shlex.quote(shown)}"
-
-
 def percent(fraction: float | None) -> str:
     """A fraction of 1 as `97.31 %`, None as `-`."""
     return "-" if fraction is None else f"{100 * fraction:.2f} %"
@@ -52,3 +46,31 @@ def percent(fraction: float | None) -> str:
 def count(number: int, noun: str) -> str:
     """`1 cell`, `3 cells`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, shrinks: str, left: Sequence[str] = ()
+) -> None:
+    """A table of text; columns but those of `left` stand at the right.
+
+    In a terminal only the column `shrinks` gives way, and the terminal wraps what still does not fit; elsewhere nothing
+    is cut.
+    """
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    gap = 2
+    widths = dict(zip(columns, (max(map(cell_len, texts)) for texts in zip(columns, *rows, strict=True)), strict=True))
+    if sys.stdout.isatty():
+        others = sum(width + gap for name, width in widths.items() if name != shrinks)
+        widths[shrinks] = min(widths[shrinks], max(_LEAST, Console().width - others))
+    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
+    for name, width in widths.items():
+        table.add_column(
+            name, justify="left" if name in left else "right", width=width, no_wrap=True, overflow="ellipsis"
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(highlight=False, width=sum(widths.values()) + gap * len(widths)).print(table)

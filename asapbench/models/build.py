@@ -12,10 +12,13 @@ from asapbench.randomness import draw_layer
 from asapbench.suite.options import Choice
 from asapbench.suite.shapes import RESNET_BLOCKS
 
+_RELEASED_GAIN = 6**0.5
+"""Kaiming-uniform's bound at a = 0 over the one at a = sqrt 5."""
+
 
 def build(model: Choice, *, channels: int, size: int, classes: int) -> nn.Module:
     """The chosen model for images of `channels` x `size` x `size`. Raises KeyError for a name without a class."""
-    options = dict(model.options)
+    options = {name: value for name, value in model.options if name != "linear_init"}
     if model.name == "alexnet":
         return AlexNet(channels=channels, size=size, classes=classes, **options)  # type: ignore[arg-type]
     if model.name == "mlp":
@@ -32,16 +35,20 @@ def build(model: Choice, *, channels: int, size: int, classes: int) -> nn.Module
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, seed: int) -> None:
+def initialise(model: nn.Module, seed: int, *, linear: str = "default") -> None:
     """Draws every weight and bias anew, each from its own stream of (seed, "weight", parameter name).
 
     Convolutions and fully connected layers: Kaiming-uniform with a = sqrt 5, biases uniform(+-1/sqrt(fan_in)), torch's
-    default and the released code's. Normalisation layers start at one and zero. Raises TypeError for a parametrised
-    layer of another kind.
+    default and the released code's; `linear` = released draws fully connected layers with a = 0 and biases of zero, as
+    its FA layer. Normalisation layers start at one and zero. Raises TypeError for a parametrised layer of another kind.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             draw_layer(module, seed=seed, purpose="weight", name=name)
+            if linear == "released" and isinstance(module, nn.Linear):
+                module.weight.mul_(_RELEASED_GAIN)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_parameters()
         elif next(module.parameters(recurse=False), None) is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asapbench.errors import AsapbenchError, SuiteError
-from asapbench.report.figures import Illustration, paper_figure
+from asapbench.report.figures import FIGURES, Illustration, paper_figure
 from asapbench.report.figures.alignment import Angled, angle_curves
 from asapbench.report.figures.curves import Trained, learning_curves
 from asapbench.report.forward_alignment import forward_alignment_table
@@ -21,6 +21,9 @@ from asapbench.report.table import Table
 from asapbench.suite.load import Suite, load, shipped
 from asapbench.suite.options import nearest
 from asapbench.suite.select import only
+
+if TYPE_CHECKING:
+    from asapbench.store import Store
 
 SECTION = "A.2"
 """What `--table` calls the numbers of section A.2, which the paper prints in its text."""
@@ -54,8 +57,12 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     }
     named = [option for option, value in asked.items() if value is not None]
     if len(named) != 1:
-        which = f"one of {' and '.join(named)}, not both" if named else "what to report"
-        raise AsapbenchError(f"report: name {which}: --table 1 to 5, --figure 11, --curves accuracy or --suite NAME")
+        which = f"only one of {', '.join(named)}" if named else "what to report"
+        figures = ", ".join(map(str, FIGURES))
+        raise AsapbenchError(
+            f"report: name {which}: --table (1 to 5, {SECTION}), --figure ({figures}), --curves accuracy, "
+            "--alignment weights or --suite NAME"
+        )
     by_epoch = wanted.curves or wanted.alignment
     if wanted.only and by_epoch is None:
         raise AsapbenchError(f"--only: goes with --curves or --alignment, not with {named[0]}; leave it out")
@@ -79,9 +86,12 @@ def paper_table(table: str, *, url: str, metric: Metric | None = None, allow_dev
     Table 3 needs no database. `metric` defaults to the paper's. Raises AsapbenchError for a table there is not,
     StoreError for a database there is not.
     """
+    table = table.upper()
     if table == "3":
         if metric is not None:
             raise AsapbenchError("--metric: Table 3 holds learning rates, which have no metric; leave it out")
+        if allow_deviations:
+            raise AsapbenchError("--allow-deviations: Table 3 holds the suites' own learning rates; leave it out")
         return table3()
     if table not in (*map(str, ACCURACIES), SECTION):
         raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
@@ -109,11 +119,8 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
     file = _suite_file(suite)
     name = file.name if file else suite
     with Store.read_only(url) as store:
+        _require_recorded(store, suite, name=name, is_known=file is not None)
         cells, results = store.suite_cells(name), store.results(suite=name)
-    if not cells:
-        run = f"asapbench run {suite}" if file else "asapbench run FILE"
-        near = "" if file else nearest(suite, shipped())
-        raise AsapbenchError(f'--suite {suite}: the database holds nothing of suite "{name}"{near}; to train it: {run}')
     return _naming(suite_table(name, cells, results, metric=metric or Metric.LAST, shipped=file), url)
 
 
@@ -134,6 +141,8 @@ def by_epoch_report(
     name = file.title if file else suite
     heading = f"{name}, {words}" if name else words.capitalize()
     with Store.read_only(url) as store:
+        if suite is not None:
+            _require_recorded(store, suite, name=file.name if file else suite, is_known=file is not None)
         results = store.results(suite=file.name if file else suite)
         chosen = {cell.id for cell in only([result.cell for result in results], filters)} if results else set()
         kept = [(result, result.attempt.lineage) for result in results if result.cell.id in chosen]
@@ -144,13 +153,22 @@ def by_epoch_report(
         return angle_curves(angled, angle=shown, heading=heading)
 
 
+def _require_recorded(store: Store, suite: str, *, name: str, is_known: bool) -> None:
+    """Raises AsapbenchError, with what would record it, for a suite of which the database holds nothing."""
+    recorded = [known.name for known in store.suites()]
+    if name not in recorded:
+        run = f"asapbench run {suite}" if is_known else "asapbench run FILE"
+        near = "" if is_known else nearest(suite, {*recorded, *shipped()})
+        raise AsapbenchError(
+            f'--suite {suite}: the database holds nothing of suite "{name}"{near or "."} To train it: {run}'
+        )
+
+
 def _naming(table: Table, url: str) -> Table:
     """The table, its commands naming the database they are about where that is not the usual one."""
-    from asapbench.store import DEFAULT_URL
+    from asapbench.store import db_option
 
-    if url == DEFAULT_URL:
-        return table
-    option = f" --db {shlex.quote(url)}"
+    option = db_option(url)
     notes = [replace(note, commands=tuple(command + option for command in note.commands)) for note in table.notes]
     return replace(table, notes=tuple(notes))
 

@@ -7,16 +7,24 @@ four published numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from asapbench.report.configuration import Configuration, configurations, measured_field, names, number
+from asapbench.report.configuration import (
+    Configuration,
+    configurations,
+    counts_row,
+    measured_field,
+    names,
+    number,
+)
 from asapbench.report.metric import Metric
 from asapbench.report.published import SOURCE, published
-from asapbench.report.statistics import spread_and_count
+from asapbench.report.statistics import spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
 from asapbench.store import Result
+from asapbench.store.records import FINAL
 from asapbench.suite.catalog import MODELS, RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
@@ -73,29 +81,27 @@ def readings() -> list[Reading]:
 
 
 def forward_alignment_table(results: Iterable[Result], *, metric: Metric = Metric.BEST) -> Table:
-    """Test accuracy in percent of each reading, the published numbers above them."""
+    """Test accuracy in percent of BP and of each reading, the published numbers above them, differences below each."""
+    results = list(results)
     found, all_readings = configurations(results, metric), readings()
     measured = [found[cell.group].summary for reading in all_readings for cell in reading.cells if cell.group in found]
-    footnotes = Footnotes()
-    groups: dict[str, list[Row]] = {"Published": [_published_row()]}
+    layout = _Layout(found, Footnotes(), usual_count(measured))
+    groups = {"Published": [_published_row("BP", 0), _published_row(RULES[SUITE].title, 1)]}
     for reading in all_readings:
-        groups.setdefault(reading.network, []).append(_row(reading, found, footnotes))
+        rows = groups.setdefault(reading.network, [])
+        if not rows:
+            rows += layout.control(reading)
+        rows += layout.reading(reading)
     return Table(
         title="Section A.2. Test accuracy of BP and Forward Alignment on MNIST",
         caption=(
-            f"Test accuracy in percent {metric.described}; {spread_and_count(measured)}. Published: {SOURCE}. "
-            "Distance: mean absolute difference to the four published numbers, in points."
+            f"Test accuracy in percent {metric.described}; {spread_and_count(measured)}. Published: {SOURCE}; below "
+            "each line the difference, measured minus published. Distance: mean absolute difference to the four "
+            "published numbers, in points."
         ),
-        columns=(
-            Column("Reading", "left"),
-            Column("linear BP"),
-            Column("linear FA"),
-            Column("nonlinear BP"),
-            Column("nonlinear FA"),
-            Column("distance"),
-        ),
+        columns=(Column("Rule", "left"), Column("linear"), Column("nonlinear"), Column("distance")),
         groups=tuple(Group(header, tuple(rows)) for header, rows in groups.items()),
-        notes=(*footnotes.notes(), *_notes(all_readings, found)),
+        notes=(*layout.footnotes.notes(), *_notes(results)),
         numbers=tuple(_numbers(all_readings, found, metric)),
         metric=str(metric),
         unit="percent",
@@ -111,45 +117,67 @@ def distance(reading: Reading, found: Mapping[str, Configuration]) -> float | No
     return fmean(differences) if len(differences) == len(means) else None
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """The rows of a network: BP's, then those of each reading."""
+
+    found: Mapping[str, Configuration]
+    footnotes: Footnotes
+    usual: int
+
+    def control(self, reading: Reading) -> list[Row]:
+        """BP, which is the same for every reading of a network."""
+        return self._rows(Field("BP"), reading.cells[::2], _published()[::2], "")
+
+    def reading(self, reading: Reading) -> list[Row]:
+        """Forward Alignment under one reading."""
+        marks = (self.footnotes.mark("the default of model and rule"),) if reading.is_default else ()
+        far = distance(reading, self.found)
+        shown = "" if far is None else f"{far:.2f}"
+        return self._rows(Field(reading.stub, marks), reading.cells[1::2], _published()[1::2], shown)
+
+    def _rows(self, stub: Field, cells: Sequence[Cell], printed: Sequence[float], far: str) -> list[Row]:
+        summaries = [self.found[cell.group].summary if cell.group in self.found else None for cell in cells]
+        rows = [Row((stub, *(measured_field(summary, self.footnotes) for summary in summaries), Field(far)))]
+        rows += [Row((*row.fields, Field(""))) for row in counts_row(summaries, usual=self.usual)]
+        if any(summary and summary.mean is not None for summary in summaries):
+            pairs = zip(summaries, printed, strict=True)
+            below = [Field(f"{s.mean - value:+.2f}" if s and s.mean is not None else "") for s, value in pairs]
+            rows.append(Row((Field("difference", indent=1, emphasis="faint"), *below, Field(""))))
+        return rows
+
+
 def _published() -> tuple[float, float, float, float]:
     by_network = {row.network: row for row in published().forward_alignment}
     linear, nonlinear = by_network["linear"], by_network["nonlinear"]
     return linear.bp, linear.forward_alignment, nonlinear.bp, nonlinear.forward_alignment
 
 
-def _published_row() -> Row:
-    return Row((Field("as printed"), *(Field(f"{value:.2f}", emphasis="faint") for value in _published()), Field("")))
+def _published_row(rule: str, place: int) -> Row:
+    values = (Field(f"{value:.2f}", emphasis="faint") for value in _published()[place::2])
+    return Row((Field(rule), *values, Field("")))
 
 
-def _row(reading: Reading, found: Mapping[str, Configuration], footnotes: Footnotes) -> Row:
-    marks = (footnotes.mark("the default of model and rule"),) if reading.is_default else ()
-    summaries = [found[cell.group].summary if cell.group in found else None for cell in reading.cells]
-    far = distance(reading, found)
-    return Row(
-        (
-            Field(reading.stub, marks),
-            *(measured_field(summary, footnotes) for summary in summaries),
-            Field("" if far is None else f"{far:.2f}"),
-        )
-    )
-
-
-def _best_fit(all_readings: Iterable[Reading], found: Mapping[str, Configuration]) -> str:
+def _best_fit(all_readings: Sequence[Reading], found: Mapping[str, Configuration]) -> str:
+    """Names the closest of the readings that have all four numbers, and the default beside it where that is another."""
     fits = [(far, reading) for reading in all_readings if (far := distance(reading, found)) is not None]
     if not fits:
         return ""
     far, best = min(fits, key=lambda fit: fit[0])
-    default = ", the default" if best.is_default else ""
-    return f"Closest to the published numbers: {best.network}, {best.stub}{default} (distance {far:.2f})"
+    counts = {found[cell.group].summary.n for _, reading in fits for cell in reading.cells}
+    seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
+    of = f"of the {len(fits)} of {len(all_readings)} readings measured, n = {seeds}"
+    text = f"Closest to the published numbers ({of}): {best.network}, {best.stub}, distance {far:.2f}"
+    others = [f"; the default has {other:.2f}" for other, reading in fits if reading.is_default and reading is not best]
+    return text + (", the default" if best.is_default else "".join(others))
 
 
-def _notes(all_readings: Iterable[Reading], found: Mapping[str, Configuration]) -> Iterable[Note]:
+def _notes(results: Iterable[Result]) -> Iterable[Note]:
     yield Note("The linear network has neither BatchNorm nor ReLU: there all values of approximate are one.")
-    groups = {cell.group for reading in all_readings for cell in reading.cells}
-    done = [group for group in groups if group in found and found[group].summary.of and not found[group].unfinished]
-    if len(done) < len(groups):
-        text = f"{len(groups) - len(done)} of {len(groups)} configurations not finished. To train what is left:"
-        yield Note(text, (f"asapbench run {SUITE}",))
+    cells = {cell.id for cell in load(SUITE).cells}
+    done = {result.cell.id for result in results if result.attempt.state in FINAL and not result.outdated}
+    if left := cells - done:
+        yield Note(f"{len(left)} of {len(cells)} trainings left. To train them:", (f"asapbench run {SUITE}",))
 
 
 def _numbers(all_readings: Iterable[Reading], found: Mapping[str, Configuration], metric: Metric) -> Iterable[Number]:

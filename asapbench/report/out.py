@@ -14,6 +14,9 @@ from asapbench.report.render import Format, render
 from asapbench.report.render.escape import encodable
 from asapbench.report.table import Table
 
+_OTHER_PICTURES = (".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".eps", ".ps", ".svgz")
+"""Endings of pictures in formats that are not written: a table under such a name would be a surprise."""
+
 
 def deliver(report: Table | Illustration, *, form: Format, out: Path | None) -> None:
     """Prints a report, or writes it to `out`: the picture where the name asks for one, else the table as `form`.
@@ -23,6 +26,8 @@ def deliver(report: Table | Illustration, *, form: Format, out: Path | None) -> 
     table = report.table if isinstance(report, Illustration) else report
     if out is None:
         show(table, form)
+    elif out.suffix.lower() in _OTHER_PICTURES:
+        raise AsapbenchError(f"--out {out}: pictures are written as {_or(SUFFIXES)}; name one of these")
     elif not is_picture(out):
         write_whole(out, render(table, form))
     elif not isinstance(report, Illustration):

@@ -21,7 +21,7 @@ from asapbench.report.configuration import (
 )
 from asapbench.report.metric import Metric
 from asapbench.report.published import SOURCE, published
-from asapbench.report.references import Line, Printed, column_titles, lines
+from asapbench.report.references import CITED, UNIDENTIFIED, Line, Printed, column_titles, lines
 from asapbench.report.statistics import Summary, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
 from asapbench.store import Result
@@ -39,7 +39,8 @@ _REMARKS: Mapping[int, tuple[str, ...]] = {
     5: (
         "[48] could not be identified from the paper: decoupled greedy learning (Belilovsky et al. 2020) stands in "
         "for it, and its difference says nothing about [48].",
-        "The local baselines use Adam at 5e-3 (D.4); their weight decay is not printed: 0 is assumed.",
+        "The local baselines use Adam at 5e-3 (D.4); their weight decay is not printed: 0 is assumed. Nor are their "
+        "units: [46] has a classifier behind each block, as the appendix words it, [47] a loss behind each layer.",
     ),
 }
 """What must stand below a table whatever was measured."""
@@ -123,7 +124,7 @@ class _Layout:
         for what in dict.fromkeys(what for what, _ in here):
             found = [here.get((what, one.key)) for one in line.numbers]
             summaries = [other.configuration.summary if other else None for other in found]
-            stub = Field("deviating", (self.footnotes.mark(f"deviates from the suite: {what}"),), indent=1)
+            stub = Field("deviating", (self.footnotes.mark(f"differs from this table's cell: {what}"),), indent=1)
             yield Row((stub, *(measured_field(s, self.footnotes) if s else Field("") for s in summaries)))
             yield from counts_row(summaries, usual=self.usual)
 
@@ -179,8 +180,10 @@ def _notes(table: int, printed: Iterable[Line], found: Mapping[str, Configuratio
 
 def _left_out(table: int, count: int, outdated: int) -> Iterable[Note]:
     if count:
-        verb = "deviates" if count == 1 else "deviate"
-        text = f"{_count(count, 'configuration')} left out: {verb} from the shipped suites. To show:"
+        other = "it is none" if count == 1 else "they are none"
+        text = (
+            f"{_count(count, 'configuration')} of these rules and networks left out: {other} of this table's. To show:"
+        )
         yield Note(text, (f"asapbench report --table {table} --allow-deviations",))
     if outdated:
         yield Note(f"{_count(outdated, 'result')} left out: measured under an earlier revision of the code.")
@@ -191,6 +194,8 @@ def _number(summary: Summary | None, printed: Printed, *, metric: Metric, varian
 
 
 def _variant(printed: Printed) -> str:
+    if printed.key[2] == CITED[UNIDENTIFIED]:
+        return f"stands in for {UNIDENTIFIED}, which is unidentified"
     return f"weight_decay {printed.key[3]}" if printed.key[3] else ""
 
 

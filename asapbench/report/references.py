@@ -15,7 +15,8 @@ from asapbench.suite.catalog import DATASETS, MODELS, RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load, shipped
 
-CITED = {"[46]": "local_errors", "[47]": "predsim", "[48]": "dgl"}
+UNIDENTIFIED = "[48]"
+CITED = {"[46]": "local_errors", "[47]": "predsim", UNIDENTIFIED: "dgl"}
 """The rule that stands for a cited work (Table 5). [48] could not be identified: `dgl` is a stand-in."""
 
 WEIGHT_DECAY = 4
@@ -102,6 +103,6 @@ def _key(cell: Cell, table: int) -> Key:
 def _column_title(column: str | float) -> str:
     if isinstance(column, float | int):
         return f"λ = {column:g}"
-    if column == "[48]":
-        return "[48] (unidentified)"
+    if column == UNIDENTIFIED:
+        return f"{column} (unidentified)"
     return f"{column} {RULES[CITED[column]].title}" if column in CITED else RULES[column].title

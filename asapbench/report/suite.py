@@ -131,7 +131,9 @@ class _Layout:
             cells = [by_rule.get(rule) for rule in self.rules]
             summaries = [self.summary(cell) if cell else None for cell in cells]
             lines = groups.setdefault(dataset, [])
-            lines.append(Row((Field(stub, marks), *(measured_field(summary, footnotes) for summary in summaries))))
+            # Blank where the suite has no such cell, "-" where it has one that is not measured.
+            shown = (measured_field(self.summary(cell), footnotes) if cell else Field("") for cell in cells)
+            lines.append(Row((Field(stub, marks), *shown)))
             lines.extend(counts_row(summaries, usual=usual))
         return (Group(dataset, tuple(rows)) for dataset, rows in groups.items())
 

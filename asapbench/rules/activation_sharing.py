@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asapbench.rules.base import Declares, LayerPlan, Rule, Stem
+from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.sharing import shared_activations
 
@@ -15,12 +15,11 @@ class ActivationSharing(Rule):
     @property
     def declares(self) -> Declares:
         """Shared activation, transported weights."""
-        stem: Stem = "trained" if self.choice.text("stem") == "trained" else "fixed"
-        return Declares(update="shared", error_path="transport", linear="transport", stem=stem)
+        return Declares(update="shared", error_path="transport", linear="transport", stem=self.stem)
 
     def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
         """Each convolution's shared activation by its group."""
         shared = shared_activations(flow, self.choice.integer("k"))
         plans = {name: LayerPlan("transport", node) for name, node in shared.items()}
-        plans[flow.main[0].name] = LayerPlan("transport", trained=self.choice.text("stem") == "trained")
+        plans[flow.main[0].name] = LayerPlan("transport", trained=self.stem == "trained")
         return plans

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asapbench.rules.base import Declares, ErrorPath, LayerPlan, Rule, Stem
+from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.sharing import shared_activations
 
@@ -15,19 +15,14 @@ class ASAP(Rule):
     @property
     def declares(self) -> Declares:
         """Shared activation, learned feedback."""
-        linear: ErrorPath = "learned" if self.choice.text("classifier") == "kp" else "fixed"
-        stem: Stem = "trained" if self.choice.text("stem") == "trained" else "fixed"
-        return Declares(update="shared", error_path="learned", linear=linear, stem=stem)
+        return Declares(update="shared", error_path="learned", linear=self.linear_path, stem=self.stem)
 
     def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
         """Each convolution's shared activation by its group; the stem and the classifier as the options say."""
         init = self.choice.text("feedback_init")
         shared = shared_activations(flow, self.choice.integer("k"))
         plans = {name: LayerPlan("learned", node, init) for name, node in shared.items()}
-        trained = self.choice.text("stem") == "trained"
+        trained = self.stem == "trained"
         plans[flow.main[0].name] = LayerPlan("learned" if trained else "fixed", init=init, trained=trained)
-        linear = LayerPlan(
-            "learned" if self.choice.text("classifier") == "kp" else "fixed",
-            init=self.choice.text("linear_feedback"),
-        )
+        linear = LayerPlan(self.linear_path, init=self.choice.text("linear_feedback"))
         return plans | {layer.name: linear for layer in flow.linears}

@@ -37,14 +37,14 @@ class ASFPLocal(ASFP, LocalRule):
             return named_units([end_before(layer, flow) for layer in starts], flow)
         units = units_of("block", model, flow)
         stem = tuple(layer.name for layer in flow.main[:1])
-        if self.choice.text("stem") == "fixed" and [unit.layers for unit in units[:1]] == [stem]:
+        if self.stem == "fixed" and [unit.layers for unit in units[:1]] == [stem]:
             return named_units([unit.end for unit in units[1:]], flow)
         return units
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """The trained classifier of one unit."""
         layer = undrawn(nn.Linear, pooled_features(shape), classes)
-        classifier = FeedbackLayer(layer, "learned" if self.choice.text("classifier") == "kp" else "fixed")
+        classifier = FeedbackLayer(layer, self.linear_path)
         classifier.draw(init=self.choice.text("linear_feedback"), seed=seed, name=f"{name}.classifier")
         return draw_layers(TrainedClassifier(classifier), seed=seed, name=name)
 

@@ -71,6 +71,16 @@ class Rule(ABC):
         """The plan of each layer that is not trained by plain autograd, by name."""
 
     @property
+    def linear_path(self) -> Literal["fixed", "learned"]:
+        """What carries the error through fully connected layers, by the option `classifier`."""
+        return "learned" if self.choice.text("classifier") == "kp" else "fixed"
+
+    @property
+    def stem(self) -> Stem:
+        """Whether the first convolution is trained, by the option `stem`."""
+        return "trained" if self.choice.text("stem") == "trained" else "fixed"
+
+    @property
     def matching(self) -> str:
         """How a shared activation is fitted to a layer."""
         return str(dict(self.choice.options).get("matching", "max"))

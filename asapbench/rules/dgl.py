@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from asapbench.rules.base import Declares
 from asapbench.rules.learner import cross_entropy
 from asapbench.rules.local import Head, LocalRule, draw_layers, pooled, pooled_features, undrawn
 
@@ -19,11 +18,6 @@ class DGL(LocalRule):
     """Own input, plain autograd inside a unit, whose error comes from a trained auxiliary network."""
 
     name = "dgl"
-
-    @property
-    def declares(self) -> Declares:
-        """Own input, transported weights inside a unit, a loss for each unit."""
-        return Declares(update="own", error_path="transport", linear="transport", stem="trained", loss="local")
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """The auxiliary network of one unit."""

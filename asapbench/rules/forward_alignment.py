@@ -23,6 +23,7 @@ from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow, WeightLayer, WeightModule, is_activation
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.rules.learner import Learner
+from asapbench.rules.program import compiled
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -61,9 +62,7 @@ class ForwardAlignment(Rule):
             behind.node.args = (behind.input, source)
             if self.choice.text("source") == "activation":
                 source = behind.input
-        program.graph.lint()
-        program.recompile()
-        return ForwardAlignmentLearner(model, program, layers, approximations)
+        return ForwardAlignmentLearner(model, compiled(program), layers, approximations)
 
 
 class ForwardAlignmentLearner(Learner):

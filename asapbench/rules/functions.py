@@ -77,10 +77,10 @@ class FeedbackConv2d(torch.autograd.Function):
         grad_b = delta.sum((0, 2, 3)).to(ctx.weight_dtype) if wants_b else None
         if grad_x is not None:
             grad_x = grad_x.to(ctx.input_dtype)
-        learned = grad_w if learns else None
+        grad_f = grad_w if learns else None
         if learns and apart is not None:
-            learned = _weight_gradient(delta, apart, ctx.weight_shape, ctx.geometry).to(ctx.weight_dtype)
-        return grad_x, (grad_w if wants_w else None), grad_b, learned, None, None, None, None
+            grad_f = _weight_gradient(delta, apart, ctx.weight_shape, ctx.geometry).to(ctx.weight_dtype)
+        return grad_x, (grad_w if wants_w else None), grad_b, grad_f, None, None, None, None
 
 
 class FeedbackLinear(torch.autograd.Function):
@@ -112,15 +112,15 @@ class FeedbackLinear(torch.autograd.Function):
         (delta,) = grad_outputs
         source, feedback, scale, weight = ctx.saved_tensors
         wants_x, wants_w, wants_b, wants_f = ctx.needs_input_grad[:4]
-        learned = wants_f and scale is None
+        learns = wants_f and scale is None
         grad_x = grad_w = grad_b = None
         if wants_x:
             grad_x = (delta @ _rebuilt(feedback, scale, weight).to(delta.dtype)).to(ctx.input_dtype)
-        if wants_w or learned:
+        if wants_w or learns:
             grad_w = (_rows(delta).mT @ _rows(source)).to(ctx.weight_dtype)
         if wants_b:
             grad_b = _rows(delta).sum(0).to(ctx.weight_dtype)
-        return grad_x, (grad_w if wants_w else None), grad_b, (grad_w if learned else None), None, None
+        return grad_x, (grad_w if wants_w else None), grad_b, (grad_w if learns else None), None, None
 
 
 def rebuilt_feedback(weight: Tensor, difference: Tensor, scale: Tensor) -> Tensor:

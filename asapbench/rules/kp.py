@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asapbench.rules.base import Declares, ErrorPath, LayerPlan, Rule
+from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
 
 
@@ -14,14 +14,10 @@ class KP(Rule):
     @property
     def declares(self) -> Declares:
         """Own input, learned feedback."""
-        linear: ErrorPath = "learned" if self.choice.text("classifier") == "kp" else "fixed"
-        return Declares(update="own", error_path="learned", linear=linear, stem="trained")
+        return Declares(update="own", error_path="learned", linear=self.linear_path, stem="trained")
 
     def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
         """Convolutions learn B; fully connected layers as the option says."""
-        linear = LayerPlan(
-            "learned" if self.choice.text("classifier") == "kp" else "fixed",
-            init=self.choice.text("linear_feedback"),
-        )
+        linear = LayerPlan(self.linear_path, init=self.choice.text("linear_feedback"))
         convolution = LayerPlan("learned", init=self.choice.text("feedback_init"))
         return {layer.name: convolution if layer.is_convolution else linear for layer in flow.layers}

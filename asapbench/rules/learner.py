@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from asapbench.rules.layers import FeedbackLayer
+from asapbench.rules.matching import RandomProjection
 from asapbench.rules.recursion import ScalarRecursion, group_of, obstacle
 
 
@@ -118,6 +119,9 @@ class Learner(nn.Module):
                 yield name, layer.fixed
             if layer.difference is not None:
                 yield f"{name}.difference", layer.difference
+        for name, module in self.program.named_modules():
+            if isinstance(module, RandomProjection):
+                yield f"matching.{name}", module.weight
 
     def fixed_digest(self) -> str:
         """SHA-256 of the fixed feedback, by which a resumed run knows that it drew the same."""

@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import skip_init
 
 from asapbench.randomness import draw_layer
-from asapbench.rules.base import LayerPlan, Rule
+from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.rules.learner import Objective, TappedLearner, cross_entropy
@@ -37,6 +37,11 @@ class Head(nn.Module):
 
 class LocalRule(Rule):
     """Each unit is trained by its own head's loss, the last layer by its own, exact error."""
+
+    @property
+    def declares(self) -> Declares:
+        """Own input, transported weights inside a unit, a loss for each unit."""
+        return Declares(update="own", error_path="transport", linear="transport", stem="trained", loss="local")
 
     def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
         """Inside a unit, layers keep plain autograd."""

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asapbench.randomness import fan_in_uniform
-from asapbench.rules.base import Declares
 from asapbench.rules.functions import FeedbackLinear
 from asapbench.rules.learner import cross_entropy
 from asapbench.rules.local import Head, LocalRule, pooled, pooled_features
@@ -22,11 +21,6 @@ class LocalErrors(LocalRule):
     """Own input, plain autograd inside a unit, whose error comes from a fixed random classifier."""
 
     name = "local_errors"
-
-    @property
-    def declares(self) -> Declares:
-        """Own input, transported weights inside a unit, a loss for each unit."""
-        return Declares(update="own", error_path="transport", linear="transport", stem="trained", loss="local")
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """The fixed classifier of one unit."""

@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asapbench.randomness import fan_in_uniform
-from asapbench.rules.base import Declares
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.rules.learner import cross_entropy
 from asapbench.rules.local import Head, LocalRule, draw_layers, undrawn
@@ -32,11 +31,6 @@ class PredSim(LocalRule):
     """Own input, plain autograd inside a unit, whose error is that of similarity matching and prediction."""
 
     name = "predsim"
-
-    @property
-    def declares(self) -> Declares:
-        """Own input, transported weights inside a unit, a loss for each unit."""
-        return Declares(update="own", error_path="transport", linear="transport", stem="trained", loss="local")
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """Similarity matching, prediction or both behind one unit."""
@@ -98,7 +92,7 @@ class Prediction(Head):
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
-        return cross_entropy(self.decoder(pooled(h, self.window).flatten(1)), y)
+        return cross_entropy(self.decoder(averaged(h, self.window).flatten(1)), y)
 
 
 class ProjectedSimilarity(Head):
@@ -112,7 +106,7 @@ class ProjectedSimilarity(Head):
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
-        return F.mse_loss(similarity(pooled(h, self.window)), similarity(self.targets[y]))
+        return F.mse_loss(similarity(averaged(h, self.window)), similarity(self.targets[y]))
 
 
 class ProjectedPrediction(Head):
@@ -127,7 +121,7 @@ class ProjectedPrediction(Head):
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
         signs = (self.targets[y] > 0).to(self.targets.dtype)
-        logits = self.decoder(pooled(h, self.window).flatten(1))
+        logits = self.decoder(averaged(h, self.window).flatten(1))
         return F.binary_cross_entropy_with_logits(logits.to(signs.dtype), signs)
 
 
@@ -151,7 +145,7 @@ def pooling_window(shape: torch.Size) -> tuple[int, int]:
     return height, width
 
 
-def pooled(h: Tensor, window: tuple[int, int]) -> Tensor:
+def averaged(h: Tensor, window: tuple[int, int]) -> Tensor:
     """Maps averaged over `window`, those at the border over what there is; features as they are."""
     return h if h.dim() == 2 or window == (1, 1) else F.avg_pool2d(h, window, ceil_mode=True)
 

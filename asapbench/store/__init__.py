@@ -23,6 +23,7 @@ from asapbench.store.records import (
     State,
     SuiteRecord,
     Timing,
+    db_option,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ __all__ = [
     "Store",
     "SuiteRecord",
     "Timing",
+    "db_option",
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -11,6 +13,15 @@ from asapbench.store.holder import Holder
 from asapbench.suite.cell import Cell
 
 DEFAULT_URL = "sqlite:///results/asapbench.sqlite"
+
+
+def db_option(url: str) -> str:
+    """` --db URL` for a command to paste, without a password; nothing for the usual database."""
+    if url == DEFAULT_URL:
+        return ""
+    shown = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
+    return f" --db {shlex.quote(shown)}"
+
 
 State = Literal["pending", "running", "done", "diverged", "failed", "out_of_memory", "interrupted"]
 EndState = Literal["done", "diverged", "failed", "out_of_memory", "interrupted"]

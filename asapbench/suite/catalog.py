@@ -169,8 +169,15 @@ FULLY_CONNECTED = ("forward_alignment",)
 """Rules for networks without convolutions."""
 
 _LOGITS = Option("logits_batchnorm", True, "BatchNorm on the logits, as in the released code")
+_LINEAR_INIT = Option(
+    "linear_init",
+    "default",
+    "fully connected layers start as torch's do, weights and biases U(+-1/sqrt(fan_in)), or as the released FA layer "
+    "does, weights U(+-sqrt(6/fan_in)) and zero biases",
+    choices=("default", "released"),
+)
 _WIDTH = Option("width", 64, "channels of the first convolution; the others scale with it", minimum=1)
-_RESNET = (_WIDTH, _LOGITS)
+_RESNET = (_WIDTH, _LOGITS, _LINEAR_INIT)
 
 MODELS: dict[str, Entry] = {
     entry.name: entry
@@ -194,6 +201,7 @@ MODELS: dict[str, Entry] = {
                     False,
                     "biases in front of BatchNorm, as in the released FA, DFA and ASAP layers",
                 ),
+                _LINEAR_INIT,
             ),
         ),
         Entry("resnet10", "ResNet-10", "one block a stage of He et al. 2016", options=_RESNET),
@@ -210,6 +218,7 @@ MODELS: dict[str, Entry] = {
                 Option("depth", 2, "hidden layers", minimum=1),
                 Option("nonlinear", True, "BatchNorm and ReLU after each hidden layer; false: a linear network"),
                 Option("logits_batchnorm", True, "BatchNorm on the logits of the nonlinear network"),
+                _LINEAR_INIT,
             ),
         ),
     )
@@ -358,6 +367,9 @@ CATALOG: dict[str, dict[str, Entry]] = {
     "rule": dict(RULES),
     "optimizer": dict(OPTIMIZERS),
 }
+
+DEFAULT_OPTIMIZER = OPTIMIZERS["sgd"].choose()
+"""The paper's."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from asapbench.errors import SuiteError
-from asapbench.suite.catalog import CATALOG, RECIPE_REVISION
+from asapbench.suite.catalog import CATALOG, DEFAULT_OPTIMIZER, RECIPE_REVISION
 from asapbench.suite.options import Choice, Value, nearest
 
 CHOICES = ("dataset", "model", "rule", "optimizer")
@@ -69,8 +69,9 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """How progress and errors name the cell."""
-        parts = [title(kind, getattr(self, kind)) for kind in ("dataset", "model", "rule")]
+        """How progress and errors name the cell; its optimizer only where that is not SGD at its defaults."""
+        kinds = ("dataset", "model", "rule") if self.optimizer == DEFAULT_OPTIMIZER else CHOICES
+        parts = [title(kind, getattr(self, kind)) for kind in kinds]
         return f"{' '.join(parts)} seed {self.seed}"
 
     def with_seed(self, seed: int) -> Cell:

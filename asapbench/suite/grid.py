@@ -15,6 +15,7 @@ from asapbench.suite.catalog import (
     AUGMENTATIONS,
     CATALOG,
     DATASETS,
+    DEFAULT_OPTIMIZER,
     FULLY_CONNECTED,
     NORMALIZATIONS,
     PRECISIONS,
@@ -32,7 +33,7 @@ PLAIN: dict[str, Option] = {
     option.name: option
     for option in (
         Option("epochs", 200, "passes over the training data", minimum=1),
-        Option("batch_size", 128, "examples a step; the last, smaller batch is kept", minimum=1),
+        Option("batch_size", 128, "examples a step; the last, smaller batch is kept", minimum=2),
         Option("schedule", "cosine", "learning-rate schedule, one value an epoch", choices=SCHEDULES),
         Option(
             "augment",
@@ -118,7 +119,7 @@ def _choices(kind: str, grid: dict[str, Located], report: Report) -> list[Choice
     found: list[Choice] = []
     if kind not in grid:
         if kind == "optimizer":
-            return [CATALOG["optimizer"]["sgd"].choose()]
+            return [DEFAULT_OPTIMIZER]
         lr = grid.get("lr")
         if kind == "rule" and lr is not None and isinstance(lr.value, dict):
             names = [name for name in lr.value if name in CATALOG["rule"]]

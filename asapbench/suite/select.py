@@ -38,6 +38,9 @@ def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
             kept = [cell for cell in kept if _shown(cell, key, text) in canonical]
             missing = [v for v, c in zip(values, canonical, strict=True) if c not in present]
         if missing:
+            if not present:
+                kind, _, option = key.partition(".")
+                raise SuiteError(f"--only {text}: no cell's {kind} has an option {option}")
             listed = ", ".join(sorted(map(str, present))[:12])
             near = nearest(missing[0], map(str, present))
             raise SuiteError(f'--only {text}: no cell has {key} "{missing[0]}"{near} (there are: {listed})')

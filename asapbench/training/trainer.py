@@ -102,7 +102,7 @@ class Trainer:
         configure(self.device, threads=threads, deterministic=settings.deterministic, precision=cell.precision)
         self.model = build(cell.model, channels=images.train_images.shape[1], size=images.train_images.shape[2],
                            classes=images.classes)  # fmt: skip
-        initialise(self.model, cell.seed)
+        initialise(self.model, cell.seed, linear=cell.model.text("linear_init"))
         self.learner = attach(self.model, cell.rule, images.train_images[:2].float(), cell.seed)
         self.learner.to(self.device)
         parameters = [parameter for _, parameter in self.learner.trained_parameters()]

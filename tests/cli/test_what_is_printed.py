@@ -51,8 +51,8 @@ def test_control_codes_of_others_are_made_harmless() -> None:
 def test_the_dry_run_says_what_how_long_and_how_much(asapbench: Commands) -> None:
     said = asapbench("run", "cifar10", "--dry-run", "--only", "model=resnet18", "--device", "cpu", "--slots", "2")
     assert said.status == 0
-    assert "5 cells: 5 pending" in said.out
-    assert "To train: 5, on 2 slots" in said.out
+    assert "10 cells: 10 pending" in said.out
+    assert "To train: 10, on 2 slots" in said.out
     assert "a rough estimate" in said.out
     assert "Disk: about" in said.out
 

@@ -76,6 +76,16 @@ def test_feedback_depends_on_the_seed_alone(rule: str, name: str) -> None:
         assert one.fixed_digest() != other.fixed_digest()
 
 
+@pytest.mark.parametrize("rule", ["asap", "as"])
+def test_the_kernels_of_random_matching_are_in_the_digest(rule: str) -> None:
+    x, _ = batch_of("resnet10")
+    choice = CATALOG[rule].choose({"matching": "random"})
+    one, again, other = (attach(model_of("resnet10"), choice, x, seed=seed) for seed in (1, 1, 2))
+    names = [key for key, _ in one.fixed_feedback() if key.startswith("matching.")]
+    assert len(names) == 7  # c4 to c8 and the last two projections; where the shapes agree there is none
+    assert one.fixed_digest() == again.fixed_digest() != other.fixed_digest()
+
+
 @pytest.mark.parametrize(("rule", "name"), LIGHT)
 def test_same_seed_same_bits(rule: str, name: str) -> None:
     x, y = batch_of(name)

@@ -52,6 +52,10 @@ TOLD = {"predsim": ("beta", "loss", "bpf", "classes")}
 """What a head is told beside its tensors."""
 
 
+def test_the_oracle_has_a_head_of_every_local_rule() -> None:
+    assert set(HEADS) == {rule for rule in RULES if resolve(rule).declares.loss != "global"}
+
+
 def head_tensors(learner: Learner) -> list[dict[str, np.ndarray]]:
     assert isinstance(learner, LocalLearner)
     found = []

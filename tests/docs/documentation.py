@@ -51,7 +51,7 @@ def tables() -> dict[str, str]:
     found = {
         "recipe": _markdown(
             ("key", "default", "values", "meaning"),
-            [(f"`{o.name}`", _code(o.default), _values(o.choices, o.minimum), o.help) for o in PLAIN.values()],
+            [(f"`{o.name}`", _code(o.default), _values(o), o.help) for o in PLAIN.values()],
         ),
         "datasets": _markdown(
             ("name", "images", "training + test", "classes", "augment = auto"),
@@ -80,17 +80,19 @@ def _options(entries: Mapping[str, Entry]) -> list[tuple[object, ...]]:
         for option in entry.options:
             owners.setdefault(option, []).append(f"`{entry.name}`")
     rows: list[tuple[object, ...]] = [
-        (f"`{o.name}`", ", ".join(names), _code(o.default), _values(o.choices, o.minimum), o.help)
-        for o, names in owners.items()
+        (f"`{o.name}`", ", ".join(names), _code(o.default), _values(o), o.help) for o, names in owners.items()
     ]
     without = [f"`{entry.name}`" for entry in entries.values() if not entry.options]
     return [*rows, ("none", ", ".join(without), "", "", "")] if without else rows
 
 
-def _values(choices: tuple[Value, ...], minimum: float | None) -> str:
-    if choices:
-        return ", ".join(map(_code, choices))
-    return "" if minimum is None else f"{minimum:g} or more"
+def _values(option: Option) -> str:
+    if option.choices:
+        return ", ".join(map(_code, option.choices))
+    limits = [f"{option.minimum:g} or more"] if option.minimum is not None else []
+    if option.below is not None:
+        limits.append(f"below {option.below:g}")
+    return ", ".join(limits)
 
 
 def _code(value: Value) -> str:

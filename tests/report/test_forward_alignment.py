@@ -62,8 +62,13 @@ def test_the_distance_is_the_mean_absolute_difference_to_what_was_printed() -> N
 
 def test_the_closest_reading_is_named_with_its_distance() -> None:
     table = forward_alignment_table(results(worse="normalised"))
-    assert table.summary.startswith("Closest to the published numbers: 784-10-10-10, source=activation, approximate=")
+    said = (
+        "Closest to the published numbers (of the 12 of 12 readings measured, n = 2): 784-10-10-10, source=activation"
+    )
+    assert table.summary.startswith(said)
     assert "approximate=normalised" not in table.summary
+    assert table.summary.endswith("; the default has 1.59")
+    assert forward_alignment_table(results(worse="affine")).summary.endswith(", the default")
     assert forward_alignment_table([]).summary == ""
 
 
@@ -76,6 +81,23 @@ def test_each_configuration_is_a_number_once_with_its_published_one() -> None:
 
 
 def test_what_is_not_trained_is_counted_with_the_command_that_trains_it() -> None:
-    notes = forward_alignment_table([]).notes
-    assert any(note.commands == ("asapbench run forward_alignment",) for note in notes)
-    assert all(not note.commands for note in forward_alignment_table(results()).notes)
+    cells = load("forward_alignment").cells
+    for done in (0, 40, len(cells)):
+        made = [result(cell, 90.0) for cell in cells[:done]]
+        notes = [note for note in forward_alignment_table(made).notes if note.commands]
+        left = f"{len(cells) - done} of {len(cells)} trainings left. To train them:"
+        assert [(note.text, note.commands) for note in notes] == (
+            [(left, ("asapbench run forward_alignment",))] if done < len(cells) else []
+        )
+
+
+def test_each_line_has_its_difference_and_n_stands_where_it_is_not_the_usual_one() -> None:
+    made = [r for r in results() if r.cell.rule.name != "bp" or r.cell.seed == 0]
+    rows = [
+        [field.text for field in row.fields] for group in forward_alignment_table(made).groups for row in group.rows
+    ]
+    assert rows[0] == ["BP", "92.39", "95.01", ""]
+    assert rows[1] == ["Forward Alignment", "90.93", "93.03", ""]
+    assert rows[2:5] == [["BP", "91.50", "94.50", ""], ["n", "1", "1", ""], ["difference", "-0.89", "-0.51", ""]]
+    assert rows[5][1:3] == ["91.00 ± 0.71", "93.00 ± 0.71"]
+    assert rows[6] == ["difference", "+0.07", "-0.03", ""]

@@ -70,6 +70,13 @@ def test_latex_specials_are_escaped() -> None:
     assert not re.search(r"\\\\\s*[\[*]", text)
 
 
+def test_latex_captions_leave_the_numbering_to_latex_and_quotes_open() -> None:
+    text = render(TABLE, Format.LATEX)
+    assert r"\caption{Table" not in text
+    assert "(Table 1 of the paper)" in text
+    assert "``-''" in text
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
 @pytest.mark.parametrize("table", [TABLE, nasty()], ids=["table 1", "nasty"])
 def test_latex_compiles(table: Table, tmp_path: Path) -> None:

@@ -33,10 +33,13 @@ def test_table_3_needs_neither_a_database_nor_sqlalchemy_nor_torch() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "name what to report: --table 1 to 5, --figure 11, --curves accuracy or --suite NAME"),
-        (("--table", "1", "--suite", "mnist"), "not both"),
+        ((), r"name what to report: --table \(1 to 5, A.2\), --figure \(6, 9, 10, 11\), --curves accuracy"),
+        (("--table", "1", "--suite", "mnist"), "only one of --table, --suite"),
         (("--table", "9"), "the paper has no such table; there are 1 to 5, and A.2"),
         (("--table", "3", "--metric", "last"), "no metric"),
+        (("--table", "3", "--allow-deviations"), "leave it out"),
+        (("--table", "1", "--figure", "6", "--suite", "mnist"), "only one of --table, --figure, --suite"),
+        (("--figure", "11", "--out", "memory.jpg"), "written as .png, .svg or .pdf"),
         (("--suite", "mnist", "--allow-deviations"), "leave it out"),
     ],
 )
@@ -82,5 +85,13 @@ def test_a_suite_in_a_database_is_reported(tmp_path: Path) -> None:
     text = run("--suite", "quickstart", "--db", url)
     assert "30 of 30 cells not finished (30 pending)" in text
     assert "asapbench run mnist" in run("--table", "1", "--db", url)
-    with pytest.raises(StoreError, match="knows no suite"):
+    with pytest.raises(AsapbenchError, match=r"quickstart.* To train it: asapbench run"):
         run("--suite", "quickstrt", "--db", url)
+
+
+def test_the_password_of_a_database_stands_in_no_report() -> None:
+    from asapbench.store import DEFAULT_URL, db_option
+
+    assert db_option(DEFAULT_URL) == ""
+    assert db_option("postgresql+psycopg://me:s3cret@host/db") == " --db 'postgresql+psycopg://me:***@host/db'"
+    assert db_option("sqlite:///a b.sqlite") == " --db 'sqlite:///a b.sqlite'"

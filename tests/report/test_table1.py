@@ -52,7 +52,10 @@ def test_a_cell_that_deviates_never_enters_a_measured_line(cut: dict[str, float]
     for allowed in (False, True):
         table = accuracy_table(1, [deviating], allow_deviations=allowed)
         assert number(table, "cifar10", "resnet18", "asap").measured is None
-    assert any("1 configuration left out" in note.text for note in accuracy_table(1, [deviating]).notes)
+    assert any(
+        "1 configuration of these rules and networks left out" in note.text
+        for note in accuracy_table(1, [deviating]).notes
+    )
 
 
 def test_allowed_deviations_stand_in_a_line_of_their_own_with_a_footnote() -> None:
@@ -62,7 +65,7 @@ def test_allowed_deviations_stand_in_a_line_of_their_own_with_a_footnote() -> No
     row = next(row for group in table.groups for row in group.rows if row.fields[0].text == "deviating")
     assert [field.text for field in row.fields] == ["deviating", "", "", "", "", "55.00"]
     note = next(note for note in table.notes if note.mark == row.fields[0].marks[0])
-    assert note.text == "deviates from the suite: epochs 1 instead of 200"
+    assert note.text == "differs from this table's cell: epochs 1 instead of 200"
     assert number(table, "cifar10", "resnet18", "asap").measured == pytest.approx(92.0)
     assert number(table, "cifar10", "resnet18", "asap", "epochs 1 instead of 200").measured == pytest.approx(55.0)
 

@@ -34,6 +34,18 @@ def test_only_refuses_what_no_cell_has(text: str, says: str) -> None:
         only(CELLS, [text])
 
 
+def test_only_says_where_no_cell_has_the_option_at_all() -> None:
+    bp = only(CELLS, ["rule=bp"])
+    with pytest.raises(SuiteError, match=r"--only rule\.k=2: no cell's rule has an option k$"):
+        only(bp, ["rule.k=2"])
+
+
+def test_cells_that_differ_in_the_optimizer_alone_have_labels_of_their_own() -> None:
+    cells = load("weight_decay").cells
+    assert len({cell.label for cell in cells}) == len(cells)
+    assert all("SGD" not in cell.label for cell in load("quickstart").cells)
+
+
 def test_filters_that_exclude_each_other_are_an_error() -> None:
     with pytest.raises(SuiteError, match="no cell passes all"):
         only(CELLS, ["model=alexnet", "lr=0.003"])

@@ -205,18 +205,26 @@ def _styles(curves: Sequence[Curve]) -> dict[Curve, dict[str, Any]]:
 def _draw(found: LearningCurves) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
-    from asapbench.report.figures.style import LETTERS_PER_INCH, LINES, LINES_PER_INCH, canvas, legend_beside, literal
+    from asapbench.report.figures.style import (
+        LEGEND_INCHES,
+        LINES,
+        LINES_PER_INCH,
+        canvas,
+        folded,
+        inches_wide,
+        legend_beside,
+    )
 
     if len(found.curves) > LINES:
         raise AsapbenchError(
             f"--curves: {len(found.curves)} lines are too many for one picture, which takes {LINES}; choose with --only"
         )
-    names_by_curve = {curve: _name(curve, found.usual) for curve in found.curves}
+    labels = {curve: folded(_name(curve, found.usual), LEGEND_INCHES) for curve in found.curves}
     figure, axes = canvas(
         found.heading,
         f"{found.shared}. {found.described}" if found.shared else found.described,
-        width=7.0 + max(map(len, names_by_curve.values())) / LETTERS_PER_INCH,
-        height=max(4.5, 1.5 + len(found.curves) / LINES_PER_INCH),
+        width=7.0 + max(map(inches_wide, labels.values())),
+        height=max(4.5, 1.5 + sum(1 + label.count("\n") for label in labels.values()) / LINES_PER_INCH),
     )
     styles = _styles(found.curves)
     # The legend lists the lines from top to bottom, as they end at the right.
@@ -226,7 +234,7 @@ def _draw(found: LearningCurves) -> Figure:
         means = [nan if point.mean is None else point.mean for point in curve.points]
         spreads = [point.sd or 0.0 for point in curve.points]
         every = max(1, len(curve.points) // 10)
-        axes.plot(epochs, means, label=literal(names_by_curve[curve]), markevery=every, markersize=5, **style)
+        axes.plot(epochs, means, label=labels[curve], markevery=every, markersize=5, **style)
         if any(spreads):
             lower = [mean - spread for mean, spread in zip(means, spreads, strict=True)]
             upper = [mean + spread for mean, spread in zip(means, spreads, strict=True)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asapbench.report.commands import commands_to_fill
-from asapbench.report.configuration import MISSING, configurations, measured_field, names, number
+from asapbench.report.configuration import MISSING, Configuration, configurations, measured_field, names, number
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.metric import Metric
 from asapbench.report.published import SOURCE
@@ -38,11 +38,15 @@ _TITLE = "Figure 9. Matching the dimensions of shared activations"
 
 @dataclass(frozen=True)
 class Bar:
-    """One way of matching. `published` is Table 1's number, for the cell that stands there too."""
+    """One way of matching. `published` is Table 1's number, for the cell that stands there too.
+
+    `unfinished`: how many of its trainings have begun and not finished.
+    """
 
     cell: Cell
     summary: Summary
     published: float | None
+    unfinished: int = 0
 
     @property
     def title(self) -> str:
@@ -82,12 +86,15 @@ def dimension_matching(results: Iterable[Result], *, metric: Metric = Metric.BES
     """The figure from `results`; cells without one are missing, with the command that trains them."""
     found = configurations(results, metric)
     printed = {one.reference.cell.group: one.value for line in lines(1) for one in line.numbers if one.reference}
-    bars = tuple(
-        Bar(cell, found[cell.group].summary if cell.group in found else summarize(()), printed.get(cell.group))
-        for cell in load(SUITE).cells
-    )
+    bars = tuple(_bar(cell, found.get(cell.group), printed.get(cell.group)) for cell in load(SUITE).cells)
     numbers = DimensionMatching(metric, bars)
     return Illustration(_table(numbers), lambda: _draw(numbers))
+
+
+def _bar(cell: Cell, found: Configuration | None, published: float | None) -> Bar:
+    if found is None:
+        return Bar(cell, summarize(()), published)
+    return Bar(cell, found.summary, published, len(found.unfinished))
 
 
 def _table(found: DimensionMatching) -> Table:
@@ -115,7 +122,10 @@ def _row(bar: Bar, footnotes: Footnotes) -> Row:
 
 
 def _missing(found: DimensionMatching) -> Iterable[Note]:
-    missing = [Reference(SUITE, bar.cell) for bar in found.bars if not bar.summary.of]
+    if unfinished := sum(bar.unfinished for bar in found.bars):
+        trainings = "1 training" if unfinished == 1 else f"{unfinished} trainings"
+        yield Note(f"{trainings} begun and not finished. To go on:", (f"asapbench resume {SUITE}",))
+    missing = [Reference(SUITE, bar.cell) for bar in found.bars if not bar.summary.of and not bar.unfinished]
     if missing:
         yield Note(f'"{MISSING}": not measured yet. To fill:', tuple(commands_to_fill(missing)))
 
@@ -127,7 +137,8 @@ def _draw(found: DimensionMatching) -> Figure:
     for x, bar in enumerate(found.bars):
         mean, spread = bar.summary.mean, bar.summary.sd
         if mean is None:
-            axes.text(x, 1, "diverged" if bar.summary.of else "not measured", ha="center", va="bottom", color="#777777")
+            begun = "begun, not finished" if bar.unfinished else "not measured"
+            axes.text(x, 1, "diverged" if bar.summary.of else begun, ha="center", va="bottom", color="#777777")
         else:
             axes.bar(x, mean, width=0.6, color=COLORS[x], yerr=spread, capsize=6)
             shown = f"{mean:.2f}" + ("" if spread is None else f" ± {spread:.2f}") + f"\nn = {bar.summary.n}"

@@ -215,7 +215,7 @@ def _draw(found: MemoryAccesses) -> Figure:
                 edgecolor=colors[bar.title],
                 hatch="////",
             )
-            axes.text(x, total, f"{network.ratio(bar):.2f}", ha="center", va="bottom")
+            axes.text(x, total, f"{network.ratio(bar):.3f}", ha="center", va="bottom")
             x += 1
         x += 1
     axes.set_xticks(ticks, [MODELS[network.model].title for network in found.networks])

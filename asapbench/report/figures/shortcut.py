@@ -172,7 +172,7 @@ def _notes(found: ShortcutEffect) -> Iterable[Note]:
 
 
 def _draw(found: ShortcutEffect) -> Figure:
-    from asapbench.report.figures.style import LETTERS_PER_INCH, literal, panels
+    from asapbench.report.figures.style import inches_wide, literal, panels
 
     if len(found.networks) > _NETWORKS:
         raise AsapbenchError(
@@ -185,7 +185,7 @@ def _draw(found: ShortcutEffect) -> Figure:
         *(f"Lengths of its parts: {network.label}" for network in found.networks),
     ]
     subtitle = f"{found.shared}. {found.described}" if found.shared else found.described
-    width = 1.5 * len(layers) + 1.5 + max(len(network.label) for network in found.networks) / LETTERS_PER_INCH
+    width = 1.5 * len(layers) + 1.5 + max(inches_wide(network.label) for network in found.networks)
     figure, grid = panels(_TITLE, f"{subtitle} ({SOURCE}, App. E)", len(labels), columns=1, width=width, height=2.4)
     for axes, label in zip(grid, labels, strict=True):
         axes.set_title(literal(label), fontsize=10, loc="left")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,13 @@ DASHES = ("-", "--", "-.", ":")
 LINES = len(COLORS) * len(DASHES)
 """How many lines can be told apart."""
 
-LETTERS_PER_INCH, LINES_PER_INCH = 10, 4
+LINES_PER_INCH = 4
 """About, in the font's size: what labels and legends need."""
+
+LEGEND_INCHES = 3.0
+"""Labels of a legend wider than this are broken into lines."""
+
+_POINTS_PER_INCH = 72
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -69,8 +73,7 @@ def panels(
     figure = Figure(figsize=(width, height * rows), layout="constrained")
     figure.suptitle(literal(title), fontsize=12, fontweight="bold", x=0.01, ha="left")
     inner: SubFigure = figure.subfigures(squeeze=False)[0, 0]
-    wrapped = textwrap.fill(literal(subtitle), round(LETTERS_PER_INCH * width), break_long_words=False)
-    inner.suptitle(wrapped, fontsize=10, x=0.01, ha="left", color="#444444")
+    inner.suptitle(folded(subtitle, 0.97 * width), fontsize=10, x=0.01, ha="left", color="#444444")
     grid: list[Axes] = list(inner.subplots(rows, columns, squeeze=False).flat)
     for unused in grid[count:]:
         unused.remove()
@@ -80,6 +83,29 @@ def panels(
 def literal(text: str) -> str:
     """`text` so that matplotlib sets it as it is: `$` begins no formula, control characters are made visible."""
     return visible(text).replace("$", r"\$")
+
+
+def folded(text: str, inches: float) -> str:
+    """`text` as by `literal`, in lines at most so wide; a longer word has a line of its own."""
+    lines: list[str] = []
+    for word in visible(text).split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and inches_wide(longer) <= inches:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return literal("\n".join(lines))
+
+
+def inches_wide(text: str) -> float:
+    """How wide the longest line of `text` is in the font's size."""
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=rcParams["font.size"])
+    widths = (text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] for line in text.split("\n"))
+    return float(max(widths, default=0.0)) / _POINTS_PER_INCH
 
 
 def line_style(number: int, *, dashes: int | None = None) -> dict[str, Any]:

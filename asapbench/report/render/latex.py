@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tabulate import tabulate
 
 from asapbench.report.render.escape import visible
@@ -21,7 +23,6 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': "''",
     # After a line break these would be read as its argument.
     "[": "{[}",
     "]": "{]}",
@@ -44,7 +45,7 @@ def render_latex(table: Table) -> str:
         colalign=[column.align for column in table.columns],
         disable_numparse=True,
     )
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(f'{table.title}. {table.caption}')}}}", body]
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(_caption(table))}}}", body]
     small = [escape(table.summary)] if table.summary else []
     small += [line for note in table.notes for line in _note(note)]
     if small:
@@ -55,7 +56,14 @@ def render_latex(table: Table) -> str:
 
 def escape(text: str) -> str:
     """`text` so that LaTeX sets it as it is."""
-    return "".join(_SPECIAL.get(character, character) for character in visible(text))
+    quoted = re.sub(r'(^|[\s(])"', r"\1``", visible(text)).replace('"', "''")
+    return "".join(_SPECIAL.get(character, character) for character in quoted)
+
+
+def _caption(table: Table) -> str:
+    """LaTeX puts a number of its own in front of it: the paper's follows the title."""
+    title = re.sub(r"^((?:Table|Figure) [\w.]*\w)\. (.*)$", r"\2 (\1 of the paper)", table.title)
+    return f"{title}. {table.caption}"
 
 
 def _field(field: Field) -> str:

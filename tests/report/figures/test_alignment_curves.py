@@ -175,7 +175,7 @@ def test_what_does_not_go_with_angles_is_refused(tmp_path: Path) -> None:
         report("--alignment", "weights", "--db", url)
     with pytest.raises(AsapbenchError, match="--metric"):
         report("--alignment", "weights", "--suite", "quickstart", "--metric", "last", "--db", url)
-    with pytest.raises(AsapbenchError, match="not both"):
+    with pytest.raises(AsapbenchError, match="only one of --curves, --alignment"):
         report("--alignment", "weights", "--curves", "loss", "--suite", "quickstart", "--db", url)
     with pytest.raises(AsapbenchError, match="--metric: Figure 6"):
         report("--figure", "6", "--metric", "last", "--db", url)

@@ -214,7 +214,7 @@ def test_the_curves_of_a_database_can_be_drawn(database: str, suffix: str, tmp_p
         (("--only", "rule=asup"), 'did you mean "asap"'),
         (("--suite", "quickstrt"), "quickstrt"),
         (("--suite", "quickstart", "--metric", "best"), "curves show every epoch"),
-        (("--suite", "quickstart", "--table", "1"), "not both"),
+        (("--suite", "quickstart", "--table", "1"), "only one of --table, --curves"),
         (("--suite", "quickstart", "--allow-deviations"), "goes with --table"),
     ],
 )

@@ -75,6 +75,14 @@ def test_cells_that_deviate_are_under_way_or_outdated_enter_no_bar() -> None:
     assert texts(others) == texts([])
 
 
+def test_a_cell_under_way_is_said_to_be_begun_and_not_to_be_missing() -> None:
+    under_way = dimension_matching([*trained("average", "random"), result(CELLS[0], 50.0, state="running")])
+    (note,) = under_way.table.notes
+    assert note.text.startswith("1 training begun and not finished")
+    assert note.commands == (f"asapbench resume {SUITE}",)
+    assert "begun, not finished" in {text.get_text() for text in under_way.draw().axes[0].texts}
+
+
 def test_the_metric_chooses_the_epoch() -> None:
     assert texts(trained("max"), Metric.LAST)[0][1] == "76.83 ± 0.76"
     assert texts(trained("max"), Metric.BEST)[0][1] == "77.83 ± 0.76"

@@ -33,16 +33,16 @@ def test_the_long_numbers_are_those_of_the_runs() -> None:
         row = found[f"{case.name}, largest |W|^2"]
         assert float(row["measured"]) == pytest.approx(sum(run.weights.max() for run in own) / 2)
         assert int(row["n"]) == 2
-        shown = found[f"{case.name}, as noted, share of the draws"]
+        shown = found[f"{case.name}, as noted, share of the draws that ended"]
         assert float(shown["measured"]) == sum(map(case.holds, own)) / 2
-        bounded = f"{case.name}, largest |W|^2 over its bound" in found
+        bounded = f"{case.name}, largest |W|^2 over Lemma 4's bound or its start" in found
         assert bounded == (own[0].bound is not None)
 
 
 def test_counts_are_of_the_draws_not_assumed() -> None:
     """A row whose claim fails in every draw says so."""
     by_name = {
-        case.name: row for case, row in zip(CASES, theorem_check((5, 4, 2), runs=2).table.groups[0].rows, strict=True)
+        case.name: row for case, row in zip(CASES, theorem_check((5, 4, 2), count=2).table.groups[0].rows, strict=True)
     }
     assert [field.text for field in by_name["rank_below_outputs"].fields[1:2]] == ["0 of 2"]
     assert [field.text for field in by_name["zero"].fields[1:2]] == ["2 of 2"]
@@ -57,14 +57,23 @@ def test_the_picture_can_be_drawn(suffix: str, tmp_path: Path) -> None:
     assert path.stat().st_size > 5000
 
 
-def test_the_picture_has_a_line_a_draw_in_each_panel() -> None:
-    figure = theorem_check((5, 4, 2), runs=2).draw()
-    assert [len(axes.lines) for axes in figure.axes] == [2 * len(CASES)] * 3
+def test_the_picture_has_a_line_a_case_in_each_panel_and_the_theorems_own_on_top() -> None:
+    figure = theorem_check((5, 4, 2), count=2).draw()
+    bounded = sum(runs(case, Sizes(5, 4, 2), 1)[0].bound is not None for case in CASES)
+    assert [len(axes.lines) for axes in figure.axes] == [*[len(CASES)] * 3, bounded + 1]
+    for axes in figure.axes:
+        first, *others = axes.lines[: len(CASES)]
+        assert first.get_zorder() > max(line.get_zorder() for line in others)
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
-    [("12,8", "three are needed"), ("8,12,4", "sizes 8,12,4: the theorem needs"), ("a", "--sizes a: write whole")],
+    [
+        ("12,8", "--sizes 12,8: three numbers are needed"),
+        ("8,12,4", "--sizes 8,12,4: the theorem needs"),
+        ("a", "--sizes a: write whole"),
+        ("65,8,4", "at most 64"),
+    ],
 )
 def test_sizes_that_make_no_network_are_refused(given: str, says: str) -> None:
     with pytest.raises(AsapbenchError, match=says):
