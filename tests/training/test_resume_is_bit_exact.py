@@ -44,6 +44,8 @@ VARIANTS = {
     "explicit feedback": {"rule": CATALOG["asap"].choose({"form": "explicit"})},
     "random matching": {"rule": CATALOG["asap"].choose({"matching": "random"})},
     "learned classifier": {"rule": CATALOG["kp"].choose({"classifier": "kp"})},
+    "heads under adam": {"rule": CATALOG["dgl"].choose(), "optimizer": OPTIMIZERS["adam"].choose(), "lr": 5e-3},
+    "backprop-free heads": {"rule": CATALOG["predsim"].choose({"bpf": True})},
     "nesterov": {"optimizer": OPTIMIZERS["sgd"].choose({"nesterov": True})},
     "adam": {"optimizer": OPTIMIZERS["adam"].choose(), "lr": 5e-3},
     "adamw": {"optimizer": OPTIMIZERS["adamw"].choose(), "lr": 5e-3},
