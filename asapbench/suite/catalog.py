@@ -54,7 +54,7 @@ _SOURCE = Option(
 )
 _APPROXIMATE = Option(
     "approximate",
-    "normalised",
+    "linear",
     "what follows C h in a nonlinear network: BatchNorm without scale and shift, then the activation (normalised); "
     "BatchNorm with the layer's scale and shift (affine); the layer's own BatchNorm, statistics of the real W h + b "
     "included (own); BatchNorm without scale and shift, no activation (linear); nothing (none)",

@@ -96,7 +96,7 @@ class Rule:
     classifier: str = "fa"
     stem: str = "fixed"
     source: str = "activation"
-    approximate: str = "normalised"
+    approximate: str = "linear"
 
     @property
     def shares(self) -> bool:

@@ -142,7 +142,8 @@ def weight_alignment(angled: Iterable[Angled], wanted: Sequence[Cell]) -> Illust
     order = [cell.group for cell in wanted]
     found = sorted(angled, key=lambda one: order.index(one.result.cell.group))
     there = {one.result.cell.group for one in found if one.rows}
-    filters = f"{SUITE} --only rule={SUITE} --only rule.source=activation --only rule.approximate=normalised"
+    default = " ".join(f"--only rule.{name}={value}" for name, value in reversed(RULES[SUITE].choose().options))
+    filters = f"{SUITE} --only rule={SUITE} {default}"
     verb = "rerun" if any(one.result.attempt.state == "done" and not one.rows for one in found) else "run"
     command = f"asapbench {verb} {filters} --alignment"
     if not there:
