@@ -23,6 +23,7 @@ def analyze(*words: str) -> str:
 
 
 def _output(app: typer.Typer, words: tuple[str, ...]) -> str:
-    found = CliRunner().invoke(app, words, catch_exceptions=False)
+    # As wide as every table: a test process may have 80 columns or none.
+    found = CliRunner(env={"COLUMNS": "120"}).invoke(app, words, catch_exceptions=False)
     assert found.exit_code == 0, found.output
     return found.stdout
