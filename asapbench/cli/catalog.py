@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+_NAME = 18
+"""Letters of the longest name that ships."""
+
 
 def catalog(
     kind: Annotated[
@@ -34,7 +37,7 @@ def catalog(
             continue
         console.print(Text(f"{name}s", style="bold"))
         for entry in entries.values():
-            console.print(Text(f"  {entry.name:<15} {entry.title}: {entry.source}"))
+            console.print(Text(f"  {entry.name:<{_NAME}} {entry.title}: {entry.source}"))
             for option in entry.options:
                 choices = f" ({', '.join(map(str, option.choices))})" if option.choices else ""
                 console.print(Text(f"      {option.name} = {option.default!r}{choices}: {option.help}"))
@@ -42,4 +45,4 @@ def catalog(
     if kind is None or kind.rstrip("s") == "suite":
         console.print(Text("suites", style="bold"))
         for suite, path in shipped().items():
-            console.print(Text(f"  {suite:<15} {path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}"))
+            console.print(Text(f"  {suite:<{_NAME}} {path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}"))
