@@ -1,4 +1,4 @@
-"""How durations, sizes and other people's text are printed."""
+"""How durations, sizes, tables and other people's text are printed."""
 
 from __future__ import annotations
 

@@ -54,10 +54,8 @@ class Reading:
     @property
     def is_default(self) -> bool:
         """Whether model and rule have it when no option is named."""
-        return (
-            self.cells[3].rule == RULES["forward_alignment"].choose()
-            and self.depth == MODELS["mlp"].option("depth").default
-        )
+        cell = self.cells[3]
+        return cell.rule == RULES[SUITE].choose() and cell.model == MODELS["mlp"].choose()
 
 
 def readings() -> list[Reading]:

@@ -12,7 +12,7 @@ from asapbench.rules.graph import Dataflow, WeightLayer
 from asapbench.rules.layers import Feedback, FeedbackLayer, Sharing
 from asapbench.rules.learner import Learner
 from asapbench.rules.matching import matcher
-from asapbench.rules.program import compiled
+from asapbench.rules.program import compiled, put_in
 from asapbench.suite.options import Choice
 
 Source = Literal["own", "shared", "approximate"]
@@ -116,11 +116,9 @@ class Rule(ABC):
     ) -> FeedbackLayer:
         replacement = FeedbackLayer(layer.module, plan.feedback, plan.sharing)
         replacement.draw(init=plan.init, seed=seed, name=layer.name)
-        target = f"feedback_{layer.name.replace('.', '_')}"
-        flow.program.add_submodule(target, replacement)
         if plan.shared is not None:
             layer.node.args = (layer.node.args[0], self._matched(flow, layer, plan.shared, matched, seed))
-        layer.node.target = target
+        layer.node.target = put_in(replacement, flow.program, kind="feedback", layer=layer.name)
         return replacement
 
     def _matched(

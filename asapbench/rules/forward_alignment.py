@@ -23,7 +23,7 @@ from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow, WeightLayer, WeightModule, is_activation
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.rules.learner import Learner
-from asapbench.rules.program import compiled
+from asapbench.rules.program import compiled, put_in
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -56,9 +56,10 @@ class ForwardAlignment(Rule):
             approximations[layer.name] = approximation
             with program.graph.inserting_before(behind.node):
                 arguments = (source, layer.node) if approximation.borrows else (source,)
-                source = program.graph.call_module(_added(program, "approximate", layer, approximation), arguments)
+                target = put_in(approximation, program, kind="approximate", layer=layer.name)
+                source = program.graph.call_module(target, arguments)
             layers[behind.name] = FeedbackLayer(behind.module, "transport")
-            behind.node.target = _added(program, "feedback", behind, layers[behind.name])
+            behind.node.target = put_in(layers[behind.name], program, kind="feedback", layer=behind.name)
             behind.node.args = (behind.input, source)
             if self.choice.text("source") == "activation":
                 source = behind.input
@@ -129,13 +130,6 @@ class ApproximateActivation(nn.Module):
         if batchnorm.training or mean is None:
             variance, mean = torch.var_mean(real.to(self.weight.dtype), 0, correction=0)
         return F.batch_norm(approximate, mean, variance, scale, shift, eps=batchnorm.eps)
-
-
-def _added(program: fx.GraphModule, kind: str, layer: WeightLayer, module: nn.Module) -> str:
-    """Puts `module`, made for `layer`, into the program; gives back its name there."""
-    target = f"{kind}_{layer.name.replace('.', '_')}"
-    program.add_submodule(target, module)
-    return target
 
 
 def _refuse_convolutions(flow: Dataflow) -> None:

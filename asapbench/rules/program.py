@@ -1,10 +1,10 @@
-"""Changes to a captured program that several rules make: cutting the error off, and giving inner tensors out."""
+"""Changes to a captured program that several rules make: adding modules, cutting the error off, giving tensors out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from torch import fx
+from torch import fx, nn
 
 from asapbench.rules.graph import is_in_place
 
@@ -24,6 +24,13 @@ def cut(node: fx.Node, users: Iterable[fx.Node], program: fx.GraphModule) -> Non
             detached = program.graph.call_method("clone", (detached,))
     for user in readers:
         user.replace_input_with(node, detached)
+
+
+def put_in(module: nn.Module, program: fx.GraphModule, *, kind: str, layer: str) -> str:
+    """Adds `module`, made for the layer called `layer`, to `program`; gives back its name there."""
+    target = f"{kind}_{layer.replace('.', '_')}"
+    program.add_submodule(target, module)
+    return target
 
 
 def give_out(nodes: Sequence[fx.Node], program: fx.GraphModule) -> None:
