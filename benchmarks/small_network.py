@@ -137,10 +137,11 @@ class Written:
         return (x - mean) / deviation, deviation
 
     def approximate(self, inputs: list[Array]) -> list[Array]:
+        """h~ of the default reading: BatchNorm without scale and shift, no activation."""
         found = []
         for h, c in zip(inputs, self.c, strict=False):
             value = h @ c.T
-            found.append(np.maximum(batchnorm(value)[0], 0) if self.nonlinear else value)
+            found.append(batchnorm(value)[0] if self.nonlinear else value)
         return found
 
 
