@@ -13,6 +13,7 @@ from asapbench.data.files import check, data_root
 from asapbench.errors import StoreError, SuiteError
 from asapbench.scheduling.files import Files, size
 from asapbench.scheduling.plan import Plan, make_plan
+from asapbench.scheduling.process import LocalExecutor
 from asapbench.scheduling.runner import Options, Outcome, Runner, View
 from asapbench.scheduling.slots import Slot, slots
 from asapbench.store.records import FINAL
@@ -120,7 +121,8 @@ def run(
         fail_fast=request.fail_fast,
         time_limit=request.time_limit,
     )
-    runner = Runner(store, todo, found, options=options, view=the_view)
+    executor = LocalExecutor(found, options.files)
+    runner = Runner(store, todo, executor, options=options, view=the_view)
     with _minding_signals(runner):
         return runner.run()
 

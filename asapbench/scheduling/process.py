@@ -1,39 +1,47 @@
-"""A worker process as the runner sees it: started, told, heard, ended."""
+"""Worker processes on this machine: started, told, heard, ended; and the executor that starts them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 import asapbench
-from asapbench.scheduling.protocol import EVENT, AnyEvent, Command
+from asapbench.scheduling.executor import Heard, Inbox
+from asapbench.scheduling.files import Files
+from asapbench.scheduling.protocol import EVENT, Command
 from asapbench.scheduling.slots import Slot
 
 _TAIL_BYTES = 8_000
 _PACKAGES = Path(asapbench.__file__).resolve().parent.parent
 
 
-@dataclass(frozen=True)
-class Heard:
-    """An event of a worker, or None: its end."""
+class LocalExecutor:
+    """This machine: a process a slot, each with a log of its own in `files`."""
 
-    worker: WorkerProcess
-    event: AnyEvent | None
+    def __init__(self, slots: Sequence[Slot], files: Files) -> None:
+        self.slots, self._files = slots, files
+
+    def start(self, slot: Slot, inbox: Inbox) -> WorkerProcess:
+        """A new process on `slot`."""
+        return WorkerProcess(slot, log=self._files.log(slot.number), inbox=inbox)
+
+    def close(self) -> None:
+        """Removes the logs: what matters of them is in the database."""
+        self._files.remove_logs()
 
 
 class WorkerProcess:
     """One process on one slot. What it says arrives in `inbox`, from a thread of its own."""
 
-    def __init__(self, slot: Slot, *, log: Path, inbox: queue.SimpleQueue[Heard]) -> None:
+    def __init__(self, slot: Slot, *, log: Path, inbox: Inbox) -> None:
         self.slot, self.log, self._inbox = slot, log, inbox
         self.ready = False
         with log.open("ab") as stderr:

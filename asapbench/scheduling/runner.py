@@ -17,9 +17,9 @@ from typing import Literal, Protocol
 from asapbench.errors import AttemptLostError, EpochConflictError, StoreError, WorkerError
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.scheduling import leases
+from asapbench.scheduling.executor import Executor, Heard, Inbox, Worker
 from asapbench.scheduling.files import Files
 from asapbench.scheduling.hardware import commit
-from asapbench.scheduling.process import Heard, WorkerProcess
 from asapbench.scheduling.protocol import Aligned, Ended, FinishedEpoch, Progressed, Ready, Resumed, Stop, Train, Warned
 from asapbench.scheduling.slots import Slot
 from asapbench.store import Claim, EndState, Holder, Provenance
@@ -97,18 +97,18 @@ class _Assignment:
 
 
 class Runner:
-    """Trains `cells` on `slots`. `run` returns when all have ended or it was asked to stop."""
+    """Trains `cells` on the slots of `executor`. `run` returns when all have ended or it was asked to stop."""
 
     def __init__(
-        self, store: Store, cells: Sequence[Cell], slots: Sequence[Slot], *, options: Options, view: View
+        self, store: Store, cells: Sequence[Cell], executor: Executor, *, options: Options, view: View
     ) -> None:
-        self._store, self._slots, self._options, self._view = store, slots, options, view
+        self._store, self._executor, self._options, self._view = store, executor, options, view
         self._queue = deque(cells)
         self._elsewhere: list[Cell] = []
-        self._inbox: queue.SimpleQueue[Heard] = queue.SimpleQueue()
-        self._workers: dict[int, WorkerProcess] = {}
-        self._assigned: dict[WorkerProcess, _Assignment] = {}
-        self._provenance: dict[WorkerProcess, Provenance] = {}
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._workers: dict[int, Worker] = {}
+        self._assigned: dict[Worker, _Assignment] = {}
+        self._provenance: dict[Worker, Provenance] = {}
         self._crashes: Counter[str] = Counter()
         self._failed_starts: Counter[int] = Counter()
         self._stop: Reason | None = None
@@ -164,7 +164,7 @@ class Runner:
         return bool(self._assigned) or (self._stop is None and bool(left))
 
     def _fill_slots(self) -> None:
-        for slot in self._slots:
+        for slot in self._executor.slots:
             if self._failed_starts[slot.number] >= _STARTS:
                 continue
             worker = self._workers.get(slot.number)
@@ -173,12 +173,11 @@ class Runner:
                 continue
             starting = sum(not other.ready for other in self._workers.values())
             if worker is None and len(self._queue) > starting:
-                log = self._options.files.log(slot.number)
-                self._workers[slot.number] = WorkerProcess(slot, log=log, inbox=self._inbox)
+                self._workers[slot.number] = self._executor.start(slot, self._inbox)
             elif worker is not None:
                 self._assign(worker)
 
-    def _assign(self, worker: WorkerProcess) -> None:
+    def _assign(self, worker: Worker) -> None:
         while self._queue:
             cell = self._queue.popleft()
             claim = self._claim(cell, worker)
@@ -205,7 +204,7 @@ class Runner:
             )
             return
 
-    def _claim(self, cell: Cell, worker: WorkerProcess) -> Claim | None:
+    def _claim(self, cell: Cell, worker: Worker) -> Claim | None:
         """A claim that goes on where a checkpoint is left, and begins anew where none is."""
         lineage = self._lineage(cell)
         anew = bool(lineage) and not self._options.files.has_checkpoint(cell.id, lineage)
@@ -286,7 +285,7 @@ class Runner:
         elif isinstance(event, Ended):
             self._attempt_ended(worker, event)
 
-    def _attempt_ended(self, worker: WorkerProcess, event: Ended) -> None:
+    def _attempt_ended(self, worker: Worker, event: Ended) -> None:
         self._write_epochs()
         if worker not in self._assigned:
             return
@@ -302,7 +301,7 @@ class Runner:
             # Its memory and its process-wide state are not to be trusted with the next cell.
             self._drop(worker)
 
-    def _worker_ended(self, worker: WorkerProcess) -> None:
+    def _worker_ended(self, worker: Worker) -> None:
         if self._workers.get(worker.slot.number) is not worker:
             return
         cause, killed = worker.cause_of_end()
@@ -323,11 +322,11 @@ class Runner:
             self.outcome.ended[state] -= 1  # it has not ended: it goes on, in another worker
             self._queue.appendleft(assignment.cell)
 
-    def _start_failed(self, worker: WorkerProcess, cause: str) -> None:
+    def _start_failed(self, worker: Worker, cause: str) -> None:
         """A slot's worker died while it started. Raises WorkerError when no slot is left to try."""
         self._failed_starts[worker.slot.number] += 1
         self._view.message(f"slot {worker.slot.name}: {cause}")
-        if all(self._failed_starts[slot.number] >= _STARTS for slot in self._slots):
+        if all(self._failed_starts[slot.number] >= _STARTS for slot in self._executor.slots):
             raise WorkerError(
                 f"no worker can be started here ({_STARTS} tries on each slot): {cause}\n"
                 "`asapbench doctor` looks at this installation"
@@ -347,7 +346,7 @@ class Runner:
             for worker, held in pending:
                 self._write_epochs_of(worker, held)
 
-    def _write_epochs_of(self, worker: WorkerProcess, held: _Assignment) -> None:
+    def _write_epochs_of(self, worker: Worker, held: _Assignment) -> None:
         """One cell's epochs on their own, after a shared commit told of a fault in one of several."""
         try:
             self._store.record_epochs(held.claim, held.rows, held.angles)
@@ -361,7 +360,7 @@ class Runner:
 
     def _finish(
         self,
-        worker: WorkerProcess,
+        worker: Worker,
         state: EndState,
         *,
         error: str | None = None,
@@ -399,7 +398,7 @@ class Runner:
             if any(claim is other for other in lost):
                 self._lost(worker, f"{self._assigned[worker].cell.label}: another run has taken this cell over")
 
-    def _lost(self, worker: WorkerProcess, message: str) -> None:
+    def _lost(self, worker: Worker, message: str) -> None:
         """Somebody else has the cell: this run's worker must not go on with it."""
         self._view.message(message)
         self._assigned.pop(worker, None)
@@ -407,7 +406,7 @@ class Runner:
 
     # Ending
 
-    def _drop(self, worker: WorkerProcess) -> None:
+    def _drop(self, worker: Worker) -> None:
         """Ends a worker and waits for it: its successor must find the device's memory free."""
         worker.kill()
         worker.close()
@@ -433,4 +432,4 @@ class Runner:
                 worker.kill()
         for worker in self._workers.values():
             worker.close()
-        self._options.files.remove_logs()
+        self._executor.close()
