@@ -24,7 +24,7 @@ _PACKAGES = Path(asapbench.__file__).resolve().parent.parent
 
 
 class LocalExecutor:
-    """This machine: a process a slot, each with a log of its own in `files`."""
+    """Processes of this machine: one a slot, each with a log of its own in `files`."""
 
     def __init__(self, slots: Sequence[Slot], files: Files) -> None:
         self.slots, self._files = slots, files
