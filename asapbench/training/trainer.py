@@ -141,7 +141,8 @@ class Trainer:
             self.listener.finished_epoch(metrics)
             self._tell_alignment()
         checkpoint.prune(self.directory, keep=1)
-        self._forget_previous()
+        if self._written:  # else the last checkpoint there is lies with an earlier attempt
+            self._forget_previous()
         return "done"
 
     def weights(self) -> dict[str, Any]:
