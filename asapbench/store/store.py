@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from asapbench.durable import sync_directories
 from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
 from asapbench.metrics import Alignment, EpochMetrics, Measurement
 from asapbench.store import alignment as angles
@@ -291,6 +292,7 @@ def _check_place(path: Path, *, name: str, make_directory: bool) -> None:
     try:
         if make_directory:
             path.parent.mkdir(parents=True, exist_ok=True)
+            sync_directories(path.parent)  # SQLite syncs what is in it
     except OSError as error:
         raise StoreError(f"the directory of {name} cannot be made: {error.strerror}; name another with --db") from error
     if not path.parent.is_dir():
