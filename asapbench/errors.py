@@ -33,6 +33,10 @@ class NoDatabaseError(StoreError):
     """There is no database yet where one was to be read."""
 
 
+class UnavailableError(StoreError):
+    """The database is locked or its disk is full: the same may succeed later."""
+
+
 class AttemptLostError(StoreError):
     """A write whose attempt or lease is no longer current: somebody else has taken the cell over."""
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from asapbench.cli.options import Data, Db
 from asapbench.store import DEFAULT_URL
 
 
-def doctor(db: Db = DEFAULT_URL, data: Data = None) -> None:
+def doctor(
+    db: Db = DEFAULT_URL,
+    data: Data = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Move a damaged database aside; nothing is deleted.")
+    ] = False,
+) -> None:
     """Look at Python, torch, devices, data sets, the database and free disk: what is wrong and how to mend it."""
     from asapbench.cli.text import safe
     from asapbench.scheduling.diagnosis import diagnose
+    from asapbench.store.quarantine import quarantine as move_aside
 
+    if quarantine:
+        typer.echo(safe(f"The damaged database is now {move_aside(db)}"))
     marks = {"ok": "ok     ", "note": "note   ", "fault": "FAULT  "}
     faults = 0
     for finding in diagnose(db=db, data=data):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from asapbench.data.files import check, data_root
 from asapbench.errors import StoreError, SuiteError
+from asapbench.patience import PATIENCE_SECONDS, Patience
 from asapbench.scheduling.files import Files, size
 from asapbench.scheduling.plan import Plan, make_plan
 from asapbench.scheduling.process import LocalExecutor
@@ -123,6 +124,7 @@ def run(
     )
     executor = LocalExecutor(found, options.files)
     runner = Runner(store, todo, executor, options=options, view=the_view)
+    store.patience = Patience(PATIENCE_SECONDS, say=the_view.message, should_stop=lambda: runner.stopping)
     with _minding_signals(runner):
         return runner.run()
 

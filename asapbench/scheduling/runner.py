@@ -124,6 +124,11 @@ class Runner:
         self._abandon = self._abandon or self._signals > 1
         self._stop = self._stop or reason
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked for an end."""
+        return self._stop is not None
+
     def run(self) -> Outcome:
         """Trains every cell that is not done. Raises StoreError where the database cannot be written."""
         started = leased = looked = time.monotonic()

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from asapbench.errors import StoreError
+from asapbench.errors import StoreError, UnavailableError
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one before it gives up."""
@@ -26,9 +26,13 @@ BUSY_SECONDS = 30.0
 _WRITERS_LOCK = 0x61736170
 """PostgreSQL's advisory lock that makes writers stand in line."""
 
+_QUARANTINE = "`asapbench doctor --quarantine` moves it aside and deletes nothing"
+
+DAMAGED = f"is damaged: restore it from a copy, or save its rows with `sqlite3 FILE .recover`; {_QUARANTINE}"
+
 _MENDS = {
-    "SQLITE_NOTADB": "is not a SQLite database: name another file with --db",
-    "SQLITE_CORRUPT": "is damaged: restore it from a copy, or save its rows with `sqlite3 FILE .recover`",
+    "SQLITE_NOTADB": f"is not a SQLite database: name another file with --db; if it was one, {_QUARANTINE}",
+    "SQLITE_CORRUPT": DAMAGED,
     "SQLITE_READONLY": "cannot be written to: make the file and its directory writable, or name another with --db",
     "SQLITE_BUSY": "is locked by another process: end that process, or wait, and try again",
     "SQLITE_LOCKED": "is locked by another process: end that process, or wait, and try again",
@@ -36,6 +40,9 @@ _MENDS = {
     "SQLITE_FULL": "cannot grow, the disk is full: free some space and resume",
     "SQLITE_IOERR": "cannot be read or written: check the disk, and that it is not a network share",
 }
+
+_UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+"""Faults that may pass; the last is a full disk, too, met while the -shm file grows."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,8 @@ class Database:
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:
-            raise StoreError(f"{self.name} {_reason(error)}") from error
+            fault = UnavailableError if _code(error).startswith(_UNAVAILABLE) else StoreError
+            raise fault(f"{self.name} {_reason(error)}") from error
 
 
 def connect(url: str, *, writable: bool) -> Database:
@@ -168,9 +176,17 @@ def _begin_postgresql(connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
 
 
+def _cause(error: Exception) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _code(error: Exception) -> str:
+    """SQLite's name of the fault, such as SQLITE_BUSY_RECOVERY; empty where it is none of SQLite's."""
+    return getattr(_cause(error), "sqlite_errorname", "")
+
+
 def _reason(error: Exception) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    code = getattr(cause, "sqlite_errorname", "")
+    cause, code = _cause(error), _code(error)
     for name, mend in _MENDS.items():
         if code.startswith(name):
             return f"{mend} ({cause})"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from asapbench.durable import sync_directories
 from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
 from asapbench.metrics import Alignment, EpochMetrics, Measurement
+from asapbench.patience import Patience
 from asapbench.store import alignment as angles
 from asapbench.store import attempts, claims, epochs, measurements, migrate
 from asapbench.store import cells as cell_rows
 from asapbench.store.connect import Database, connect
 from asapbench.store.holder import Holder
+from asapbench.store.quarantine import require_whole
 from asapbench.store.records import (
     DEFAULT_URL,
     Attempt,
@@ -29,23 +32,38 @@ from asapbench.store.records import (
 )
 from asapbench.suite.cell import Cell
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def patient(method: Callable[Concatenate[Store, P], R]) -> Callable[Concatenate[Store, P], R]:
+    """A method that is tried again while the database is locked or its disk full, as the store's patience allows."""
+
+    @functools.wraps(method)
+    def tried_again(self: Store, /, *arguments: P.args, **options: P.kwargs) -> R:
+        return self.patience.call(lambda: method(self, *arguments, **options))
+
+    return tried_again
+
 
 class Store:
     """An open results database. Made by `open` or `read_only`; every method may raise StoreError, which names it."""
 
     def __init__(self, database: Database):
         self._database = database
+        self.patience = Patience()
 
     @classmethod
     def open(cls, url: str = DEFAULT_URL) -> Store:
         """The database at `url` for reading and writing, made where it is missing, brought up to date where it is old.
 
-        The directory of the default database is made too; that of another one must exist. Raises StoreError.
+        The directory of the default database is made too; that of another one must exist. Raises StoreError, also
+        where the file is damaged: then nothing is written to it.
         """
         database = connect(url, writable=True)
         if database.path is not None:
             _check_place(database.path, name=database.name, make_directory=url == DEFAULT_URL)
-        return cls._checked(database, migrate.prepare)
+        return cls._checked(database, _prepare)
 
     @classmethod
     def read_only(cls, url: str = DEFAULT_URL) -> Store:
@@ -78,6 +96,10 @@ class Store:
         """Closes every connection. What was written is already durable."""
         self._database.close()
 
+    def require_whole(self) -> None:
+        """Raises StoreError where the file is damaged. Reads all of it."""
+        require_whole(self._database)
+
     @property
     def url(self) -> str:
         """What `open` or `read_only` was given; PostgreSQL's password is in it."""
@@ -95,6 +117,7 @@ class Store:
 
     # Suites and cells
 
+    @patient
     def record_suite(self, name: str, source: str, cells: Sequence[Cell]) -> None:
         """Records the suite and those cells that are new. Writes nothing where nothing has changed."""
         with self._database.writing() as connection:
@@ -126,6 +149,7 @@ class Store:
 
     # Claims, and the writes that need one
 
+    @patient
     def claim(
         self, cell: Cell, *, holder: Holder, provenance: Provenance, device: str, anew: bool = False
     ) -> Claim | None:
@@ -137,6 +161,7 @@ class Store:
         with self._database.writing() as connection:
             return claims.claim(connection, cell, holder=holder, provenance=provenance, device=device, anew=anew)
 
+    @patient
     def heartbeat(self, held: Sequence[Claim]) -> list[Claim]:
         """Advances the lease of each claim, all in one commit. Gives back those that were lost, left as they are."""
         with self._database.writing() as connection:
@@ -145,6 +170,7 @@ class Store:
             claim.lease += 1
         return [claim for claim in held if all(claim is not other for other in kept)]
 
+    @patient
     def record_epochs(self, claim: Claim, rows: Sequence[EpochMetrics], alignment: Sequence[Alignment] = ()) -> None:
         """Adds those epochs and angles that are missing; repeating it is harmless.
 
@@ -154,6 +180,7 @@ class Store:
         with self._database.writing() as connection:
             claims.record(connection, Measured(claim, rows, alignment))
 
+    @patient
     def record_many(self, measured: Sequence[Measured]) -> None:
         """`record_epochs` for several claims in one commit.
 
@@ -170,6 +197,7 @@ class Store:
         if refused:
             raise next((error for error in refused if isinstance(error, AttemptLostError)), refused[0])
 
+    @patient
     def finish(
         self,
         claim: Claim,
@@ -197,11 +225,13 @@ class Store:
                 weights_digest=weights_digest,
             )
 
+    @patient
     def running(self) -> list[Attempt]:
         """Every running attempt, oldest first, whoever holds it."""
         with self._database.reading() as connection:
             return attempts.running(connection)
 
+    @patient
     def take_over(self, attempt: Attempt) -> bool:
         """Marks a running attempt as interrupted. False where its lease has moved since it was read, or it ended."""
         with self._database.writing() as connection:
@@ -212,6 +242,7 @@ class Store:
         dead = [attempt for attempt in self.running() if attempt.holder.is_dead() or stale(attempt)]
         return [attempt for attempt in dead if self.take_over(attempt)]
 
+    @patient
     def supersede(self, cell_ids: Sequence[str]) -> int:
         """Sets aside every attempt of these cells, so that they are pending again; nothing is deleted.
 
@@ -220,6 +251,7 @@ class Store:
         with self._database.writing() as connection:
             return claims.supersede(connection, cell_ids)
 
+    @patient
     def record_measurements(
         self, analysis: str, attempt_id: str, rows: Sequence[Measurement], provenance: Provenance
     ) -> None:
@@ -229,11 +261,13 @@ class Store:
 
     # Reading
 
+    @patient
     def states(self, cell_ids: Sequence[str]) -> dict[str, Attempt | None]:
         """For each cell its current attempt, the newest that is not superseded; None is pending."""
         with self._database.reading() as connection:
             return attempts.states(connection, cell_ids)
 
+    @patient
     def attempts(self, cell_id: str) -> list[Attempt]:
         """Every attempt of a cell, oldest first, superseded ones too."""
         with self._database.reading() as connection:
@@ -286,6 +320,11 @@ class Store:
         """For each configuration (seed aside) and device, the median time of an epoch in its newest timed attempt."""
         with self._database.reading() as connection:
             return attempts.timings(connection)
+
+
+def _prepare(database: Database) -> None:
+    require_whole(database)
+    migrate.prepare(database)
 
 
 def _check_place(path: Path, *, name: str, make_directory: bool) -> None:

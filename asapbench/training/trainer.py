@@ -23,6 +23,7 @@ from asapbench.data.images import Images
 from asapbench.errors import CheckpointError, DivergedError
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.models import build, initialise
+from asapbench.patience import PATIENCE_SECONDS, Patience
 from asapbench.rules import attach
 from asapbench.suite.cell import Cell
 from asapbench.training import checkpoint
@@ -96,6 +97,7 @@ class Trainer:
         self.device = torch.device(settings.device)
         self.progress = Progress()
         self.bit_exact = True
+        self.patience = Patience(PATIENCE_SECONDS, say=listener.warned, should_stop=listener.should_stop)
         self._previous, self._written, self._alignment_told = tuple(previous), 0, 0
         found = checkpoint.newest([directory, *previous], position=_position, warn=listener.warned)
         threads = settings.threads if found is None else found[1]["environment"].get("threads", settings.threads)
@@ -245,7 +247,7 @@ class Trainer:
             "feedback_digest": self.feedback_digest,
             "bit_exact": self.bit_exact,
         }
-        checkpoint.write(content, self.directory, number=self.number)
+        self.patience.call(lambda: checkpoint.write(content, self.directory, number=self.number))
         self.number += 1
         self._written += 1
         if self._written == checkpoint.KEPT:
