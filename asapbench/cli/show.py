@@ -39,7 +39,7 @@ def show(
         _print_provenance(provenance)
     _print_epochs(epochs, all_epochs=all_epochs)
     _print_alignment(angles)
-    _print_error(attempts)
+    _print_errors(attempts)
 
 
 def _print_configuration(cell: Cell, cell_id: str) -> None:
@@ -123,13 +123,16 @@ def _degrees(angle: float | None) -> str:
     return "-" if angle is None else f"{angle:.1f}"
 
 
-def _print_error(attempts: Sequence[Attempt]) -> None:
+def _print_errors(attempts: Sequence[Attempt]) -> None:
+    """Those of all attempts: the last one's success does not make the others' causes uninteresting."""
     from asapbench.cli.text import safe
 
-    if attempts and attempts[-1].error:
-        typer.echo(f"\nerror\n{safe(attempts[-1].error)}")
-        if attempts[-1].log_tail and attempts[-1].log_tail.strip() not in attempts[-1].error:
-            typer.echo(f"\nlog\n{safe(attempts[-1].log_tail)}")
+    for attempt in attempts:
+        if not attempt.error:
+            continue
+        typer.echo(f"\nerror of attempt {attempt.number}\n{safe(attempt.error)}")
+        if attempt.log_tail and attempt.log_tail.strip() not in attempt.error:
+            typer.echo(f"\nlog of attempt {attempt.number}\n{safe(attempt.log_tail)}")
 
 
 def curve(values: Sequence[float], width: int = 60) -> str:
