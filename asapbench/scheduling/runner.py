@@ -235,7 +235,7 @@ class Runner:
         if self._workers.get(worker.slot.number) is not worker:
             return
         cause, tail = worker.cause_of_end(), worker.log_tail()
-        if not worker.ready:
+        if worker in self._reserved:
             self._start_failed(worker, f"{cause.text} before it was ready\n{tail}".strip())
             return
         self._write_epochs()
@@ -252,11 +252,11 @@ class Runner:
         for worker in silent:
             worker.kill()
             error = f"the worker said nothing for too long (--hang-after) and was killed\n{worker.log_tail()}".strip()
-            if not worker.ready:
-                self._start_failed(worker, error)
-            elif worker in self._assigned:
+            if worker in self._assigned:
                 self._ended_badly(worker, "hung", error=error)
                 self._drop(worker)
+            else:
+                self._start_failed(worker, error)
 
     def _ended_badly(
         self, worker: Worker, fault: Fault, *, error: str, lasting: bool = False, bit_exact: bool = True
@@ -276,7 +276,6 @@ class Runner:
 
     def _start_failed(self, worker: Worker, cause: str) -> None:
         """A slot's worker died while it started. Raises WorkerError when no slot is left to try."""
-        self._waiting.put_back(self._reserved.pop(worker))
         self._drop(worker)
         self._failed_starts[worker.slot.number] += 1
         self._view.message(f"slot {worker.slot.name}: {cause}")
@@ -375,6 +374,9 @@ class Runner:
         worker.kill()
         worker.close()
         self._watch.forget(worker)
+        self._provenance.pop(worker, None)
+        if cell := self._reserved.pop(worker, None):
+            self._waiting.put_back(cell)
         if self._workers.get(worker.slot.number) is worker:
             del self._workers[worker.slot.number]
 

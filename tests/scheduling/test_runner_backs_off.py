@@ -195,3 +195,17 @@ def test_what_the_first_epoch_took_lets_more_cells_start_beside_it(store, tmp_pa
     outcome = make_runner(store, cells, executor, tmp_path, view=Quiet(at_tick), admission=admission).run()
     assert dict(outcome.ended) == {"done": 4}
     assert [beside for _, beside in executor.order] == [0, 1, 2, 3]
+
+
+def test_a_worker_that_dies_as_soon_as_it_is_ready_loses_no_cell(store, tmp_path) -> None:
+    class Brittle(FakeExecutor):
+        def start(self, slot, inbox):
+            worker = super().start(slot, inbox)
+            if len(self.workers) == 1:
+                worker.die(Cause("killed by SIGKILL", "killed"))
+            return worker
+
+    view = Quiet()
+    outcome = make_runner(store, GROUPS[:2], Brittle(cpus(1), finish), tmp_path, view=view).run()
+    assert dict(outcome.ended) == {"done": 2}
+    assert any("before it was ready" in message for message in view.messages)
