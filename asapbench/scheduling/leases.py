@@ -7,10 +7,10 @@ does not move for `STALE_SECONDS` is taken over. Its holder, should it wake, fin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 
 from asapbench.errors import StoreError
+from asapbench.scheduling.watch import Watch
 from asapbench.store import Attempt
 from asapbench.store.store import Store
 
@@ -20,34 +20,25 @@ _LONGEST_LOOK = 5.0
 """Seconds: a longer time between two looks was spent asleep, perhaps with the holder."""
 
 
-@dataclass
-class _Seen:
-    lease: int
-    looked: float
-    still: float = 0.0
-
-
-class Watch:
+class LeaseWatch:
     """Which leases stand still. Neither the time of day nor sleep of the watcher counts."""
 
-    def __init__(self) -> None:
-        self._seen: dict[str, _Seen] = {}
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._watch: Watch[str] = Watch(clock, stride=_LONGEST_LOOK)
+        self._seen: dict[str, int] = {}
 
-    def is_stale(self, attempt: Attempt) -> bool:
-        """Whether the lease has not moved for `STALE_SECONDS` of looking; the first look only begins."""
-        now = time.monotonic()
-        seen = self._seen.get(attempt.id)
-        if seen is None or seen.lease != attempt.lease:
-            self._seen[attempt.id] = _Seen(attempt.lease, now)
-            return False
-        seen.still += min(now - seen.looked, _LONGEST_LOOK)
-        seen.looked = now
-        return seen.still >= STALE_SECONDS
+    def stale(self, running: Iterable[Attempt]) -> set[str]:
+        """The attempts whose lease has not moved for `STALE_SECONDS` of looking; the first look only begins."""
+        self._watch.tick()
+        for attempt in running:
+            if self._seen.get(attempt.id) != attempt.lease:
+                self._seen[attempt.id] = attempt.lease
+                self._watch.heard(attempt.id)
+        return set(self._watch.silent(STALE_SECONDS))
 
     def has_moved(self, attempt: Attempt) -> bool:
         """Whether the lease is another than at the last look."""
-        seen = self._seen.get(attempt.id)
-        return seen is not None and seen.lease != attempt.lease
+        return self._seen.get(attempt.id, attempt.lease) != attempt.lease
 
 
 def release(
@@ -72,7 +63,7 @@ def _watch(
 ) -> list[Attempt]:
     host, ids = foreign[0].host, {attempt.id for attempt in foreign}
     say(f"cells are marked as running on {host}: watching for {STALE_SECONDS:.0f} s whether it lives")
-    watch = Watch()
+    watch = LeaseWatch()
     while not should_stop():
         watched = [attempt for attempt in store.running() if attempt.id in ids]
         if any(watch.has_moved(attempt) for attempt in watched):
@@ -80,8 +71,7 @@ def _watch(
                 f"{store.name}: a run on {host} is using this database now, and SQLite serves one host: "
                 "use PostgreSQL (--db postgresql+psycopg://...), or another database here"
             )
-        stale = [watch.is_stale(attempt) for attempt in watched]
-        if all(stale):
+        if {attempt.id for attempt in watched} <= watch.stale(watched):
             return store.release_dead(stale=lambda attempt: attempt.id in ids)
         time.sleep(_POLL_SECONDS)
     return []
