@@ -19,7 +19,7 @@ from injuries import INJURIES, possible
 from running import DB, curves, query, recorded, start, wait_until, workers, write_suite
 
 IMPATIENT = (str(Path(__file__).parent / "impatient.py"),)
-SLOTS = ("--slots", "2", "--checkpoint-every", "0.5s", "--keep-weights")
+SLOTS = ("--slots", "2", "--checkpoint-every", "0.5s", "--keep-weights", "--hang-after", "20s")
 DIGESTS = "SELECT cell_id, weights_path, weights_digest FROM attempt WHERE state = 'done' ORDER BY 1"
 TRAINED_TWICE = "SELECT count(*) - 1 FROM attempt WHERE state = 'done' GROUP BY cell_id HAVING count(*) > 1"
 BEGUN_TWICE = """

@@ -88,13 +88,25 @@ def let_a_worker_sleep(campaign: Campaign) -> None:
         _signal(pid, signal.SIGCONT)
 
 
+@injury("a worker hangs")
+def hang_a_worker(campaign: Campaign) -> None:
+    """The run must notice by itself, and end it."""
+    for pid in _some_worker(campaign):
+        _signal(pid, signal.SIGSTOP)
+        wait_until(
+            lambda pid=pid: pid not in workers(campaign.folder) or not campaign.alive(), "a hung worker's end", 300
+        )
+        if not campaign.alive():
+            _signal(pid, signal.SIGCONT)
+
+
 @injury("the run sleeps past its lease and wakes")
 def sleep_past_the_lease(campaign: Campaign) -> None:
     """Another run takes its cells over; sometimes its workers sleep too, sometimes they train on unheard."""
     sleepers = [campaign.process.pid, *campaign.chance.choice(([], workers(campaign.folder)))]
     for pid in sleepers:
         _signal(pid, signal.SIGSTOP)
-    other = campaign.launch("resume")
+    other = campaign.launch("run", "small.toml")
     _wait_until_it_trains(campaign, other)
     time.sleep(campaign.chance.uniform(0.0, 2.0))
     for pid in sleepers:
@@ -106,7 +118,7 @@ def sleep_past_the_lease(campaign: Campaign) -> None:
 
 @injury("two runs, one killed")
 def run_a_second_and_kill_one(campaign: Campaign) -> None:
-    other = campaign.launch("resume")
+    other = campaign.launch("run", "small.toml")
     time.sleep(campaign.chance.uniform(0.0, 6.0))
     victim, survivor = campaign.chance.sample((campaign.process, other), 2)
     victim.kill()
@@ -171,8 +183,15 @@ def _signal(pid: int, number: int) -> None:
 
 
 def _wait_until_it_trains(campaign: Campaign, process: subprocess.Popen[str]) -> None:
-    count = f"SELECT count(*) FROM attempt WHERE pid = {process.pid}"
-    wait_until(lambda: process.poll() is not None or query(campaign.folder, count) != [(0,)], "a take-over", 300)
+    """Or until it has ended, because there was nothing left for it or the sleeper holds the database's lock."""
+
+    def trains() -> bool:
+        try:
+            return query(campaign.folder, f"SELECT 1 FROM attempt WHERE pid = {process.pid}") != []
+        except sqlite3.OperationalError:
+            return False  # no database yet
+
+    wait_until(lambda: process.poll() is not None or trains(), "a take-over", 300)
 
 
 def _newest_checkpoint(campaign: Campaign) -> tuple[Path, bytes]:
