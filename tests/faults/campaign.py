@@ -19,7 +19,8 @@ from injuries import INJURIES, possible
 from running import DB, curves, query, recorded, start, wait_until, workers, write_suite
 
 IMPATIENT = (str(Path(__file__).parent / "impatient.py"),)
-SLOTS = ("--slots", "2", "--checkpoint-every", "0.5s", "--keep-weights", "--hang-after", "20s")
+SLOTS = ("--slots", "2", "--checkpoint-every", "0.5s", "--keep-weights")
+HUNG = ("--hang-after", "60s")
 DIGESTS = "SELECT cell_id, weights_path, weights_digest FROM attempt WHERE state = 'done' ORDER BY 1"
 TRAINED_TWICE = "SELECT count(*) - 1 FROM attempt WHERE state = 'done' GROUP BY cell_id HAVING count(*) > 1"
 BEGUN_TWICE = """
@@ -113,7 +114,7 @@ class Campaign:
     def launch(self, *arguments: str) -> subprocess.Popen[str]:
         """`asapbench ARGUMENTS` in the suite's folder."""
         with self.log.open("a") as output:
-            self.launched.append(start(self.folder, *arguments, *SLOTS, program=IMPATIENT, output=output))
+            self.launched.append(start(self.folder, *arguments, *SLOTS, *HUNG, program=IMPATIENT, output=output))
         return self.launched[-1]
 
     def wait_for_end(self, process: subprocess.Popen[str], what: str) -> None:

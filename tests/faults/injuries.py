@@ -156,12 +156,18 @@ def lock_the_database(campaign: Campaign) -> None:
 
 @injury("the disk full for a while")
 def fill_the_disk(campaign: Campaign) -> None:
-    filler = campaign.root / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):  # which is what was wanted: it is full
-        while True:
-            file.write(bytes(4096))
+    filler = fill(campaign.root)
     time.sleep(campaign.chance.uniform(0.5, 4.0))
     filler.unlink()
+
+
+def fill(disk: Path) -> Path:
+    """A file that leaves no room beside it."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):  # which is what is wanted: it is full
+        while True:
+            file.write(bytes(4096))
+    return filler
 
 
 def possible(root: Path) -> list[str]:
