@@ -141,6 +141,11 @@ def find_id(connection: Connection, prefix: str, *, database: str) -> str:
     return str(found[0].id)
 
 
+def find(connection: Connection, prefix: str, *, database: str) -> Cell:
+    """The cell whose identity begins with `prefix`. Raises StoreError unless there is exactly one."""
+    return get(connection, find_id(connection, prefix, database=database), database=database)
+
+
 def get(connection: Connection, cell_id: str, *, database: str) -> Cell:
     """The cell recorded as `cell_id`. Raises StoreError for an unknown one."""
     config = connection.scalar(select(cells.c.config).where(cells.c.id == cell_id))
