@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -34,22 +38,54 @@ Data = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps.")]
 Slots = Annotated[int | None, typer.Option(help="Cells at a time: on the CPU in all, on GPUs on each.")]
-Threads = Annotated[int, typer.Option(help="CPU threads of each cell. Other counts change the last bits.")]
-TimeLimit = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Stop cleanly after 90s, 15m, 2h or 1:30:00; then `resume`.")
-]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and how much disk; run nothing.")]
-FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop the run at the first cell that fails.")]
-KeepWeights = Annotated[bool, typer.Option("--keep-weights", help="Keep the final weights of each cell.")]
-Alignment = Annotated[
-    bool, typer.Option("--alignment", help="Measure each epoch's angles: W to B, and the update to backpropagation's.")
-]
-CheckpointEvery = Annotated[
-    str, typer.Option(metavar="TIME", help="Write a checkpoint inside an epoch this often, and after each epoch.")
-]
-Deterministic = Annotated[
-    bool, typer.Option("--deterministic/--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest.")
-]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How to train: what `run`, `resume` and `rerun` have in common. Each field is an option of theirs."""
+
+    data: Data = None
+    device: Device = "auto"
+    slots: Slots = None
+    threads: Annotated[int, typer.Option(help="CPU threads of each cell. Other counts change the last bits.")] = 1
+    time_limit: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop cleanly after 90s, 15m, 2h or 1:30:00; then `resume`.")
+    ] = None
+    checkpoint_every: Annotated[
+        str, typer.Option(metavar="TIME", help="Write a checkpoint inside an epoch this often, and after each epoch.")
+    ] = "2m"
+    keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the final weights of each cell.")] = False
+    alignment: Annotated[
+        bool,
+        typer.Option("--alignment", help="Measure each epoch's angles: W to B, and the update to backpropagation's."),
+    ] = False
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop the run at the first cell that fails.")] = False
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic/--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest.")
+    ] = True
+
+
+def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with an option for each field of `Training` in place of its parameter `training`."""
+    # typer reads signatures: this one is the command's own parameters, then the shared ones.
+    types = get_type_hints(command, include_extras=True) | get_type_hints(Training, include_extras=True)
+    own = {name: p.default for name, p in inspect.signature(command).parameters.items() if name != "training"}
+    defaults = own | {field.name: field.default for field in fields(Training)}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=types[name])
+        for name, default in defaults.items()
+    ]
+
+    @functools.wraps(command)
+    def with_options(**values: Any) -> None:
+        training = Training(**{field.name: values.pop(field.name) for field in fields(Training)})
+        command(**values, training=training)
+
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {name: types[name] for name in defaults}
+    return with_options
+
 
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asapbench.cli.options import (
-    Alignment,
-    CheckpointEvery,
-    Data,
-    Db,
-    Deterministic,
-    Device,
-    DryRun,
-    FailFast,
-    KeepWeights,
-    Only,
-    Seeds,
-    Set,
-    Slots,
-    Threads,
-    TimeLimit,
-    seconds,
-)
+from asapbench.cli.options import Db, DryRun, Only, Seeds, Set, Training, seconds, with_training_options
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -38,6 +22,7 @@ Recorded = Annotated[
 ]
 
 
+@with_training_options
 def run(
     suites: Suites,
     only: Only = None,
@@ -45,16 +30,8 @@ def run(
     seeds: Seeds = None,
     dry_run: DryRun = False,
     db: Db = DEFAULT_URL,
-    data: Data = None,
-    device: Device = "auto",
-    slots: Slots = None,
-    threads: Threads = 1,
-    time_limit: TimeLimit = None,
-    checkpoint_every: CheckpointEvery = "2m",
-    keep_weights: KeepWeights = False,
-    alignment: Alignment = False,
-    fail_fast: FailFast = False,
-    deterministic: Deterministic = True,
+    *,
+    training: Training,
 ) -> None:
     """Train every cell of the suites that is not done yet.
 
@@ -62,22 +39,7 @@ def run(
     """
     from asapbench.scheduling.launch import select
 
-    request = _request(
-        db=db,
-        filters=only or (),
-        settings=set_ or (),
-        seeds=seeds,
-        data=data,
-        device=device,
-        slots=slots,
-        threads=threads,
-        time_limit=time_limit,
-        checkpoint_every=checkpoint_every,
-        keep_weights=keep_weights,
-        alignment=alignment,
-        fail_fast=fail_fast,
-        deterministic=deterministic,
-    )
+    request = _request(training, db=db, filters=only or (), settings=set_ or (), seeds=seeds)
     selected = [select(suite, request) for suite in suites]
     if dry_run:
         _dry_run(selected, request)
@@ -88,40 +50,20 @@ def run(
             _train(store, selected, request)
 
 
+@with_training_options
 def resume(
     suites: Recorded = None,
     only: Only = None,
     dry_run: DryRun = False,
     db: Db = DEFAULT_URL,
-    data: Data = None,
-    device: Device = "auto",
-    slots: Slots = None,
-    threads: Threads = 1,
-    time_limit: TimeLimit = None,
-    checkpoint_every: CheckpointEvery = "2m",
-    keep_weights: KeepWeights = False,
-    alignment: Alignment = False,
-    fail_fast: FailFast = False,
-    deterministic: Deterministic = True,
+    *,
+    training: Training,
 ) -> None:
     """Go on exactly where interrupted runs stopped: every suite the database knows, or those named."""
     from asapbench.scheduling.launch import recorded
     from asapbench.store import Store
 
-    request = _request(
-        db=db,
-        filters=only or (),
-        data=data,
-        device=device,
-        slots=slots,
-        threads=threads,
-        time_limit=time_limit,
-        checkpoint_every=checkpoint_every,
-        keep_weights=keep_weights,
-        alignment=alignment,
-        fail_fast=fail_fast,
-        deterministic=deterministic,
-    )
+    request = _request(training, db=db, filters=only or ())
     with Store.read_only(db) as reader:
         selected = recorded(reader, suites or (), request)
     if dry_run:
@@ -131,21 +73,14 @@ def resume(
         _train(store, selected, request)
 
 
+@with_training_options
 def rerun(
     suites: Recorded = None,
     only: Only = None,
     dry_run: DryRun = False,
     db: Db = DEFAULT_URL,
-    data: Data = None,
-    device: Device = "auto",
-    slots: Slots = None,
-    threads: Threads = 1,
-    time_limit: TimeLimit = None,
-    checkpoint_every: CheckpointEvery = "2m",
-    keep_weights: KeepWeights = False,
-    alignment: Alignment = False,
-    fail_fast: FailFast = False,
-    deterministic: Deterministic = True,
+    *,
+    training: Training,
 ) -> None:
     """Set the results of chosen cells aside and train them again. Nothing is deleted.
 
@@ -159,20 +94,7 @@ def rerun(
 
     if not suites and not only:
         raise SuiteError("rerun: name a suite, or cells with --only, as in --only rule=asap")
-    request = _request(
-        db=db,
-        filters=only or (),
-        data=data,
-        device=device,
-        slots=slots,
-        threads=threads,
-        time_limit=time_limit,
-        checkpoint_every=checkpoint_every,
-        keep_weights=keep_weights,
-        alignment=alignment,
-        fail_fast=fail_fast,
-        deterministic=deterministic,
-    )
+    request = _request(training, db=db, filters=only or ())
     with Store.read_only(db) as reader:
         selected = recorded(reader, suites or (), request)
     if dry_run:
@@ -184,13 +106,17 @@ def rerun(
         _train(store, selected, request, set_aside=True)
 
 
-def _request(*, time_limit: str | None, checkpoint_every: str, **options: Any) -> Request:
+def _request(training: Training, *, db: str, **chosen: Any) -> Request:
     """The request that the options make, their times read."""
     from asapbench.scheduling.launch import Request
 
+    options = {field.name: getattr(training, field.name) for field in fields(training)}
+    time_limit, checkpoint_every = options.pop("time_limit"), options.pop("checkpoint_every")
     return Request(
+        db=db,
         time_limit=None if time_limit is None else seconds(time_limit, option="--time-limit"),
         checkpoint_seconds=seconds(checkpoint_every, option="--checkpoint-every"),
+        **chosen,
         **options,
     )
 
