@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from asapbench.errors import AttemptLostError, EpochConflictError, StoreError, WorkerError
+from asapbench.errors import AttemptLostError, EpochConflictError, WorkerError
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.scheduling import leases
 from asapbench.scheduling.executor import Executor, Heard, Inbox, Worker
@@ -105,6 +105,7 @@ class Runner:
         self._store, self._executor, self._options, self._view = store, executor, options, view
         self._queue = deque(cells)
         self._elsewhere: list[Cell] = []
+        self._watch = leases.Watch()
         self._inbox: Inbox = queue.SimpleQueue()
         self._workers: dict[int, Worker] = {}
         self._assigned: dict[Worker, _Assignment] = {}
@@ -232,11 +233,12 @@ class Runner:
             self._view.message(f"{cell.label}: is being trained by another run (pid {current.pid} on {current.host})")
 
     def _take_up_again(self) -> None:
-        """Takes back what other runs have left undone; waits for the rest."""
+        """Takes back what other runs have left undone, or stand still with; waits for the rest."""
         if not self._elsewhere:
             return
-        self._store.release_dead()
-        states = self._store.states([cell.id for cell in self._elsewhere])
+        ids = [cell.id for cell in self._elsewhere]
+        self._store.release_dead(stale=lambda attempt: attempt.cell_id in ids and self._watch.is_stale(attempt))
+        states = self._store.states(ids)
         running = {cell_id for cell_id, current in states.items() if current and current.state == "running"}
         done = {cell_id for cell_id, current in states.items() if current and current.state in FINAL}
         self._queue.extend(cell for cell in self._elsewhere if cell.id not in running | done)
@@ -342,7 +344,7 @@ class Runner:
             self._store.record_many([Measured(held.claim, held.rows, held.angles) for _, held in pending])
             for _, held in pending:
                 held.forget()
-        except StoreError:
+        except (AttemptLostError, EpochConflictError):
             for worker, held in pending:
                 self._write_epochs_of(worker, held)
 
@@ -399,9 +401,11 @@ class Runner:
                 self._lost(worker, f"{self._assigned[worker].cell.label}: another run has taken this cell over")
 
     def _lost(self, worker: Worker, message: str) -> None:
-        """Somebody else has the cell: this run's worker must not go on with it."""
+        """Somebody else has the cell: this run's worker must not go on with it. That run may die, too."""
         self._view.message(message)
-        self._assigned.pop(worker, None)
+        assignment = self._assigned.pop(worker, None)
+        if assignment is not None:
+            self._elsewhere.append(assignment.cell)
         self._drop(worker)
 
     # Ending
