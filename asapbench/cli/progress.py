@@ -375,6 +375,8 @@ def _given(request: Request) -> str:
         words += ["--only", text]
     if request.data is not None:
         words += ["--data", str(request.data)]
+    if request.files is not None:
+        words += ["--files", str(request.files)]
     if request.device != "auto":
         words += ["--device", request.device]
     if request.slots is not None:

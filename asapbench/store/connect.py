@@ -29,8 +29,8 @@ BUSY_SECONDS = 30.0
 """How long a writer waits for another one before it gives up."""
 AWAY_SECONDS = 300.0
 """How long a server that was there is waited for when it is away."""
-_PAUSES = (0.1, 5.0)
-"""Seconds before a transaction is tried again: at first, doubled each time, and at most."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+"""Seconds before a transaction is tried again; doubled each time."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,7 +49,10 @@ _MENDS = {
 
 @dataclass
 class Database:
-    """An open database. `path` is the file of a SQLite one, `name` what messages call it, `say` who hears of waits."""
+    """An open database. `path` is the file of a SQLite one, `name` what messages call it.
+
+    `say` hears that a server is away and is waited for; `patient` is whether it is waited for.
+    """
 
     engine: Engine
     url: str
@@ -57,6 +60,7 @@ class Database:
     path: Path | None
     writable: bool
     say: Callable[[str], None] = lambda _: None
+    patient: bool = True
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work` makes of one state of the database. Raises StoreError, and whatever `work` does."""
@@ -76,19 +80,18 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        first = time.monotonic()
-        pause, longest = _PAUSES
+        deadline, pause = time.monotonic() + AWAY_SECONDS, _FIRST_PAUSE
         while True:
             try:
                 with transaction() as connection:
                     return work(connection, *args, **kwargs)
             except ServerAwayError as error:
-                left = first + AWAY_SECONDS - time.monotonic()
-                if left <= 0:
+                if not self.patient or time.monotonic() >= deadline:
                     raise
-                self.say(f"{error}: waiting for it, {left:.0f} s at most")
-                time.sleep(min(pause, left))
-                pause = min(2 * pause, longest)
+                if pause == _FIRST_PAUSE:
+                    self.say(f"{error}: waiting for it, {AWAY_SECONDS:.0f} s at most")
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

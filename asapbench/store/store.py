@@ -100,11 +100,19 @@ class Store:
         """From now on `say` hears that a server is away and is being waited for."""
         self._database.say = say
 
+    def give_up(self) -> None:
+        """From now on no server is waited for. Safe to call from a signal handler."""
+        self._database.patient = False
+
     # Suites and cells
 
     def record_suite(self, name: str, source: str, cells: Sequence[Cell]) -> None:
         """Records the suite and those cells that are new. Writes nothing where nothing has changed."""
         self._database.write(cell_rows.record_suite, name, source=source, wanted=cells)
+
+    def extend_suite(self, name: str, source: str, cells: Sequence[Cell]) -> None:
+        """Records the suite with those cells that it lacks; what it has stays, so that `resume` forgets nothing."""
+        self._database.write(cell_rows.extend_suite, name, source=source, wanted=cells, database=self.name)
 
     def suites(self) -> list[SuiteRecord]:
         """Every suite ever recorded, by name."""
