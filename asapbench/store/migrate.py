@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from asapbench.errors import StoreError
+from asapbench.errors import NoDatabaseError, StoreError
 from asapbench.store.connect import Database
 
 KNOWN = ("0001", "0002")
@@ -35,10 +35,13 @@ def prepare(database: Database) -> None:
 
 
 def check(database: Database) -> None:
-    """Raises StoreError unless the database is at this version's revision, which a reader cannot change."""
+    """Raises StoreError unless the database is at this version's revision, which a reader cannot change.
+
+    NoDatabaseError where it is empty: for PostgreSQL that is how a database begins.
+    """
     revision = _revision(database)
     if revision is None:
-        raise StoreError(f"{database.name} holds no results yet: run a suite first, or name another with --db")
+        raise NoDatabaseError(f"{database.name} holds no results yet: run a suite first, or name another with --db")
     if revision != HEAD:
         raise StoreError(
             f"{database.name} is at revision {revision}, this version reads {HEAD}: "

@@ -19,8 +19,13 @@ def db_option(url: str) -> str:
     """` --db URL` for a command to paste, without a password; nothing for the usual database."""
     if url == DEFAULT_URL:
         return ""
-    shown = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
-    return f" --db {shlex.quote(shown)}"
+    return f" --db {shlex.quote(without_password(url))}"
+
+
+def without_password(url: str) -> str:
+    """The URL with `***` where a password stands, before the host or among the parameters."""
+    shown = re.sub(r"(://[^:/?@]*):.*@", r"\1:***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", shown)
 
 
 State = Literal["pending", "running", "done", "diverged", "failed", "out_of_memory", "interrupted"]
