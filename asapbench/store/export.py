@@ -50,12 +50,13 @@ def chosen(connection: Connection, suites: Sequence[str], filters: Sequence[str]
 
     A filter passes no cell that this version cannot read. Raises StoreError, SuiteError.
     """
-    query = select(cells.c.id, cells.c.config).order_by(cells.c.id)
+    c = cells.c
+    query = select(c.id, c.config).order_by(c.dataset, c.model, c.rule, c.lr, c.group_id, c.seed, c.id)
     if suites:
         for name in suites:
             require_suite(connection, name, database=database)
         named = select(suite_cell.c.cell_id).where(suite_cell.c.suite.in_(suites))
-        query = query.where(cells.c.id.in_(named))
+        query = query.where(c.id.in_(named))
     configs: dict[str, str] = {row.id: row.config for row in connection.execute(query)}
     if not filters:
         return list(configs)

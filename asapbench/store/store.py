@@ -230,6 +230,14 @@ class Store:
 
     # Sharing
 
+    def chosen(self, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -> list[str]:
+        """The cells of these suites, all where none is named, that pass the filters.
+
+        Raises StoreError for an unknown suite, SuiteError for a filter that no cell passes.
+        """
+        with self._database.reading() as connection:
+            return export.chosen(connection, suites, filters, database=self.name)
+
     def export(
         self,
         path: Path,
