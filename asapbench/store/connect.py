@@ -36,7 +36,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _MENDS = {
-    "SQLITE_NOTADB": "is not a SQLite database: name another file with --db",
+    "SQLITE_NOTADB": "is not a SQLite database: name another file",
     "SQLITE_CORRUPT": "is damaged: restore it from a copy, or save its rows with `sqlite3 FILE .recover`",
     "SQLITE_READONLY": "cannot be written to: make the file and its directory writable, or name another with --db",
     "SQLITE_BUSY": "is locked by another process: end that process, or wait, and try again",

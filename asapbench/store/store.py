@@ -12,8 +12,9 @@ from typing import Self
 from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
 from asapbench.metrics import Alignment, EpochMetrics, Measurement
 from asapbench.store import alignment as angles
-from asapbench.store import attempts, claims, epochs, measurements, migrate
+from asapbench.store import attempts, claims, epochs, export, measurements, migrate
 from asapbench.store import cells as cell_rows
+from asapbench.store import merge as merging
 from asapbench.store.connect import Database, connect
 from asapbench.store.holder import Holder
 from asapbench.store.records import (
@@ -22,6 +23,7 @@ from asapbench.store.records import (
     Claim,
     EndState,
     Measured,
+    Merged,
     Provenance,
     Result,
     SuiteRecord,
@@ -232,6 +234,51 @@ class Store:
         self._database.write(
             measurements.add, analysis, attempt_id, rows, provenance=provenance, measured_at=cell_rows.now()
         )
+
+    # Sharing
+
+    def chosen(self, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -> list[str]:
+        """The cells of these suites, all where none is named, that pass the filters.
+
+        Raises StoreError for an unknown suite, SuiteError for a filter that no cell passes.
+        """
+        with self._database.reading() as connection:
+            return export.chosen(connection, suites, filters, database=self.name)
+
+    def export(
+        self,
+        path: Path,
+        *,
+        suites: Sequence[str] = (),
+        filters: Sequence[str] = (),
+        anonymous: bool = False,
+        force: bool = False,
+    ) -> Merged:
+        """Writes the cells of these suites (all cells where none is named) that pass the filters to a new database.
+
+        Gives back what it holds. The file is written whole or not at all, and over another one only with `force`.
+        Raises StoreError, SuiteError for a filter that no cell passes.
+        """
+        with export.written(path, database=self._database, force=force) as file:
+            with self._database.reading() as ours, file.writing() as theirs:
+                cell_ids = export.chosen(ours, suites, filters, database=self.name)
+                merged = merging.merge(ours, theirs, cell_ids=cell_ids, suite_names=suites or None)
+                if anonymous:
+                    export.make_anonymous(theirs)
+            return merged
+
+    def merge(self, others: Sequence[Database]) -> list[Merged]:
+        """Takes what the databases hold (see `foreign.opened`) into this one, in one transaction.
+
+        A running attempt whose holder is dead is taken over first; cells that a live run holds are left out.
+        """
+        self.release_dead()
+        merged = []
+        with self._database.writing() as ours:
+            for other in others:
+                with other.reading() as theirs:
+                    merged.append(merging.merge(theirs, ours))
+        return merged
 
     # Reading
 
