@@ -17,6 +17,7 @@ from asapbench.cli.report import report
 from asapbench.cli.run import rerun, resume, run
 from asapbench.cli.show import show
 from asapbench.cli.status import status
+from asapbench.cli.text import say
 from asapbench.errors import AsapbenchError, SuiteError
 
 app = typer.Typer(
@@ -58,7 +59,7 @@ def main() -> None:
     except AsapbenchError as error:
         text = str(error)
         # Several problems stand a line each, so that an editor finds each place at the beginning of its line.
-        typer.echo(f"error:\n{text}" if isinstance(error, SuiteError) and "\n" in text else f"error: {text}", err=True)
+        say(f"error:\n{text}" if isinstance(error, SuiteError) and "\n" in text else f"error: {text}", err=True)
         sys.exit(2)
 
 
