@@ -89,11 +89,10 @@ class _Problems:
 
     def __init__(self, text: str, source: str) -> None:
         self._text, self._source = text, source
-        self._found: list[tuple[Path, str, bool]] = []
+        self._found: dict[tuple[Path, str, bool], None] = {}
 
     def add(self, path: Path, message: str, *, at_key: bool = False) -> None:
-        if (path, message, at_key) not in self._found:
-            self._found.append((path, message, at_key))
+        self._found[path, message, at_key] = None
 
     def under(self, prefix: Path) -> _Under:
         return _Under(self, prefix)
