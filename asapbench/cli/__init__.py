@@ -61,6 +61,9 @@ def main() -> None:
         # Several problems stand a line each, so that an editor finds each place at the beginning of its line.
         say(f"error:\n{text}" if isinstance(error, SuiteError) and "\n" in text else f"error: {text}", err=True)
         sys.exit(2)
+    except MemoryError as error:
+        say(f"error: not enough memory: {error}", err=True)
+        sys.exit(2)
 
 
 __all__ = ["app", "main"]

@@ -38,6 +38,7 @@ from asapbench.scheduling.protocol import (
 )
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
+from asapbench.training.environment import is_out_of_memory
 from asapbench.training.trainer import Settings, Trainer
 from asapbench.training.weights import save
 
@@ -146,16 +147,11 @@ def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
     except DivergedError as error:
         exact = trainer is None or trainer.bit_exact
         return Ended(attempt=attempt, state="diverged", error=str(error), bit_exact=exact)
-    except (MemoryError, torch.OutOfMemoryError):
-        return Ended(attempt=attempt, state="out_of_memory", error=traceback.format_exc())
-    except RuntimeError as error:
-        # torch's CPU allocator has no error of its own.
-        full = "DefaultCPUAllocator" in str(error)
-        return Ended(attempt=attempt, state="out_of_memory" if full else "failed", error=traceback.format_exc())
     except AsapbenchError as error:
         return Ended(attempt=attempt, state="failed", error=f"{error}\n\n{traceback.format_exc()}")
-    except Exception:  # noqa: BLE001 - the worker's border: every failure is recorded with its whole traceback
-        return Ended(attempt=attempt, state="failed", error=traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 - the worker's border: every failure is recorded with its whole traceback
+        full = is_out_of_memory(error)
+        return Ended(attempt=attempt, state="out_of_memory" if full else "failed", error=traceback.format_exc())
 
 
 @lru_cache(maxsize=1)

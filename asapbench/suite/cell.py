@@ -91,7 +91,7 @@ class Cell:
     def from_json(cls, content: dict[str, Any]) -> Cell:
         """The cell that `to_json` wrote. Raises SuiteError on what this version does not know."""
         try:
-            chosen: dict[str, Any] = {kind: _choice(kind, dict(content[kind])) for kind in CHOICES}
+            chosen: dict[str, Any] = {kind: _choice(kind, _table(content)[kind]) for kind in CHOICES}
             rest: dict[str, Any] = {n: option.checked(content[n]) for n, option in PLAIN.items() if n in content}
             rest |= {"lr": checked_learning_rate(content["lr"]), "seed": checked_seed(content["seed"])}
             if rest["augment"] == "auto":
@@ -140,11 +140,18 @@ def _without_defaults(kind: str, choice: Choice) -> dict[str, Value]:
     return {"name": choice.name, **kept}
 
 
-def _choice(kind: str, table: dict[str, Any]) -> Choice:
-    name = table.pop("name")
+def _table(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"a {type(value).__name__} stands where a table should")
+    return value
+
+
+def _choice(kind: str, table: object) -> Choice:
+    options = dict(_table(table))
+    name = options.pop("name")
     if name not in CATALOG[kind]:
         raise ValueError(f'unknown {kind} "{name}"{nearest(name, CATALOG[kind])}')
-    return CATALOG[kind][name].choose(table)
+    return CATALOG[kind][name].choose(options)
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -33,6 +33,11 @@ def configure(device: torch.device, *, threads: int, deterministic: bool, precis
     torch.use_deterministic_algorithms(deterministic and device.type == "cuda")
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether `error` says that memory is full: torch's CPU allocator has no error of its own."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
 def arithmetic(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """The context of a forward pass: bfloat16 autocast, or nothing."""
     if precision == "bf16":
