@@ -170,6 +170,21 @@ def timings(connection: Connection) -> list[Timing]:
     return found
 
 
+def peaks(connection: Connection, kind: str) -> dict[str, int]:
+    """The most memory, in bytes, that an epoch of each group took on devices of this kind."""
+    query = (
+        select(cells.c.group_id, func.max(epoch_metrics.c.peak_memory_bytes))
+        .join(attempts, attempts.c.cell_id == cells.c.id)
+        .join(
+            epoch_metrics,
+            and_(epoch_metrics.c.lineage == attempts.c.lineage, epoch_metrics.c.attempt_id == attempts.c.id),
+        )
+        .where(attempts.c.device.startswith(kind), epoch_metrics.c.peak_memory_bytes.is_not(None))
+        .group_by(cells.c.group_id)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
 def _newest_timed(connection: Connection) -> list[tuple[RowMapping, list[float]]]:
     seconds: dict[str, list[float]] = {}
     rows: dict[str, RowMapping] = {}

@@ -29,6 +29,8 @@ STATES: tuple[State, ...] = get_args(State)
 ENDED: tuple[EndState, ...] = get_args(EndState)
 FINAL: tuple[EndState, ...] = ("done", "diverged")
 """A cell in one of these has its result and is not claimed again until it is superseded."""
+UNFINISHED: tuple[State, ...] = ("pending", "interrupted", "failed", "out_of_memory")
+"""A cell in one of these is left to be trained, and no run has it."""
 
 
 @dataclass(frozen=True)

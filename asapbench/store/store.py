@@ -286,6 +286,11 @@ class Store:
         with self._database.reading() as connection:
             return attempts.timings(connection)
 
+    def measured_peak_bytes(self, kind: str) -> dict[str, int]:
+        """For each configuration (its `Cell.group`), the most memory that an epoch of it took on such devices."""
+        with self._database.reading() as connection:
+            return attempts.peaks(connection, kind)
+
 
 def _check_place(path: Path, *, name: str, make_directory: bool) -> None:
     try:

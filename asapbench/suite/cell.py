@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from asapbench.errors import SuiteError
@@ -88,16 +88,18 @@ class Cell:
         return content
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Cell:
+    def from_json(cls, content: object) -> Cell:
         """The cell that `to_json` wrote. Raises SuiteError on what this version does not know."""
         try:
-            chosen: dict[str, Any] = {kind: _choice(kind, _table(content)[kind]) for kind in CHOICES}
+            if not isinstance(content, dict):
+                raise TypeError(f"it is a {type(content).__name__}")
+            chosen: dict[str, Any] = {kind: _choice(kind, json.dumps(content[kind])) for kind in CHOICES}
             rest: dict[str, Any] = {n: option.checked(content[n]) for n, option in PLAIN.items() if n in content}
             rest |= {"lr": checked_learning_rate(content["lr"]), "seed": checked_seed(content["seed"])}
             if rest["augment"] == "auto":
                 raise ValueError("augment is still to be chosen")
             return cls(**chosen, **rest)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise SuiteError(f"a stored cell cannot be read by this version of asapbench: {error}") from error
 
 
@@ -134,24 +136,21 @@ def _plain(value: Value) -> str:
     return json.dumps(value) if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
+@lru_cache(maxsize=1_000)
 def _without_defaults(kind: str, choice: Choice) -> dict[str, Value]:
     entry = CATALOG[kind][choice.name]
     kept = {name: value for name, value in choice.options if value != entry.option(name).default}
     return {"name": choice.name, **kept}
 
 
-def _table(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"a {type(value).__name__} stands where a table should")
-    return value
-
-
-def _choice(kind: str, table: object) -> Choice:
-    options = dict(_table(table))
-    name = options.pop("name")
+@lru_cache(maxsize=1_000)
+def _choice(kind: str, text: str) -> Choice:
+    """The choice of a JSON object, made once for all cells of a grid."""
+    table = dict(json.loads(text))
+    name = table.pop("name")
     if name not in CATALOG[kind]:
         raise ValueError(f'unknown {kind} "{name}"{nearest(name, CATALOG[kind])}')
-    return CATALOG[kind][name].choose(options)
+    return CATALOG[kind][name].choose(table)
 
 
 def _digest(content: dict[str, Any]) -> str:
