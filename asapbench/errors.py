@@ -34,7 +34,11 @@ class NoDatabaseError(StoreError):
 
 
 class UnavailableError(StoreError):
-    """The database is locked or its disk is full: the same may succeed later."""
+    """The database is locked, or its disk is full, or its server is away: the same may succeed later."""
+
+
+class ServerAwayError(UnavailableError):
+    """The database server cannot be reached, or has closed the connection."""
 
 
 class AttemptLostError(StoreError):

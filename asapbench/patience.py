@@ -1,4 +1,4 @@
-"""Patience with what passes: a locked database, a full disk. What failed is tried again for a while.
+"""Patience with what passes: a locked database, a full disk, a server that is away. What failed is tried again.
 
 A program that holds a lock for a minute, or a disk that somebody clears in the night, must not end a run of days. Only
 what is done whole or not at all may be tried again: a transaction, a file that is renamed into place.
@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from asapbench.errors import AsapbenchError, UnavailableError
 
-PATIENCE_SECONDS = 600.0
-_PAUSE_SECONDS = 0.5
+PATIENCE_SECONDS = 300.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+"""Seconds before it is tried again; doubled each time."""
 
 R = TypeVar("R")
 
@@ -34,6 +35,7 @@ class Patience:
     say: Callable[[str], None] = lambda _message: None
     should_stop: Callable[[], bool] = lambda: False
     _since: float | None = None
+    _pause: float = _FIRST_PAUSE
 
     def call(self, action: Callable[[], R]) -> R:
         """What `action` gives back; raises what it raises once patience is over, or at once for what does not pass."""
@@ -44,20 +46,19 @@ class Patience:
                 if not passes(error) or not self._allows_another(error):
                     raise
             else:
-                self._succeeded()
+                # After giving up this does not come, and what follows fails at once.
+                self._since, self._pause = None, _FIRST_PAUSE
                 return result
 
     def _allows_another(self, error: Exception) -> bool:
+        now = time.monotonic()
+        if self._since is not None and now - self._since >= self.seconds:
+            return False
         if self.should_stop() or not self.seconds:
             return False
         if self._since is None:
-            self._since = time.monotonic()
-            self.say(f"{error}; trying again for {self.seconds:.0f} s")
-        time.sleep(_PAUSE_SECONDS)
-        return time.monotonic() - self._since < self.seconds
-
-    def _succeeded(self) -> None:
-        """After giving up this does not come, and what follows fails at once."""
-        if self._since is not None:
-            self.say(f"it has passed after {time.monotonic() - self._since:.0f} s")
-            self._since = None
+            self._since = now
+            self.say(f"{error}: waiting for it, {self.seconds:.0f} s at most")
+        time.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        return True

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from asapbench.errors import AttemptLostError, EpochConflictError, StoreError, WorkerError
+from asapbench.errors import AttemptLostError, EpochConflictError, WorkerError
 from asapbench.scheduling import leases
 from asapbench.scheduling.admission import Admission
 from asapbench.scheduling.assignment import Assignment, Options, assign
@@ -56,6 +56,7 @@ class Runner:
         self._retries = Retries(options.retries)
         self._admission = admission or Admission()
         self._watch: Watch[Worker] = Watch()
+        self._leases = leases.Watch()
         self._inbox: Inbox = queue.SimpleQueue()
         self._workers: dict[int, Worker] = {}
         self._reserved: dict[Worker, Cell] = {}
@@ -74,11 +75,6 @@ class Runner:
         self._signals += reason == "signal"
         self._abandon = self._abandon or self._signals > 1
         self._stop = self._stop or reason
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it was asked for an end."""
-        return self._stop is not None
 
     def run(self) -> Outcome:
         """Trains every cell that is not done. Raises StoreError where the database cannot be written."""
@@ -106,7 +102,7 @@ class Runner:
                     self._renew_leases()
                     leased = now
                 if now - looked >= _LOOK_SECONDS and self._stop is None:
-                    self._waiting.look_elsewhere(self._store)
+                    self._waiting.look_elsewhere(self._store, self._leases.is_stale)
                     looked = now
                 self._view.tick()
         finally:
@@ -300,7 +296,7 @@ class Runner:
             self._store.record_many([Measured(held.claim, held.rows, held.angles) for _, held in pending])
             for _, held in pending:
                 held.forget()
-        except StoreError:
+        except (AttemptLostError, EpochConflictError):
             for worker, held in pending:
                 self._write_epochs_of(worker, held)
 
@@ -369,8 +365,9 @@ class Runner:
     def _lost(self, worker: Worker, message: str) -> None:
         """Somebody else has the cell: this run's worker must not go on with it. That run may die, too."""
         self._view.message(message)
-        if held := self._assigned.pop(worker, None):
-            self._waiting.elsewhere.append(held.cell)
+        assignment = self._assigned.pop(worker, None)
+        if assignment is not None:
+            self._waiting.elsewhere.append(assignment.cell)
         self._drop(worker)
 
     # Ending

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from asapbench.scheduling.leases import LeaseWatch
-from asapbench.store.records import FINAL
+from asapbench.store.records import FINAL, Attempt
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 
@@ -18,7 +17,6 @@ class Waiting:
         self._ready = deque(cells)
         self._later: list[tuple[float, Cell]] = []
         self.elsewhere: list[Cell] = []
-        self._leases = LeaseWatch()
 
     def __bool__(self) -> bool:
         return bool(self._ready or self._later or self.elsewhere)
@@ -43,13 +41,12 @@ class Waiting:
         """It waits until `until`, and then for those that are ready by now."""
         self._later.append((until, cell))
 
-    def look_elsewhere(self, store: Store) -> None:
+    def look_elsewhere(self, store: Store, is_stale: Callable[[Attempt], bool]) -> None:
         """Takes back what other runs have left undone, or stand still with; waits for the rest."""
         if not self.elsewhere:
             return
         ids = [cell.id for cell in self.elsewhere]
-        stale = self._leases.stale(attempt for attempt in store.running() if attempt.cell_id in ids)
-        store.release_dead(stale=lambda attempt: attempt.id in stale)
+        store.release_dead(stale=lambda attempt: attempt.cell_id in ids and is_stale(attempt))
         states = store.states(ids)
         running = {cell_id for cell_id, current in states.items() if current and current.state == "running"}
         done = {cell_id for cell_id, current in states.items() if current and current.state in FINAL}

@@ -11,20 +11,21 @@ from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
 
+_STRIDE = 2.0
+"""Seconds between two ticks that count at most; a runner that is awake ticks twice a second."""
+
 
 class Watch(Generic[Key]):
-    """Time stands still between ticks. `stride`: how many seconds between two of them count at most; one who is awake
-    ticks more often.
-    """
+    """Time stands still between ticks."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, *, stride: float = 2.0) -> None:
-        self._clock, self._stride, self._ticked, self._awake = clock, stride, clock(), 0.0
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._ticked, self._awake = clock, clock(), 0.0
         self._heard: dict[Key, float] = {}
 
     def tick(self) -> None:
         """Lets time pass."""
         now = self._clock()
-        self._awake += min(now - self._ticked, self._stride)
+        self._awake += min(now - self._ticked, _STRIDE)
         self._ticked = now
 
     def heard(self, key: Key) -> None:

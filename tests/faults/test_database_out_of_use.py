@@ -37,7 +37,7 @@ def test_a_lock_that_is_never_given_back_ends_the_run_with_nothing_lost(
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 2, output
         assert "is locked by another process: end that process, or wait, and try again" in output
-        assert "trying again for 20 s" in output
+        assert "waiting for it, 20 s at most" in output
         assert "Traceback" not in output
         wait_until(lambda: not workers(tmp_path), "the workers to end")
         other.execute("ROLLBACK")

@@ -11,7 +11,6 @@ import pytest
 from store_examples import TERMS, a_cell
 
 from asapbench.errors import UnavailableError
-from asapbench.patience import Patience
 from asapbench.store import Store, connect
 
 
@@ -30,27 +29,28 @@ def locked(path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_it_goes_on_as_soon_as_the_lock_is_gone(locked) -> None:
     store, other = locked
     said: list[str] = []
-    store.patience = Patience(60.0, say=said.append)
+    store.be_patient(said.append)
     threading.Timer(1.2, other.execute, ["ROLLBACK"]).start()
     assert store.claim(a_cell(), **TERMS)
-    assert len(said) == 2
-    assert "is locked by another process" in said[0]
-    assert "it has passed" in said[1]
+    (message,) = said
+    assert "is locked by another process" in message
 
 
 def test_it_gives_up_in_the_end_and_then_at_once(locked) -> None:
     store, _ = locked
     said: list[str] = []
-    store.patience = Patience(0.1, say=said.append)
+    store.be_patient(said.append)
+    store._database.patience.seconds = 0.1
     for _ in range(2):
         with pytest.raises(UnavailableError, match="is locked by another process"):
             store.claim(a_cell(), **TERMS)
     assert len(said) == 1
 
 
-def test_it_gives_up_when_a_stop_was_asked_for(locked) -> None:
+def test_it_fails_at_once_when_told_to_give_up(locked) -> None:
     store, _ = locked
-    store.patience = Patience(60.0, should_stop=lambda: True)
+    store.be_patient(print)
+    store.give_up()
     with pytest.raises(UnavailableError):
         store.claim(a_cell(), **TERMS)
 
