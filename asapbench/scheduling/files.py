@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from asapbench.errors import StoreError
+from asapbench.store.rows import MEND
 from asapbench.training import CHECKPOINT_SUFFIX
 
 
 @dataclass(frozen=True)
 class Files:
-    """`checkpoints/CELL/ATTEMPT/`, `weights/CELL-ATTEMPT.weights`, `logs/`: identities are hexadecimal, safe."""
+    """`checkpoints/CELL/ATTEMPT/`, `weights/CELL-ATTEMPT.weights`, `logs/`: no identity that is not
+    hexadecimal gets into a path, from whichever database it comes.
+    """
 
     root: Path
 
@@ -24,7 +29,7 @@ class Files:
 
     def checkpoints(self, cell_id: str, attempt_id: str) -> Path:
         """The directory of one attempt's checkpoints; no other attempt writes there."""
-        return self.root / "checkpoints" / cell_id[:20] / attempt_id
+        return self.root / "checkpoints" / _hexadecimal(cell_id[:20]) / _hexadecimal(attempt_id)
 
     def has_checkpoint(self, cell_id: str, attempt_ids: Iterable[str]) -> bool:
         """Whether one of these attempts left a checkpoint."""
@@ -32,7 +37,7 @@ class Files:
 
     def weights(self, cell_id: str, attempt_id: str) -> Path:
         """Where an attempt's final weights are kept."""
-        return self.root / "weights" / f"{cell_id[:20]}-{attempt_id[:12]}.weights"
+        return self.root / "weights" / f"{_hexadecimal(cell_id[:20])}-{_hexadecimal(attempt_id[:12])}.weights"
 
     def log(self, number: int) -> Path:
         """What the worker on slot `number` of this process's run prints."""
@@ -51,11 +56,20 @@ class Files:
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
+def _hexadecimal(identity: str) -> str:
+    if re.fullmatch(r"[0-9a-f]+", identity):
+        return identity
+    raise StoreError(f'the database holds an identity that asapbench did not make, "{identity}": {MEND}')
+
+
 def size(folder: Path) -> int:
     """Bytes of all files below `folder`."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def remove(folder: Path) -> None:
-    """Deletes `folder` and all below it."""
-    shutil.rmtree(folder)
+    """Deletes `folder` and all below it. Raises StoreError."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be removed: {error.strerror or error}") from error

@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from asapbench.errors import StoreError
+from asapbench.store.rows import ForeignRowError
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one before it gives up."""
@@ -86,6 +87,8 @@ class Database:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise StoreError(f"{self.name} {_reason(error)}") from error
+        except ForeignRowError as error:
+            raise StoreError(f"{self.name} {error}") from error
 
 
 def connect(url: str, *, writable: bool) -> Database:
