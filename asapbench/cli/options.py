@@ -40,6 +40,15 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Where the data sets are. [default: $ASAPBENCH_DATA, else ./data]"),
 ]
+FilesDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--files",
+        metavar="DIR",
+        envvar="ASAPBENCH_FILES",
+        help="Where checkpoints, weights and logs are. [default: beside a SQLite database, else results/NAME.files]",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps.")]
 Slots = Annotated[
     str | None,
@@ -60,6 +69,7 @@ class Training:
     """How to train: what `run`, `resume` and `rerun` have in common. Each field is an option of theirs."""
 
     data: Data = None
+    files: FilesDir = None
     device: Device = "auto"
     slots: Slots = None
     threads: Annotated[int, typer.Option(help="CPU threads of each cell. Other counts change the last bits.")] = 1

@@ -382,6 +382,8 @@ def _given(request: Request) -> str:
         words += ["--only-state", ",".join(dict.fromkeys((*request.only_states, "interrupted")))]
     if request.data is not None:
         words += ["--data", str(request.data)]
+    if request.files is not None:
+        words += ["--files", str(request.files)]
     if request.device != "auto":
         words += ["--device", request.device]
     if request.slots is not None:

@@ -1,16 +1,22 @@
-"""Where a database keeps its cells' checkpoints, kept weights and logs: beside it, in `<database>.files/`."""
+"""Where a database's checkpoints, kept weights and logs are: beside a SQLite file, or in a folder that is named.
+
+Runs on several hosts that share a PostgreSQL database share this folder too, to go on with each other's cells.
+"""
 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from asapbench.errors import StoreError
 from asapbench.store.rows import MEND
+from asapbench.store.store import Store
 from asapbench.training import CHECKPOINT_SUFFIX
 
 
@@ -22,10 +28,14 @@ class Files:
 
     root: Path
 
-    @classmethod
-    def beside(cls, database: Path) -> Files:
-        """The files of a SQLite database."""
-        return cls(database.with_name(f"{database.name}.files"))
+    def make(self) -> None:
+        """Makes the folder. Raises StoreError where that cannot be done or nothing can be written there."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.root} cannot be made: {error.strerror}; name another with --files") from error
+        if not os.access(self.root, os.W_OK):
+            raise StoreError(f"{self.root} cannot be written to: change its rights, or name another with --files")
 
     def checkpoints(self, cell_id: str, attempt_id: str) -> Path:
         """The directory of one attempt's checkpoints; no other attempt writes there."""
@@ -41,13 +51,13 @@ class Files:
 
     def log(self, number: int) -> Path:
         """What the worker on slot `number` of this process's run prints."""
-        path = self.root / "logs" / f"{os.getpid()}-{number}.log"
+        path = self.root / "logs" / f"{_this_process()}-{number}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def remove_logs(self) -> None:
         """Removes this run's logs: what matters of them is in the database."""
-        for path in (self.root / "logs").glob(f"{os.getpid()}-*.log"):
+        for path in (self.root / "logs").glob(f"{_this_process()}-*.log"):
             path.unlink()
 
     def cells_with_checkpoints(self) -> list[Path]:
@@ -62,6 +72,16 @@ def _hexadecimal(identity: str) -> str:
     raise StoreError(f'the database holds an identity that asapbench did not make, "{identity}": {MEND}')
 
 
+def files_of(store: Store, directory: Path | None) -> Files:
+    """The files of a database: in `directory` if one is named."""
+    if directory is not None:
+        return Files(directory.resolve())
+    if store.path is not None:
+        return Files(store.path.with_name(f"{store.path.name}.files"))
+    name = Path(unquote(urlsplit(store.url).path)).name or "postgresql"
+    return Files(Path("results", f"{name}.files").resolve())
+
+
 def size(folder: Path) -> int:
     """Bytes of all files below `folder`."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -73,3 +93,8 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder)
     except OSError as error:
         raise StoreError(f"{folder} cannot be removed: {error.strerror or error}") from error
+
+
+def _this_process() -> str:
+    """Told apart from those of other hosts, whose logs may lie in the same folder."""
+    return f"{re.sub(r'[^A-Za-z0-9.-]', '-', platform.node())}-{os.getpid()}"

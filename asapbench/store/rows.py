@@ -15,7 +15,7 @@ T = TypeVar("T")
 MEND = "restore the database from a copy, or name another with --db"
 
 _LARGE = 1e100
-"""No number that is measured or chosen is larger, infinity included."""
+"""No number that is measured or chosen is larger, infinity included; a loss alone has no bound."""
 
 
 class ForeignRowError(Exception):
@@ -25,7 +25,7 @@ class ForeignRowError(Exception):
 def checked(kind: type[T], row: Mapping[str, Any] | RowMapping) -> T:
     """`row` as a `kind`, a dataclass whose fields have its names. Raises ForeignRowError."""
     for name, value in row.items():
-        if isinstance(value, float) and abs(value) >= _LARGE:
+        if isinstance(value, float) and abs(value) >= _LARGE and not name.endswith("_loss"):
             raise _foreign(name, f"{value} is no number that could be measured")
     try:
         found: T = _adapter(cast("Hashable", kind)).validate_python(dict(row))

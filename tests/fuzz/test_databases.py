@@ -27,6 +27,7 @@ READING = (
     ("report", "--suite", "mine", "--format", "json", *DB),
     ("report", "--table", "1", *DB),
     ("report", "--curves", "accuracy", "--only", "rule=asap", *DB),
+    ("report", "--curves", "train-loss", "--format", "json", "--suite", "mine", *DB),
     ("report", "--alignment", "weights", "--suite", "mine", *DB),
     ("report", "--figure", "10", *DB),
     ("resume", "--dry-run", "--device", "cpu", *DB),
