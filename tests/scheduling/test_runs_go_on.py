@@ -75,7 +75,7 @@ def test_a_cell_that_always_fails_is_given_up_and_its_state_can_be_asked_for(fol
     assert sorted(states(folder)) == [("done",), ("failed", "failed", "failed")]
     assert "Ended: 1 done, 1 failed" in done.stdout
     (cell,) = query(folder, "SELECT DISTINCT cell_id FROM attempt WHERE state = 'failed'")[0]
-    assert run(folder, "show", cell[:10], traceback=True).count("ValueError: always") >= 3
+    assert "ValueError: always" in run(folder, "show", cell[:10], traceback=True)
     assert "No cell is in such a state" in run(folder, "resume", "--only-state", "interrupted,out_of_memory")
     assert "1 of 1 cell to train" in run(folder, "resume", "--only-state", "failed", "--slots", "1")
     assert sorted(states(folder)) == [("done",), ("failed", "failed", "failed", "done")]
