@@ -14,7 +14,7 @@ from asapbench.errors import StoreError, SuiteError
 from asapbench.scheduling.admission import Admission
 from asapbench.scheduling.assignment import Options
 from asapbench.scheduling.devices import free_bytes
-from asapbench.scheduling.files import Files, size
+from asapbench.scheduling.files import Files, files_of, size
 from asapbench.scheduling.plan import Plan, make_plan
 from asapbench.scheduling.process import LocalExecutor
 from asapbench.scheduling.runner import Runner
@@ -37,6 +37,7 @@ class Request:
     seeds: str | None = None
     only_states: Sequence[State] = ()
     data: Path | None = None
+    files: Path | None = None
     device: str = "auto"
     slots: Count = None
     threads: int = 1
@@ -113,16 +114,19 @@ def run(
     root = data_root(request.data)
     for dataset in dict.fromkeys(cell.dataset for cell in todo):
         check(dataset, root)
+    files = files_of(store, request.files)
+    files.make()
     for item in selected:
-        _record(store, item)
+        store.extend_suite(item.name, item.source, item.cells)
     the_view = view(the_plan, found)
+    store.tell(the_view.message)
     if set_aside:
         store.release_dead()
         number = store.supersede([cell.id for cell in todo])
         the_view.message(f"earlier attempts set aside: {number}; nothing is deleted")
     options = Options(
         data=root.resolve(),
-        files=files_of(store),
+        files=files,
         checkpoint_seconds=request.checkpoint_seconds,
         keep_weights=request.keep_weights,
         alignment=request.alignment,
@@ -136,7 +140,7 @@ def run(
     runner = Runner(
         store, todo, executor, options=options, view=the_view, admission=_admission(store, found, request.slots)
     )
-    with _minding_signals(runner):
+    with _minding_signals(runner, store):
         return runner.run()
 
 
@@ -148,22 +152,6 @@ def _admission(store: Store, found: Sequence[Slot], count: Count) -> Admission:
     return Admission(free_bytes(found), kind=kind, peaks=store.measured_peak_bytes(kind))
 
 
-def files_of(store: Store) -> Files:
-    """Where this database's checkpoints, weights and logs are."""
-    if store.path is None:
-        return Files(Path("results/asapbench.sqlite.files").resolve())
-    return Files.beside(store.path)
-
-
-def _record(store: Store, selected: Selected) -> None:
-    """A suite's list grows by what was asked for, so that `resume` forgets nothing."""
-    known: dict[str, Cell] = {}
-    if any(suite.name == selected.name for suite in store.suites()):
-        known = {cell.id: cell for cell in store.suite_cells(selected.name)}
-    merged = known | {cell.id: cell for cell in selected.cells}
-    store.record_suite(selected.name, selected.source, list(merged.values()))
-
-
 def _cells(selected: Sequence[Selected]) -> list[Cell]:
     cells = list({cell.id: cell for item in selected for cell in item.cells}.values())
     if not cells:
@@ -172,11 +160,16 @@ def _cells(selected: Sequence[Selected]) -> list[Cell]:
 
 
 @contextmanager
-def _minding_signals(runner: Runner) -> Iterator[None]:
+def _minding_signals(runner: Runner, store: Store) -> Iterator[None]:
     """Ctrl-C, SIGTERM and a closed terminal stop the run cleanly; a second one at once."""
+    received = 0
 
     def stop(_number: int, _frame: types.FrameType | None) -> None:
+        nonlocal received
+        received += 1
         runner.request_stop("signal")
+        if received > 1:
+            store.give_up()
 
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]

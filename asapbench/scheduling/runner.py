@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from asapbench.errors import AttemptLostError, EpochConflictError, StoreError, WorkerError
+from asapbench.errors import AttemptLostError, EpochConflictError, WorkerError
 from asapbench.scheduling import leases
 from asapbench.scheduling.admission import Admission
 from asapbench.scheduling.assignment import Assignment, Options, assign
@@ -56,6 +56,7 @@ class Runner:
         self._retries = Retries(options.retries)
         self._admission = admission or Admission()
         self._watch: Watch[Worker] = Watch()
+        self._leases = leases.Watch()
         self._inbox: Inbox = queue.SimpleQueue()
         self._workers: dict[int, Worker] = {}
         self._reserved: dict[Worker, Cell] = {}
@@ -101,7 +102,7 @@ class Runner:
                     self._renew_leases()
                     leased = now
                 if now - looked >= _LOOK_SECONDS and self._stop is None:
-                    self._waiting.look_elsewhere(self._store)
+                    self._waiting.look_elsewhere(self._store, self._leases.is_stale)
                     looked = now
                 self._view.tick()
         finally:
@@ -295,7 +296,7 @@ class Runner:
             self._store.record_many([Measured(held.claim, held.rows, held.angles) for _, held in pending])
             for _, held in pending:
                 held.forget()
-        except StoreError:
+        except (AttemptLostError, EpochConflictError):
             for worker, held in pending:
                 self._write_epochs_of(worker, held)
 
@@ -362,9 +363,11 @@ class Runner:
                 self._lost(worker, f"{self._assigned[worker].cell.label}: another run has taken this cell over")
 
     def _lost(self, worker: Worker, message: str) -> None:
-        """Somebody else has the cell: this run's worker must not go on with it."""
+        """Somebody else has the cell: this run's worker must not go on with it. That run may die, too."""
         self._view.message(message)
-        self._assigned.pop(worker, None)
+        assignment = self._assigned.pop(worker, None)
+        if assignment is not None:
+            self._waiting.elsewhere.append(assignment.cell)
         self._drop(worker)
 
     # Ending

@@ -50,6 +50,10 @@ class Slot:
         return found
 
 
+_MOST = 1024
+"""Slots of a device, and threads of a slot: more is a slip."""
+
+
 def slots(device: str = "auto", *, count: Count = None, threads: int = 1) -> list[Slot]:
     """Slots on `device`: auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps. `count`: in all on a CPU or MPS,
     on each GPU otherwise; auto: as many as there are cores for, of which memory lets fewer be used.
@@ -59,6 +63,8 @@ def slots(device: str = "auto", *, count: Count = None, threads: int = 1) -> lis
         raise SuiteError(f"--slots {count}: at least 1")
     if threads < 1:
         raise SuiteError(f"--threads {threads}: at least 1")
+    if threads > _MOST or (isinstance(count, int) and count > _MOST):
+        raise SuiteError(f"--slots {count} --threads {threads}: at most {_MOST} of each")
     number = None if count == "auto" else count
     found = gpus() if device == "auto" or device.startswith("cuda") else []
     if device == "cpu" or (device == "auto" and not found):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from asapbench.store.records import FINAL
+from asapbench.store.records import FINAL, Attempt
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 
@@ -41,12 +41,13 @@ class Waiting:
         """It waits until `until`, and then for those that are ready by now."""
         self._later.append((until, cell))
 
-    def look_elsewhere(self, store: Store) -> None:
-        """Takes back what other runs have left undone; waits for the rest."""
+    def look_elsewhere(self, store: Store, is_stale: Callable[[Attempt], bool]) -> None:
+        """Takes back what other runs have left undone, or stand still with; waits for the rest."""
         if not self.elsewhere:
             return
-        store.release_dead()
-        states = store.states([cell.id for cell in self.elsewhere])
+        ids = [cell.id for cell in self.elsewhere]
+        store.release_dead(stale=lambda attempt: attempt.cell_id in ids and is_stale(attempt))
+        states = store.states(ids)
         running = {cell_id for cell_id, current in states.items() if current and current.state == "running"}
         done = {cell_id for cell_id, current in states.items() if current and current.state in FINAL}
         self._ready.extend(cell for cell in self.elsewhere if cell.id not in running | done)

@@ -82,8 +82,7 @@ def lineage_ids(connection: Connection, lineage: str) -> list[str]:
 
 def record_provenance(connection: Connection, provenance: Provenance) -> str:
     """The id of `provenance`, which is the digest of its content; recorded where it is new."""
-    content = json.dumps(asdict(provenance), sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(content.encode()).hexdigest()
+    digest = content_id(provenance)
     if connection.scalar(select(provenances.c.id).where(provenances.c.id == digest)) is None:
         row = {
             "id": digest,
@@ -94,6 +93,12 @@ def record_provenance(connection: Connection, provenance: Provenance) -> str:
         }
         connection.execute(insert(provenances), [row])
     return digest
+
+
+def content_id(provenance: Provenance) -> str:
+    """The digest that names `provenance` in every database."""
+    content = json.dumps(asdict(provenance), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def provenance(connection: Connection, provenance_id: str, *, database: str) -> Provenance:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from asapbench.errors import SuiteError
 from asapbench.suite.catalog import CATALOG, DEFAULT_OPTIMIZER, RECIPE_REVISION
 from asapbench.suite.options import Choice, Value, nearest
+from asapbench.suite.recipe import PLAIN, checked_learning_rate, checked_seed
 
 CHOICES = ("dataset", "model", "rule", "optimizer")
 ALWAYS = ("lr", "schedule", "epochs", "batch_size", "augment", "seed")
@@ -87,13 +88,18 @@ class Cell:
         return content
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Cell:
+    def from_json(cls, content: object) -> Cell:
         """The cell that `to_json` wrote. Raises SuiteError on what this version does not know."""
         try:
-            chosen: dict[str, Any] = {kind: _choice(kind, dict(content[kind])) for kind in CHOICES}
-            rest = {f.name: content[f.name] for f in fields(cls) if f.name not in CHOICES and f.name in content}
+            if not isinstance(content, dict):
+                raise TypeError(f"it is a {type(content).__name__}")
+            chosen: dict[str, Any] = {kind: _choice(kind, json.dumps(content[kind])) for kind in CHOICES}
+            rest: dict[str, Any] = {n: option.checked(content[n]) for n, option in PLAIN.items() if n in content}
+            rest |= {"lr": checked_learning_rate(content["lr"]), "seed": checked_seed(content["seed"])}
+            if rest["augment"] == "auto":
+                raise ValueError("augment is still to be chosen")
             return cls(**chosen, **rest)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise SuiteError(f"a stored cell cannot be read by this version of asapbench: {error}") from error
 
 
@@ -130,13 +136,17 @@ def _plain(value: Value) -> str:
     return json.dumps(value) if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
+@lru_cache(maxsize=1_000)
 def _without_defaults(kind: str, choice: Choice) -> dict[str, Value]:
     entry = CATALOG[kind][choice.name]
     kept = {name: value for name, value in choice.options if value != entry.option(name).default}
     return {"name": choice.name, **kept}
 
 
-def _choice(kind: str, table: dict[str, Any]) -> Choice:
+@lru_cache(maxsize=1_000)
+def _choice(kind: str, text: str) -> Choice:
+    """The choice of a JSON object, made once for all cells of a grid."""
+    table = dict(json.loads(text))
     name = table.pop("name")
     if name not in CATALOG[kind]:
         raise ValueError(f'unknown {kind} "{name}"{nearest(name, CATALOG[kind])}')
