@@ -13,10 +13,13 @@ from asapbench.cli.catalog import catalog
 from asapbench.cli.clean import clean
 from asapbench.cli.doctor import doctor
 from asapbench.cli.evaluate import evaluate
+from asapbench.cli.export import export
+from asapbench.cli.merge import merge
 from asapbench.cli.report import report
 from asapbench.cli.run import rerun, resume, run
 from asapbench.cli.show import show
 from asapbench.cli.status import status
+from asapbench.cli.text import say
 from asapbench.errors import AsapbenchError, SuiteError
 
 app = typer.Typer(
@@ -27,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, resume, status, show, report, rerun, evaluate, clean, doctor, catalog):
+for command in (run, resume, status, show, report, rerun, evaluate, export, merge, clean, doctor, catalog):
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(analyze.app, name="analyze")
@@ -58,7 +61,10 @@ def main() -> None:
     except AsapbenchError as error:
         text = str(error)
         # Several problems stand a line each, so that an editor finds each place at the beginning of its line.
-        typer.echo(f"error:\n{text}" if isinstance(error, SuiteError) and "\n" in text else f"error: {text}", err=True)
+        say(f"error:\n{text}" if isinstance(error, SuiteError) and "\n" in text else f"error: {text}", err=True)
+        sys.exit(2)
+    except MemoryError as error:
+        say(f"error: not enough memory: {error}", err=True)
         sys.exit(2)
 
 

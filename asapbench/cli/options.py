@@ -8,12 +8,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from asapbench.errors import SuiteError
 from asapbench.report.render import Format
+from asapbench.store.records import UNFINISHED, State
+
+if TYPE_CHECKING:
+    from asapbench.scheduling.slots import Count
 
 Db = Annotated[str, typer.Option("--db", metavar="URL", envvar="ASAPBENCH_DB", help="The results database.")]
 Only = Annotated[
@@ -46,7 +50,17 @@ FilesDir = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps.")]
-Slots = Annotated[int | None, typer.Option(help="Cells at a time: on the CPU in all, on GPUs on each.")]
+Slots = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|auto",
+        help="Cells at a time: on the CPU in all, on GPUs on each; auto: as many as have room in memory.",
+    ),
+]
+OnlyState = Annotated[
+    str | None,
+    typer.Option(metavar="STATE[,STATE]", help="Only cells that are pending, interrupted, failed or out_of_memory."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and how much disk; run nothing.")]
 
 
@@ -70,7 +84,16 @@ class Training:
         bool,
         typer.Option("--alignment", help="Measure each epoch's angles: W to B, and the update to backpropagation's."),
     ] = False
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop the run at the first cell that fails.")] = False
+    retries: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Try a cell that failed again so often before it is given up.")
+    ] = 1
+    max_failures: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Stop the run cleanly when so many cells were given up.")
+    ] = None
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="The same as --max-failures 1.")] = False
+    hang_after: Annotated[
+        str, typer.Option(metavar="TIME", help="Kill a worker that has said nothing for so long; its cell goes on.")
+    ] = "10m"
     deterministic: Annotated[
         bool, typer.Option("--deterministic/--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest.")
     ] = True
@@ -97,21 +120,48 @@ def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
+_NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
+_LONGEST = 1e5 * 86_400.0
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 
 
 def seconds(text: str, *, option: str) -> float:
     """Seconds of `90`, `90s`, `15m`, `1h30m`, `2d` or `1:30:00`. Raises SuiteError."""
-    clock = re.fullmatch(r"(?:(\d+):)?(\d{1,2}):(\d{2})", text.strip())
+    written = text.strip().lower()
+    clock = re.fullmatch(r"(?:(\d{1,9}):)?(\d{1,2}):(\d{2})", written)
     if clock:
-        return 3600.0 * int(clock[1] or 0) + 60.0 * int(clock[2]) + int(clock[3])
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([dhms]?)", text.strip().lower())
-    if not parts or not re.fullmatch(r"(?:\d+(?:\.\d+)?\s*[dhms]?\s*)+", text.strip().lower()):
+        total = 3600.0 * int(clock[1] or 0) + 60.0 * int(clock[2]) + int(clock[3])
+    elif re.fullmatch(rf"(?:{_NUMBER}\s*[dhms]\s*)*(?:{_NUMBER})?", written):
+        parts = re.findall(rf"({_NUMBER})\s*([dhms]?)", written)
+        total = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
+    else:
         raise SuiteError(f"{option} {text}: write a time as 90s, 15m, 2h, 1h30m or 1:30:00")
-    total = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
-    if total <= 0:
-        raise SuiteError(f"{option} {text}: must be longer than nothing")
+    if not 0 < total < _LONGEST:
+        raise SuiteError(f"{option} {text}: must be longer than nothing and less than {_LONGEST / 86_400:.0f} days")
     return total
+
+
+def slot_count(text: str | None) -> Count:
+    """The number of `--slots 4`, or auto. Raises SuiteError."""
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not re.fullmatch(r"\d{1,6}", text):
+        raise SuiteError(f"--slots {text}: write a number of cells, or auto")
+    return int(text)
+
+
+def states(text: str | None) -> tuple[State, ...]:
+    """The states of `--only-state failed,interrupted`; none where it is not given. Raises SuiteError."""
+    if text is None:
+        return ()
+    wanted = names(text, option="--only-state")
+    for word in wanted:
+        if word not in UNFINISHED:
+            listed = ", ".join(UNFINISHED)
+            raise SuiteError(f'--only-state {text}: no run takes cells that are "{word}" (there are: {listed})')
+    return tuple(state for state in UNFINISHED if state in wanted)
 
 
 def names(text: str, *, option: str) -> tuple[str, ...]:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asapbench.cli.options import Db, DryRun, Only, Seeds, Set, Training, seconds, with_training_options
+from asapbench.cli.options import (
+    Db,
+    DryRun,
+    Only,
+    OnlyState,
+    Seeds,
+    Set,
+    Training,
+    seconds,
+    slot_count,
+    states,
+    with_training_options,
+)
+from asapbench.cli.text import say
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -28,6 +40,7 @@ def run(
     only: Only = None,
     set_: Set = None,
     seeds: Seeds = None,
+    only_state: OnlyState = None,
     dry_run: DryRun = False,
     db: Db = DEFAULT_URL,
     *,
@@ -39,7 +52,9 @@ def run(
     """
     from asapbench.scheduling.launch import select
 
-    request = _request(training, db=db, filters=only or (), settings=set_ or (), seeds=seeds)
+    request = _request(
+        training, db=db, filters=only or (), settings=set_ or (), seeds=seeds, only_states=states(only_state)
+    )
     selected = [select(suite, request) for suite in suites]
     if dry_run:
         _dry_run(selected, request)
@@ -54,6 +69,7 @@ def run(
 def resume(
     suites: Recorded = None,
     only: Only = None,
+    only_state: OnlyState = None,
     dry_run: DryRun = False,
     db: Db = DEFAULT_URL,
     *,
@@ -63,7 +79,7 @@ def resume(
     from asapbench.scheduling.launch import recorded
     from asapbench.store import Store
 
-    request = _request(training, db=db, filters=only or ())
+    request = _request(training, db=db, filters=only or (), only_states=states(only_state))
     with Store.read_only(db) as reader:
         selected = recorded(reader, suites or (), request)
     if dry_run:
@@ -99,25 +115,32 @@ def rerun(
         selected = recorded(reader, suites or (), request)
     if dry_run:
         cells = {cell.id for item in selected for cell in item.cells}
-        typer.echo(f"The results of {count(len(cells), 'cell')} would be set aside, and these trained again:")
+        say(f"The results of {count(len(cells), 'cell')} would be set aside, and these trained again:")
         print_plan(plan(None, selected, request))
         return
     with Store.open(db) as store:
         _train(store, selected, request, set_aside=True)
 
 
-def _request(training: Training, *, db: str, **chosen: Any) -> Request:
-    """The request that the options make, their times read."""
+def _request(given: Training, *, db: str, **chosen: Any) -> Request:
+    """The request that the options make, with what is written as text read."""
     from asapbench.scheduling.launch import Request
 
-    options = {field.name: getattr(training, field.name) for field in fields(training)}
-    time_limit, checkpoint_every = options.pop("time_limit"), options.pop("checkpoint_every")
     return Request(
         db=db,
-        time_limit=None if time_limit is None else seconds(time_limit, option="--time-limit"),
-        checkpoint_seconds=seconds(checkpoint_every, option="--checkpoint-every"),
+        data=given.data,
+        device=given.device,
+        slots=slot_count(given.slots),
+        threads=given.threads,
+        time_limit=None if given.time_limit is None else seconds(given.time_limit, option="--time-limit"),
+        checkpoint_seconds=seconds(given.checkpoint_every, option="--checkpoint-every"),
+        keep_weights=given.keep_weights,
+        alignment=given.alignment,
+        retries=given.retries,
+        max_failures=1 if given.fail_fast else given.max_failures,
+        hang_seconds=seconds(given.hang_after, option="--hang-after"),
+        deterministic=given.deterministic,
         **chosen,
-        **options,
     )
 
 
@@ -146,5 +169,5 @@ def _train(store: Store, selected: Sequence[Selected], request: Request, *, set_
         outcome = train(store, selected, request, view=view.begin, set_aside=set_aside)
     status, lines = closing_lines(outcome, selected, request)
     for line in lines:
-        typer.echo(line)
+        say(line)
     raise typer.Exit(status)

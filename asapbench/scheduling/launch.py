@@ -11,12 +11,16 @@ from pathlib import Path
 
 from asapbench.data.files import check, data_root
 from asapbench.errors import StoreError, SuiteError
+from asapbench.scheduling.admission import Admission
+from asapbench.scheduling.assignment import Options
+from asapbench.scheduling.devices import free_bytes
 from asapbench.scheduling.files import Files, files_of, size
 from asapbench.scheduling.plan import Plan, make_plan
 from asapbench.scheduling.process import LocalExecutor
-from asapbench.scheduling.runner import Options, Outcome, Runner, View
-from asapbench.scheduling.slots import Slot, slots
-from asapbench.store.records import FINAL
+from asapbench.scheduling.runner import Runner
+from asapbench.scheduling.slots import Count, Slot, slots
+from asapbench.scheduling.view import Outcome, View
+from asapbench.store.records import FINAL, State
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
@@ -31,16 +35,19 @@ class Request:
     filters: Sequence[str] = ()
     settings: Sequence[str] = ()
     seeds: str | None = None
+    only_states: Sequence[State] = ()
     data: Path | None = None
     files: Path | None = None
     device: str = "auto"
-    slots: int | None = None
+    slots: Count = None
     threads: int = 1
     time_limit: float | None = None
     checkpoint_seconds: float = 120.0
     keep_weights: bool = False
     alignment: bool = False
-    fail_fast: bool = False
+    retries: int = 1
+    max_failures: int | None = None
+    hang_seconds: float = 600.0
     deterministic: bool = True
 
 
@@ -82,9 +89,11 @@ def plan(store: Store | None, selected: Sequence[Selected], request: Request) ->
     found = slots(request.device, count=request.slots, threads=request.threads)
     cells = _cells(selected)
     if store is None:
-        return make_plan(cells, {}, [], found)
-    states = store.states([cell.id for cell in cells])
-    return make_plan(cells, states, store.measured_seconds_per_epoch(), found)
+        whole = make_plan(cells, {}, [], found)
+    else:
+        states = store.states([cell.id for cell in cells])
+        whole = make_plan(cells, states, store.measured_seconds_per_epoch(), found)
+    return whole.only(request.only_states) if request.only_states else whole
 
 
 def run(
@@ -122,13 +131,25 @@ def run(
         keep_weights=request.keep_weights,
         alignment=request.alignment,
         deterministic=request.deterministic,
-        fail_fast=request.fail_fast,
+        retries=request.retries,
+        max_failures=request.max_failures,
+        hang_seconds=request.hang_seconds,
         time_limit=request.time_limit,
     )
     executor = LocalExecutor(found, options.files)
-    runner = Runner(store, todo, executor, options=options, view=the_view)
+    runner = Runner(
+        store, todo, executor, options=options, view=the_view, admission=_admission(store, found, request.slots)
+    )
     with _minding_signals(runner, store):
         return runner.run()
+
+
+def _admission(store: Store, found: Sequence[Slot], count: Count) -> Admission:
+    """What `--slots` says; auto: as many cells as the memory that is free now has room for."""
+    if count != "auto":
+        return Admission()
+    kind = found[0].device.partition(":")[0]
+    return Admission(free_bytes(found), kind=kind, peaks=store.measured_peak_bytes(kind))
 
 
 def _cells(selected: Sequence[Selected]) -> list[Cell]:

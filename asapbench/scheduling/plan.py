@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asapbench.scheduling.slots import Slot
 from asapbench.store.records import FINAL, Attempt, Timing
@@ -47,6 +47,10 @@ class Plan:
 
     items: tuple[Item, ...]
     slots: int
+
+    def only(self, states: Sequence[str]) -> Plan:
+        """The plan of those cells that are in one of these states."""
+        return replace(self, items=tuple(item for item in self.items if item.state in states))
 
     @property
     def left(self) -> list[Item]:

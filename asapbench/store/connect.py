@@ -36,7 +36,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _MENDS = {
-    "SQLITE_NOTADB": "is not a SQLite database: name another file with --db",
+    "SQLITE_NOTADB": "is not a SQLite database: name another file",
     "SQLITE_CORRUPT": "is damaged: restore it from a copy, or save its rows with `sqlite3 FILE .recover`",
     "SQLITE_READONLY": "cannot be written to: make the file and its directory writable, or name another with --db",
     "SQLITE_BUSY": "is locked by another process: end that process, or wait, and try again",
@@ -170,7 +170,7 @@ def _sqlite(parsed: URL, *, url: str, writable: bool) -> Database:
         raise StoreError(f"{url!r} names no file: write sqlite:///results/asapbench.sqlite, for example")
     shown = Path(parsed.database)
     path = shown.absolute()
-    where = f"file:{quote(path.as_posix())}?{_mode(path, writable=writable)}"
+    where = f"file:{quote(os.fsencode(path))}?{_mode(path, writable=writable)}"
 
     def open_one() -> sqlite3.Connection:
         return sqlite3.connect(where, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)

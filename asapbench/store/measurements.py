@@ -41,7 +41,7 @@ def newest(connection: Connection, analysis: str, attempt_ids: Sequence[str]) ->
         query = (
             select(measurement.c.attempt_id, *_COLUMNS)
             .where(measurement.c.analysis == analysis, measurement.c.attempt_id.in_(part))
-            .order_by(measurement.c.id)
+            .order_by(measurement.c.measured_at, measurement.c.id)
         )
         for attempt_id, *values in connection.execute(query):
             row = Measurement(*values)

@@ -34,6 +34,18 @@ def prepare(database: Database) -> None:
                 _upgrade(connection)
 
 
+def make(database: Database, *, revision: str = HEAD) -> None:
+    """Makes an empty database at `revision`, in one file without a write-ahead log: to be filled and handed on."""
+    with database.writing() as connection:
+        _upgrade(connection, to=revision)
+
+
+def upgrade(database: Database) -> None:
+    """Brings a database of `make` up to date."""
+    with database.writing() as connection:
+        _upgrade(connection)
+
+
 def check(database: Database) -> None:
     """Raises StoreError unless the database is at this version's revision, which a reader cannot change.
 
@@ -84,14 +96,14 @@ def _write_ahead(database: Database) -> None:
         raw.execute("PRAGMA journal_mode = WAL")
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, *, to: str = HEAD) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from typing import Self
 from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
 from asapbench.metrics import Alignment, EpochMetrics, Measurement
 from asapbench.store import alignment as angles
-from asapbench.store import attempts, claims, epochs, measurements, migrate
+from asapbench.store import attempts, claims, epochs, export, measurements, migrate
 from asapbench.store import cells as cell_rows
+from asapbench.store import merge as merging
 from asapbench.store.connect import Database, connect
 from asapbench.store.holder import Holder
 from asapbench.store.records import (
@@ -22,6 +23,7 @@ from asapbench.store.records import (
     Claim,
     EndState,
     Measured,
+    Merged,
     Provenance,
     Result,
     SuiteRecord,
@@ -55,7 +57,7 @@ class Store:
         """The database at `url` for reading, beside a writer too. Raises StoreError, also where there is none."""
         database = connect(url, writable=False)
         if database.path is not None:
-            if not database.path.exists():
+            if not os.path.exists(database.path):  # Path.exists raises on a name that is too long
                 raise NoDatabaseError(f"no database at {database.name}: run a suite first, or name another with --db")
             _check_file(database.path, name=database.name)
         return cls._checked(database, migrate.check)
@@ -233,6 +235,51 @@ class Store:
             measurements.add, analysis, attempt_id, rows, provenance=provenance, measured_at=cell_rows.now()
         )
 
+    # Sharing
+
+    def chosen(self, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -> list[str]:
+        """The cells of these suites, all where none is named, that pass the filters.
+
+        Raises StoreError for an unknown suite, SuiteError for a filter that no cell passes.
+        """
+        with self._database.reading() as connection:
+            return export.chosen(connection, suites, filters, database=self.name)
+
+    def export(
+        self,
+        path: Path,
+        *,
+        suites: Sequence[str] = (),
+        filters: Sequence[str] = (),
+        anonymous: bool = False,
+        force: bool = False,
+    ) -> Merged:
+        """Writes the cells of these suites (all cells where none is named) that pass the filters to a new database.
+
+        Gives back what it holds. The file is written whole or not at all, and over another one only with `force`.
+        Raises StoreError, SuiteError for a filter that no cell passes.
+        """
+        with export.written(path, database=self._database, force=force) as file:
+            with self._database.reading() as ours, file.writing() as theirs:
+                cell_ids = export.chosen(ours, suites, filters, database=self.name)
+                merged = merging.merge(ours, theirs, cell_ids=cell_ids, suite_names=suites or None)
+                if anonymous:
+                    export.make_anonymous(theirs)
+            return merged
+
+    def merge(self, others: Sequence[Database]) -> list[Merged]:
+        """Takes what the databases hold (see `foreign.opened`) into this one, in one transaction.
+
+        A running attempt whose holder is dead is taken over first; cells that a live run holds are left out.
+        """
+        self.release_dead()
+        merged = []
+        with self._database.writing() as ours:
+            for other in others:
+                with other.reading() as theirs:
+                    merged.append(merging.merge(theirs, ours))
+        return merged
+
     # Reading
 
     def states(self, cell_ids: Sequence[str]) -> dict[str, Attempt | None]:
@@ -283,6 +330,11 @@ class Store:
         """For each configuration (seed aside) and device, the median time of an epoch in its newest timed attempt."""
         return self._database.read(attempts.timings)
 
+    def measured_peak_bytes(self, kind: str) -> dict[str, int]:
+        """For each configuration (its `Cell.group`), the most memory that an epoch of it took on such devices."""
+        with self._database.reading() as connection:
+            return attempts.peaks(connection, kind)
+
 
 def _check_place(path: Path, *, name: str, make_directory: bool) -> None:
     try:
@@ -290,13 +342,13 @@ def _check_place(path: Path, *, name: str, make_directory: bool) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"the directory of {name} cannot be made: {error.strerror}; name another with --db") from error
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise StoreError(f"{name} cannot be made: there is no directory {Path(name).parent}; make it, or change --db")
     _check_file(path, name=name)
-    if path.exists() and not os.access(path, os.W_OK):
+    if os.path.exists(path) and not os.access(path, os.W_OK):
         raise StoreError(f"{name} is read-only: make it writable, or name another with --db")
 
 
 def _check_file(path: Path, *, name: str) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise StoreError(f"{name} is a directory: name a file with --db")

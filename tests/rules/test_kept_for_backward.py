@@ -59,6 +59,16 @@ def test_a_lean_relu_equals_relu_to_the_last_bit(dtype: torch.dtype) -> None:
     torch.testing.assert_close(x.grad, twin.grad, rtol=0, atol=0, equal_nan=True)
 
 
+def test_a_lean_relu_keeps_the_order_of_channels_last() -> None:
+    draw = torch.Generator().manual_seed(4)
+    x = torch.randn(3, 5, 2, 7, generator=draw).contiguous(memory_format=torch.channels_last).requires_grad_()
+    delta = torch.randn(3, 5, 2, 7, generator=draw).contiguous(memory_format=torch.channels_last)
+    out = LeanReLU()(x)
+    out.backward(delta)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(x.grad, torch.where(x > 0, delta, 0.0))
+
+
 @settings(deadline=None, max_examples=50, derandomize=True)
 @given(lists(booleans(), max_size=40))
 def test_bits_hold_a_mask_of_any_length(values: list[bool]) -> None:
