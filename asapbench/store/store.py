@@ -242,8 +242,7 @@ class Store:
 
         Raises StoreError for an unknown suite, SuiteError for a filter that no cell passes.
         """
-        with self._database.reading() as connection:
-            return export.chosen(connection, suites, filters, database=self.name)
+        return self._database.read(export.chosen, suites, filters, database=self.name)
 
     def export(
         self,
@@ -332,8 +331,7 @@ class Store:
 
     def measured_peak_bytes(self, kind: str) -> dict[str, int]:
         """For each configuration (its `Cell.group`), the most memory that an epoch of it took on such devices."""
-        with self._database.reading() as connection:
-            return attempts.peaks(connection, kind)
+        return self._database.read(attempts.peaks, kind)
 
 
 def _check_place(path: Path, *, name: str, make_directory: bool) -> None:
