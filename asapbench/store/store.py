@@ -259,12 +259,9 @@ class Store:
         Raises StoreError, SuiteError for a filter that no cell passes.
         """
         with export.written(path, database=self._database, force=force) as file:
-            with self._database.reading() as ours, file.writing() as theirs:
-                cell_ids = export.chosen(ours, suites, filters, database=self.name)
-                merged = merging.merge(ours, theirs, cell_ids=cell_ids, suite_names=suites or None)
-                if anonymous:
-                    export.make_anonymous(theirs)
-            return merged
+            return self._database.read(
+                export.fill, file, suites=suites, filters=filters, anonymous=anonymous, database=self.name
+            )
 
     def merge(self, others: Sequence[Database]) -> list[Merged]:
         """Takes what the databases hold (see `foreign.opened`) into this one, in one transaction.
@@ -272,12 +269,7 @@ class Store:
         A running attempt whose holder is dead is taken over first; cells that a live run holds are left out.
         """
         self.release_dead()
-        merged = []
-        with self._database.writing() as ours:
-            for other in others:
-                with other.reading() as theirs:
-                    merged.append(merging.merge(theirs, ours))
-        return merged
+        return self._database.write(merging.merge_all, others)
 
     # Reading
 
