@@ -24,6 +24,7 @@ from asapbench.errors import ServerAwayError, StoreError, UnavailableError
 from asapbench.patience import PATIENCE_SECONDS, Patience
 from asapbench.store import postgresql
 from asapbench.store.records import without_password
+from asapbench.store.rows import ForeignRowError
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one before it gives up."""
@@ -130,6 +131,8 @@ class Database:
                 raise fault(f"{self.name} {_sqlite_reason(error)}") from error
             kind = ServerAwayError if postgresql.is_away(error) else StoreError
             raise kind(f"{self.name} {postgresql.reason(error)}") from error
+        except ForeignRowError as error:
+            raise StoreError(f"{self.name} {error}") from error
 
 
 def connect(url: str, *, writable: bool) -> Database:
