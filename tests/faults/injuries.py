@@ -128,26 +128,27 @@ def run_a_second_and_kill_one(campaign: Campaign) -> None:
 
 @injury("a checkpoint cut short")
 def truncate_a_checkpoint(campaign: Campaign) -> None:
-    path, content = _newest_checkpoint(campaign)
-    path.write_bytes(content[: campaign.chance.randrange(len(content))])
+    _damage_a_checkpoint(campaign, lambda content: content[: campaign.chance.randrange(len(content))])
 
 
 @injury("a checkpoint zeroed")
 def zero_a_checkpoint(campaign: Campaign) -> None:
-    path, content = _newest_checkpoint(campaign)
-    path.write_bytes(bytes(len(content)))
+    _damage_a_checkpoint(campaign, lambda content: bytes(len(content)))
 
 
 @injury("a bit of a checkpoint flipped")
 def flip_a_bit_of_a_checkpoint(campaign: Campaign) -> None:
-    path, content = _newest_checkpoint(campaign)
-    changed = bytearray(content)
-    changed[campaign.chance.randrange(len(changed))] ^= 1 << campaign.chance.randrange(8)
-    path.write_bytes(changed)
+    def flipped(content: bytes) -> bytes:
+        changed = bytearray(content)
+        changed[campaign.chance.randrange(len(changed))] ^= 1 << campaign.chance.randrange(8)
+        return bytes(changed)
+
+    _damage_a_checkpoint(campaign, flipped)
 
 
 @injury("the database locked for a while")
 def lock_the_database(campaign: Campaign) -> None:
+    wait_until(lambda: campaign.database.exists() or not campaign.alive(), "a database")
     with closing(sqlite3.connect(campaign.database, timeout=60, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         time.sleep(campaign.chance.uniform(0.5, 4.0))
@@ -200,11 +201,11 @@ def _wait_until_it_trains(campaign: Campaign, process: subprocess.Popen[str]) ->
     wait_until(lambda: process.poll() is not None or trains(), "a take-over", 300)
 
 
-def _newest_checkpoint(campaign: Campaign) -> tuple[Path, bytes]:
-    """Kills everything; the newest checkpoint of one of the attempts that were running."""
+def _damage_a_checkpoint(campaign: Campaign, damaged: Callable[[bytes], bytes]) -> None:
+    """Kills everything, and damages the newest checkpoint of one of the attempts that were running."""
     wait_until(lambda: any(campaign.folder.rglob("*.checkpoint")) or not campaign.alive(), "a checkpoint")
     kill_everything(campaign)
     wait_until(lambda: not workers(campaign.folder), "killed workers to end")
     found = sorted(campaign.folder.rglob("*.checkpoint"), key=lambda path: path.stat().st_mtime)
-    path = campaign.chance.choice(found[-2:])
-    return path, path.read_bytes()
+    for path in campaign.chance.sample(found[-2:], min(1, len(found))):
+        path.write_bytes(damaged(path.read_bytes()))
