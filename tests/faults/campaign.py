@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
+import sqlite3
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -164,7 +166,18 @@ class Campaign:
     # The bar
 
     def _curves(self) -> list[tuple]:
-        return curves(self.folder) if recorded(self.folder) else []
+        """What is recorded; a database that is locked for a moment is not an empty one."""
+        deadline = time.monotonic() + 60
+        while self.database.exists():
+            try:
+                return curves(self.folder)
+            except sqlite3.OperationalError as error:
+                if "no such table" in str(error):
+                    return []
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+        return []
 
     def _look_after(self, before: set[tuple]) -> None:
         if not self.alive():
@@ -178,7 +191,7 @@ class Campaign:
         try:
             wait_until(lambda: not workers(self.folder), "the workers to end with their parent", seconds=60)
         except AssertionError:
-            self.damage[self.kind].orphans += len(workers(self.folder))
+            self.damage.setdefault(self.kind, Damage()).orphans += len(workers(self.folder))
 
     def _check_suite(self) -> None:
         printed = self.log.read_text()
