@@ -353,7 +353,7 @@ def print_plan(plan: Plan) -> None:
 
 def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Request) -> tuple[int, list[str]]:
     """The exit status, and what to say at the end of a run and what to do next."""
-    again = f"{' '.join(item.name for item in selected)}{_given(request)}"
+    again = f"{shlex.join(item.name for item in selected)}{_given(request)}"
     db = db_option(request.db)
     lines = []
     if outcome.ended:
@@ -368,7 +368,7 @@ def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Reque
     if failed:
         lines.append(f"What failed: asapbench status{db}; to try again: asapbench resume {again}")
         return 1, lines
-    lines += [f"The results: asapbench report --suite {item.name}{db}" for item in selected]
+    lines += [f"The results: asapbench report --suite {shlex.quote(item.name)}{db}" for item in selected]
     return 0, lines
 
 
@@ -396,4 +396,6 @@ def _given(request: Request) -> str:
         words.append("--alignment")
     if not request.deterministic:
         words.append("--fast")
+    if request.compiled:
+        words.append("--compile")
     return "".join(f" {shlex.quote(word)}" for word in words) + db_option(request.db)

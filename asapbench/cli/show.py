@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,7 +85,7 @@ def _print_provenance(provenance: Provenance) -> None:
     say(f"\ncode           {commit}")
     say(f"versions       {', '.join(f'{name} {version}' for name, version in provenance.versions.items())}")
     hardware = provenance.hardware
-    gpus = f", {', '.join(hardware['gpus'])}" if hardware.get("gpus") else ""
+    gpus = f", {', '.join(map(str, hardware['gpus']))}" if isinstance(hardware.get("gpus"), list) else ""
     say(f"hardware       {hardware.get('processor')}, {hardware.get('cores')} cores{gpus}")
 
 
@@ -130,7 +131,13 @@ def _print_error(attempts: Sequence[Attempt]) -> None:
 
 
 def curve(values: Sequence[float], width: int = 60) -> str:
-    """`values` as a line of bars from their least to their greatest, which stand beside it in percent."""
+    """`values` as a line of bars from their least to their greatest, which stand beside it in percent.
+
+    What is not a number is left out.
+    """
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        return "-"
     if len(values) > width:
         values = [values[round(n * (len(values) - 1) / (width - 1))] for n in range(width)]
     low, high = min(values), max(values)

@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from asapbench.errors import ServerAwayError, StoreError
 from asapbench.store import postgresql
 from asapbench.store.records import without_password
+from asapbench.store.rows import ForeignRowError
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one before it gives up."""
@@ -134,6 +135,8 @@ class Database:
                 raise StoreError(f"{self.name} {_sqlite_reason(error)}") from error
             kind = ServerAwayError if postgresql.is_away(error) else StoreError
             raise kind(f"{self.name} {postgresql.reason(error)}") from error
+        except ForeignRowError as error:
+            raise StoreError(f"{self.name} {error}") from error
 
 
 def connect(url: str, *, writable: bool) -> Database:
