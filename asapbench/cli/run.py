@@ -129,6 +129,7 @@ def _request(given: Training, *, db: str, **chosen: Any) -> Request:
     return Request(
         db=db,
         data=given.data,
+        files=given.files,
         device=given.device,
         slots=slot_count(given.slots),
         threads=given.threads,
