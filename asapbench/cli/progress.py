@@ -396,4 +396,6 @@ def _given(request: Request) -> str:
         words.append("--alignment")
     if not request.deterministic:
         words.append("--fast")
+    if request.compiled:
+        words.append("--compile")
     return "".join(f" {shlex.quote(word)}" for word in words) + db_option(request.db)

@@ -242,8 +242,7 @@ class Store:
 
         Raises StoreError for an unknown suite, SuiteError for a filter that no cell passes.
         """
-        with self._database.reading() as connection:
-            return export.chosen(connection, suites, filters, database=self.name)
+        return self._database.read(export.chosen, suites, filters, database=self.name)
 
     def export(
         self,
@@ -260,12 +259,9 @@ class Store:
         Raises StoreError, SuiteError for a filter that no cell passes.
         """
         with export.written(path, database=self._database, force=force) as file:
-            with self._database.reading() as ours, file.writing() as theirs:
-                cell_ids = export.chosen(ours, suites, filters, database=self.name)
-                merged = merging.merge(ours, theirs, cell_ids=cell_ids, suite_names=suites or None)
-                if anonymous:
-                    export.make_anonymous(theirs)
-            return merged
+            return self._database.read(
+                export.fill, file, suites=suites, filters=filters, anonymous=anonymous, database=self.name
+            )
 
     def merge(self, others: Sequence[Database]) -> list[Merged]:
         """Takes what the databases hold (see `foreign.opened`) into this one, in one transaction.
@@ -273,12 +269,7 @@ class Store:
         A running attempt whose holder is dead is taken over first; cells that a live run holds are left out.
         """
         self.release_dead()
-        merged = []
-        with self._database.writing() as ours:
-            for other in others:
-                with other.reading() as theirs:
-                    merged.append(merging.merge(theirs, ours))
-        return merged
+        return self._database.write(merging.merge_all, others)
 
     # Reading
 
@@ -332,8 +323,7 @@ class Store:
 
     def measured_peak_bytes(self, kind: str) -> dict[str, int]:
         """For each configuration (its `Cell.group`), the most memory that an epoch of it took on such devices."""
-        with self._database.reading() as connection:
-            return attempts.peaks(connection, kind)
+        return self._database.read(attempts.peaks, kind)
 
 
 def _check_place(path: Path, *, name: str, make_directory: bool) -> None:
