@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,6 +35,16 @@ Data = Annotated[
 Device = Annotated[str, typer.Option(help="auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps.")]
 Slots = Annotated[int | None, typer.Option(help="Cells at a time: on the CPU in all, on GPUs on each.")]
 Threads = Annotated[int, typer.Option(help="CPU threads of each cell. Other counts change the last bits.")]
+Executor = Annotated[
+    Literal["local", "ray"], typer.Option(help="Where cells train: on this machine, or on the nodes of a Ray cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="The Ray cluster. [default: $RAY_ADDRESS, else the one running here, else one is started]",
+    ),
+]
 TimeLimit = Annotated[
     str | None, typer.Option(metavar="TIME", help="Stop cleanly after 90s, 15m, 2h or 1:30:00; then `resume`.")
 ]

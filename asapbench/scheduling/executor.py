@@ -53,7 +53,10 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """Every slot there is."""
+        """Every slot there is now. A number is never given to another slot."""
+
+    def news(self) -> Sequence[str]:
+        """What a user should know of slots that came or went since the last call."""
 
     def start(self, slot: Slot, inbox: Inbox) -> Worker:
         """A new worker on `slot`; its events, and at last its end, arrive in `inbox`."""

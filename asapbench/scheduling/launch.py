@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import types
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from asapbench.data.files import check, data_root
-from asapbench.errors import StoreError, SuiteError
+from asapbench.errors import StoreError, SuiteError, WorkerError
+from asapbench.scheduling.executor import Executor
 from asapbench.scheduling.files import Files, size
 from asapbench.scheduling.plan import Plan, make_plan
 from asapbench.scheduling.process import LocalExecutor
@@ -20,7 +23,10 @@ from asapbench.store.records import FINAL
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
+from asapbench.suite.options import Choice
 from asapbench.suite.select import only, with_seeds, with_settings
+
+ExecutorName = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Request:
     device: str = "auto"
     slots: int | None = None
     threads: int = 1
+    executor: ExecutorName = "local"
+    address: str | None = None
     time_limit: float | None = None
     checkpoint_seconds: float = 120.0
     keep_weights: bool = False
@@ -78,8 +86,10 @@ def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selec
 
 def plan(store: Store | None, selected: Sequence[Selected], request: Request) -> Plan:
     """What is left of the selected cells, by the database if there is one."""
-    found = slots(request.device, count=request.slots, threads=request.threads)
-    cells = _cells(selected)
+    return _plan(store, _cells(selected), _planned_slots(request))
+
+
+def _plan(store: Store | None, cells: Sequence[Cell], found: Sequence[Slot]) -> Plan:
     if store is None:
         return make_plan(cells, {}, [], found)
     states = store.states([cell.id for cell in cells])
@@ -98,33 +108,70 @@ def run(
 
     Raises DataError and SuiteError, before anything is changed, where data are missing or a device is not here.
     """
-    found = slots(request.device, count=request.slots, threads=request.threads)
-    the_plan = plan(None if set_aside else store, selected, request)
-    todo = [item.cell for item in the_plan.items if item.left or item.state == "running"]
-    root = data_root(request.data)
-    for dataset in dict.fromkeys(cell.dataset for cell in todo):
+    cells = _cells(selected)
+    root = data_root(request.data).resolve()
+    files = files_of(store)
+    todo = cells if set_aside else _unfinished(store, cells)
+    datasets = tuple(dict.fromkeys(cell.dataset for cell in todo))
+    for dataset in datasets:
         check(dataset, root)
-    for item in selected:
-        _record(store, item)
-    the_view = view(the_plan, found)
-    if set_aside:
-        store.release_dead()
-        number = store.supersede([cell.id for cell in todo])
-        the_view.message(f"earlier attempts set aside: {number}; nothing is deleted")
-    options = Options(
-        data=root.resolve(),
-        files=files_of(store),
-        checkpoint_seconds=request.checkpoint_seconds,
-        keep_weights=request.keep_weights,
-        alignment=request.alignment,
-        deterministic=request.deterministic,
-        fail_fast=request.fail_fast,
-        time_limit=request.time_limit,
-    )
-    executor = LocalExecutor(found, options.files)
-    runner = Runner(store, todo, executor, options=options, view=the_view)
-    with _minding_signals(runner):
-        return runner.run()
+    with closing(_executor(request, files, root, datasets)) as executor:
+        the_plan = _plan(None if set_aside else store, cells, executor.slots)
+        for item in selected:
+            _record(store, item)
+        the_view = view(the_plan, executor.slots)
+        if set_aside:
+            store.release_dead()
+            number = store.supersede([cell.id for cell in todo])
+            the_view.message(f"earlier attempts set aside: {number}; nothing is deleted")
+        options = Options(
+            data=root,
+            files=files,
+            checkpoint_seconds=request.checkpoint_seconds,
+            keep_weights=request.keep_weights,
+            alignment=request.alignment,
+            deterministic=request.deterministic,
+            fail_fast=request.fail_fast,
+            time_limit=request.time_limit,
+        )
+        runner = Runner(store, todo, executor, options=options, view=the_view)
+        with _minding_signals(runner):
+            return runner.run()
+
+
+def _unfinished(store: Store, cells: Sequence[Cell]) -> list[Cell]:
+    states = store.states([cell.id for cell in cells])
+    return [cell for cell in cells if (attempt := states[cell.id]) is None or attempt.state not in FINAL]
+
+
+def _executor(request: Request, files: Files, data: Path, datasets: tuple[Choice, ...]) -> Executor:
+    if request.executor == "ray":
+        _check_for_ray()
+        from asapbench.scheduling.ray_executor import RayExecutor
+        from asapbench.scheduling.ray_node import Needs
+
+        needs = Needs(files.mark(), data, datasets)
+        return RayExecutor(files, needs, **_wanted(request), address=request.address)
+    return LocalExecutor(slots(**_wanted(request)), files)
+
+
+def _planned_slots(request: Request) -> list[Slot]:
+    """The slots that a run would have."""
+    if request.executor == "ray":
+        _check_for_ray()
+        from asapbench.scheduling.ray_executor import planned
+
+        return planned(**_wanted(request), address=request.address)
+    return slots(**_wanted(request))
+
+
+def _wanted(request: Request) -> dict[str, Any]:
+    return {"device": request.device, "count": request.slots, "threads": request.threads}
+
+
+def _check_for_ray() -> None:
+    if importlib.util.find_spec("ray") is None:
+        raise WorkerError('--executor ray needs Ray: pip install "asapbench[ray]"')
 
 
 def files_of(store: Store) -> Files:

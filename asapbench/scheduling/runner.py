@@ -164,6 +164,8 @@ class Runner:
         return bool(self._assigned) or (self._stop is None and bool(left))
 
     def _fill_slots(self) -> None:
+        for text in self._executor.news():
+            self._view.message(text)
         for slot in self._executor.slots:
             if self._failed_starts[slot.number] >= _STARTS:
                 continue
@@ -326,7 +328,8 @@ class Runner:
         """A slot's worker died while it started. Raises WorkerError when no slot is left to try."""
         self._failed_starts[worker.slot.number] += 1
         self._view.message(f"slot {worker.slot.name}: {cause}")
-        if all(self._failed_starts[slot.number] >= _STARTS for slot in self._executor.slots):
+        slots = self._executor.slots
+        if slots and all(self._failed_starts[slot.number] >= _STARTS for slot in slots):
             raise WorkerError(
                 f"no worker can be started here ({_STARTS} tries on each slot): {cause}\n"
                 "`asapbench doctor` looks at this installation"
@@ -432,4 +435,3 @@ class Runner:
                 worker.kill()
         for worker in self._workers.values():
             worker.close()
-        self._executor.close()

@@ -13,17 +13,21 @@ from asapbench.errors import SuiteError
 
 @dataclass(frozen=True)
 class Slot:
-    """`device` is torch's name of it inside the worker; `gpu` the UUID that the worker is confined to."""
+    """`device` is torch's name of it inside the worker; `gpu` the UUID that the worker is confined to; `node` the
+    cluster's name of its machine, if it is not this one.
+    """
 
     number: int
     device: str
     threads: int = 1
     gpu: str | None = None
+    node: str | None = None
 
     @property
     def name(self) -> str:
         """How progress and the database name it."""
-        return self.device if self.gpu is None else f"{self.device} {self.gpu}"
+        device = self.device if self.node is None else f"{self.device}@{self.node}"
+        return device if self.gpu is None else f"{device} {self.gpu}"
 
     def environment(self) -> dict[str, str]:
         """The worker's environment: threads must be set before torch is imported."""
@@ -46,10 +50,7 @@ def slots(device: str = "auto", *, count: int | None = None, threads: int = 1) -
     """Slots on `device`: auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps. `count`: in all on a CPU or MPS,
     on each GPU otherwise. Raises SuiteError for a device that is not here.
     """
-    if count is not None and count < 1:
-        raise SuiteError(f"--slots {count}: at least 1")
-    if threads < 1:
-        raise SuiteError(f"--threads {threads}: at least 1")
+    check_counts(count, threads)
     gpus = _gpus() if device == "auto" or device.startswith("cuda") else []
     if device == "cpu" or (device == "auto" and not gpus):
         number = count or max(1, cores() // threads)
@@ -59,6 +60,14 @@ def slots(device: str = "auto", *, count: int | None = None, threads: int = 1) -
             raise SuiteError("--device mps: this is not an Apple machine with its own GPU; use cpu")
         return [Slot(n, "mps", threads) for n in range(count or 1)]
     return _on_gpus(device, gpus, per_gpu=count or 1, threads=threads)
+
+
+def check_counts(count: int | None, threads: int) -> None:
+    """Raises SuiteError for `--slots` or `--threads` below 1."""
+    if count is not None and count < 1:
+        raise SuiteError(f"--slots {count}: at least 1")
+    if threads < 1:
+        raise SuiteError(f"--threads {threads}: at least 1")
 
 
 def cores() -> int:
