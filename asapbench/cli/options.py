@@ -42,7 +42,7 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="HOST:PORT",
-        help="The Ray cluster. [default: $RAY_ADDRESS, else the one running here, else one is started]",
+        help="The Ray cluster; local: start one. [default: $RAY_ADDRESS, else one running here, else local]",
     ),
 ]
 TimeLimit = Annotated[

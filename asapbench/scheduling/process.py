@@ -106,17 +106,21 @@ class WorkerProcess:
     def _listen(self) -> None:
         assert self._process.stdout is not None
         try:
-            for line in self._process.stdout:
-                try:
-                    event = EVENT.validate_json(line)
-                except ValidationError:
-                    # Cut by the worker's death, or printed by a library before the worker took its output over.
-                    with self.log.open("a", encoding="utf-8") as log:
-                        log.write(line)
-                else:
-                    self._inbox.put(Heard(self, event))
+            with self._process.stdout as lines:
+                for line in lines:
+                    self._hear(line)
         finally:
             self._inbox.put(Heard(self, None))
+
+    def _hear(self, line: str) -> None:
+        try:
+            event = EVENT.validate_json(line)
+        except ValidationError:
+            # Cut by the worker's death, or printed by a library before the worker took its output over.
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(line)
+        else:
+            self._inbox.put(Heard(self, event))
 
 
 def tail(log: Path) -> str:

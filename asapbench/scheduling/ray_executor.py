@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import ray
+from ray._private import services
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -32,6 +34,7 @@ _LOOK_SECONDS = 2.0
 """How often nodes are looked for."""
 _ANSWER_SECONDS = 60.0
 """How long the nodes that are there at the start may take to say whether they can train."""
+_CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 15.0
 _STORE_BYTES = 100 * 2**20
 """Ray's object store, where a cluster is started here: nothing but events passes."""
@@ -73,7 +76,8 @@ class _Node:
 
 
 class RayExecutor:
-    """The cluster at `address`; without one, that of RAY_ADDRESS or of this machine, or one started for this run.
+    """The cluster at `address`; without one, that of RAY_ADDRESS, else the one that runs here. Where none does, or for
+    the address `local`, one is started for this run.
 
     Raises SuiteError for a device that a cluster cannot give, and WorkerError where there is no node to train on.
     """
@@ -97,7 +101,7 @@ class RayExecutor:
         needs.mark.touch()
         try:
             if _connect(address) == "started":
-                self._news.append("no Ray cluster is running here: one was started on this machine, for this run")
+                self._news.append("a Ray cluster of this machine alone was started for this run")
             self.kind = Kind(_device(device), count, threads)
             self._follow()
             ray.wait([n.missing for n in self._nodes.values()], num_returns=len(self._nodes), timeout=_ANSWER_SECONDS)
@@ -252,19 +256,39 @@ def _connect(address: str | None) -> Literal["joined", "started"]:
     """Joins a cluster as its driver; where there is none, starts one of this machine's cores and GPUs."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray prints a tip about it
-    if address is not None and "://" in address:
-        raise WorkerError(f"--address {address}: start the run on a node of the cluster, with --address HOST:PORT")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        ray.init(address or "auto", **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        asked = address or os.environ.get("RAY_ADDRESS")
-        if asked:
-            reason = str(error).strip().partition("\n")[0]
-            raise WorkerError(f"no Ray cluster can be joined at {asked}: {reason}") from error
+    found = _find(address)
+    if found is None:
         ray.init("local", num_cpus=cores(), include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
         return "started"
+    try:
+        ray.init(found, **quiet)
+    except (ConnectionError, RuntimeError) as error:
+        raise WorkerError(f"the Ray cluster at {found} cannot be joined: {_first_line(error)}") from error
     return "joined"
+
+
+def _find(address: str | None) -> str | None:
+    """HOST:PORT of the cluster asked for, or of the one that runs here; None where none does. Ray itself would wait
+    for minutes at an address where nothing listens, as that of a cluster here before the machine was started anew.
+    """
+    asked = address or os.environ.get("RAY_ADDRESS") or None
+    if asked == "local":
+        return None
+    if asked is not None and "://" in asked:
+        raise WorkerError(f"--address {asked}: start the run on a node of the cluster, with --address HOST:PORT")
+    try:
+        found: str | None = services.canonicalize_bootstrap_address(asked or "auto")
+        if found is not None:
+            host, _, port = found.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+            return found
+    except (OSError, ValueError) as error:
+        if asked is not None:
+            raise WorkerError(f"no Ray cluster answers at {asked}: {_first_line(error)}") from error
+    if asked is not None:
+        raise WorkerError(f"--address {asked}: no Ray cluster is running here; `ray start --head` starts one")
+    return None
 
 
 def _device(device: str) -> str:
@@ -290,6 +314,10 @@ def _answer(missing: Any) -> str | None:
     except RayError as error:
         return f"it cannot run asapbench: {_reason(error)}"
     return found
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _reason(error: RayError) -> str:
