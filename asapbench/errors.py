@@ -33,6 +33,10 @@ class NoDatabaseError(StoreError):
     """There is no database yet where one was to be read."""
 
 
+class ServerAwayError(StoreError):
+    """The database server cannot be reached, or has closed the connection."""
+
+
 class AttemptLostError(StoreError):
     """A write whose attempt or lease is no longer current: somebody else has taken the cell over."""
 

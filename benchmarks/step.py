@@ -1,15 +1,19 @@
-"""A training step of each rule beside one in plain PyTorch: nn modules, autograd, torch.optim.SGD.
+"""A training step of each rule beside one in plain PyTorch (nn modules, autograd) with the same optimizer.
 
 python benchmarks/step.py --model resnet18 --width 64 --batch 32 --rounds 9
+
+For ResNet-18 also beside ASAP as public implementations write such rules (written_by_hand.py). The optimizer is what a
+run takes on a CPU: torch's fused SGD; `--unfused` gives everybody the usual one.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from measuring import interleaved, table, terms
+from written_by_hand import AsapResNet18
 
 from asapbench.models import build, initialise
 from asapbench.rules import RULES, attach
@@ -18,8 +22,12 @@ from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
 CONTROL = "plain PyTorch"
 
 
-def plain(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
+def sgd(parameters: Iterable[torch.nn.Parameter], *, fused: bool) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=fused)
+
+
+def plain(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, *, fused: bool) -> Callable[[], None]:
+    optimizer = sgd([parameter for parameter in model.parameters() if parameter.requires_grad], fused=fused)
 
     def step() -> None:
         optimizer.zero_grad()
@@ -29,9 +37,9 @@ def plain(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> Callable[
     return step
 
 
-def ours(model: torch.nn.Module, rule: str, x: torch.Tensor, y: torch.Tensor) -> Callable[[], None]:
+def ours(model: torch.nn.Module, rule: str, x: torch.Tensor, y: torch.Tensor, *, fused: bool) -> Callable[[], None]:
     learner = attach(model, rule, x)
-    optimizer = torch.optim.SGD([p for _, p in learner.trained_parameters()], lr=1e-3, momentum=0.9, weight_decay=5e-4)
+    optimizer = sgd([parameter for _, parameter in learner.trained_parameters()], fused=fused)
     learner.bind(optimizer)
 
     def step() -> None:
@@ -48,6 +56,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--unfused", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     x, y = torch.randn(given.batch, 3, 32, 32), torch.randint(0, 10, (given.batch,))
@@ -58,8 +67,15 @@ def main() -> None:
         return model.train()
 
     rules = [rule for rule in RULES if rule not in FULLY_CONNECTED]
-    candidates = {CONTROL: plain(fresh(), x, y)} | {rule: ours(fresh(), rule, x, y) for rule in rules}
-    print(f"{given.model}, width {given.width}, float32, CIFAR shape, batch {given.batch}; {terms(given.rounds)}\n")
+    fused = not given.unfused
+    candidates = {CONTROL: plain(fresh(), x, y, fused=fused)}
+    candidates |= {rule: ours(fresh(), rule, x, y, fused=fused) for rule in rules}
+    if given.model == "resnet18":
+        candidates["ASAP by hand"] = plain(AsapResNet18(given.width).train(), x, y, fused=fused)
+    print(
+        f"{given.model}, width {given.width}, float32, CIFAR shape, batch {given.batch}, "
+        f"{'fused SGD' if fused else 'SGD'}; {terms(given.rounds)}\n"
+    )
     print(table(interleaved(candidates, rounds=given.rounds), control=CONTROL))
 
 

@@ -4,7 +4,10 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections.abc import Iterator
+
 import pytest
+from postgresql import Server, server
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -12,3 +15,17 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Server]:
+    """A server for each test process, started for the first test that asks."""
+    with server() as running:
+        yield running
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: Server) -> Iterator[str]:
+    """A new and empty database."""
+    with postgresql_server.database() as url:
+        yield url

@@ -64,6 +64,21 @@ def run(folder: Path, *arguments: str, status: int = 0, traceback: bool = False)
     return output
 
 
+def run_with(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`asapbench ARGUMENTS` whose Python processes first execute `code`, as a site customisation would."""
+    (folder / "site").mkdir(exist_ok=True)
+    (folder / "site" / "sitecustomize.py").write_text(code)
+    return subprocess.run(
+        [sys.executable, "-m", "asapbench", *arguments],
+        cwd=folder,
+        env=environment() | {"PYTHONPATH": os.pathsep.join([str(folder / "site"), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
 def query(folder: Path, sql: str) -> list[tuple]:
     with closing(sqlite3.connect(f"file:{folder / DB}?mode=ro", uri=True)) as database:
         return database.execute(sql).fetchall()

@@ -13,6 +13,8 @@ from asapbench.cli.catalog import catalog
 from asapbench.cli.clean import clean
 from asapbench.cli.doctor import doctor
 from asapbench.cli.evaluate import evaluate
+from asapbench.cli.export import export
+from asapbench.cli.merge import merge
 from asapbench.cli.report import report
 from asapbench.cli.run import rerun, resume, run
 from asapbench.cli.show import show
@@ -27,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, resume, status, show, report, rerun, evaluate, clean, doctor, catalog):
+for command in (run, resume, status, show, report, rerun, evaluate, export, merge, clean, doctor, catalog):
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(analyze.app, name="analyze")

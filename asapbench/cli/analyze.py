@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Data, Db, Form, Only, Out, names, whole_numbers
+from asapbench.cli.options import Data, Db, FilesDir, Form, Only, Out, names, whole_numbers
 from asapbench.report.render import Format
 from asapbench.store import DEFAULT_URL
 
@@ -55,6 +55,7 @@ def shortcut(
     only: Only = None,
     batches: Annotated[int, typer.Option("--batches", min=1, help="Training batches to average over.")] = 8,
     data: Data = None,
+    files: FilesDir = None,
     form: Form = Format.TERMINAL,
     out: Out = None,
     db: Db = DEFAULT_URL,
@@ -69,7 +70,7 @@ def shortcut(
     from asapbench.store import Store
 
     with Store.open(db) as store:
-        kept = chosen(store, cells or (), suite=suite, filters=only or ())
+        kept = chosen(store, cells or (), suite=suite, filters=only or (), files=files)
         for one in kept:
             analyze_shortcut(store, one, batches=batches, data=data)
         made = stored_shortcut_effect(store, store.results(cell_ids=[one.cell_id for one in kept]))

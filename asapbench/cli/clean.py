@@ -6,22 +6,23 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Db
+from asapbench.cli.options import Db, FilesDir
 from asapbench.store import DEFAULT_URL
 
 
 def clean(
     db: Db = DEFAULT_URL,
+    files: FilesDir = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
 ) -> None:
     """Remove the checkpoints of cells that are done or diverged. Results and kept weights stay."""
     from asapbench.cli.text import count, size
-    from asapbench.scheduling.files import remove
-    from asapbench.scheduling.launch import files_of, finished_checkpoints
+    from asapbench.scheduling.files import files_of, remove
+    from asapbench.scheduling.launch import finished_checkpoints
     from asapbench.store import Store
 
     with Store.read_only(db) as store:
-        found = finished_checkpoints(store, files_of(store))
+        found = finished_checkpoints(store, files_of(store, files))
     total = sum(held for _, held in found)
     if not dry_run:
         for folder, _ in found:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Data, Db
+from asapbench.cli.options import Data, Db, FilesDir
 from asapbench.store import DEFAULT_URL
 
 
@@ -14,6 +14,7 @@ def evaluate(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="The first digits of a cell's identity.")],
     db: Db = DEFAULT_URL,
     data: Data = None,
+    files: FilesDir = None,
 ) -> None:
     """Evaluate the kept weights of a cell (`run --keep-weights`) on its test data, beside what was recorded."""
     from asapbench.cli.text import percent
@@ -21,7 +22,7 @@ def evaluate(
     from asapbench.store import Store
 
     with Store.read_only(db) as store:
-        found = evaluate_kept(store, cell, data)
+        found = evaluate_kept(store, cell, data, files=files)
     typer.echo(f"{found.cell.label} ({found.cell.short})")
     typer.echo(f"weights   {found.path}")
     typer.echo(f"test      {percent(found.accuracy)}, loss {found.loss:.4f}")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
 from asapbench.errors import SuiteError
 from asapbench.report.render import Format
+from asapbench.store.records import UNFINISHED, State
+
+if TYPE_CHECKING:
+    from asapbench.scheduling.slots import Count
 
 Db = Annotated[str, typer.Option("--db", metavar="URL", envvar="ASAPBENCH_DB", help="The results database.")]
 Only = Annotated[
@@ -32,34 +40,95 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Where the data sets are. [default: $ASAPBENCH_DATA, else ./data]"),
 ]
-Device = Annotated[str, typer.Option(help="auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps.")]
-Slots = Annotated[int | None, typer.Option(help="Cells at a time: on the CPU in all, on GPUs on each.")]
-Threads = Annotated[int, typer.Option(help="CPU threads of each cell. Other counts change the last bits.")]
-Executor = Annotated[
-    Literal["local", "ray"], typer.Option(help="Where cells train: on this machine, or on the nodes of a Ray cluster.")
-]
-Address = Annotated[
-    str | None,
+FilesDir = Annotated[
+    Path | None,
     typer.Option(
-        metavar="HOST:PORT",
-        help="The Ray cluster; local: start one. [default: $RAY_ADDRESS, else one running here, else local]",
+        "--files",
+        metavar="DIR",
+        envvar="ASAPBENCH_FILES",
+        help="Where checkpoints, weights and logs are. [default: beside a SQLite database, else results/NAME.files]",
     ),
 ]
-TimeLimit = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Stop cleanly after 90s, 15m, 2h or 1:30:00; then `resume`.")
+Device = Annotated[str, typer.Option(help="auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps.")]
+Slots = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|auto",
+        help="Cells at a time: on the CPU in all, on GPUs on each; auto: as many as have room in memory.",
+    ),
+]
+OnlyState = Annotated[
+    str | None,
+    typer.Option(metavar="STATE[,STATE]", help="Only cells that are pending, interrupted, failed or out_of_memory."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and how much disk; run nothing.")]
-FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop the run at the first cell that fails.")]
-KeepWeights = Annotated[bool, typer.Option("--keep-weights", help="Keep the final weights of each cell.")]
-Alignment = Annotated[
-    bool, typer.Option("--alignment", help="Measure each epoch's angles: W to B, and the update to backpropagation's.")
-]
-CheckpointEvery = Annotated[
-    str, typer.Option(metavar="TIME", help="Write a checkpoint inside an epoch this often, and after each epoch.")
-]
-Deterministic = Annotated[
-    bool, typer.Option("--deterministic/--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest.")
-]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How to train: what `run`, `resume` and `rerun` have in common. Each field is an option of theirs."""
+
+    data: Data = None
+    files: FilesDir = None
+    executor: Annotated[
+        Literal["local", "ray"], typer.Option(help="Where cells train: on this machine, or on a Ray cluster's nodes.")
+    ] = "local"
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The Ray cluster; local: start one. [default: $RAY_ADDRESS, else one running here, else local]",
+        ),
+    ] = None
+    device: Device = "auto"
+    slots: Slots = None
+    threads: Annotated[int, typer.Option(help="CPU threads of each cell. Other counts change the last bits.")] = 1
+    time_limit: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop cleanly after 90s, 15m, 2h or 1:30:00; then `resume`.")
+    ] = None
+    checkpoint_every: Annotated[
+        str, typer.Option(metavar="TIME", help="Write a checkpoint inside an epoch this often, and after each epoch.")
+    ] = "2m"
+    keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the final weights of each cell.")] = False
+    alignment: Annotated[
+        bool,
+        typer.Option("--alignment", help="Measure each epoch's angles: W to B, and the update to backpropagation's."),
+    ] = False
+    retries: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Try a cell that failed again so often before it is given up.")
+    ] = 1
+    max_failures: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Stop the run cleanly when so many cells were given up.")
+    ] = None
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="The same as --max-failures 1.")] = False
+    hang_after: Annotated[
+        str, typer.Option(metavar="TIME", help="Kill a worker that has said nothing for so long; its cell goes on.")
+    ] = "10m"
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic/--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest.")
+    ] = True
+
+
+def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with an option for each field of `Training` in place of its parameter `training`."""
+    # typer reads signatures: this one is the command's own parameters, then the shared ones.
+    types = get_type_hints(command, include_extras=True) | get_type_hints(Training, include_extras=True)
+    own = {name: p.default for name, p in inspect.signature(command).parameters.items() if name != "training"}
+    defaults = own | {field.name: field.default for field in fields(Training)}
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=types[name])
+        for name, default in defaults.items()
+    ]
+
+    @functools.wraps(command)
+    def with_options(**values: Any) -> None:
+        training = Training(**{field.name: values.pop(field.name) for field in fields(Training)})
+        command(**values, training=training)
+
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {name: types[name] for name in defaults}
+    return with_options
+
 
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 
@@ -76,6 +145,29 @@ def seconds(text: str, *, option: str) -> float:
     if total <= 0:
         raise SuiteError(f"{option} {text}: must be longer than nothing")
     return total
+
+
+def slot_count(text: str | None) -> Count:
+    """The number of `--slots 4`, or auto. Raises SuiteError."""
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not re.fullmatch(r"\d{1,6}", text):
+        raise SuiteError(f"--slots {text}: write a number of cells, or auto")
+    return int(text)
+
+
+def states(text: str | None) -> tuple[State, ...]:
+    """The states of `--only-state failed,interrupted`; none where it is not given. Raises SuiteError."""
+    if text is None:
+        return ()
+    wanted = names(text, option="--only-state")
+    for word in wanted:
+        if word not in UNFINISHED:
+            listed = ", ".join(UNFINISHED)
+            raise SuiteError(f'--only-state {text}: no run takes cells that are "{word}" (there are: {listed})')
+    return tuple(state for state in UNFINISHED if state in wanted)
 
 
 def names(text: str, *, option: str) -> tuple[str, ...]:

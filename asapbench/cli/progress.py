@@ -22,8 +22,8 @@ from asapbench.metrics import EpochMetrics
 from asapbench.scheduling.launch import Request, Selected
 from asapbench.scheduling.plan import Plan
 from asapbench.scheduling.protocol import Progressed
-from asapbench.scheduling.runner import Outcome
 from asapbench.scheduling.slots import Slot
+from asapbench.scheduling.view import Outcome
 from asapbench.store import db_option
 from asapbench.suite.catalog import DEFAULT_OPTIMIZER, dataset_shape
 from asapbench.suite.cell import Cell, title
@@ -130,11 +130,11 @@ class PlainView(_Counting):
                 f"test {percent(metrics.test_accuracy)}  {metrics.samples_per_second:,.0f} samples/s",
             )
 
-    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None) -> None:
+    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, again: str | None = None) -> None:
         """A line for an end."""
-        if state != "interrupted":
+        if state != "interrupted" and again is None:
             self.count_ended(cell)
-        self._say(slot, cell, ended_text(state, cell, error))
+        self._say(slot, cell, ended_text(state, cell, error, again=again))
 
     def message(self, text: str) -> None:
         """A line."""
@@ -214,13 +214,13 @@ class LiveView(_Counting):
         row.epoch, row.within = metrics.epoch, 0.0
         row.accuracy, row.test, row.rate = metrics.train_accuracy, metrics.test_accuracy, metrics.samples_per_second
 
-    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None) -> None:
+    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, again: str | None = None) -> None:
         """A line that stays, above the table."""
-        if state != "interrupted":
+        if state != "interrupted" and again is None:
             self.count_ended(cell)
         row = self._rows.pop(slot.number, None)
         test = f", test {percent(row.test)}" if row is not None and state == "done" else ""
-        self.message(f"{cell.label}  {ended_text(state, cell, error)}{test}")
+        self.message(f"{cell.label}  {ended_text(state, cell, error, again=again)}{test}")
 
     def message(self, text: str) -> None:
         """A line that stays, above the table."""
@@ -300,19 +300,23 @@ def resumed_text(epochs_done: int, batch: int, bit_exact: bool) -> str:
     return f"goes on after epoch {epochs_done}{inside}" + ("" if bit_exact else " (not bit-exact: another machine)")
 
 
-def ended_text(state: str, cell: Cell, error: str | None) -> str:
-    """How an attempt ended, in a line; the whole error is in `asapbench show`."""
+def ended_text(state: str, cell: Cell, error: str | None, *, again: str | None = None) -> str:
+    """How an attempt ended, in a line, and how it goes on; the whole error is in `asapbench show`."""
     if error is None or state == "done":
         return state.replace("_", " ")
     lines = [line for line in error.strip().splitlines() if line.strip()]
     reason = lines[-1] if lines[0].startswith("Traceback") else lines[0]
     more = f" (whole: asapbench show {cell.short})" if state in ("failed", "out_of_memory") else ""
-    return f"{state.replace('_', ' ')}: {safe(reason)}{more}"
+    then = "" if again is None else f"; {again}"
+    return f"{state.replace('_', ' ')}: {safe(reason)}{more}{then}"
 
 
 def opening_lines(plan: Plan, slots: Sequence[Slot]) -> Iterator[str]:
     """What there is to do."""
     total, left = len(plan.items), len(plan.left)
+    if not total:
+        yield "No cell is in such a state: nothing to train."
+        return
     if not left and not plan.states["running"]:
         yield f"All {count(total, 'cell')} are done: nothing to train."
         return
@@ -361,7 +365,7 @@ def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Reque
         lines.append(f"{count(outcome.elsewhere, 'cell')} left to another run of this database")
     if outcome.reason != "finished":
         lines.append(f"Stopped ({outcome.reason}). To go on: asapbench resume {again}")
-        return (1 if outcome.reason == "fail-fast" else 3), lines
+        return (1 if outcome.reason == "failures" else 3), lines
     failed = outcome.ended["failed"] + outcome.ended["out_of_memory"] + outcome.ended["interrupted"]
     if failed:
         lines.append(f"What failed: asapbench status{db}; to try again: asapbench resume {again}")
@@ -375,8 +379,13 @@ def _given(request: Request) -> str:
     words: list[str] = []
     for text in request.filters:
         words += ["--only", text]
+    if request.only_states:
+        # What was begun and stopped is interrupted by now, whatever it was before.
+        words += ["--only-state", ",".join(dict.fromkeys((*request.only_states, "interrupted")))]
     if request.data is not None:
         words += ["--data", str(request.data)]
+    if request.files is not None:
+        words += ["--files", str(request.files)]
     if request.device != "auto":
         words += ["--device", request.device]
     if request.slots is not None:

@@ -7,24 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asapbench.cli.options import (
-    Address,
-    Alignment,
-    CheckpointEvery,
-    Data,
     Db,
-    Deterministic,
-    Device,
     DryRun,
-    Executor,
-    FailFast,
-    KeepWeights,
     Only,
+    OnlyState,
     Seeds,
     Set,
-    Slots,
-    Threads,
-    TimeLimit,
+    Training,
     seconds,
+    slot_count,
+    states,
+    with_training_options,
 )
 from asapbench.store import DEFAULT_URL
 
@@ -40,25 +33,17 @@ Recorded = Annotated[
 ]
 
 
+@with_training_options
 def run(
     suites: Suites,
     only: Only = None,
     set_: Set = None,
     seeds: Seeds = None,
+    only_state: OnlyState = None,
     dry_run: DryRun = False,
     db: Db = DEFAULT_URL,
-    data: Data = None,
-    device: Device = "auto",
-    slots: Slots = None,
-    threads: Threads = 1,
-    executor: Executor = "local",
-    address: Address = None,
-    time_limit: TimeLimit = None,
-    checkpoint_every: CheckpointEvery = "2m",
-    keep_weights: KeepWeights = False,
-    alignment: Alignment = False,
-    fail_fast: FailFast = False,
-    deterministic: Deterministic = True,
+    *,
+    training: Training,
 ) -> None:
     """Train every cell of the suites that is not done yet.
 
@@ -67,22 +52,7 @@ def run(
     from asapbench.scheduling.launch import select
 
     request = _request(
-        db=db,
-        filters=only or (),
-        settings=set_ or (),
-        seeds=seeds,
-        data=data,
-        device=device,
-        slots=slots,
-        threads=threads,
-        executor=executor,
-        address=address,
-        time_limit=time_limit,
-        checkpoint_every=checkpoint_every,
-        keep_weights=keep_weights,
-        alignment=alignment,
-        fail_fast=fail_fast,
-        deterministic=deterministic,
+        training, db=db, filters=only or (), settings=set_ or (), seeds=seeds, only_states=states(only_state)
     )
     selected = [select(suite, request) for suite in suites]
     if dry_run:
@@ -94,44 +64,21 @@ def run(
             _train(store, selected, request)
 
 
+@with_training_options
 def resume(
     suites: Recorded = None,
     only: Only = None,
+    only_state: OnlyState = None,
     dry_run: DryRun = False,
     db: Db = DEFAULT_URL,
-    data: Data = None,
-    device: Device = "auto",
-    slots: Slots = None,
-    threads: Threads = 1,
-    executor: Executor = "local",
-    address: Address = None,
-    time_limit: TimeLimit = None,
-    checkpoint_every: CheckpointEvery = "2m",
-    keep_weights: KeepWeights = False,
-    alignment: Alignment = False,
-    fail_fast: FailFast = False,
-    deterministic: Deterministic = True,
+    *,
+    training: Training,
 ) -> None:
     """Go on exactly where interrupted runs stopped: every suite the database knows, or those named."""
     from asapbench.scheduling.launch import recorded
     from asapbench.store import Store
 
-    request = _request(
-        db=db,
-        filters=only or (),
-        data=data,
-        device=device,
-        slots=slots,
-        threads=threads,
-        executor=executor,
-        address=address,
-        time_limit=time_limit,
-        checkpoint_every=checkpoint_every,
-        keep_weights=keep_weights,
-        alignment=alignment,
-        fail_fast=fail_fast,
-        deterministic=deterministic,
-    )
+    request = _request(training, db=db, filters=only or (), only_states=states(only_state))
     with Store.read_only(db) as reader:
         selected = recorded(reader, suites or (), request)
     if dry_run:
@@ -141,23 +88,14 @@ def resume(
         _train(store, selected, request)
 
 
+@with_training_options
 def rerun(
     suites: Recorded = None,
     only: Only = None,
     dry_run: DryRun = False,
     db: Db = DEFAULT_URL,
-    data: Data = None,
-    device: Device = "auto",
-    slots: Slots = None,
-    threads: Threads = 1,
-    executor: Executor = "local",
-    address: Address = None,
-    time_limit: TimeLimit = None,
-    checkpoint_every: CheckpointEvery = "2m",
-    keep_weights: KeepWeights = False,
-    alignment: Alignment = False,
-    fail_fast: FailFast = False,
-    deterministic: Deterministic = True,
+    *,
+    training: Training,
 ) -> None:
     """Set the results of chosen cells aside and train them again. Nothing is deleted.
 
@@ -171,22 +109,7 @@ def rerun(
 
     if not suites and not only:
         raise SuiteError("rerun: name a suite, or cells with --only, as in --only rule=asap")
-    request = _request(
-        db=db,
-        filters=only or (),
-        data=data,
-        device=device,
-        slots=slots,
-        threads=threads,
-        executor=executor,
-        address=address,
-        time_limit=time_limit,
-        checkpoint_every=checkpoint_every,
-        keep_weights=keep_weights,
-        alignment=alignment,
-        fail_fast=fail_fast,
-        deterministic=deterministic,
-    )
+    request = _request(training, db=db, filters=only or ())
     with Store.read_only(db) as reader:
         selected = recorded(reader, suites or (), request)
     if dry_run:
@@ -198,14 +121,27 @@ def rerun(
         _train(store, selected, request, set_aside=True)
 
 
-def _request(*, time_limit: str | None, checkpoint_every: str, **options: Any) -> Request:
-    """The request that the options make, their times read."""
+def _request(given: Training, *, db: str, **chosen: Any) -> Request:
+    """The request that the options make, with what is written as text read."""
     from asapbench.scheduling.launch import Request
 
     return Request(
-        time_limit=None if time_limit is None else seconds(time_limit, option="--time-limit"),
-        checkpoint_seconds=seconds(checkpoint_every, option="--checkpoint-every"),
-        **options,
+        db=db,
+        data=given.data,
+        device=given.device,
+        executor=given.executor,
+        address=given.address,
+        slots=slot_count(given.slots),
+        threads=given.threads,
+        time_limit=None if given.time_limit is None else seconds(given.time_limit, option="--time-limit"),
+        checkpoint_seconds=seconds(given.checkpoint_every, option="--checkpoint-every"),
+        keep_weights=given.keep_weights,
+        alignment=given.alignment,
+        retries=given.retries,
+        max_failures=1 if given.fail_fast else given.max_failures,
+        hang_seconds=seconds(given.hang_after, option="--hang-after"),
+        deterministic=given.deterministic,
+        **chosen,
     )
 
 

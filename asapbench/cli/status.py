@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asapbench.cli.options import Db, Device, Slots
+from asapbench.cli.options import Db, Device, Slots, slot_count
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def status(
     from asapbench.scheduling.launch import Request, plan, recorded
     from asapbench.store import Store, db_option
 
-    request = Request(db=db, device=device, slots=slots)
+    request = Request(db=db, device=device, slots=slot_count(slots))
     with Store.read_only(db) as store:
         found = recorded(store, suites or (), request)
         plans = {item.name: plan(store, [item], request) for item in found if item.cells}

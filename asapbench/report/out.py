@@ -40,13 +40,17 @@ def deliver(report: Table | Illustration, *, form: Format, out: Path | None) -> 
         write_whole(out, picture(report, out.suffix.lower()))
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes `content`, text as UTF-8, under a temporary name beside `path`, then renames. Raises AsapbenchError."""
+def write_whole(path: Path, content: str | bytes, *, what: str | None = None) -> None:
+    """Writes `content`, text as UTF-8, under a temporary name beside `path`, then renames.
+
+    Raises AsapbenchError, which calls it `what`; `--out PATH` if that is left out.
+    """
+    what = f"--out {path}" if what is None else what
     if path.exists() and not path.is_file():
         kind = "a directory; name a file in it" if path.is_dir() else "not a file; leave --out away to print"
-        raise AsapbenchError(f"--out {path}: this is {kind}")
+        raise AsapbenchError(f"{what}: this is {kind}")
     if not path.parent.is_dir():
-        raise AsapbenchError(f"--out {path}: there is no directory {path.parent}; create it first")
+        raise AsapbenchError(f"{what}: there is no directory {path.parent}; create it first")
     # A link stays a link: what it points to is replaced.
     target = path.resolve()
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -56,7 +60,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
         os.replace(temporary, target)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise AsapbenchError(f"--out {path}: the report cannot be written: {error.strerror or error}") from error
+        raise AsapbenchError(f"{what}: the report cannot be written: {error.strerror or error}") from error
 
 
 def show(table: Table, form: Format) -> None:

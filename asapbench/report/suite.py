@@ -39,7 +39,8 @@ def suite_table(
 
     `shipped` is the suite's file, where it is known: what deviates from it is said in footnotes.
     """
-    results = [result for result in results if result.cell.id in {cell.id for cell in cells}]
+    wanted = {cell.id for cell in cells}
+    results = [result for result in results if result.cell.id in wanted]
     layout = _Layout.of(cells, configurations(results, metric), shipped)
     summaries = [configuration.summary for configuration in layout.found.values()]
     footnotes = Footnotes()

@@ -10,8 +10,9 @@ from torch import fx, nn
 
 from asapbench.rules.graph import Dataflow, WeightLayer
 from asapbench.rules.layers import Feedback, FeedbackLayer, Sharing
+from asapbench.rules.lean import lean
 from asapbench.rules.learner import Learner
-from asapbench.rules.matching import matcher
+from asapbench.rules.matching import Pooled, matcher
 from asapbench.rules.program import compiled, put_in
 from asapbench.suite.options import Choice
 
@@ -104,6 +105,8 @@ class Rule(ABC):
             if _is_plain(layer, plan):
                 continue
             layers[layer.name] = self._replace(flow, layer, plan, matched, seed)
+        sharing = [layer.node for layer in flow.layers if _keeps_no_input(plans.get(layer.name))]
+        lean(flow.program, [*sharing, *(node for node in matched.values() if self._copies(node, flow))])
         return layers
 
     def _replace(
@@ -143,9 +146,19 @@ class Rule(ABC):
                 matched[key] = flow.program.graph.call_module(target, (shared,))
         return matched[key]
 
+    def _copies(self, node: fx.Node, flow: Dataflow) -> bool:
+        """Whether what a node gives out is not the memory that it reads, or a part of it."""
+        module = flow.program.get_submodule(str(node.target))
+        return not isinstance(module, Pooled) or module.size != tuple(flow.shape(node.all_input_nodes[0])[2:])
+
+
+def _keeps_no_input(plan: LayerPlan | None) -> bool:
+    """Whether a layer's backward needs the shared activation in place of the layer's own input."""
+    return plan is not None and plan.shared is not None and plan.sharing == "both"
+
 
 def _is_plain(layer: WeightLayer, plan: LayerPlan) -> bool:
     """Whether plain autograd gives what the plan asks for: no B that anything travels through, and dW of its own."""
-    if plan.shared is not None and plan.sharing == "both":
+    if _keeps_no_input(plan):
         return False
     return plan.feedback == "transport" or not layer.carries_error

@@ -8,6 +8,7 @@ exact derivative applies. The last layer is trained by its own, exact error.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -68,14 +69,34 @@ class DFALearner(TappedLearner):
         error = (F.softmax(logits.detach(), 1) - F.one_hot(y, logits.shape[1])) / len(y)
         scalar = loss
         for tap, (_, projection) in zip(taps, self.fixed_feedback(), strict=True):
-            projected = (error.to(projection.dtype) @ projection).view_as(tap).detach()
-            scalar = scalar + (tap * projected.to(tap.dtype)).sum()
+            scalar = scalar + ProjectedError.apply(tap, error.to(projection.dtype), projection)
         return Objective(scalar, loss.detach(), logits.detach())
 
     def fixed_feedback(self) -> Iterator[tuple[str, Tensor]]:
         """Each tap's projection (classes, units), in the order of the taps."""
         for tap in self.taps:
             yield tap, self.get_buffer(f"projection_{tap}")
+
+
+class ProjectedError(torch.autograd.Function):
+    """The inner product of a tap h (N, ...) with the error e (N, classes) through B (classes, units): sum of h (e B).
+
+    Keeps e, and not e B, which is as large as h.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tap: Tensor, error: Tensor, projection: Tensor) -> Tensor:
+        """A scalar."""
+        ctx.save_for_backward(error, projection)
+        ctx.shape, ctx.dtype = tap.shape, tap.dtype
+        return ((tap.flatten(1).to(projection.dtype) @ projection.mT) * error).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
+        """The gradient of the tap."""
+        (grad,) = grad_outputs
+        error, projection = ctx.saved_tensors
+        return (grad * error @ projection).view(ctx.shape).to(ctx.dtype), None, None
 
 
 def _projection(classes: int, units: int, seed: int, name: str) -> Tensor:

@@ -15,6 +15,7 @@ from asapbench.data.files import data_root, faults, mend, nothing_there
 from asapbench.errors import AsapbenchError, NoDatabaseError, StoreError
 from asapbench.scheduling.hardware import hardware, versions
 from asapbench.scheduling.slots import slots
+from asapbench.store.records import without_password
 from asapbench.store.store import Store
 from asapbench.suite.catalog import DATASETS
 
@@ -31,14 +32,14 @@ class Finding:
     mend: str = ""
 
 
-def diagnose(*, db: str, data: Path | None) -> Iterator[Finding]:
+def diagnose(*, db: str, data: Path | None, files: Path | None) -> Iterator[Finding]:
     """Looks at everything in turn."""
     yield Finding("ok", "versions", ", ".join(f"{name} {version}" for name, version in versions().items()))
     yield from _torch()
     yield _slots()
     yield from _data(data_root(data))
     yield _database(db)
-    yield _disk(db)
+    yield _disk(db, files)
 
 
 def _torch() -> Iterator[Finding]:
@@ -98,18 +99,20 @@ def _database(db: str) -> Finding:
             text = f"{store.name}: suites: {len(suites)}, cells running: {len(running)}"
             return Finding("ok", "database", text)
     except NoDatabaseError:
-        return Finding("note", "database", f"none yet at {db}: the first run makes it")
+        return Finding("note", "database", f"none yet at {without_password(db)}: the first run makes it")
     except StoreError as error:
         return Finding("fault", "database", str(error))
 
 
-def _disk(db: str) -> Finding:
-    place = Path(db.removeprefix("sqlite:///")).resolve().parent if db.startswith("sqlite:///") else Path.cwd()
+def _disk(db: str, files: Path | None) -> Finding:
+    """Free space where checkpoints go."""
+    beside = Path(db.removeprefix("sqlite:///")).parent if db.startswith("sqlite:///") else Path()
+    place = (files or beside).resolve()
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     if not os.access(place, os.W_OK):
-        return Finding("fault", "disk", f"{place} is not writable", "choose another place with --db")
+        return Finding("fault", "disk", f"{place} is not writable", "choose another place with --db or --files")
     grade: Literal["ok", "note"] = "ok" if free > _LOW_DISK else "note"
     why = "" if grade == "ok" else "`asapbench clean` removes checkpoints no longer needed"
     return Finding(grade, "disk", f"{free / 1e9:.1f} GB free at {place}", why)

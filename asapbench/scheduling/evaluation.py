@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asapbench.data.files import check, data_root
+from asapbench.scheduling.files import files_of
 from asapbench.scheduling.kept import kept_weights
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
@@ -22,9 +23,9 @@ class Evaluated:
     recorded: float | None
 
 
-def evaluate_kept(store: Store, prefix: str, data: Path | None) -> Evaluated:
+def evaluate_kept(store: Store, prefix: str, data: Path | None, *, files: Path | None = None) -> Evaluated:
     """Evaluates the weights a cell's current attempt kept. Raises StoreError where none were, or others lie there."""
-    kept = kept_weights(store, prefix)
+    kept = kept_weights(store, prefix, files=files_of(store, files))
     root = data_root(data)
     check(kept.cell.dataset, root)
 

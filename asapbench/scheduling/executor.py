@@ -9,10 +9,18 @@ from __future__ import annotations
 import queue
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from asapbench.scheduling.protocol import AnyEvent, Command
 from asapbench.scheduling.slots import Slot
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What ended a worker, in words; and how: by itself, killed from outside, or by the kernel, for memory."""
+
+    text: str
+    how: Literal["failed", "killed", "out_of_memory"] = "failed"
 
 
 class Worker(Protocol):
@@ -30,8 +38,8 @@ class Worker(Protocol):
     def close(self) -> None:
         """Lets an idle worker go and waits for its end; kills one that does not end."""
 
-    def cause_of_end(self) -> tuple[str, bool]:
-        """What ended it, in words, and whether it was killed rather than failing by itself."""
+    def cause_of_end(self) -> Cause:
+        """What ended it."""
 
     def log_tail(self) -> str:
         """The end of what it and its libraries printed."""

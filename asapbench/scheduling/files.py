@@ -1,14 +1,22 @@
-"""Where a database keeps its cells' checkpoints, kept weights and logs: beside it, in `<database>.files/`."""
+"""Where a database's checkpoints, kept weights and logs are: beside a SQLite file, or in a folder that is named.
+
+Runs on several hosts that share a PostgreSQL database share this folder too, to go on with each other's cells.
+"""
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+from asapbench.errors import StoreError
+from asapbench.store.store import Store
 from asapbench.training import CHECKPOINT_SUFFIX
 
 
@@ -18,10 +26,14 @@ class Files:
 
     root: Path
 
-    @classmethod
-    def beside(cls, database: Path) -> Files:
-        """The files of a SQLite database."""
-        return cls(database.with_name(f"{database.name}.files"))
+    def make(self) -> None:
+        """Makes the folder. Raises StoreError where that cannot be done or nothing can be written there."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.root} cannot be made: {error.strerror}; name another with --files") from error
+        if not os.access(self.root, os.W_OK):
+            raise StoreError(f"{self.root} cannot be written to: change its rights, or name another with --files")
 
     def checkpoints(self, cell_id: str, attempt_id: str) -> Path:
         """The directory of one attempt's checkpoints; no other attempt writes there."""
@@ -37,23 +49,33 @@ class Files:
 
     def log(self, number: int) -> Path:
         """What the worker on slot `number` of this process's run prints."""
-        path = self.root / "logs" / f"{os.getpid()}-{number}.log"
+        path = self.root / "logs" / f"{_this_process()}-{number}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def mark(self) -> Path:
         """A path of this run alone, gone with its logs: who sees the file there sees this folder."""
-        return self.root / "logs" / f"{os.getpid()}-{uuid.uuid4().hex}.log"
+        return self.root / "logs" / f"{_this_process()}-{uuid.uuid4().hex}.log"
 
     def remove_logs(self) -> None:
         """Removes this run's logs: what matters of them is in the database."""
-        for path in (self.root / "logs").glob(f"{os.getpid()}-*.log"):
+        for path in (self.root / "logs").glob(f"{_this_process()}-*.log"):
             path.unlink()
 
     def cells_with_checkpoints(self) -> list[Path]:
         """One directory a cell; its name is the beginning of the cell's identity."""
         folder = self.root / "checkpoints"
         return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def files_of(store: Store, directory: Path | None) -> Files:
+    """The files of a database: in `directory` if one is named."""
+    if directory is not None:
+        return Files(directory.resolve())
+    if store.path is not None:
+        return Files(store.path.with_name(f"{store.path.name}.files"))
+    name = Path(unquote(urlsplit(store.url).path)).name or "postgresql"
+    return Files(Path("results", f"{name}.files").resolve())
 
 
 def size(folder: Path) -> int:
@@ -64,3 +86,8 @@ def size(folder: Path) -> int:
 def remove(folder: Path) -> None:
     """Deletes `folder` and all below it."""
     shutil.rmtree(folder)
+
+
+def _this_process() -> str:
+    """Told apart from those of other hosts, whose logs may lie in the same folder."""
+    return f"{re.sub(r'[^A-Za-z0-9.-]', '-', platform.node())}-{os.getpid()}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asapbench.errors import StoreError
+from asapbench.scheduling.files import Files
 from asapbench.store.records import Attempt
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
@@ -43,8 +44,11 @@ class Kept:
         return load(self.path, images)[1]
 
 
-def kept_weights(store: Store, prefix: str) -> Kept:
-    """The kept weights of the cell whose identity begins with `prefix`. Raises StoreError where none were kept."""
+def kept_weights(store: Store, prefix: str, *, files: Files) -> Kept:
+    """The kept weights of the cell whose identity begins with `prefix`. Raises StoreError where none were kept.
+
+    They are looked for in `files`, and then where they were written: another host may see that folder at another path.
+    """
     cell_id = store.find_cell_id(prefix)
     current = store.states([cell_id])[cell_id]
     if current is None or current.weights_path is None:
@@ -52,4 +56,5 @@ def kept_weights(store: Store, prefix: str) -> Kept:
             f"cell {cell_id[:10]} has no kept weights: train it with "
             f"`asapbench rerun --only cell={cell_id[:10]} --keep-weights`"
         )
-    return Kept(cell_id, store.find_cell(prefix), current, Path(current.weights_path))
+    here, written = files.weights(cell_id, current.id), Path(current.weights_path)
+    return Kept(cell_id, store.find_cell(prefix), current, here if here.is_file() else written)

@@ -13,13 +13,17 @@ from typing import Any, Literal
 
 from asapbench.data.files import check, data_root
 from asapbench.errors import StoreError, SuiteError, WorkerError
+from asapbench.scheduling.admission import Admission
+from asapbench.scheduling.assignment import Options
+from asapbench.scheduling.devices import free_bytes
 from asapbench.scheduling.executor import Executor
-from asapbench.scheduling.files import Files, size
-from asapbench.scheduling.plan import Plan, make_plan
+from asapbench.scheduling.files import Files, files_of, size
+from asapbench.scheduling.plan import Plan, make_plan, state_of
 from asapbench.scheduling.process import LocalExecutor
-from asapbench.scheduling.runner import Options, Outcome, Runner, View
-from asapbench.scheduling.slots import Slot, slots
-from asapbench.store.records import FINAL
+from asapbench.scheduling.runner import Runner
+from asapbench.scheduling.slots import Count, Slot, slots
+from asapbench.scheduling.view import Outcome, View
+from asapbench.store.records import FINAL, State
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
@@ -37,17 +41,21 @@ class Request:
     filters: Sequence[str] = ()
     settings: Sequence[str] = ()
     seeds: str | None = None
-    data: Path | None = None
-    device: str = "auto"
-    slots: int | None = None
-    threads: int = 1
+    only_states: Sequence[State] = ()
     executor: ExecutorName = "local"
     address: str | None = None
+    data: Path | None = None
+    files: Path | None = None
+    device: str = "auto"
+    slots: Count = None
+    threads: int = 1
     time_limit: float | None = None
     checkpoint_seconds: float = 120.0
     keep_weights: bool = False
     alignment: bool = False
-    fail_fast: bool = False
+    retries: int = 1
+    max_failures: int | None = None
+    hang_seconds: float = 600.0
     deterministic: bool = True
 
 
@@ -86,14 +94,16 @@ def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selec
 
 def plan(store: Store | None, selected: Sequence[Selected], request: Request) -> Plan:
     """What is left of the selected cells, by the database if there is one."""
-    return _plan(store, _cells(selected), _planned_slots(request))
+    return _plan(store, _cells(selected), _planned_slots(request), request.only_states)
 
 
-def _plan(store: Store | None, cells: Sequence[Cell], found: Sequence[Slot]) -> Plan:
+def _plan(store: Store | None, cells: Sequence[Cell], found: Sequence[Slot], only_states: Sequence[State]) -> Plan:
     if store is None:
-        return make_plan(cells, {}, [], found)
-    states = store.states([cell.id for cell in cells])
-    return make_plan(cells, states, store.measured_seconds_per_epoch(), found)
+        whole = make_plan(cells, {}, [], found)
+    else:
+        states = store.states([cell.id for cell in cells])
+        whole = make_plan(cells, states, store.measured_seconds_per_epoch(), found)
+    return whole.only(only_states) if only_states else whole
 
 
 def run(
@@ -109,17 +119,20 @@ def run(
     Raises DataError and SuiteError, before anything is changed, where data are missing or a device is not here.
     """
     cells = _cells(selected)
+    todo = cells if set_aside else _todo(store, cells, request.only_states)
     root = data_root(request.data).resolve()
-    files = files_of(store)
-    todo = cells if set_aside else _unfinished(store, cells)
     datasets = tuple(dict.fromkeys(cell.dataset for cell in todo))
     for dataset in datasets:
         check(dataset, root)
+    files = files_of(store, request.files)
     with closing(_executor(request, files, root, datasets)) as executor:
-        the_plan = _plan(None if set_aside else store, cells, executor.slots)
+        found = executor.slots
+        the_plan = _plan(None if set_aside else store, cells, found, request.only_states)
+        files.make()
         for item in selected:
-            _record(store, item)
-        the_view = view(the_plan, executor.slots)
+            store.extend_suite(item.name, item.source, item.cells)
+        the_view = view(the_plan, found)
+        store.tell(the_view.message)
         if set_aside:
             store.release_dead()
             number = store.supersede([cell.id for cell in todo])
@@ -131,17 +144,26 @@ def run(
             keep_weights=request.keep_weights,
             alignment=request.alignment,
             deterministic=request.deterministic,
-            fail_fast=request.fail_fast,
+            retries=request.retries,
+            max_failures=request.max_failures,
+            hang_seconds=request.hang_seconds,
             time_limit=request.time_limit,
         )
-        runner = Runner(store, todo, executor, options=options, view=the_view)
-        with _minding_signals(runner):
+        admission = _admission(store, found, request.slots)
+        runner = Runner(store, todo, executor, options=options, view=the_view, admission=admission)
+        with _minding_signals(runner, store):
             return runner.run()
 
 
-def _unfinished(store: Store, cells: Sequence[Cell]) -> list[Cell]:
-    states = store.states([cell.id for cell in cells])
-    return [cell for cell in cells if (attempt := states[cell.id]) is None or attempt.state not in FINAL]
+def _todo(store: Store, cells: Sequence[Cell], only_states: Sequence[State]) -> list[Cell]:
+    """The cells that have no result yet; those that a run has now are waited for."""
+    attempts = store.states([cell.id for cell in cells])
+    found = []
+    for cell in cells:
+        state = state_of(attempts[cell.id])
+        if state not in FINAL and (not only_states or state in only_states):
+            found.append(cell)
+    return found
 
 
 def _executor(request: Request, files: Files, data: Path, datasets: tuple[Choice, ...]) -> Executor:
@@ -150,12 +172,13 @@ def _executor(request: Request, files: Files, data: Path, datasets: tuple[Choice
         from asapbench.scheduling.ray_executor import RayExecutor
         from asapbench.scheduling.ray_node import Needs
 
+        files.make()
         needs = Needs(files.mark(), data, datasets)
         return RayExecutor(files, needs, **_wanted(request), address=request.address)
     return LocalExecutor(slots(**_wanted(request)), files)
 
 
-def _planned_slots(request: Request) -> list[Slot]:
+def _planned_slots(request: Request) -> Sequence[Slot]:
     """The slots that a run would have."""
     if request.executor == "ray":
         _check_for_ray()
@@ -174,20 +197,12 @@ def _check_for_ray() -> None:
         raise WorkerError('--executor ray needs Ray: pip install "asapbench[ray]"')
 
 
-def files_of(store: Store) -> Files:
-    """Where this database's checkpoints, weights and logs are."""
-    if store.path is None:
-        return Files(Path("results/asapbench.sqlite.files").resolve())
-    return Files.beside(store.path)
-
-
-def _record(store: Store, selected: Selected) -> None:
-    """A suite's list grows by what was asked for, so that `resume` forgets nothing."""
-    known: dict[str, Cell] = {}
-    if any(suite.name == selected.name for suite in store.suites()):
-        known = {cell.id: cell for cell in store.suite_cells(selected.name)}
-    merged = known | {cell.id: cell for cell in selected.cells}
-    store.record_suite(selected.name, selected.source, list(merged.values()))
+def _admission(store: Store, found: Sequence[Slot], count: Count) -> Admission:
+    """What `--slots` says; auto: as many cells as the memory that is free now has room for."""
+    if count != "auto":
+        return Admission()
+    kind = found[0].device.partition(":")[0]
+    return Admission(free_bytes(found), kind=kind, peaks=store.measured_peak_bytes(kind))
 
 
 def _cells(selected: Sequence[Selected]) -> list[Cell]:
@@ -198,11 +213,16 @@ def _cells(selected: Sequence[Selected]) -> list[Cell]:
 
 
 @contextmanager
-def _minding_signals(runner: Runner) -> Iterator[None]:
+def _minding_signals(runner: Runner, store: Store) -> Iterator[None]:
     """Ctrl-C, SIGTERM and a closed terminal stop the run cleanly; a second one at once."""
+    received = 0
 
     def stop(_number: int, _frame: types.FrameType | None) -> None:
+        nonlocal received
+        received += 1
         runner.request_stop("signal")
+        if received > 1:
+            store.give_up()
 
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]

@@ -1,29 +1,66 @@
-"""Cells that dead runs left as running, and those of other hosts, whose processes cannot be seen from here."""
+"""Cells that dead runs left as running, and those of holders that live but no longer move, or cannot be seen from here.
+
+A holder that has died on this host is known at once. Any other is watched on this process's own clock: a lease that
+does not move for `STALE_SECONDS` is taken over. Its holder, should it wake, finds its lease gone and writes nothing.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from asapbench.errors import StoreError
 from asapbench.store import Attempt
 from asapbench.store.store import Store
 
-_STALE_SECONDS = 60.0
+STALE_SECONDS = 60.0
 _POLL_SECONDS = 0.5
+_LONGEST_LOOK = 5.0
+"""Seconds: a longer time between two looks was spent asleep, perhaps with the holder."""
+
+
+@dataclass
+class _Seen:
+    lease: int
+    looked: float
+    still: float = 0.0
+
+
+class Watch:
+    """Which leases stand still. Neither the time of day nor sleep of the watcher counts."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+
+    def is_stale(self, attempt: Attempt) -> bool:
+        """Whether the lease has not moved for `STALE_SECONDS` of looking; the first look only begins."""
+        now = time.monotonic()
+        seen = self._seen.get(attempt.id)
+        if seen is None or seen.lease != attempt.lease:
+            self._seen[attempt.id] = _Seen(attempt.lease, now)
+            return False
+        seen.still += min(now - seen.looked, _LONGEST_LOOK)
+        seen.looked = now
+        return seen.still >= STALE_SECONDS
+
+    def has_moved(self, attempt: Attempt) -> bool:
+        """Whether the lease is another than at the last look."""
+        seen = self._seen.get(attempt.id)
+        return seen is not None and seen.lease != attempt.lease
 
 
 def release(
     store: Store, wanted: Collection[str], *, say: Callable[[str], None], should_stop: Callable[[], bool]
 ) -> None:
-    """Marks what dead runs left as running. Raises StoreError where another host is using this database now.
+    """Marks what dead runs left as running. Raises StoreError where another host is using this SQLite database now.
 
-    A lease of another host whose cell is `wanted` is watched on this process's own clock and taken over if it does
-    not move.
+    There a lease of another host whose cell is `wanted` is watched before anything starts. PostgreSQL serves several
+    hosts: their cells are left to them, and watched while the others train.
     """
     freed = store.release_dead()
     foreign = [a for a in store.running() if a.cell_id in wanted and a.holder.is_dead() is None]
-    if foreign:
+    if foreign and store.path is not None:
         freed += _watch(store, foreign, say=say, should_stop=should_stop)
     interrupted = sum(attempt.cell_id in wanted for attempt in freed)
     if interrupted:
@@ -34,17 +71,18 @@ def release(
 def _watch(
     store: Store, foreign: list[Attempt], *, say: Callable[[str], None], should_stop: Callable[[], bool]
 ) -> list[Attempt]:
-    host = foreign[0].host
-    say(f"cells are marked as running on {host}: watching for {_STALE_SECONDS:.0f} s whether it lives")
-    seen = {attempt.id: attempt.lease for attempt in foreign}
-    deadline = time.monotonic() + _STALE_SECONDS
-    while time.monotonic() < deadline:
-        if should_stop():
-            return []
-        time.sleep(_POLL_SECONDS)
-        if any(seen.get(attempt.id, attempt.lease) != attempt.lease for attempt in store.running()):
+    host, ids = foreign[0].host, {attempt.id for attempt in foreign}
+    say(f"cells are marked as running on {host}: watching for {STALE_SECONDS:.0f} s whether it lives")
+    watch = Watch()
+    while not should_stop():
+        watched = [attempt for attempt in store.running() if attempt.id in ids]
+        if any(watch.has_moved(attempt) for attempt in watched):
             raise StoreError(
                 f"{store.name}: a run on {host} is using this database now, and SQLite serves one host: "
                 "use PostgreSQL (--db postgresql+psycopg://...), or another database here"
             )
-    return store.release_dead(stale=lambda attempt: attempt.id in seen)
+        stale = [watch.is_stale(attempt) for attempt in watched]
+        if all(stale):
+            return store.release_dead(stale=watch.is_stale)
+        time.sleep(_POLL_SECONDS)
+    return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asapbench.scheduling.slots import Slot
 from asapbench.store.records import FINAL, Attempt, Timing
@@ -48,6 +48,10 @@ class Plan:
     items: tuple[Item, ...]
     slots: int
 
+    def only(self, states: Sequence[str]) -> Plan:
+        """The plan of those cells that are in one of these states."""
+        return replace(self, items=tuple(item for item in self.items if item.state in states))
+
     @property
     def left(self) -> list[Item]:
         """Cells to be trained."""
@@ -89,13 +93,15 @@ def make_plan(
     for cell in cells:
         attempt = states.get(cell.id)
         seconds, measured = clock.epoch(cell)
-        state = "pending" if attempt is None else _state(attempt)
+        state = state_of(attempt)
         items.append(Item(cell, state, 0 if attempt is None else attempt.epochs_done, seconds, measured))
     return Plan(tuple(items), len(slots))
 
 
-def _state(attempt: Attempt) -> str:
-    """What a dead run left as running is interrupted, though nobody has written so yet."""
+def state_of(attempt: Attempt | None) -> str:
+    """Pending without an attempt. What a dead run left as running is interrupted, though nobody has written so yet."""
+    if attempt is None:
+        return "pending"
     return "interrupted" if attempt.state == "running" and attempt.holder.is_dead() else attempt.state
 
 

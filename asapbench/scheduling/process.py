@@ -14,8 +14,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 import asapbench
-from asapbench.scheduling.executor import Heard, Inbox
+from asapbench.scheduling.executor import Cause, Heard, Inbox
 from asapbench.scheduling.files import Files
+from asapbench.scheduling.memory import KernelKills
 from asapbench.scheduling.protocol import EVENT, Command
 from asapbench.scheduling.slots import Slot
 
@@ -27,7 +28,7 @@ class LocalExecutor:
     """Processes of this machine: one a slot, each with a log of its own in `files`."""
 
     def __init__(self, slots: Sequence[Slot], files: Files) -> None:
-        self.slots, self._files = slots, files
+        self.slots, self._files, self._kills = slots, files, KernelKills()
 
     def news(self) -> Sequence[str]:
         """Nothing: the slots of one machine stay."""
@@ -35,7 +36,7 @@ class LocalExecutor:
 
     def start(self, slot: Slot, inbox: Inbox) -> WorkerProcess:
         """A new process on `slot`."""
-        return WorkerProcess(slot, log=self._files.log(slot.number), inbox=inbox)
+        return WorkerProcess(slot, log=self._files.log(slot.number), inbox=inbox, kills=self._kills)
 
     def close(self) -> None:
         """Removes the logs: what matters of them is in the database."""
@@ -45,8 +46,8 @@ class LocalExecutor:
 class WorkerProcess:
     """One process on one slot. What it says arrives in `inbox`, from a thread of its own."""
 
-    def __init__(self, slot: Slot, *, log: Path, inbox: Inbox) -> None:
-        self.slot, self.log, self._inbox = slot, log, inbox
+    def __init__(self, slot: Slot, *, log: Path, inbox: Inbox, kills: KernelKills | None = None) -> None:
+        self.slot, self.log, self._inbox, self._kills = slot, log, inbox, kills or KernelKills()
         self.ready = False
         with log.open("ab") as stderr:
             # A process group of its own: Ctrl-C in the terminal reaches the runner alone, which then decides.
@@ -82,7 +83,9 @@ class WorkerProcess:
         self._process.kill()
 
     def close(self) -> None:
-        """Lets an idle worker go: standard input closes and it ends. Kills one that does not within five seconds."""
+        """Lets an idle worker go: standard input closes and it ends. Kills one that does not within five seconds, and
+        does not wait for ever for one that even then does not end, as in the middle of a dead server's file.
+        """
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it is gone already, which is what was wanted
             self._process.stdin.close()
@@ -90,14 +93,18 @@ class WorkerProcess:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
             self.kill()
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(30)
 
-    def cause_of_end(self) -> tuple[str, bool]:
-        """What ended the process, in words, and whether that was a signal."""
+    def cause_of_end(self) -> Cause:
+        """What ended the process: its own exit status or a signal, which may have been the kernel's, for memory."""
         code = self._process.wait()
-        if code < 0:
-            return f"the worker (pid {self.pid}) was killed by {signal.Signals(-code).name}", True
-        return f"the worker (pid {self.pid}) ended with exit status {code}", False
+        if code >= 0:
+            return Cause(f"the worker (pid {self.pid}) ended with exit status {code}")
+        killed = f"the worker (pid {self.pid}) was killed by {signal.Signals(-code).name}"
+        if -code == signal.SIGKILL and self._kills.one_more():
+            return Cause(f"{killed}: the kernel's, because the machine's memory had run out", "out_of_memory")
+        return Cause(killed, "killed")
 
     def log_tail(self) -> str:
         """The end of what the worker and its libraries printed."""

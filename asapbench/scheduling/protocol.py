@@ -79,6 +79,13 @@ class Progressed(_Message):
     rate: float
 
 
+class Alive(_Message):
+    """A sign of life where there is nothing else to say, as in a long evaluation."""
+
+    kind: Literal["alive"] = "alive"
+    attempt: str
+
+
 class FinishedEpoch(_Message):
     """An epoch whose checkpoint is durable."""
 
@@ -96,15 +103,16 @@ class Aligned(_Message):
 
 
 class Ended(_Message):
-    """The attempt's end; `error` is a whole traceback where it failed."""
+    """The attempt's end; `error` is a whole traceback where it failed. `lasting`: another try would fail the same."""
 
     kind: Literal["ended"] = "ended"
     attempt: str
     state: EndState
     error: str | None = None
+    lasting: bool = False
     bit_exact: bool = True
     weights_digest: str | None = None
 
 
-AnyEvent = Ready | Warned | Resumed | Progressed | FinishedEpoch | Aligned | Ended
+AnyEvent = Ready | Warned | Resumed | Progressed | Alive | FinishedEpoch | Aligned | Ended
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="kind")])

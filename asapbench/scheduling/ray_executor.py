@@ -23,12 +23,12 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from asapbench.errors import SuiteError, WorkerError
-from asapbench.scheduling.executor import Heard, Inbox
+from asapbench.scheduling.executor import Cause, Heard, Inbox
 from asapbench.scheduling.files import Files
 from asapbench.scheduling.process import tail
 from asapbench.scheduling.protocol import EVENT, Command
 from asapbench.scheduling.ray_node import Needs, NodeWorker, Said, what_is_missing
-from asapbench.scheduling.slots import Slot, check_counts, cores
+from asapbench.scheduling.slots import Count, Slot, check_counts, cores
 
 _LOOK_SECONDS = 2.0
 """How often nodes are looked for."""
@@ -89,10 +89,10 @@ class RayExecutor:
         *,
         address: str | None = None,
         device: str = "auto",
-        count: int | None = None,
+        count: Count = None,
         threads: int = 1,
     ) -> None:
-        _check(device, count, threads)
+        number = _check(device, count, threads)
         self._files, self._needs = files, needs
         self._nodes: dict[str, _Node] = {}
         self._number = 0
@@ -102,7 +102,7 @@ class RayExecutor:
         try:
             if _connect(address) == "started":
                 self._news.append("a Ray cluster of this machine alone was started for this run")
-            self.kind = Kind(_device(device), count, threads)
+            self.kind = Kind(_device(device), number, threads)
             self._follow()
             ray.wait([n.missing for n in self._nodes.values()], num_returns=len(self._nodes), timeout=_ANSWER_SECONDS)
             self._take_in()
@@ -185,7 +185,7 @@ class RayWorker:
     def __init__(self, slot: Slot, *, node: str, kind: Kind, files: Files, inbox: Inbox) -> None:
         self.slot, self._inbox, self._log = slot, inbox, files.log(slot.number)
         self.ready = False
-        self._end: tuple[str, bool] | None = None
+        self._end: Cause | None = None
         # `hear` waits for the process: a thread of its own leaves the others free.
         actor = ray.remote(concurrency_groups={"hearing": 1})(NodeWorker)
         self._actor = actor.options(**kind.resources(), **_pinned(node)).remote(slot, self._log)
@@ -210,8 +210,8 @@ class RayWorker:
         ray.kill(self._actor)
         self._thread.join()
 
-    def cause_of_end(self) -> tuple[str, bool]:
-        """What ended the process, or its actor, in words; and whether it was killed."""
+    def cause_of_end(self) -> Cause:
+        """What ended the process, or cut it off."""
         self._thread.join()
         assert self._end is not None
         return self._end
@@ -225,31 +225,35 @@ class RayWorker:
             try:
                 said: Said = ray.get(self._actor.hear.options(concurrency_group="hearing").remote())
             except RayError as error:
-                said = Said((), (f"the worker on {self.slot.node} was lost: {_reason(error)}", True))
+                said = Said((), Cause(f"the worker on {self.slot.node} was lost: {_reason(error)}", "killed"))
             for event in said.events:
                 self._inbox.put(Heard(self, EVENT.validate_json(event)))
             self._end = said.end
         self._inbox.put(Heard(self, None))
 
 
-def _check(device: str, count: int | None, threads: int) -> None:
+def _check(device: str, count: Count, threads: int) -> int | None:
+    """The number of slots asked for."""
     if device not in ("auto", "cpu", "cuda"):
         raise SuiteError(f"--device {device}: on a Ray cluster there are auto, cpu and cuda")
+    if count == "auto":
+        raise SuiteError("--slots auto: on a Ray cluster give a number, of cells in all on CPUs, on each GPU otherwise")
     check_counts(count, threads)
+    return count
 
 
-def planned(*, address: str | None, device: str, count: int | None, threads: int) -> list[Slot]:
+def planned(*, address: str | None, device: str, count: Count, threads: int) -> list[Slot]:
     """The slots that a run on the cluster would have, by its nodes' resources alone."""
-    _check(device, count, threads)
+    number = _check(device, count, threads)
     _connect(address)
     try:
-        kind = Kind(_device(device), count, threads)
+        kind = Kind(_device(device), number, threads)
         room = sum(kind.on(node["Resources"]) for node in ray.nodes() if node["Alive"])
     finally:
         ray.shutdown()
     if not room:
         raise WorkerError(f"no node of the Ray cluster can train on {kind}")
-    return [Slot(n, kind.device, threads) for n in range(room)][: None if kind.device == "cuda" else count]
+    return [Slot(n, kind.device, threads) for n in range(room)][: None if kind.device == "cuda" else number]
 
 
 def _connect(address: str | None) -> Literal["joined", "started"]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from asapbench import __version__
 from asapbench.data.files import check
 from asapbench.errors import DataError
-from asapbench.scheduling.executor import Inbox
+from asapbench.scheduling.executor import Cause, Inbox
 from asapbench.scheduling.process import WorkerProcess
 from asapbench.scheduling.protocol import COMMAND
 from asapbench.scheduling.slots import Slot
@@ -46,10 +46,10 @@ def what_is_missing(needs: Needs) -> str | None:
 
 @dataclass(frozen=True)
 class Said:
-    """Events of a worker process, each a line of JSON; at last how it ended, and whether it was killed."""
+    """Events of a worker process, each a line of JSON; at last what ended it."""
 
     events: tuple[str, ...]
-    end: tuple[str, bool] | None = None
+    end: Cause | None = None
 
 
 class NodeWorker:

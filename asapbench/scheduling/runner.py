@@ -1,116 +1,69 @@
 """The runner: gives cells to slots, hears their workers, and is the one writer of the database.
 
-One cell's end never ends the run. A stop (time limit, signal, fail-fast) lets every worker finish its step and write
-a checkpoint; whatever then happens, `resume` goes on from there.
+One cell's end never ends the run. A stop (time limit, signal, failures) lets every worker finish its step and write a
+checkpoint; whatever then happens, `resume` goes on from there.
 """
 
 from __future__ import annotations
 
 import queue
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, Protocol
 
-from asapbench.errors import AttemptLostError, EpochConflictError, StoreError, WorkerError
-from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.errors import AttemptLostError, EpochConflictError, WorkerError
 from asapbench.scheduling import leases
+from asapbench.scheduling.admission import Admission
+from asapbench.scheduling.assignment import Assignment, Options, assign
 from asapbench.scheduling.executor import Executor, Heard, Inbox, Worker
-from asapbench.scheduling.files import Files
 from asapbench.scheduling.hardware import commit
-from asapbench.scheduling.protocol import Aligned, Ended, FinishedEpoch, Progressed, Ready, Resumed, Stop, Train, Warned
+from asapbench.scheduling.protocol import Aligned, Ended, FinishedEpoch, Progressed, Ready, Resumed, Stop, Warned
+from asapbench.scheduling.retries import Again, Fault, Retries, state_after
 from asapbench.scheduling.slots import Slot
-from asapbench.store import Claim, EndState, Holder, Provenance
-from asapbench.store.records import FINAL, Measured
+from asapbench.scheduling.view import Outcome, Reason, View
+from asapbench.scheduling.waiting import Waiting
+from asapbench.scheduling.watch import Watch
+from asapbench.store import EndState, Provenance
+from asapbench.store.records import Measured
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
-
-Reason = Literal["finished", "time limit", "signal", "fail-fast"]
 
 _LEASE_SECONDS = 10.0
 _HEAR_SECONDS = 0.4
 _LOOK_SECONDS = 3.0
-_CRASHES = 2
-"""How often a cell whose worker was killed is tried again in the same run."""
+_START_SECONDS = 300.0
+"""A worker that is not ready has at least so long: it imports torch, perhaps from a slow disk."""
 _STARTS = 3
 """How often a slot's worker may die before it is ready; then the slot is given up."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run; nothing here changes a result."""
-
-    data: Path
-    files: Files
-    checkpoint_seconds: float = 120.0
-    keep_weights: bool = False
-    alignment: bool = False
-    deterministic: bool = True
-    fail_fast: bool = False
-    time_limit: float | None = None
-
-
-@dataclass
-class Outcome:
-    """Why the run ended, and how many of its cells ended in each state."""
-
-    reason: Reason = "finished"
-    ended: Counter[str] = field(default_factory=Counter)
-    elsewhere: int = 0
-
-
-class View(Protocol):
-    """What is shown of a run."""
-
-    def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
-        """A cell trains on a slot, after `epochs_done` epochs and `batch` batches."""
-
-    def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
-        """A sign of life."""
-
-    def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
-        """An epoch is in the database."""
-
-    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None) -> None:
-        """An attempt ended."""
-
-    def message(self, text: str) -> None:
-        """Something to know."""
-
-    def tick(self) -> None:
-        """Called at least twice a second."""
-
-
-@dataclass
-class _Assignment:
-    cell: Cell
-    claim: Claim
-    weights: Path | None
-    rows: list[EpochMetrics] = field(default_factory=list)
-    angles: list[Alignment] = field(default_factory=list)
-
-    def forget(self) -> None:
-        """Nothing is left to write."""
-        self.rows, self.angles = [], []
 
 
 class Runner:
     """Trains `cells` on the slots of `executor`. `run` returns when all have ended or it was asked to stop."""
 
     def __init__(
-        self, store: Store, cells: Sequence[Cell], executor: Executor, *, options: Options, view: View
+        self,
+        store: Store,
+        cells: Sequence[Cell],
+        executor: Executor,
+        *,
+        options: Options,
+        view: View,
+        admission: Admission | None = None,
     ) -> None:
         self._store, self._executor, self._options, self._view = store, executor, options, view
-        self._queue = deque(cells)
-        self._elsewhere: list[Cell] = []
+        self._wanted = {cell.id for cell in cells}
+        self._waiting = Waiting(cells)
+        self._retries = Retries(options.retries)
+        self._admission = admission or Admission()
+        self._watch: Watch[Worker] = Watch()
+        self._leases = leases.Watch()
         self._inbox: Inbox = queue.SimpleQueue()
         self._workers: dict[int, Worker] = {}
-        self._assigned: dict[Worker, _Assignment] = {}
+        self._reserved: dict[Worker, Cell] = {}
+        self._assigned: dict[Worker, Assignment] = {}
         self._provenance: dict[Worker, Provenance] = {}
-        self._crashes: Counter[str] = Counter()
         self._failed_starts: Counter[int] = Counter()
+        self._failures = 0
         self._stop: Reason | None = None
         self._signals = 0
         self._abandon = False
@@ -127,8 +80,7 @@ class Runner:
         """Trains every cell that is not done. Raises StoreError where the database cannot be written."""
         started = leased = looked = time.monotonic()
         told_to_stop = False
-        wanted = {cell.id for cell in self._queue}
-        leases.release(self._store, wanted, say=self._view.message, should_stop=lambda: self._stop is not None)
+        leases.release(self._store, self._wanted, say=self._view.message, should_stop=lambda: self._stop is not None)
         try:
             while True:
                 now = time.monotonic()
@@ -145,104 +97,77 @@ class Runner:
                 if not self._workers_busy():
                     break
                 self._hear()
+                self._end_hung()
                 if now - leased >= _LEASE_SECONDS:
                     self._renew_leases()
                     leased = now
                 if now - looked >= _LOOK_SECONDS and self._stop is None:
-                    self._take_up_again()
+                    self._waiting.look_elsewhere(self._store, self._leases.is_stale)
                     looked = now
                 self._view.tick()
         finally:
             self._close()
-        self.outcome.reason, self.outcome.elsewhere = self._stop or "finished", len(self._elsewhere)
+        self.outcome.reason, self.outcome.elsewhere = self._stop or "finished", len(self._waiting.elsewhere)
         return self.outcome
 
     # Giving out cells
 
     def _workers_busy(self) -> bool:
-        left = self._queue or self._elsewhere
+        left = self._waiting or self._reserved
         return bool(self._assigned) or (self._stop is None and bool(left))
 
     def _fill_slots(self) -> None:
         for text in self._executor.news():
             self._view.message(text)
         for slot in self._executor.slots:
-            if self._failed_starts[slot.number] >= _STARTS:
-                continue
             worker = self._workers.get(slot.number)
-            idle = worker is None or (worker.ready and worker not in self._assigned)
-            if not idle:
-                continue
-            starting = sum(not other.ready for other in self._workers.values())
-            if worker is None and len(self._queue) > starting:
-                self._workers[slot.number] = self._executor.start(slot, self._inbox)
-            elif worker is not None:
+            if worker is None:
+                self._start(slot)
+            elif worker.ready and worker not in self._assigned:
                 self._assign(worker)
 
-    def _assign(self, worker: Worker) -> None:
-        while self._queue:
-            cell = self._queue.popleft()
-            claim = self._claim(cell, worker)
-            if claim is None:
-                self._leave(cell)
-                continue
-            files = self._options.files
-            weights = files.weights(cell.id, claim.attempt_id) if self._options.keep_weights else None
-            self._assigned[worker] = _Assignment(cell, claim, weights)
-            worker.tell(
-                Train(
-                    attempt=claim.attempt_id,
-                    cell=cell.to_json(),
-                    directory=str(files.checkpoints(cell.id, claim.attempt_id)),
-                    previous=[str(files.checkpoints(cell.id, attempt)) for attempt in claim.previous],
-                    data=str(self._options.data),
-                    device=worker.slot.device,
-                    threads=worker.slot.threads,
-                    deterministic=self._options.deterministic,
-                    checkpoint_seconds=self._options.checkpoint_seconds,
-                    alignment=self._options.alignment,
-                    weights=None if weights is None else str(weights),
-                )
-            )
+    def _start(self, slot: Slot) -> None:
+        """A worker for the next cell that may start there, which is kept for it: it takes seconds to be ready."""
+        if self._failed_starts[slot.number] >= _STARTS or (cell := self._next(slot)) is None:
             return
+        worker = self._workers[slot.number] = self._executor.start(slot, self._inbox)
+        self._reserved[worker] = cell
+        self._watch.heard(worker)
 
-    def _claim(self, cell: Cell, worker: Worker) -> Claim | None:
-        """A claim that goes on where a checkpoint is left, and begins anew where none is."""
-        lineage = self._lineage(cell)
-        anew = bool(lineage) and not self._options.files.has_checkpoint(cell.id, lineage)
-        if anew and any(attempt.epochs_done for attempt in self._store.attempts(cell.id) if attempt.id in lineage):
-            self._view.message(f"{cell.label}: no checkpoint is left of its earlier attempt; it begins anew")
-        return self._store.claim(
-            cell,
-            holder=Holder.of_this_process(),
-            provenance=self._provenance[worker],
-            device=worker.slot.name,
-            anew=anew,
-        )
+    def _next(self, slot: Slot) -> Cell | None:
+        running = self._on(slot.memory)
+        return self._waiting.take(time.monotonic(), lambda cell: self._admission.may_start(cell, slot.memory, running))
 
-    def _lineage(self, cell: Cell) -> list[str]:
-        current = self._store.states([cell.id])[cell.id]
-        if current is None or current.state in (*FINAL, "running"):
-            return []
-        return [attempt.id for attempt in self._store.attempts(cell.id) if attempt.lineage == current.lineage]
+    def _on(self, memory: str) -> list[Cell]:
+        """The cells that train, or are about to, in one device's memory."""
+        cells = self._reserved | {worker: held.cell for worker, held in self._assigned.items()}
+        return [cell for worker, cell in cells.items() if worker.slot.memory == memory]
+
+    def _assign(self, worker: Worker) -> None:
+        """Gives an idle worker its cell; ends it where there is none for it now: its memory is of use to others."""
+        while cell := self._reserved.pop(worker, None) or self._next(worker.slot):
+            provenance, say = self._provenance[worker], self._view.message
+            held = assign(self._store, cell, worker.slot, provenance=provenance, options=self._options, say=say)
+            if held is not None:
+                self._assigned[worker] = held
+                self._count_neighbours(worker.slot.memory)
+                self._watch.heard(worker)
+                worker.tell(held.command(worker.slot, self._options))
+                return
+            self._leave(cell)
+        self._drop(worker)
+
+    def _count_neighbours(self, memory: str) -> None:
+        together = [held for worker, held in self._assigned.items() if worker.slot.memory == memory]
+        for held in together:
+            held.neighbours = max(held.neighbours, len(together) - 1)
 
     def _leave(self, cell: Cell) -> None:
         """A cell that another run is training is looked at again later: that run may stop, or die."""
         current = self._store.states([cell.id])[cell.id]
         if current is not None and current.state == "running":
-            self._elsewhere.append(cell)
+            self._waiting.elsewhere.append(cell)
             self._view.message(f"{cell.label}: is being trained by another run (pid {current.pid} on {current.host})")
-
-    def _take_up_again(self) -> None:
-        """Takes back what other runs have left undone; waits for the rest."""
-        if not self._elsewhere:
-            return
-        self._store.release_dead()
-        states = self._store.states([cell.id for cell in self._elsewhere])
-        running = {cell_id for cell_id, current in states.items() if current and current.state == "running"}
-        done = {cell_id for cell_id, current in states.items() if current and current.state in FINAL}
-        self._queue.extend(cell for cell in self._elsewhere if cell.id not in running | done)
-        self._elsewhere = [cell for cell in self._elsewhere if cell.id in running]
 
     # Hearing workers
 
@@ -260,6 +185,8 @@ class Runner:
 
     def _handle(self, heard: Heard) -> None:
         worker, event = heard.worker, heard.event
+        if self._workers.get(worker.slot.number) is worker:
+            self._watch.heard(worker)
         if isinstance(event, Ready):
             worker.ready = True
             self._provenance[worker] = Provenance(*self._commit, event.versions, event.hardware)
@@ -279,6 +206,7 @@ class Runner:
             self._view.progressed(slot, cell, event)
         elif isinstance(event, FinishedEpoch):
             assignment.rows.append(event.metrics)
+            self._admission.measured(cell, event.metrics.peak_memory_bytes)
             self._view.finished_epoch(slot, cell, event.metrics)
         elif isinstance(event, Aligned):
             assignment.angles += event.rows
@@ -291,6 +219,12 @@ class Runner:
         self._write_epochs()
         if worker not in self._assigned:
             return
+        if event.state in ("failed", "out_of_memory"):
+            fault: Fault = "failed" if event.state == "failed" else "out_of_memory"
+            self._ended_badly(worker, fault, error=event.error or "", lasting=event.lasting, bit_exact=event.bit_exact)
+            # Its memory and its process-wide state are not to be trusted with the next cell.
+            self._drop(worker)
+            return
         self._finish(
             worker,
             event.state,
@@ -299,33 +233,53 @@ class Runner:
             bit_exact=event.bit_exact,
             weights_digest=event.weights_digest,
         )
-        if event.state in ("failed", "out_of_memory"):
-            # Its memory and its process-wide state are not to be trusted with the next cell.
-            self._drop(worker)
 
     def _worker_ended(self, worker: Worker) -> None:
         if self._workers.get(worker.slot.number) is not worker:
             return
-        cause, killed = worker.cause_of_end()
-        tail = worker.log_tail()
-        del self._workers[worker.slot.number]
-        if not worker.ready:
-            self._start_failed(worker, f"{cause} before it was ready\n{tail}".strip())
+        cause, tail = worker.cause_of_end(), worker.log_tail()
+        if worker in self._reserved:
+            self._start_failed(worker, f"{cause.text} before it was ready\n{tail}".strip())
             return
-        assignment = self._assigned.get(worker)
         self._write_epochs()
-        if assignment is None or worker not in self._assigned:
+        if worker in self._assigned:
+            self._ended_badly(worker, cause.how, error=f"{cause.text}\n{tail}".strip())
+        self._drop(worker)
+
+    def _end_hung(self) -> None:
+        """Kills workers that have said nothing for too long; their cells are tried again as after any kill."""
+        self._watch.tick()
+        limit = self._options.hang_seconds
+        silent = [worker for worker in self._watch.silent(limit) if worker.ready]
+        silent += [worker for worker in self._watch.silent(max(limit, _START_SECONDS)) if not worker.ready]
+        for worker in silent:
+            worker.kill()
+            error = f"the worker said nothing for too long (--hang-after) and was killed\n{worker.log_tail()}".strip()
+            if worker in self._assigned:
+                self._ended_badly(worker, "hung", error=error)
+                self._drop(worker)
+            else:
+                self._start_failed(worker, error)
+
+    def _ended_badly(
+        self, worker: Worker, fault: Fault, *, error: str, lasting: bool = False, bit_exact: bool = True
+    ) -> None:
+        """Records a bad end; the cell waits for another try, if it has one."""
+        cell, neighbours = self._assigned[worker].cell, self._assigned[worker].neighbours
+        again: Again | None = None
+        if self._stop is None and not lasting:
+            again = self._retries.after(cell.id, fault, neighbours=neighbours)
+        state = state_after(fault, goes_on=again is not None or self._stop is not None)
+        if not self._finish(worker, state, error=error, log_tail=worker.log_tail(), bit_exact=bit_exact, again=again):
             return
-        self._crashes[assignment.cell.id] += 1
-        again = killed and self._crashes[assignment.cell.id] <= _CRASHES
-        state: EndState = "interrupted" if killed and (again or self._stop is not None) else "failed"
-        recorded = self._finish(worker, state, error=f"{cause}\n{tail}".strip(), log_tail=tail)
-        if recorded and again and self._stop is None:
-            self.outcome.ended[state] -= 1  # it has not ended: it goes on, in another worker
-            self._queue.appendleft(assignment.cell)
+        if again is not None:
+            if again.neighbours is not None:
+                self._admission.limit(cell, again.neighbours)
+            self._waiting.put_off(cell, until=time.monotonic() + again.wait)
 
     def _start_failed(self, worker: Worker, cause: str) -> None:
         """A slot's worker died while it started. Raises WorkerError when no slot is left to try."""
+        self._drop(worker)
         self._failed_starts[worker.slot.number] += 1
         self._view.message(f"slot {worker.slot.name}: {cause}")
         slots = self._executor.slots
@@ -345,11 +299,11 @@ class Runner:
             self._store.record_many([Measured(held.claim, held.rows, held.angles) for _, held in pending])
             for _, held in pending:
                 held.forget()
-        except StoreError:
+        except (AttemptLostError, EpochConflictError):
             for worker, held in pending:
                 self._write_epochs_of(worker, held)
 
-    def _write_epochs_of(self, worker: Worker, held: _Assignment) -> None:
+    def _write_epochs_of(self, worker: Worker, held: Assignment) -> None:
         """One cell's epochs on their own, after a shared commit told of a fault in one of several."""
         try:
             self._store.record_epochs(held.claim, held.rows, held.angles)
@@ -370,6 +324,7 @@ class Runner:
         log_tail: str | None = None,
         bit_exact: bool = True,
         weights_digest: str | None = None,
+        again: Again | None = None,
     ) -> bool:
         """Records the end; False where somebody else has the cell by now."""
         assignment = self._assigned[worker]
@@ -388,11 +343,20 @@ class Runner:
             self._lost(worker, str(lost))
             return False
         del self._assigned[worker]
-        self.outcome.ended[state] += 1
-        self._view.ended(worker.slot, assignment.cell, state, error)
-        if state in ("failed", "out_of_memory") and self._options.fail_fast:
-            self.request_stop("fail-fast")
+        self._watch.forget(worker)
+        text = None if again is None else again.text
+        self._view.ended(worker.slot, assignment.cell, state, error, again=text)
+        if again is None:
+            self._count(state)
         return True
+
+    def _count(self, state: EndState) -> None:
+        """A cell has ended for good, as far as this run goes."""
+        self.outcome.ended[state] += 1
+        self._failures += state in ("failed", "out_of_memory")
+        most = self._options.max_failures
+        if most is not None and self._failures >= most:
+            self.request_stop("failures")
 
     def _renew_leases(self) -> None:
         held = {worker: assignment.claim for worker, assignment in self._assigned.items()}
@@ -402,9 +366,11 @@ class Runner:
                 self._lost(worker, f"{self._assigned[worker].cell.label}: another run has taken this cell over")
 
     def _lost(self, worker: Worker, message: str) -> None:
-        """Somebody else has the cell: this run's worker must not go on with it."""
+        """Somebody else has the cell: this run's worker must not go on with it. That run may die, too."""
         self._view.message(message)
-        self._assigned.pop(worker, None)
+        assignment = self._assigned.pop(worker, None)
+        if assignment is not None:
+            self._waiting.elsewhere.append(assignment.cell)
         self._drop(worker)
 
     # Ending
@@ -413,6 +379,10 @@ class Runner:
         """Ends a worker and waits for it: its successor must find the device's memory free."""
         worker.kill()
         worker.close()
+        self._watch.forget(worker)
+        self._provenance.pop(worker, None)
+        if cell := self._reserved.pop(worker, None):
+            self._waiting.put_back(cell)
         if self._workers.get(worker.slot.number) is worker:
             del self._workers[worker.slot.number]
 

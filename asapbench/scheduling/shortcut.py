@@ -9,6 +9,7 @@ from pathlib import Path
 from asapbench.analysis.shortcut import NAME, shortcut_effect
 from asapbench.data.files import check, data_root
 from asapbench.errors import SuiteError
+from asapbench.scheduling.files import files_of
 from asapbench.scheduling.hardware import commit, hardware, versions
 from asapbench.scheduling.kept import Kept, kept_weights
 from asapbench.store import Provenance
@@ -16,18 +17,22 @@ from asapbench.store.store import Store
 from asapbench.suite.select import only
 
 
-def chosen(store: Store, prefixes: Sequence[str], *, suite: str | None, filters: Sequence[str]) -> list[Kept]:
+def chosen(
+    store: Store, prefixes: Sequence[str], *, suite: str | None, filters: Sequence[str], files: Path | None = None
+) -> list[Kept]:
     """The kept weights of the cells named, or of all that a suite or filters select and that kept theirs.
 
     Raises SuiteError where nothing or both is given, StoreError where there are none.
     """
     if bool(prefixes) == bool(suite or filters):
         raise SuiteError("analyze shortcut: name cells, or choose them with --suite or --only")
+    where = files_of(store, files)
     if prefixes:
-        return [kept_weights(store, prefix) for prefix in prefixes]
+        return [kept_weights(store, prefix, files=where) for prefix in prefixes]
     results = [result for result in store.results(suite=suite) if result.attempt.weights_path is not None]
     wanted = {cell.id for cell in only([result.cell for result in results], filters)}
-    return [kept_weights(store, result.attempt.cell_id) for result in results if result.cell.id in wanted]
+    ids = [result.attempt.cell_id for result in results if result.cell.id in wanted]
+    return [kept_weights(store, cell_id, files=where) for cell_id in ids]
 
 
 def analyze_shortcut(store: Store, kept: Kept, *, batches: int, data: Path | None) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from dataclasses import dataclass
+from typing import Literal
 
 from asapbench.errors import SuiteError
+from asapbench.scheduling.devices import Gpu, gpus
+
+Count = int | Literal["auto"] | None
+"""Cells at a time: a number, as many as fit into memory, or what the device has by default."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,16 @@ class Slot:
     @property
     def name(self) -> str:
         """How progress and the database name it."""
-        device = self.device if self.node is None else f"{self.device}@{self.node}"
-        return device if self.gpu is None else f"{device} {self.gpu}"
+        return self._place if self.gpu is None else f"{self._place} {self.gpu}"
+
+    @property
+    def memory(self) -> str:
+        """The memory that it shares with other slots: a GPU's, by UUID, or the machine's own."""
+        return self.gpu or self._place
+
+    @property
+    def _place(self) -> str:
+        return self.device if self.node is None else f"{self.device}@{self.node}"
 
     def environment(self) -> dict[str, str]:
         """The worker's environment: threads must be set before torch is imported."""
@@ -46,25 +57,26 @@ class Slot:
         return found
 
 
-def slots(device: str = "auto", *, count: int | None = None, threads: int = 1) -> list[Slot]:
+def slots(device: str = "auto", *, count: Count = None, threads: int = 1) -> list[Slot]:
     """Slots on `device`: auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps. `count`: in all on a CPU or MPS,
-    on each GPU otherwise. Raises SuiteError for a device that is not here.
+    on each GPU otherwise; auto: as many as there are cores for, of which memory lets fewer be used.
+    Raises SuiteError for a device that is not here.
     """
     check_counts(count, threads)
-    gpus = _gpus() if device == "auto" or device.startswith("cuda") else []
-    if device == "cpu" or (device == "auto" and not gpus):
-        number = count or max(1, cores() // threads)
-        return [Slot(n, "cpu", threads) for n in range(number)]
+    number = None if count == "auto" else count
+    found = gpus() if device == "auto" or device.startswith("cuda") else []
+    if device == "cpu" or (device == "auto" and not found):
+        return [Slot(n, "cpu", threads) for n in range(number or max(1, cores() // threads))]
     if device == "mps":
         if (platform.system(), platform.machine()) != ("Darwin", "arm64"):
             raise SuiteError("--device mps: this is not an Apple machine with its own GPU; use cpu")
-        return [Slot(n, "mps", threads) for n in range(count or 1)]
-    return _on_gpus(device, gpus, per_gpu=count or 1, threads=threads)
+        return [Slot(n, "mps", threads) for n in range(number or 1)]
+    return _on_gpus(device, found, count=count, threads=threads)
 
 
-def check_counts(count: int | None, threads: int) -> None:
+def check_counts(count: Count, threads: int) -> None:
     """Raises SuiteError for `--slots` or `--threads` below 1."""
-    if count is not None and count < 1:
+    if isinstance(count, int) and count < 1:
         raise SuiteError(f"--slots {count}: at least 1")
     if threads < 1:
         raise SuiteError(f"--threads {threads}: at least 1")
@@ -75,34 +87,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _on_gpus(device: str, gpus: list[str], *, per_gpu: int, threads: int) -> list[Slot]:
+def _on_gpus(device: str, found: list[Gpu], *, count: Count, threads: int) -> list[Slot]:
     name, _, index = device.partition(":")
     if name not in ("auto", "cuda") or (index and not index.isdigit()):
         raise SuiteError(f"--device {device}: there are auto, cpu, cuda, cuda:N and mps")
-    if not gpus:
+    if not found:
         raise SuiteError(f"--device {device}: no NVIDIA GPU is visible here; `asapbench doctor` says what it sees")
-    if index and int(index) >= len(gpus):
-        raise SuiteError(f"--device {device}: there are {len(gpus)} GPUs, counted from 0")
-    chosen = [gpus[int(index)]] if index else gpus
-    return [Slot(n, "cuda", threads, gpu) for n, gpu in enumerate(gpu for gpu in chosen for _ in range(per_gpu))]
-
-
-def _gpus() -> list[str]:
-    """UUIDs of the GPUs that CUDA_VISIBLE_DEVICES leaves, in its order."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    query = [program, "--query-gpu=uuid", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    found = [line.strip() for line in done.stdout.splitlines() if line.strip().startswith("GPU-")]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return found
-    chosen = []
-    for item in filter(None, (part.strip() for part in visible.split(","))):
-        chosen += [found[int(item)]] if item.isdigit() and int(item) < len(found) else []
-        chosen += [uuid for uuid in found if not item.isdigit() and uuid.startswith(item)]
-    return chosen
+    if index and int(index) >= len(found):
+        raise SuiteError(f"--device {device}: there are {len(found)} GPUs, counted from 0")
+    chosen = [found[int(index)]] if index else found
+    # A worker keeps a core busy with starting kernels. A GPU whose free memory is not known takes one cell.
+    most = max(1, cores() // (threads * len(chosen))) if count == "auto" else count or 1
+    each = {gpu.uuid: 1 if count == "auto" and gpu.free_bytes is None else most for gpu in chosen}
+    places = [uuid for uuid, number in each.items() for _ in range(number)]
+    return [Slot(n, "cuda", threads, uuid) for n, uuid in enumerate(places)]

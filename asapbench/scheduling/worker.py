@@ -11,6 +11,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from functools import lru_cache
@@ -26,6 +27,7 @@ from asapbench.scheduling.hardware import hardware, versions
 from asapbench.scheduling.protocol import (
     COMMAND,
     Aligned,
+    Alive,
     AnyEvent,
     Ended,
     FinishedEpoch,
@@ -41,12 +43,18 @@ from asapbench.suite.options import Choice
 from asapbench.training.trainer import Settings, Trainer
 from asapbench.training.weights import save
 
+_ALIVE_SECONDS = 5.0
+"""A cell that has nothing to tell says so this often."""
+_NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "bad_alloc", "Cannot allocate memory")
+"""What torch and the libraries below it say who have no error of their own for it."""
+
 
 class Channel:
-    """Events to the parent; one at a time, each a line."""
+    """Events to the parent; one at a time, each a line. `sent` is when the last one was, on the monotonic clock."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream, self._lock = stream, threading.Lock()
+        self.sent = time.monotonic()
 
     def send(self, event: AnyEvent) -> None:
         """Writes one event. A parent that is gone ends this process."""
@@ -54,6 +62,7 @@ class Channel:
             try:
                 self._stream.write(event.model_dump_json() + "\n")
                 self._stream.flush()
+                self.sent = time.monotonic()
             except BrokenPipeError:
                 os._exit(1)
 
@@ -87,7 +96,9 @@ class Following:
         self._channel.send(Aligned(attempt=self._attempt, rows=list(rows)))
 
     def should_stop(self) -> bool:
-        """Whether the parent asked."""
+        """Whether the parent asked. A cell that asks is alive, and the parent hears of it."""
+        if time.monotonic() - self._channel.sent >= _ALIVE_SECONDS:
+            self._channel.send(Alive(attempt=self._attempt))
         return self._stop.is_set()
 
 
@@ -146,16 +157,22 @@ def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
     except DivergedError as error:
         exact = trainer is None or trainer.bit_exact
         return Ended(attempt=attempt, state="diverged", error=str(error), bit_exact=exact)
-    except (MemoryError, torch.OutOfMemoryError):
-        return Ended(attempt=attempt, state="out_of_memory", error=traceback.format_exc())
-    except RuntimeError as error:
-        # torch's CPU allocator has no error of its own.
-        full = "DefaultCPUAllocator" in str(error)
-        return Ended(attempt=attempt, state="out_of_memory" if full else "failed", error=traceback.format_exc())
     except AsapbenchError as error:
-        return Ended(attempt=attempt, state="failed", error=f"{error}\n\n{traceback.format_exc()}")
-    except Exception:  # noqa: BLE001 - the worker's border: every failure is recorded with its whole traceback
-        return Ended(attempt=attempt, state="failed", error=traceback.format_exc())
+        # What asapbench itself has refused, it refuses again.
+        whole = f"{error}\n\n{traceback.format_exc()}"
+        return Ended(attempt=attempt, state="failed", error=whole, lasting=True)
+    except Exception as error:  # noqa: BLE001 - the worker's border: every failure is recorded with its whole traceback
+        return Ended(
+            attempt=attempt,
+            state="out_of_memory" if _is_want_of_memory(error) else "failed",
+            error=traceback.format_exc(),
+        )
+
+
+def _is_want_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(said in str(error) for said in _NO_MEMORY)
 
 
 @lru_cache(maxsize=1)

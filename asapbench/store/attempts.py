@@ -82,8 +82,7 @@ def lineage_ids(connection: Connection, lineage: str) -> list[str]:
 
 def record_provenance(connection: Connection, provenance: Provenance) -> str:
     """The id of `provenance`, which is the digest of its content; recorded where it is new."""
-    content = json.dumps(asdict(provenance), sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(content.encode()).hexdigest()
+    digest = content_id(provenance)
     if connection.scalar(select(provenances.c.id).where(provenances.c.id == digest)) is None:
         row = {
             "id": digest,
@@ -94,6 +93,12 @@ def record_provenance(connection: Connection, provenance: Provenance) -> str:
         }
         connection.execute(insert(provenances), [row])
     return digest
+
+
+def content_id(provenance: Provenance) -> str:
+    """The digest that names `provenance` in every database."""
+    content = json.dumps(asdict(provenance), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def provenance(connection: Connection, provenance_id: str, *, database: str) -> Provenance:
@@ -168,6 +173,21 @@ def timings(connection: Connection) -> list[Timing]:
             )
         )
     return found
+
+
+def peaks(connection: Connection, kind: str) -> dict[str, int]:
+    """The most memory, in bytes, that an epoch of each group took on devices of this kind."""
+    query = (
+        select(cells.c.group_id, func.max(epoch_metrics.c.peak_memory_bytes))
+        .join(attempts, attempts.c.cell_id == cells.c.id)
+        .join(
+            epoch_metrics,
+            and_(epoch_metrics.c.lineage == attempts.c.lineage, epoch_metrics.c.attempt_id == attempts.c.id),
+        )
+        .where(attempts.c.device.startswith(kind), epoch_metrics.c.peak_memory_bytes.is_not(None))
+        .group_by(cells.c.group_id)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _newest_timed(connection: Connection) -> list[tuple[RowMapping, list[float]]]:

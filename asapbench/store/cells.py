@@ -89,6 +89,13 @@ def record_suite(connection: Connection, name: str, *, source: str, wanted: Sequ
             connection.execute(insert(suite_cell), rows)
 
 
+def extend_suite(connection: Connection, name: str, *, source: str, wanted: Sequence[Cell], database: str) -> None:
+    """`record_suite` with the cells that the suite has and then those of `wanted` that it lacks."""
+    known = suite_cells(connection, name, database=database) if _cell_ids(connection, name) else []
+    cells_by_id = {cell.id: cell for cell in (*known, *wanted)}
+    record_suite(connection, name, source=source, wanted=list(cells_by_id.values()))
+
+
 def _cell_ids(connection: Connection, name: str) -> list[str]:
     query = select(suite_cell.c.cell_id).where(suite_cell.c.suite == name).order_by(suite_cell.c.position)
     return list(connection.scalars(query))
@@ -139,6 +146,11 @@ def find_id(connection: Connection, prefix: str, *, database: str) -> str:
         more = ", ..." if len(found) > _LISTED else ""
         raise StoreError(f"{digits} is the beginning of more than one cell: {listed}{more}")
     return str(found[0].id)
+
+
+def find(connection: Connection, prefix: str, *, database: str) -> Cell:
+    """The cell whose identity begins with `prefix`. Raises StoreError unless there is exactly one."""
+    return get(connection, find_id(connection, prefix, database=database), database=database)
 
 
 def get(connection: Connection, cell_id: str, *, database: str) -> Cell:

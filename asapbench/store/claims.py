@@ -2,13 +2,16 @@
 
 An attempt id and its lease number guard each write. They are checked in the transaction that writes, and writers stand
 in line: a holder that was taken over changes nothing, whenever it wakes.
+
+Each function may be called again where it is not known whether its transaction was committed: it finds its own traces,
+by what the caller had made before (the attempt's id, the time of its end), and writes nothing twice.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import Connection, Update, and_, func, insert, literal, select, update
 
@@ -23,47 +26,66 @@ from asapbench.suite.cell import Cell
 
 
 def claim(
-    connection: Connection, cell: Cell, *, holder: Holder, provenance: Provenance, device: str, anew: bool
+    connection: Connection,
+    cell: Cell,
+    *,
+    attempt_id: str,
+    holder: Holder,
+    provenance: Provenance,
+    device: str,
+    anew: bool,
 ) -> Claim | None:
-    """A new running attempt, or None where the cell is running or has its result.
+    """A new running attempt `attempt_id`, or None where the cell is running or has its result.
 
     It goes on in the lineage of the current attempt, or (`anew`, or nothing to go on with) begins one.
     """
     insert_missing(connection, [cell])
     before = reading.current(connection, cell.id)
-    if before is not None and (before.state == "running" or before.state in FINAL):
-        return None
-    if anew:
-        before = None
-    attempt_id = uuid.uuid4().hex
-    made = Claim(
-        attempt_id=attempt_id,
-        cell_id=cell.id,
-        lineage=before.lineage if before else attempt_id,
-        number=_next_number(connection, cell.id),
-        resumed_from=before.id if before else None,
-        previous=reading.lineage_ids(connection, before.lineage) if before else [],
-        lease=1,
-    )
-    row = {
-        "id": made.attempt_id,
-        "cell_id": made.cell_id,
-        "number": made.number,
-        "lineage": made.lineage,
-        "resumed_from": made.resumed_from,
-        "state": "running",
-        "superseded": False,
-        "lease": made.lease,
-        **asdict(holder),
-        "device": device,
-        "provenance_id": reading.record_provenance(connection, provenance),
+    if before is None or before.id != attempt_id:
+        if before is not None and (before.state == "running" or before.state in FINAL):
+            return None
+        row = {
+            "id": attempt_id,
+            "cell_id": cell.id,
+            **_goes_on(connection, None if anew else before, attempt_id=attempt_id),
+            "number": _next_number(connection, cell.id),
+            "state": "running",
+            "superseded": False,
+            "lease": 1,
+            **asdict(holder),
+            "device": device,
+            "provenance_id": reading.record_provenance(connection, provenance),
+            "started_at": now(),
+        }
+        connection.execute(insert(attempts), [row])
+    begun = reading.current(connection, cell.id)
+    return None if begun is None else _claim(connection, begun)
+
+
+def _goes_on(connection: Connection, before: Attempt | None, *, attempt_id: str) -> dict[str, Any]:
+    """What an attempt takes over from the one it resumes, if any."""
+    if before is None:
+        return {"lineage": attempt_id, "resumed_from": None, "bit_exact": True, "epochs_done": 0}
+    return {
+        "lineage": before.lineage,
+        "resumed_from": before.id,
         # What an earlier attempt could not repeat exactly, no later one of the lineage can.
-        "bit_exact": before.bit_exact if before else True,
-        "started_at": now(),
-        "epochs_done": epochs.newest(connection, made.lineage),
+        "bit_exact": before.bit_exact,
+        "epochs_done": epochs.newest(connection, before.lineage),
     }
-    connection.execute(insert(attempts), [row])
-    return made
+
+
+def _claim(connection: Connection, attempt: Attempt) -> Claim:
+    lineage = reading.lineage_ids(connection, attempt.lineage)
+    return Claim(
+        attempt_id=attempt.id,
+        cell_id=attempt.cell_id,
+        lineage=attempt.lineage,
+        number=attempt.number,
+        resumed_from=attempt.resumed_from,
+        previous=[other for other in lineage if other != attempt.id],
+        lease=attempt.lease,
+    )
 
 
 def _next_number(connection: Connection, cell_id: str) -> int:
@@ -75,10 +97,19 @@ def _mine(attempt_id: str, lease: int) -> Update:
     return update(attempts).where(attempts.c.id == attempt_id, attempts.c.state == "running", attempts.c.lease == lease)
 
 
-def advance(connection: Connection, claim: Claim) -> bool:
-    """Advances the lease in the database; False where it is not the claim's any more. The claim stays as it is."""
-    changed = connection.execute(_mine(claim.attempt_id, claim.lease).values(lease=claim.lease + 1))
-    return changed.rowcount == 1
+def advance(connection: Connection, held: Sequence[Claim]) -> list[Claim]:
+    """Advances the leases in the database, and gives back the claims that are current; the claims stay as they are."""
+    return [claim for claim in held if _advanced(connection, claim)]
+
+
+def _advanced(connection: Connection, claim: Claim) -> bool:
+    # Nobody but the holder moves a lease: one that is a step ahead was advanced by a call whose answer was lost.
+    change = update(attempts).where(
+        attempts.c.id == claim.attempt_id,
+        attempts.c.state == "running",
+        attempts.c.lease.in_([claim.lease, claim.lease + 1]),
+    )
+    return connection.execute(change.values(lease=claim.lease + 1)).rowcount == 1
 
 
 def take_over(connection: Connection, attempt: Attempt) -> bool:
@@ -115,11 +146,23 @@ def record(connection: Connection, measured: Measured) -> None:
         connection.execute(_mine(claim.attempt_id, claim.lease).values(epochs_done=done))
 
 
+def record_many(connection: Connection, measured: Sequence[Measured]) -> list[StoreError]:
+    """`record` for each; one that is refused costs the others nothing. Gives back why."""
+    refused: list[StoreError] = []
+    for item in measured:
+        try:
+            record(connection, item)
+        except StoreError as error:
+            refused.append(error)
+    return refused
+
+
 def finish(
     connection: Connection,
     claim: Claim,
     state: EndState,
     *,
+    ended_at: str,
     error: str | None,
     log_tail: str | None,
     bit_exact: bool,
@@ -127,20 +170,36 @@ def finish(
     weights_digest: str | None,
 ) -> None:
     """Ends the attempt, with the accuracies of its lineage. Raises AttemptLostError."""
+    if _has_ended(connection, claim, state, ended_at=ended_at):
+        return
     require(connection, claim)
     rows = epochs.of_lineage(connection, claim.lineage)
     values = {
         "state": state,
-        "ended_at": now(),
+        "ended_at": ended_at,
         "epochs_done": rows[-1].epoch if rows else 0,
-        "error": error,
-        "log_tail": log_tail,
+        "error": _storable(error),
+        "log_tail": _storable(log_tail),
         "bit_exact": and_(attempts.c.bit_exact, literal(bit_exact)),
         "weights_path": weights_path,
         "weights_digest": weights_digest,
         **asdict(epochs.summary(rows)),
     }
     connection.execute(_mine(claim.attempt_id, claim.lease).values(**values))
+
+
+def _storable(text: str | None) -> str | None:
+    """`text` as every database takes it: PostgreSQL knows no NUL, none of them half a surrogate pair."""
+    if text is None:
+        return None
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _has_ended(connection: Connection, claim: Claim, state: EndState, *, ended_at: str) -> bool:
+    """Whether this very end is recorded."""
+    query = select(attempts.c.state, attempts.c.lease, attempts.c.ended_at).where(attempts.c.id == claim.attempt_id)
+    row = connection.execute(query).one_or_none()
+    return row is not None and tuple(row) == (state, claim.lease, ended_at)
 
 
 def supersede(connection: Connection, cell_ids: Sequence[str]) -> int:

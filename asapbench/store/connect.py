@@ -1,33 +1,42 @@
 """From a URL to transactions: SQLite with its pragmas, or PostgreSQL; every database fault as a StoreError.
 
-`Database.reading` and `Database.writing` are the only ways to a connection. Writers of one database stand in line
-(SQLite: BEGIN IMMEDIATE; PostgreSQL: an advisory lock), so what a write transaction reads holds until it commits.
+`Database.read` and `Database.write` are the usual ways to a connection: one transaction, repeated while a PostgreSQL
+server is away, for it restarts, or the network fails. Writers of one database stand in line (SQLite: BEGIN IMMEDIATE;
+PostgreSQL: an advisory lock), so what a write transaction reads holds until it commits.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from asapbench.errors import StoreError
+from asapbench.errors import ServerAwayError, StoreError
+from asapbench.store import postgresql
+from asapbench.store.records import without_password
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one before it gives up."""
+AWAY_SECONDS = 300.0
+"""How long a server that was there is waited for when it is away."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+"""Seconds before a transaction is tried again; doubled each time."""
 
-_WRITERS_LOCK = 0x61736170
-"""PostgreSQL's advisory lock that makes writers stand in line."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _MENDS = {
-    "SQLITE_NOTADB": "is not a SQLite database: name another file with --db",
+    "SQLITE_NOTADB": "is not a SQLite database: name another file",
     "SQLITE_CORRUPT": "is damaged: restore it from a copy, or save its rows with `sqlite3 FILE .recover`",
     "SQLITE_READONLY": "cannot be written to: make the file and its directory writable, or name another with --db",
     "SQLITE_BUSY": "is locked by another process: end that process, or wait, and try again",
@@ -38,15 +47,51 @@ _MENDS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Database:
-    """An open database. `path` is the file of a SQLite one, `name` what messages call it."""
+    """An open database. `path` is the file of a SQLite one, `name` what messages call it.
+
+    `say` hears that a server is away and is waited for; `patient` is whether it is waited for.
+    """
 
     engine: Engine
     url: str
     name: str
     path: Path | None
     writable: bool
+    say: Callable[[str], None] = lambda _: None
+    patient: bool = True
+
+    def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `work` makes of one state of the database. Raises StoreError, and whatever `work` does."""
+        return self._patiently(self.reading, work, *args, **kwargs)
+
+    def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Does `work` in one transaction, alone among writers. Raises StoreError, and whatever `work` does.
+
+        A server may commit and be gone before it says so: then `work` is done again, and must find its own traces.
+        """
+        return self._patiently(self.writing, work, *args, **kwargs)
+
+    def _patiently(
+        self,
+        transaction: Callable[[], AbstractContextManager[Connection]],
+        work: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        deadline, pause = time.monotonic() + AWAY_SECONDS, _FIRST_PAUSE
+        while True:
+            try:
+                with transaction() as connection:
+                    return work(connection, *args, **kwargs)
+            except ServerAwayError as error:
+                if not self.patient or time.monotonic() >= deadline:
+                    raise
+                if pause == _FIRST_PAUSE:
+                    self.say(f"{error}: waiting for it, {AWAY_SECONDS:.0f} s at most")
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -85,7 +130,10 @@ class Database:
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:
-            raise StoreError(f"{self.name} {_reason(error)}") from error
+            if self.path is not None:
+                raise StoreError(f"{self.name} {_sqlite_reason(error)}") from error
+            kind = ServerAwayError if postgresql.is_away(error) else StoreError
+            raise kind(f"{self.name} {postgresql.reason(error)}") from error
 
 
 def connect(url: str, *, writable: bool) -> Database:
@@ -107,14 +155,14 @@ def _parsed(url: str) -> URL:
         return URL.create("sqlite", database=url)
     try:
         return make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # a ValueError is a port that is no number
         raise StoreError(
-            f"{url!r} is not the URL of a database: use sqlite:///PATH or postgresql://HOST/NAME"
+            f"{without_password(url)!r} is not the URL of a database: use sqlite:///PATH or postgresql://HOST/NAME"
         ) from error
 
 
 def _shown(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
+    return without_password(url.render_as_string(hide_password=False))
 
 
 def _sqlite(parsed: URL, *, url: str, writable: bool) -> Database:
@@ -154,21 +202,14 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _postgresql(parsed: URL, *, writable: bool) -> Database:
     name = _shown(parsed)
-    options = {} if writable else {"postgresql_readonly": True}
     try:
-        engine = create_engine(parsed, isolation_level="READ COMMITTED", pool_pre_ping=True, execution_options=options)
-    except (ModuleNotFoundError, NoSuchModuleError) as error:
-        raise StoreError(f'{name} needs a driver: pip install "psycopg[binary]" ({error})') from error
-    event.listen(engine, "begin", _begin_postgresql)
+        engine = postgresql.engine(parsed, writable=writable, busy_seconds=BUSY_SECONDS)
+    except ModuleNotFoundError as error:
+        raise StoreError(f'{name} needs a driver: pip install "asapbench[postgres]" ({error})') from error
     return Database(engine, parsed.render_as_string(hide_password=False), name, None, writable)
 
 
-def _begin_postgresql(connection: Connection) -> None:
-    if connection.get_execution_options().get("asapbench_writes", False):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
-
-
-def _reason(error: Exception) -> str:
+def _sqlite_reason(error: Exception) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(cause, "sqlite_errorname", "")
     for name, mend in _MENDS.items():

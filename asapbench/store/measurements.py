@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select
 
 from asapbench.metrics import Measurement
 from asapbench.store.attempts import record_provenance
-from asapbench.store.cells import chunks, now
+from asapbench.store.cells import chunks
 from asapbench.store.records import Provenance
 from asapbench.store.schema import measurement
 
@@ -17,15 +17,20 @@ _COLUMNS = [measurement.c[field.name] for field in fields(Measurement)]
 
 
 def add(
-    connection: Connection, analysis: str, attempt_id: str, rows: Sequence[Measurement], *, provenance: Provenance
+    connection: Connection,
+    analysis: str,
+    attempt_id: str,
+    rows: Sequence[Measurement],
+    *,
+    provenance: Provenance,
+    measured_at: str,
 ) -> None:
-    """Appends `rows`, measured now."""
-    owner = {
-        "analysis": analysis,
-        "attempt_id": attempt_id,
-        "provenance_id": record_provenance(connection, provenance),
-        "measured_at": now(),
-    }
+    """Appends `rows`; not again where it is not known whether they were committed, and it is called once more."""
+    owner = {"analysis": analysis, "attempt_id": attempt_id, "measured_at": measured_at}
+    there = select(*_COLUMNS).where(*(measurement.c[name] == value for name, value in owner.items()))
+    if [Measurement(*row) for row in connection.execute(there.order_by(measurement.c.id))] == list(rows):
+        return
+    owner["provenance_id"] = record_provenance(connection, provenance)
     connection.execute(insert(measurement), [owner | asdict(row) for row in rows])
 
 
@@ -36,7 +41,7 @@ def newest(connection: Connection, analysis: str, attempt_ids: Sequence[str]) ->
         query = (
             select(measurement.c.attempt_id, *_COLUMNS)
             .where(measurement.c.analysis == analysis, measurement.c.attempt_id.in_(part))
-            .order_by(measurement.c.id)
+            .order_by(measurement.c.measured_at, measurement.c.id)
         )
         for attempt_id, *values in connection.execute(query):
             row = Measurement(*values)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from asapbench.errors import StoreError
+from asapbench.errors import NoDatabaseError, StoreError
 from asapbench.store.connect import Database
 
 KNOWN = ("0001", "0002")
@@ -34,11 +34,26 @@ def prepare(database: Database) -> None:
                 _upgrade(connection)
 
 
+def make(database: Database, *, revision: str = HEAD) -> None:
+    """Makes an empty database at `revision`, in one file without a write-ahead log: to be filled and handed on."""
+    with database.writing() as connection:
+        _upgrade(connection, to=revision)
+
+
+def upgrade(database: Database) -> None:
+    """Brings a database of `make` up to date."""
+    with database.writing() as connection:
+        _upgrade(connection)
+
+
 def check(database: Database) -> None:
-    """Raises StoreError unless the database is at this version's revision, which a reader cannot change."""
+    """Raises StoreError unless the database is at this version's revision, which a reader cannot change.
+
+    NoDatabaseError where it is empty: for PostgreSQL that is how a database begins.
+    """
     revision = _revision(database)
     if revision is None:
-        raise StoreError(f"{database.name} holds no results yet: run a suite first, or name another with --db")
+        raise NoDatabaseError(f"{database.name} holds no results yet: run a suite first, or name another with --db")
     if revision != HEAD:
         raise StoreError(
             f"{database.name} is at revision {revision}, this version reads {HEAD}: "
@@ -81,14 +96,14 @@ def _write_ahead(database: Database) -> None:
         raw.execute("PRAGMA journal_mode = WAL")
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, *, to: str = HEAD) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 @contextmanager

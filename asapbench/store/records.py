@@ -19,8 +19,13 @@ def db_option(url: str) -> str:
     """` --db URL` for a command to paste, without a password; nothing for the usual database."""
     if url == DEFAULT_URL:
         return ""
-    shown = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
-    return f" --db {shlex.quote(shown)}"
+    return f" --db {shlex.quote(without_password(url))}"
+
+
+def without_password(url: str) -> str:
+    """The URL with `***` where a password stands, before the host or among the parameters."""
+    shown = re.sub(r"(://[^:/?@]*):.*@", r"\1:***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", shown)
 
 
 State = Literal["pending", "running", "done", "diverged", "failed", "out_of_memory", "interrupted"]
@@ -29,6 +34,8 @@ STATES: tuple[State, ...] = get_args(State)
 ENDED: tuple[EndState, ...] = get_args(EndState)
 FINAL: tuple[EndState, ...] = ("done", "diverged")
 """A cell in one of these has its result and is not claimed again until it is superseded."""
+UNFINISHED: tuple[State, ...] = ("pending", "interrupted", "failed", "out_of_memory")
+"""A cell in one of these is left to be trained, and no run has it."""
 
 
 @dataclass(frozen=True)
@@ -142,3 +149,51 @@ class Timing:
     config: Cell
     device: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Two databases that cannot both be right: about an attempt, or a cell where `attempt_id` is None.
+
+    `what` is told in two ways. Nothing of that attempt's lineage, or of that cell, was taken.
+    """
+
+    cell_id: str
+    label: str
+    attempt_id: str | None
+    what: str
+    ours: object
+    theirs: object
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Two trainings of a cell, on the same code, versions and hardware, that should have given the same bits.
+
+    Both are kept. `what` came out as `values`, one for each of `attempt_ids`.
+    """
+
+    cell_id: str
+    label: str
+    attempt_ids: tuple[str, str]
+    what: str
+    values: tuple[object, object]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge has added. `further` counts attempts that had come further in the other database.
+
+    `in_training` are cells that a run holds here: nothing of their attempts was taken.
+    """
+
+    cells: int
+    attempts: int
+    further: int
+    epochs: int
+    angles: int
+    measurements: int
+    suites: int
+    conflicts: tuple[Conflict, ...]
+    disagreements: tuple[Disagreement, ...]
+    in_training: tuple[str, ...]

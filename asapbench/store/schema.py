@@ -159,7 +159,7 @@ alignment = Table(
 measurement = Table(
     "measurement",
     metadata,
-    Column("id", Integer, primary_key=True),  # of several rows of one quantity the newest counts
+    Column("id", Integer, primary_key=True),  # one analysis writes its rows in order
     Column("analysis", Text, nullable=False),
     Column("attempt_id", String(32), ForeignKey("attempt.id"), nullable=False),
     Column("layer", Text, nullable=False),

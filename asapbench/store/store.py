@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +12,9 @@ from typing import Self
 from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
 from asapbench.metrics import Alignment, EpochMetrics, Measurement
 from asapbench.store import alignment as angles
-from asapbench.store import attempts, claims, epochs, measurements, migrate
+from asapbench.store import attempts, claims, epochs, export, measurements, migrate
 from asapbench.store import cells as cell_rows
+from asapbench.store import merge as merging
 from asapbench.store.connect import Database, connect
 from asapbench.store.holder import Holder
 from asapbench.store.records import (
@@ -21,6 +23,7 @@ from asapbench.store.records import (
     Claim,
     EndState,
     Measured,
+    Merged,
     Provenance,
     Result,
     SuiteRecord,
@@ -30,7 +33,10 @@ from asapbench.suite.cell import Cell
 
 
 class Store:
-    """An open results database. Made by `open` or `read_only`; every method may raise StoreError, which names it."""
+    """An open results database. Made by `open` or `read_only`; every method may raise StoreError, which names it.
+
+    Where a PostgreSQL server goes away, a method waits for it and does its transaction again; nothing is written twice.
+    """
 
     def __init__(self, database: Database):
         self._database = database
@@ -92,36 +98,42 @@ class Store:
         """The file, absolute; None for PostgreSQL."""
         return self._database.path
 
+    def tell(self, say: Callable[[str], None]) -> None:
+        """From now on `say` hears that a server is away and is being waited for."""
+        self._database.say = say
+
+    def give_up(self) -> None:
+        """From now on no server is waited for. Safe to call from a signal handler."""
+        self._database.patient = False
+
     # Suites and cells
 
     def record_suite(self, name: str, source: str, cells: Sequence[Cell]) -> None:
         """Records the suite and those cells that are new. Writes nothing where nothing has changed."""
-        with self._database.writing() as connection:
-            cell_rows.record_suite(connection, name, source=source, wanted=cells)
+        self._database.write(cell_rows.record_suite, name, source=source, wanted=cells)
+
+    def extend_suite(self, name: str, source: str, cells: Sequence[Cell]) -> None:
+        """Records the suite with those cells that it lacks; what it has stays, so that `resume` forgets nothing."""
+        self._database.write(cell_rows.extend_suite, name, source=source, wanted=cells, database=self.name)
 
     def suites(self) -> list[SuiteRecord]:
         """Every suite ever recorded, by name."""
-        with self._database.reading() as connection:
-            return cell_rows.all_suites(connection)
+        return self._database.read(cell_rows.all_suites)
 
     def suite_cells(self, name: str) -> list[Cell]:
         """The cells of a suite in its order. Raises StoreError for an unknown one, with the nearest name."""
-        with self._database.reading() as connection:
-            return cell_rows.suite_cells(connection, name, database=self.name)
+        return self._database.read(cell_rows.suite_cells, name, database=self.name)
 
     def find_cell_id(self, prefix: str) -> str:
         """The identity that begins with these digits. Raises StoreError where none does, or more than one."""
-        with self._database.reading() as connection:
-            return cell_rows.find_id(connection, prefix, database=self.name)
+        return self._database.read(cell_rows.find_id, prefix, database=self.name)
 
     def find_cell(self, prefix: str) -> Cell:
         """The cell whose identity begins with these digits. Raises StoreError as `find_cell_id` does.
 
         A cell recorded under an earlier revision has another identity today: its attempts are under `find_cell_id`.
         """
-        with self._database.reading() as connection:
-            cell_id = cell_rows.find_id(connection, prefix, database=self.name)
-            return cell_rows.get(connection, cell_id, database=self.name)
+        return self._database.read(cell_rows.find, prefix, database=self.name)
 
     # Claims, and the writes that need one
 
@@ -133,13 +145,19 @@ class Store:
         A cell that was interrupted, failed or ran out of memory goes on in its lineage; `anew` begins a new one, for
         when no checkpoint of the old is left.
         """
-        with self._database.writing() as connection:
-            return claims.claim(connection, cell, holder=holder, provenance=provenance, device=device, anew=anew)
+        return self._database.write(
+            claims.claim,
+            cell,
+            attempt_id=uuid.uuid4().hex,
+            holder=holder,
+            provenance=provenance,
+            device=device,
+            anew=anew,
+        )
 
     def heartbeat(self, held: Sequence[Claim]) -> list[Claim]:
         """Advances the lease of each claim, all in one commit. Gives back those that were lost, left as they are."""
-        with self._database.writing() as connection:
-            kept = [claim for claim in held if claims.advance(connection, claim)]
+        kept = self._database.write(claims.advance, held)
         for claim in kept:  # only now is it durable
             claim.lease += 1
         return [claim for claim in held if all(claim is not other for other in kept)]
@@ -150,8 +168,7 @@ class Store:
         Raises AttemptLostError for a claim that is no longer current, StoreError for an epoch or angle that differs
         from the one stored. Then nothing was written.
         """
-        with self._database.writing() as connection:
-            claims.record(connection, Measured(claim, rows, alignment))
+        self._database.write(claims.record, Measured(claim, rows, alignment))
 
     def record_many(self, measured: Sequence[Measured]) -> None:
         """`record_epochs` for several claims in one commit.
@@ -159,13 +176,7 @@ class Store:
         A claim that is refused costs the others nothing: they are written, then its error is raised
         (AttemptLostError before StoreError). `record_epochs` for each tells which one it was.
         """
-        refused: list[StoreError] = []
-        with self._database.writing() as connection:
-            for item in measured:
-                try:
-                    claims.record(connection, item)
-                except StoreError as error:
-                    refused.append(error)
+        refused = self._database.write(claims.record_many, measured)
         if refused:
             raise next((error for error in refused if isinstance(error, AttemptLostError)), refused[0])
 
@@ -184,27 +195,25 @@ class Store:
 
         An attempt that goes on from one that was not bit-exact is not bit-exact either, whatever is said here.
         """
-        with self._database.writing() as connection:
-            claims.finish(
-                connection,
-                claim,
-                state,
-                error=error,
-                log_tail=log_tail,
-                bit_exact=bit_exact,
-                weights_path=weights_path,
-                weights_digest=weights_digest,
-            )
+        self._database.write(
+            claims.finish,
+            claim,
+            state,
+            ended_at=cell_rows.now(),
+            error=error,
+            log_tail=log_tail,
+            bit_exact=bit_exact,
+            weights_path=weights_path,
+            weights_digest=weights_digest,
+        )
 
     def running(self) -> list[Attempt]:
         """Every running attempt, oldest first, whoever holds it."""
-        with self._database.reading() as connection:
-            return attempts.running(connection)
+        return self._database.read(attempts.running)
 
     def take_over(self, attempt: Attempt) -> bool:
         """Marks a running attempt as interrupted. False where its lease has moved since it was read, or it ended."""
-        with self._database.writing() as connection:
-            return claims.take_over(connection, attempt)
+        return self._database.write(claims.take_over, attempt)
 
     def release_dead(self, *, stale: Callable[[Attempt], bool] = lambda _: False) -> list[Attempt]:
         """Takes over each running attempt whose holder is dead or whose lease is `stale`. Gives back which."""
@@ -216,47 +225,86 @@ class Store:
 
         Gives back how many attempts that was. Raises StoreError, and sets none aside, while one is running.
         """
-        with self._database.writing() as connection:
-            return claims.supersede(connection, cell_ids)
+        return self._database.write(claims.supersede, cell_ids)
 
     def record_measurements(
         self, analysis: str, attempt_id: str, rows: Sequence[Measurement], provenance: Provenance
     ) -> None:
         """Appends what an analysis found of a trained cell; an earlier analysis stays, and no longer counts."""
-        with self._database.writing() as connection:
-            measurements.add(connection, analysis, attempt_id, rows, provenance=provenance)
+        self._database.write(
+            measurements.add, analysis, attempt_id, rows, provenance=provenance, measured_at=cell_rows.now()
+        )
+
+    # Sharing
+
+    def chosen(self, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -> list[str]:
+        """The cells of these suites, all where none is named, that pass the filters.
+
+        Raises StoreError for an unknown suite, SuiteError for a filter that no cell passes.
+        """
+        with self._database.reading() as connection:
+            return export.chosen(connection, suites, filters, database=self.name)
+
+    def export(
+        self,
+        path: Path,
+        *,
+        suites: Sequence[str] = (),
+        filters: Sequence[str] = (),
+        anonymous: bool = False,
+        force: bool = False,
+    ) -> Merged:
+        """Writes the cells of these suites (all cells where none is named) that pass the filters to a new database.
+
+        Gives back what it holds. The file is written whole or not at all, and over another one only with `force`.
+        Raises StoreError, SuiteError for a filter that no cell passes.
+        """
+        with export.written(path, database=self._database, force=force) as file:
+            with self._database.reading() as ours, file.writing() as theirs:
+                cell_ids = export.chosen(ours, suites, filters, database=self.name)
+                merged = merging.merge(ours, theirs, cell_ids=cell_ids, suite_names=suites or None)
+                if anonymous:
+                    export.make_anonymous(theirs)
+            return merged
+
+    def merge(self, others: Sequence[Database]) -> list[Merged]:
+        """Takes what the databases hold (see `foreign.opened`) into this one, in one transaction.
+
+        A running attempt whose holder is dead is taken over first; cells that a live run holds are left out.
+        """
+        self.release_dead()
+        merged = []
+        with self._database.writing() as ours:
+            for other in others:
+                with other.reading() as theirs:
+                    merged.append(merging.merge(theirs, ours))
+        return merged
 
     # Reading
 
     def states(self, cell_ids: Sequence[str]) -> dict[str, Attempt | None]:
         """For each cell its current attempt, the newest that is not superseded; None is pending."""
-        with self._database.reading() as connection:
-            return attempts.states(connection, cell_ids)
+        return self._database.read(attempts.states, cell_ids)
 
     def attempts(self, cell_id: str) -> list[Attempt]:
         """Every attempt of a cell, oldest first, superseded ones too."""
-        with self._database.reading() as connection:
-            return attempts.of_cell(connection, cell_id)
+        return self._database.read(attempts.of_cell, cell_id)
 
     def epochs(self, lineage: str) -> list[EpochMetrics]:
         """The epochs of a lineage, in order."""
-        with self._database.reading() as connection:
-            return epochs.of_lineage(connection, lineage)
+        return self._database.read(epochs.of_lineage, lineage)
 
     def alignment(self, lineage: str) -> list[Alignment]:
         """The angles of a lineage by epoch, layers in forward order; none where they were not asked for."""
-        with self._database.reading() as connection:
-            return angles.of_lineage(connection, lineage)
+        return self._database.read(angles.of_lineage, lineage)
 
     def measurements(self, analysis: str, attempt_ids: Sequence[str]) -> dict[str, list[Measurement]]:
         """The newest rows of an analysis, for each of these attempts that has any."""
-        with self._database.reading() as connection:
-            return measurements.newest(connection, analysis, attempt_ids)
+        return self._database.read(measurements.newest, analysis, attempt_ids)
 
     def provenance(self, provenance_id: str) -> Provenance:
         """What an attempt ran on. Raises StoreError for an unknown id."""
-        with self._database.reading() as connection:
-            return attempts.provenance(connection, provenance_id, database=self.name)
+        return self._database.read(attempts.provenance, provenance_id, database=self.name)
 
     def results(self, *, suite: str | None = None, cell_ids: Sequence[str] | None = None) -> list[Result]:
         """The current attempt of each cell that has one, in any state: of a suite in its order, of `cell_ids` in
@@ -264,27 +312,28 @@ class Store:
         """
         if suite is None and cell_ids is None:
             return self.all_results()
-        with self._database.reading() as connection:
-            if suite is None:
-                return attempts.results_of(connection, cell_ids or ())
-            found = attempts.suite_results(connection, suite, database=self.name)
+        if suite is None:
+            return self._database.read(attempts.results_of, cell_ids or ())
+        found = self._database.read(attempts.suite_results, suite, database=self.name)
         wanted = None if cell_ids is None else set(cell_ids)
         return [result for result in found if wanted is None or result.attempt.cell_id in wanted]
 
     def all_results(self) -> list[Result]:
         """The current attempt of every cell, but for those of `unreadable_cells`."""
-        with self._database.reading() as connection:
-            return attempts.all_results(connection)[0]
+        return self._database.read(attempts.all_results)[0]
 
     def unreadable_cells(self) -> list[str]:
         """Cells with attempts that this version cannot read: their rule, model or data set is not installed."""
-        with self._database.reading() as connection:
-            return attempts.all_results(connection)[1]
+        return self._database.read(attempts.all_results)[1]
 
     def measured_seconds_per_epoch(self) -> list[Timing]:
         """For each configuration (seed aside) and device, the median time of an epoch in its newest timed attempt."""
+        return self._database.read(attempts.timings)
+
+    def measured_peak_bytes(self, kind: str) -> dict[str, int]:
+        """For each configuration (its `Cell.group`), the most memory that an epoch of it took on such devices."""
         with self._database.reading() as connection:
-            return attempts.timings(connection)
+            return attempts.peaks(connection, kind)
 
 
 def _check_place(path: Path, *, name: str, make_directory: bool) -> None:

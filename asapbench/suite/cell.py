@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from asapbench.errors import SuiteError
@@ -90,7 +90,7 @@ class Cell:
     def from_json(cls, content: dict[str, Any]) -> Cell:
         """The cell that `to_json` wrote. Raises SuiteError on what this version does not know."""
         try:
-            chosen: dict[str, Any] = {kind: _choice(kind, dict(content[kind])) for kind in CHOICES}
+            chosen: dict[str, Any] = {kind: _choice(kind, json.dumps(content[kind])) for kind in CHOICES}
             rest = {f.name: content[f.name] for f in fields(cls) if f.name not in CHOICES and f.name in content}
             return cls(**chosen, **rest)
         except (KeyError, TypeError, ValueError) as error:
@@ -130,13 +130,17 @@ def _plain(value: Value) -> str:
     return json.dumps(value) if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
+@lru_cache(maxsize=1_000)
 def _without_defaults(kind: str, choice: Choice) -> dict[str, Value]:
     entry = CATALOG[kind][choice.name]
     kept = {name: value for name, value in choice.options if value != entry.option(name).default}
     return {"name": choice.name, **kept}
 
 
-def _choice(kind: str, table: dict[str, Any]) -> Choice:
+@lru_cache(maxsize=1_000)
+def _choice(kind: str, text: str) -> Choice:
+    """The choice of a JSON object, made once for all cells of a grid."""
+    table = dict(json.loads(text))
     name = table.pop("name")
     if name not in CATALOG[kind]:
         raise ValueError(f'unknown {kind} "{name}"{nearest(name, CATALOG[kind])}')

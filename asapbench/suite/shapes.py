@@ -15,6 +15,11 @@ from asapbench.suite.options import Choice
 RESNET_BLOCKS = {"resnet10": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 """Residual blocks of each stage (He et al. 2016; ResNet-10 has one a stage)."""
 
+_TENSORS = 4
+"""A training step holds a layer's outputs before and behind BatchNorm, behind ReLU, and their error signals."""
+_PROCESS_BYTES = 600_000_000
+"""A process that has loaded torch."""
+
 
 @dataclass(frozen=True)
 class LayerShape:
@@ -89,6 +94,24 @@ def checkpoint_bytes(cell: Cell) -> int:
     explicit = dict(cell.rule.options).get("form") == "explicit"
     learned = 1 + LEARNED_BESIDE.get(cell.rule.name, float(explicit))
     return 4 * round(copies * learned * sum(layer.weights for layer in layers)) + 40_000
+
+
+def training_bytes(cell: Cell, *, evaluated: int) -> int:
+    """Bytes of memory that training takes, a generous estimate for a cell that was never measured.
+
+    Weights with their gradients, moments and what the rule learns or fixes beside them; what one batch of training and
+    one of `evaluated` examples leave on the way; the data set; the process itself with its libraries.
+    """
+    shape = dataset_shape(cell.dataset)
+    layers = layer_shapes(cell.model, channels=shape.channels, size=shape.size, classes=shape.classes)
+    weights, units = sum(layer.parameters for layer in layers), sum(layer.units for layer in layers)
+    copies = 4 if cell.optimizer.name.startswith("adam") else 3
+    learned = 1 + max(LEARNED_BESIDE.get(cell.rule.name, 1.0), 1.0)
+    projected = shape.classes * units if cell.rule.name == "dfa" else 0
+    kept = _TENSORS * cell.batch_size * units
+    passed = 3 * evaluated * max(layer.units for layer in layers)
+    images = (shape.train + shape.test) * shape.channels * shape.size**2
+    return _PROCESS_BYTES + 2 * images + 4 * round(copies * learned * weights + projected + max(kept, passed))
 
 
 def _resnet(model: Choice, channels: int, size: int, classes: int) -> Iterator[LayerShape]:

@@ -12,7 +12,7 @@ import torch
 _STATUS = Path("/proc/self/status")
 
 
-def signature(device: torch.device, *, deterministic: bool) -> dict[str, str | int | bool]:
+def signature(device: torch.device, *, deterministic: bool, compiled: bool) -> dict[str, str | int | bool]:
     """Two runs of one cell give the same bits if their signatures are equal."""
     found: dict[str, str | int | bool] = {"torch": str(torch.__version__), "device": device.type}
     if device.type == "cuda":
@@ -20,7 +20,7 @@ def signature(device: torch.device, *, deterministic: bool) -> dict[str, str | i
     else:
         found |= {"kind": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
         found |= {"threads": torch.get_num_threads()}
-    return found
+    return found | ({"compiled": True} if compiled else {})
 
 
 def configure(device: torch.device, *, threads: int, deterministic: bool, precision: str) -> None:

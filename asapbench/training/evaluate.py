@@ -9,10 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asapbench.data.batches import Batches
+from asapbench.training import EVALUATED_TOGETHER
 from asapbench.training.environment import arithmetic
-
-BATCH = {"cpu": 250, "cuda": 2000, "mps": 1000}
-"""Examples a pass, by the device's type: part of what decides the last bits of an evaluation."""
 
 
 class StoppedError(Exception):
@@ -35,7 +33,7 @@ def evaluate(
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     tally = Tally(device)
-    for x, y in batches.sequential(BATCH.get(device.type, 250)):
+    for x, y in batches.sequential(EVALUATED_TOGETHER.get(device.type, 250)):
         if should_stop():
             raise StoppedError
         with arithmetic(device, precision):

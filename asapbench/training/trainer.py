@@ -28,6 +28,7 @@ from asapbench.suite.cell import Cell
 from asapbench.training import checkpoint
 from asapbench.training.alignment import alignment
 from asapbench.training.batches import testing_batches, training_batches
+from asapbench.training.compiled import objective_of
 from asapbench.training.environment import arithmetic, configure, peak_memory, reset_peak_memory, signature
 from asapbench.training.evaluate import StoppedError, Tally, evaluate
 from asapbench.training.optimizer import build_optimizer, learning_rate
@@ -37,11 +38,14 @@ _BEAT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Settings:
-    """How a cell is run; none of it changes the result on one kind of machine, but `threads` the last bits."""
+    """How a cell is run; none of it changes the result on one kind of machine, but `threads` and `compiled` the last
+    bits.
+    """
 
     device: str = "cpu"
     threads: int = 1
     deterministic: bool = True
+    compiled: bool = False
     checkpoint_seconds: float = 120.0
     alignment: bool = False
 
@@ -105,6 +109,9 @@ class Trainer:
         initialise(self.model, cell.seed, linear=cell.model.text("linear_init"))
         self.learner = attach(self.model, cell.rule, images.train_images[:2].float(), cell.seed)
         self.learner.to(self.device)
+        if self.device.type == "cuda":  # the order that tensor cores read
+            self.learner.to(memory_format=torch.channels_last)
+        self._objective = objective_of(self.learner, self.device, compiled=settings.compiled)
         parameters = [parameter for _, parameter in self.learner.trained_parameters()]
         self.optimizer = build_optimizer(cell.optimizer, parameters, lr=cell.lr, device=self.device)
         if dict(cell.rule.options).get("form") == "recursion" and (why := self.learner.bind(self.optimizer)):
@@ -175,7 +182,7 @@ class Trainer:
     def _step(self, x: Tensor, y: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         with arithmetic(self.device, self.cell.precision):
-            objective = self.learner.objective(x, y)
+            objective = self._objective(x, y)
         torch.autograd.backward(objective.scalar)
         self.optimizer.step()
         self.tally.add(objective.loss, objective.logits, y)
@@ -240,7 +247,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "rule": self.learner.rule_state(),
             "optimizer": self.optimizer.state_dict(),
-            "environment": signature(self.device, deterministic=self.settings.deterministic),
+            "environment": self._signature(),
             "feedback_digest": self.feedback_digest,
             "bit_exact": self.bit_exact,
         }
@@ -249,6 +256,10 @@ class Trainer:
         self._written += 1
         if self._written == checkpoint.KEPT:
             self._forget_previous()
+
+    def _signature(self) -> dict[str, str | int | bool]:
+        settings = self.settings
+        return signature(self.device, deterministic=settings.deterministic, compiled=settings.compiled)
 
     def _forget_previous(self) -> None:
         """Earlier attempts' checkpoints are needed no more once this one has as many as are kept."""
@@ -263,8 +274,7 @@ class Trainer:
                 f"{path}: was trained with other fixed feedback weights than this version draws; "
                 f"train it anew with `asapbench rerun --only cell={self.cell.short}`"
             )
-        here = signature(self.device, deterministic=self.settings.deterministic)
-        self.bit_exact = bool(content["bit_exact"]) and content["environment"] == here
+        self.bit_exact = bool(content["bit_exact"]) and content["environment"] == self._signature()
         self.model.load_state_dict(content["model"])
         self.learner.load_rule_state(content["rule"])
         self.optimizer.load_state_dict(content["optimizer"])

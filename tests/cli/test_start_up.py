@@ -52,6 +52,8 @@ def test_help_names_every_command(flag: str, asapbench: Commands) -> None:
         "report",
         "rerun",
         "evaluate",
+        "export",
+        "merge",
         "clean",
         "doctor",
         "catalog",

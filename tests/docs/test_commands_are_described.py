@@ -36,6 +36,12 @@ def test_an_option_is_named_in_the_guide(name: str) -> None:
     assert {option for option in own if f"{option}" not in guide} == set()
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_variable_that_stands_for_an_option_is_named_in_the_guide(name: str) -> None:
+    guide = GUIDE.read_text(encoding="utf-8")
+    assert {p.envvar for p in COMMANDS[name].params if p.envvar and f"`${p.envvar}`" not in guide} == set()
+
+
 @pytest.mark.parametrize(
     "name", [name for name, command in COMMANDS.items() if name and not hasattr(command, "commands")]
 )

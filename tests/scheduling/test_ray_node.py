@@ -65,9 +65,8 @@ def test_events_come_in_order_and_the_end_last(tmp_path: Path) -> None:
     said = worker.hear()
     assert said.events == ()
     assert said.end is not None
-    cause, killed = said.end
-    assert "killed by SIGKILL" in cause
-    assert killed
+    assert "killed by SIGKILL" in said.end.text
+    assert said.end.how == "killed"
     worker.close()
 
 

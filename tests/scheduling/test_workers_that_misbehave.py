@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
-from running import environment, query, run, write_suite
+from running import query, run, run_with, write_suite
 
 
-def run_with(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A run whose Python processes first execute `code`, as a site customisation would."""
-    (folder / "site").mkdir()
-    (folder / "site" / "sitecustomize.py").write_text(code)
-    return subprocess.run(
-        [sys.executable, "-m", "asapbench", "run", "small.toml", "--only", "rule=bp", *arguments],
-        cwd=folder,
-        env=environment() | {"PYTHONPATH": os.pathsep.join([str(folder / "site"), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+def run_bp(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run_with(folder, code, "run", "small.toml", "--only", "rule=bp", *arguments)
 
 
 def test_a_library_that_prints_before_the_worker_does_is_no_matter(tmp_path) -> None:
     write_suite(tmp_path)
-    done = run_with(tmp_path, "print('hello from a plug-in')", "--slots", "1", "--seeds", "0", "--set", "epochs=1")
+    done = run_bp(tmp_path, "print('hello from a plug-in')", "--slots", "1", "--seeds", "0", "--set", "epochs=1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert query(tmp_path, "SELECT state FROM attempt") == [("done",)]
 
@@ -35,7 +22,7 @@ def test_a_library_that_prints_before_the_worker_does_is_no_matter(tmp_path) -> 
 def test_workers_that_cannot_start_are_one_error_with_its_cause(tmp_path) -> None:
     write_suite(tmp_path)
     code = "import sys\nif 'asapbench.scheduling.worker' in sys.orig_argv: raise SystemExit('no licence for torch')"
-    done = run_with(tmp_path, code, "--slots", "2")
+    done = run_bp(tmp_path, code, "--slots", "2")
     assert done.returncode == 2, done.stdout + done.stderr
     assert "no worker can be started here" in done.stderr
     assert "asapbench doctor" in done.stderr

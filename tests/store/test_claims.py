@@ -73,3 +73,10 @@ def test_finish_keeps_the_traceback_the_log_and_the_weights(store):
     assert (attempt.weights_path, attempt.weights_digest) == ("w/1", "ab")
     assert attempt.started_at <= attempt.ended_at
     assert attempt.ended_at.endswith("+00:00")
+
+
+def test_an_error_that_no_database_could_hold_is_kept_as_far_as_it_can_be(store):
+    claim = store.claim(a_cell(), **TERMS)
+    store.finish(claim, "failed", error="OSError: '/data/\udcff'", log_tail="before\0after\n")
+    attempt = current(store, a_cell())
+    assert (attempt.error, attempt.log_tail) == ("OSError: '/data/\\udcff'", "before\N{REPLACEMENT CHARACTER}after\n")

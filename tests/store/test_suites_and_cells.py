@@ -33,6 +33,14 @@ def test_a_suite_that_did_not_change_is_not_written(store):
     assert store.suite_cells("mine") == TEN[::-1]
 
 
+def test_a_suite_that_grows_keeps_its_order_and_forgets_nothing(store):
+    store.extend_suite("mine", "shipped", TEN[5:8])
+    store.extend_suite("mine", "shipped", [TEN[7], TEN[0]])
+    store.extend_suite("mine", "other", [])
+    assert store.suite_cells("mine") == [*TEN[5:8], TEN[0]]
+    assert [record.source for record in store.suites()] == ["other"]
+
+
 def test_names_are_data_not_sql(store):
     store.record_suite(HOSTILE, HOSTILE, TEN)
     assert store.suite_cells(HOSTILE) == TEN

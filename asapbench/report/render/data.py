@@ -19,7 +19,7 @@ def render_csv(table: Table) -> str:
     writer.writeheader()
     for number in table.numbers:
         values = asdict(number)
-        writer.writerow({key: _inert(value) if isinstance(value, str) else value for key, value in values.items()})
+        writer.writerow({key: inert(value) if isinstance(value, str) else value for key, value in values.items()})
     return stream.getvalue()
 
 
@@ -38,6 +38,7 @@ def render_json(table: Table) -> str:
     return json.dumps(content, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
+    """`text` as a spreadsheet takes it for text and nothing else."""
     shown = visible(text)
     return f"'{shown}" if shown[:1] in ("=", "+", "-", "@") else shown

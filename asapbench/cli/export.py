@@ -1,0 +1,47 @@
+"""`export`: write chosen results to a file of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asapbench.cli.options import Db, Only
+from asapbench.store import DEFAULT_URL
+
+
+def export(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="The file to write: a database, or a table for a name in .csv or .json."),
+    ],
+    suites: Annotated[
+        list[str] | None, typer.Argument(metavar="[SUITE]...", help="Suites that the database knows. [default: all]")
+    ] = None,
+    only: Only = None,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Blank host, process, errors and logs; hardware and versions stay.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE where it exists.")] = False,
+    db: Db = DEFAULT_URL,
+) -> None:
+    """Write chosen cells, with every attempt and epoch, to a new database file; `asapbench merge` takes it in.
+
+    A name that ends in .csv or .json gives a plain table instead: the current result of each cell, with the commit,
+    versions and hardware that it ran on. Checkpoints and kept weights stay where they are.
+    """
+    from asapbench.cli.text import count, safe, size
+    from asapbench.report.cells import SUFFIXES, write_cells
+    from asapbench.store import Store
+
+    with Store.read_only(db) as store:
+        if file.suffix.lower() in SUFFIXES:
+            number = write_cells(file, store, suites=suites or (), filters=only or (), anonymous=anonymous, force=force)
+            typer.echo(f"{safe(str(file))}: {count(number, 'cell')}")
+            return
+        held = store.export(file, suites=suites or (), filters=only or (), anonymous=anonymous, force=force)
+    typer.echo(
+        f"{safe(str(file))}: {count(held.cells, 'cell')}, {count(held.attempts, 'attempt')}, "
+        f"{count(held.epochs, 'epoch')}, {size(file.stat().st_size)}"
+    )

@@ -1,0 +1,67 @@
+"""`merge`: take what other databases hold into this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asapbench.cli.options import Db
+from asapbench.store import DEFAULT_URL
+
+if TYPE_CHECKING:
+    from asapbench.store.records import Merged
+
+
+def merge(
+    others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Database files: exports, or whole ones.")],
+    db: Db = DEFAULT_URL,
+) -> None:
+    """Take the results of other database files into this one. Merging again changes nothing.
+
+    Nothing here is overwritten: where two databases contradict each other, ours stays, the conflict is named, and the
+    exit status is 1.
+    """
+    from asapbench.store import Store
+    from asapbench.store.foreign import opened
+
+    with opened(others) as databases, Store.open(db) as store:
+        merged = store.merge(databases)
+        for file, result in zip(others, merged, strict=True):
+            _print(str(file), result)
+    if any(result.conflicts for result in merged):
+        raise typer.Exit(1)
+
+
+def _print(file: str, merged: Merged) -> None:
+    from asapbench.cli.text import count, safe
+
+    new = [
+        count(merged.cells, "new cell"),
+        count(merged.attempts, "attempt"),
+        count(merged.epochs, "epoch"),
+        *([count(merged.angles, "angle")] if merged.angles else []),
+        *([count(merged.measurements, "measurement")] if merged.measurements else []),
+        *([count(merged.suites, "suite")] if merged.suites else []),
+    ]
+    further = f"; {count(merged.further, 'attempt')} had come further there" if merged.further else ""
+    typer.echo(f"{safe(file)}: {', '.join(new)}{further}")
+    for conflict in merged.conflicts:
+        whose = f", attempt {conflict.attempt_id[:12]}" if conflict.attempt_id else ""
+        typer.echo(
+            f"  conflict: {safe(conflict.label)} ({conflict.cell_id[:10]}){whose}: {safe(conflict.what)} is "
+            f"{_shown(conflict.ours)} here, {_shown(conflict.theirs)} there; nothing of it was taken"
+        )
+    for found in merged.disagreements:
+        came = [f"{_shown(value)} in {who[:12]}" for who, value in zip(found.attempt_ids, found.values, strict=True)]
+        typer.echo(
+            f"  differs: {safe(found.label)} ({found.cell_id[:10]}): {found.what} is {came[0]} and {came[1]}, on equal "
+            "code, versions and hardware; both are kept"
+        )
+    for cell_id in merged.in_training:
+        typer.echo(f"  left out: {cell_id[:10]} is being trained here; merge again when that has ended")
+
+
+def _shown(value: object) -> str:
+    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}..."

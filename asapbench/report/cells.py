@@ -1,0 +1,97 @@
+"""Results cell by cell, each beside what it ran on: plain tables for other programs, or to commit.
+
+CSV has a row a cell; JSON has the whole configuration and the learning curve too. Accuracies are fractions of 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asapbench.errors import AsapbenchError
+from asapbench.report.out import write_whole
+from asapbench.report.render.data import inert
+
+if TYPE_CHECKING:
+    from asapbench.store import Provenance, Result, Store
+
+SUFFIXES = (".csv", ".json")
+
+_OF_CELL = ("dataset", "model", "rule", "optimizer")
+_OF_ATTEMPT = (
+    "state",
+    "epochs_done",
+    "last_test_accuracy",
+    "best_test_accuracy",
+    "best_test_epoch",
+    "best_val_test_accuracy",
+    "best_val_epoch",
+    "bit_exact",
+    "device",
+    "host",
+    "started_at",
+    "ended_at",
+)
+
+
+def write_cells(
+    path: Path, store: Store, *, suites: Sequence[str], filters: Sequence[str], anonymous: bool, force: bool
+) -> int:
+    """Writes the current attempt of each chosen cell that has one, as the ending of `path` says. Gives back how many.
+
+    Raises AsapbenchError for a file that cannot be written or is there already, StoreError and SuiteError as the
+    store does.
+    """
+    if path.exists() and not force:
+        raise AsapbenchError(f"{path} exists already: name another file, or replace it with --force")
+    unreadable = set(store.unreadable_cells())
+    chosen = [cell_id for cell_id in store.chosen(suites=suites, filters=filters) if cell_id not in unreadable]
+    results = store.results(cell_ids=chosen)
+    rows = [_row(result, store.provenance(result.attempt.provenance_id), anonymous=anonymous) for result in results]
+    write_whole(path, _csv(rows) if path.suffix.lower() == ".csv" else _json(results, rows, store), what=str(path))
+    return len(rows)
+
+
+def _row(result: Result, provenance: Provenance, *, anonymous: bool) -> dict[str, Any]:
+    cell, attempt = result.cell, result.attempt
+    row: dict[str, Any] = {"cell": attempt.cell_id, "label": cell.label}
+    row |= {kind: getattr(cell, kind).name for kind in _OF_CELL}
+    row |= {"lr": cell.lr, "epochs": cell.epochs, "seed": cell.seed}
+    row |= {name: getattr(attempt, name) for name in _OF_ATTEMPT}
+    row |= {"host": ""} if anonymous else {}
+    row |= {"commit": provenance.commit, "commit.dirty": provenance.dirty}
+    row |= {f"versions.{name}": version for name, version in sorted(provenance.versions.items())}
+    return row | {f"hardware.{name}": _plain(value) for name, value in sorted(provenance.hardware.items())}
+
+
+def _plain(value: Any) -> Any:
+    return "; ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    """A header and a row a cell; a machine that does not tell something has nothing there."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: inert(value) if isinstance(value, str) else value for name, value in row.items()})
+    return stream.getvalue()
+
+
+def _json(results: Sequence[Result], rows: Sequence[dict[str, Any]], store: Store) -> str:
+    cells = []
+    for result, row in zip(results, rows, strict=True):
+        curve = [_without_nan(asdict(epoch)) for epoch in store.epochs(result.attempt.lineage)]
+        cells.append(row | {"configuration": result.cell.to_json(), "curve": curve})
+    return json.dumps({"cells": cells}, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}

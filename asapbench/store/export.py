@@ -1,0 +1,99 @@
+"""Exports: chosen cells, with all that hangs on them, in a database file of their own that any SQLite tool reads.
+
+What goes out is what a merge would take in: no path of this machine, and nothing that is still running.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, select, update
+
+from asapbench.errors import StoreError, SuiteError
+from asapbench.store import migrate
+from asapbench.store.cells import read_config, require_suite
+from asapbench.store.connect import Database, connect
+from asapbench.store.schema import attempt as attempts
+from asapbench.store.schema import cell as cells
+from asapbench.store.schema import suite_cell
+from asapbench.suite.cell import Cell
+from asapbench.suite.select import only
+
+
+@contextmanager
+def written(path: Path, *, database: Database, force: bool) -> Iterator[Database]:
+    """An empty database that becomes the file `path` when the block ends well, and is gone when it does not.
+
+    Raises StoreError for a path that cannot be taken.
+    """
+    _check(path, database=database, force=force)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with closing(connect(str(temporary), writable=True)) as file:
+            migrate.make(file)
+            yield file
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.absolute().parent)
+    except OSError as error:
+        raise StoreError(f"{path}: the export cannot be written: {error.strerror or error}") from error
+    finally:
+        for ending in ("", "-journal"):
+            temporary.with_name(temporary.name + ending).unlink(missing_ok=True)
+
+
+def chosen(connection: Connection, suites: Sequence[str], filters: Sequence[str], *, database: str) -> list[str]:
+    """The cells of these suites, all where none is named, that pass the filters.
+
+    A filter passes no cell that this version cannot read. Raises StoreError, SuiteError.
+    """
+    c = cells.c
+    query = select(c.id, c.config).order_by(c.dataset, c.model, c.rule, c.lr, c.group_id, c.seed, c.id)
+    if suites:
+        for name in suites:
+            require_suite(connection, name, database=database)
+        named = select(suite_cell.c.cell_id).where(suite_cell.c.suite.in_(suites))
+        query = query.where(c.id.in_(named))
+    configs: dict[str, str] = {row.id: row.config for row in connection.execute(query)}
+    if not filters:
+        return list(configs)
+    readable = {cell_id: cell for cell_id, config in configs.items() if (cell := _readable(config)) is not None}
+    passed = set(only(list(readable.values()), filters))
+    return [cell_id for cell_id, cell in readable.items() if cell in passed]
+
+
+def make_anonymous(connection: Connection) -> None:
+    """Blanks who trained the attempts, and what they printed, which may name paths and users."""
+    blank = {"host": "", "boot_id": "", "pid": 0, "pid_started": 0.0, "error": None, "log_tail": None}
+    connection.execute(update(attempts).values(blank))
+
+
+def _check(path: Path, *, database: Database, force: bool) -> None:
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: there is no directory {path.parent}; make it first")
+    if database.path is not None and path.resolve() == database.path.resolve():
+        raise StoreError(f"{path}: this is the database itself; name another file")
+    if path.exists() and not (force and path.is_file()):
+        mend = "name another file, or replace it with --force" if path.is_file() else "name a file"
+        raise StoreError(f"{path} exists already: {mend}")
+    if path.with_name(path.name + "-wal").exists():
+        raise StoreError(f"{path}-wal lies beside it: a program has that database open; end it, or name another file")
+
+
+def _readable(config: str) -> Cell | None:
+    try:
+        return read_config(config)
+    except SuiteError:
+        return None
+
+
+def _sync(path: Path) -> None:
+    """Makes a file, or the names in a directory, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

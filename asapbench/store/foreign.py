@@ -1,0 +1,236 @@
+"""A database file from elsewhere, as data: its rows, checked one by one, in a fresh database of this version's making.
+
+The file is opened for reading only. Of its schema nothing is run and nothing copied: no view, trigger or default. An
+older revision is brought up to date in the fresh database. What asapbench cannot have written is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Integer,
+    MetaData,
+    RowMapping,
+    String,
+    insert,
+    select,
+    text,
+)
+
+from asapbench.errors import StoreError, SuiteError
+from asapbench.store import migrate
+from asapbench.store.attempts import content_id
+from asapbench.store.connect import Database, connect
+from asapbench.store.records import Provenance
+from asapbench.store.schema import cell as cells
+from asapbench.store.schema import provenance as provenances
+from asapbench.store.schema import suite as suites
+from asapbench.suite.cell import Cell
+
+_LONGEST = 4_000_000
+"""Characters of a text: many times what a log's tail or a configuration takes."""
+
+_PART = 1_000
+_SHOWN = 60
+_PLAIN = ("lr", "epochs", "batch_size", "seed")
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00")
+_SUITE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID = re.compile(r"(\w+_)?id|lineage|resumed_from")
+
+_IMPOSSIBLE = {
+    "a lineage that does not begin with its first attempt": """
+        SELECT a.id FROM attempt AS a JOIN attempt AS f ON f.id = a.lineage
+        WHERE f.lineage <> f.id OR f.cell_id <> a.cell_id OR (a.resumed_from IS NULL) <> (a.id = a.lineage)""",
+    "an attempt that goes on from one it cannot go on from": """
+        SELECT a.id FROM attempt AS a JOIN attempt AS b ON b.id = a.resumed_from
+        WHERE b.lineage <> a.lineage OR b.number >= a.number OR a.superseded > b.superseded""",
+    "epochs of another lineage": """
+        SELECT a.id FROM epoch_metrics AS e JOIN attempt AS a ON a.id = e.attempt_id WHERE a.lineage <> e.lineage""",
+    "angles of another lineage": """
+        SELECT a.id FROM alignment AS e JOIN attempt AS a ON a.id = e.attempt_id WHERE a.lineage <> e.lineage""",
+}
+
+
+@contextmanager
+def opened(files: Sequence[Path]) -> Iterator[list[Database]]:
+    """What the files hold, each in a database that is gone afterwards. Raises StoreError."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="asapbench-")))
+        copies = []
+        for number, file in enumerate(files):
+            copy = stack.enter_context(closing(connect(str(folder / f"{number}.sqlite"), writable=True)))
+            _copy(file, copy)
+            copies.append(copy)
+        yield copies
+
+
+def _copy(file: Path, copy: Database) -> None:
+    if not file.is_file():
+        raise StoreError(f"{file}: there is no such database file; nothing was merged")
+    with closing(connect(str(file), writable=False)) as other:
+        with _reading(other) as theirs:
+            revision = _revision(theirs, str(file))
+        migrate.make(copy, revision=revision)
+        try:
+            # The other is the inner one: whatever goes wrong is told of the other.
+            with copy.writing() as ours, _reading(other) as theirs:
+                _fill(theirs, ours)
+            migrate.upgrade(copy)
+            with copy.reading() as ours:
+                _check(ours)
+        except ValueError as error:
+            raise StoreError(f"{file}: {error}: asapbench does not write this; nothing was merged") from error
+
+
+@contextmanager
+def _reading(other: Database) -> Iterator[Connection]:
+    with other.reading() as theirs:
+        raw = theirs.connection.driver_connection
+        assert isinstance(raw, sqlite3.Connection)
+        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 4 * _LONGEST)
+        for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
+            theirs.exec_driver_sql(f"PRAGMA {pragma}")
+        yield theirs
+
+
+def _revision(theirs: Connection, name: str) -> str:
+    if "alembic_version" not in _tables(theirs):
+        raise StoreError(f"{name} is not a database of asapbench; nothing was merged")
+    damage = theirs.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if damage != "ok":
+        raise StoreError(f"{name} is damaged: restore it from a copy; nothing was merged ({damage})")
+    revision = theirs.exec_driver_sql("SELECT v.[version_num] FROM main.[alembic_version] AS v").scalar()
+    if revision not in migrate.KNOWN:
+        raise StoreError(
+            f"{name} is at revision {revision}, which this version does not know: upgrade asapbench; nothing was merged"
+        )
+    return str(revision)
+
+
+def _tables(theirs: Connection) -> set[str]:
+    """Names of real tables: a view or a virtual table would run code."""
+    return set(theirs.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0").scalars())
+
+
+def _fill(theirs: Connection, ours: Connection) -> None:
+    """Copies every row. Raises ValueError for one that cannot be."""
+    ours.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # an attempt may stand before the one it goes on from
+    tables, present = MetaData(), _tables(theirs)
+    tables.reflect(ours)
+    for table in tables.sorted_tables:
+        if table.name == "alembic_version":
+            continue
+        if table.name not in present:
+            raise ValueError(f"there is no table {table.name}")
+        columns = list(table.columns)
+        names = ", ".join(f"t.[{column.name}]" for column in columns)
+        found = theirs.exec_driver_sql(f"SELECT {names} FROM main.[{table.name}] AS t")
+        for part in found.partitions(_PART):
+            ours.execute(insert(table), [_checked(columns, row) for row in part])
+    if dangling := ours.exec_driver_sql("PRAGMA foreign_key_check").first():
+        raise ValueError(f"a row of {dangling[0]} refers to one of {dangling[2]} that is not there")
+
+
+def _checked(columns: Sequence[Column[Any]], row: Sequence[Any]) -> dict[str, Any]:
+    """The row, its values of the kinds that the columns hold. Raises ValueError."""
+    checked = {}
+    for column, value in zip(columns, row, strict=True):
+        try:
+            checked[column.name] = None if value is None and column.nullable else _value(column, value)
+        except ValueError as error:
+            raise ValueError(f"{column.table.name}.{column.name} {error}") from error
+    return checked
+
+
+def _value(column: Column[Any], value: Any) -> str | int | float | bool:
+    kind = column.type
+    if isinstance(kind, String):
+        return _text(column, value, longest=kind.length or _LONGEST)
+    if isinstance(kind, Boolean):
+        if type(value) is int and value in (0, 1):
+            return bool(value)
+    elif isinstance(kind, Integer):
+        bits = 63 if isinstance(kind, BigInteger) else 31
+        if type(value) is int and -(2**bits) <= value < 2**bits:
+            return value
+    elif isinstance(kind, Double) and type(value) is float and math.isfinite(value):
+        return value
+    raise ValueError(f"is {_shown(value)}")
+
+
+def _text(column: Column[Any], value: Any, *, longest: int) -> str:
+    if not isinstance(value, str) or len(value) > longest or "\0" in value:
+        raise ValueError(f"is {_shown(value)}")
+    if longest < _LONGEST and _ID.fullmatch(column.name) and not re.fullmatch(f"[0-9a-f]{{{longest}}}", value):
+        raise ValueError(f"is {_shown(value)}, no identity")
+    if column.name.endswith("_at") and not _TIME.fullmatch(value):
+        raise ValueError(f"is {_shown(value)}, no time")
+    return value
+
+
+def _shown(value: Any) -> str:
+    text_ = ascii(value)
+    return text_ if len(text_) <= _SHOWN else f"{text_[:_SHOWN]}..."
+
+
+def _check(copy: Connection) -> None:
+    """Raises ValueError where rows contradict each other, or themselves."""
+    for what, query in _IMPOSSIBLE.items():
+        if found := copy.scalar(text(query)):
+            raise ValueError(f"attempt {found[:12]}: {what}")
+    for name in copy.scalars(select(suites.c.name)):
+        if not _SUITE_NAME.fullmatch(name):
+            raise ValueError(f"suite {_shown(name)}: no name of a suite")
+    for row in copy.execute(select(provenances)).mappings():
+        _check_provenance(row)
+    for row in copy.execute(select(cells)).mappings():
+        _check_cell(row)
+
+
+def _check_provenance(row: RowMapping) -> None:
+    versions, hardware = _json(row["versions"]), _json(row["hardware"])
+    if content_id(Provenance(row["commit"], row["dirty"], versions, hardware)) != row["id"]:
+        raise ValueError(f"provenance {row['id'][:12]}: the content is not that of its identity")
+
+
+def _check_cell(row: RowMapping) -> None:
+    """A cell of a rule that is not installed here is text; its columns must say what it says."""
+    config, revision = _json(row["config"]), _json(row["revision"])
+    told = [config.get(name) for name in _PLAIN] + [_name(config.get(name)) for name in ("dataset", "model", "rule")]
+    kept = [row[name] for name in (*_PLAIN, "dataset", "model", "rule")]
+    try:
+        cell = Cell.from_json(config)
+        forged = cell.identity["revision"] == revision and (cell.id, cell.group) != (row["id"], row["group_id"])
+    except SuiteError:
+        forged = False
+    if forged or told != kept:
+        raise ValueError(f"cell {row['id'][:10]}: the configuration is not that of its identity")
+
+
+def _name(choice: object) -> object:
+    return choice.get("name") if isinstance(choice, dict) else None
+
+
+def _json(content: str) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{_shown(content)} is not JSON") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{_shown(content)} is no JSON object")
+    return found

@@ -1,0 +1,293 @@
+"""Merging: what another database holds of cells, taken into this one. Merging twice changes nothing.
+
+Attempts are known by their UUIDs, cells and provenance by their content. A lineage (an attempt and those that go on
+from it) is taken whole or not at all. What a database says only of its own place stays there: where weights lie, and
+when and from which file it recorded a cell or a suite.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table, and_, insert, select, update
+
+from asapbench.store import join
+from asapbench.store.cells import chunks, now
+from asapbench.store.join import ContradictionError, Row
+from asapbench.store.records import Conflict, Disagreement, Merged
+from asapbench.store.schema import alignment as angles
+from asapbench.store.schema import attempt as attempts
+from asapbench.store.schema import cell as cells
+from asapbench.store.schema import epoch_metrics, measurement, suite_cell
+from asapbench.store.schema import provenance as provenances
+from asapbench.store.schema import suite as suites
+
+_PART = 100
+"""Cells whose rows are in memory at a time."""
+
+_EPOCH_KEY = ("lineage", "epoch")
+_ANGLE_KEY = ("lineage", "epoch", "layer", "quantity")
+
+Rows = dict[tuple[Any, ...], Row]
+
+
+def merge(
+    source: Connection,
+    target: Connection,
+    *,
+    cell_ids: Sequence[str] | None = None,
+    suite_names: Sequence[str] | None = None,
+) -> Merged:
+    """Takes into `target` what `source` holds of these cells and suites, of all where they are None."""
+    merging = _Merging(source, target)
+    chosen = list(source.scalars(select(cells.c.id).order_by(cells.c.id))) if cell_ids is None else cell_ids
+    for start in range(0, len(chosen), _PART):
+        merging.take(chosen[start : start + _PART])
+    names = list(source.scalars(select(suites.c.name).order_by(suites.c.name))) if suite_names is None else suite_names
+    for name in names:
+        merging.take_suite(name, set(chosen))
+    return merging.merged()
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What one database holds of some cells: attempts by id, epochs and angles by lineage and key."""
+
+    attempts: dict[str, Row]
+    epochs: dict[str, Rows]
+    angles: dict[str, Rows]
+
+    def of_cell(self, cell_id: str) -> dict[str, Row]:
+        return {attempt_id: row for attempt_id, row in self.attempts.items() if row["cell_id"] == cell_id}
+
+
+@dataclass(frozen=True)
+class _Lineage:
+    """A lineage, joined from two databases."""
+
+    attempts: dict[str, Row]
+    epochs: Rows
+    angles: Rows
+
+
+@dataclass
+class _Merging:
+    source: Connection
+    target: Connection
+    counts: Counter[str] = field(default_factory=Counter)
+    conflicts: list[Conflict] = field(default_factory=list)
+    disagreements: list[Disagreement] = field(default_factory=list)
+    in_training: list[str] = field(default_factory=list)
+
+    def merged(self) -> Merged:
+        """What has been done so far."""
+        names = ("cells", "attempts", "further", "epochs", "angles", "measurements", "suites")
+        return Merged(
+            **{name: self.counts[name] for name in names},
+            conflicts=tuple(self.conflicts),
+            disagreements=tuple(self.disagreements),
+            in_training=tuple(self.in_training),
+        )
+
+    def take(self, cell_ids: Sequence[str]) -> None:
+        """Takes these cells, with all that hangs on them."""
+        labels = self._take_cells(cell_ids)
+        theirs = _held(self.source, list(labels))
+        ours = _held(self.target, list(labels), also=list(theirs.attempts))
+        theirs.attempts.update({attempt_id: _arriving(row) for attempt_id, row in theirs.attempts.items()})
+        self._take_provenance(theirs)
+        taken: list[str] = []
+        for cell_id, label in labels.items():
+            if any(row["state"] == "running" for row in ours.of_cell(cell_id).values()):
+                self.in_training.append(cell_id)
+            else:
+                taken += self._take_attempts(cell_id, label, ours, theirs)
+        self._take_measurements(taken)
+
+    def take_suite(self, name: str, among: set[str]) -> None:
+        """Adds to a suite's list those of its cells that are new there, behind the others."""
+        wanted = [cell_id for cell_id in _list_of(self.source, name) if cell_id in among]
+        if not wanted:
+            return
+        known = _list_of(self.target, name)
+        if self.target.scalar(select(suites.c.name).where(suites.c.name == name)) is None:
+            file = self.source.scalar(select(suites.c.source).where(suites.c.name == name)) or ""
+            # The folder of another machine, which is nobody's business, says nothing here.
+            row = {"name": name, "source": re.split(r"[/\\]", file)[-1], "updated_at": now()}
+            self._insert(suites, [row], count="suites")
+        new = [cell_id for cell_id in wanted if cell_id not in set(known)]
+        if new:
+            first = len(known)
+            self._insert(suite_cell, [{"suite": name, "cell_id": c, "position": first + i} for i, c in enumerate(new)])
+            self.target.execute(update(suites).where(suites.c.name == name).values(updated_at=now()))
+
+    def _take_cells(self, cell_ids: Sequence[str]) -> dict[str, str]:
+        """Adds the cells that are new. The labels of all whose attempts can be taken, by id."""
+        ours = {row["id"]: row for row in _rows(self.target, cells.c.id, cell_ids)}
+        labels, new = {}, []
+        for row in _rows(self.source, cells.c.id, cell_ids):
+            known = ours.get(row["id"])
+            if known is None:
+                new.append(row | {"recorded_at": now()})
+            else:
+                try:
+                    join.same(join.CELL_CONTENT, known, row)
+                except ContradictionError as found:
+                    self._refuse(row["id"], known["label"], None, found)
+                    continue
+            labels[row["id"]] = row["label"]
+        self._insert(cells, new, count="cells")
+        return labels
+
+    def _take_provenance(self, theirs: _Held) -> None:
+        wanted = {row["provenance_id"] for row in theirs.attempts.values()}
+        for part in chunks(list(theirs.attempts)):
+            query = select(measurement.c.provenance_id).where(measurement.c.attempt_id.in_(part))
+            wanted.update(self.source.scalars(query))
+        known = {row["id"] for row in _rows(self.target, provenances.c.id, sorted(wanted))}
+        self._insert(provenances, _rows(self.source, provenances.c.id, sorted(wanted - known)))
+
+    def _take_attempts(self, cell_id: str, label: str, ours: _Held, theirs: _Held) -> list[str]:
+        """Takes the lineages of a cell that agree with what is here. The ids of the attempts taken."""
+        before = ours.of_cell(cell_id)
+        agreed: dict[str, _Lineage] = {}
+        for lineage, rows in _by_lineage(theirs.of_cell(cell_id).values()).items():
+            try:
+                agreed[lineage] = _joined(lineage, rows, ours, theirs)
+            except ContradictionError as found:
+                self._refuse(cell_id, label, found.row.get("attempt_id") or found.row["id"], found)
+        taken = {attempt_id: row for held in agreed.values() for attempt_id, row in held.attempts.items()}
+        self._write_attempts(cell_id, before, before | taken)
+        for lineage, held in agreed.items():
+            self._write(epoch_metrics, _EPOCH_KEY, ours.epochs.get(lineage, {}), held.epochs, count="epochs")
+            self._write(angles, _ANGLE_KEY, ours.angles.get(lineage, {}), held.angles, count="angles")
+        curves = ours.epochs | {lineage: held.epochs for lineage, held in agreed.items()}
+        self._compare(label, join.in_order(list((before | taken).values())), curves, taken=set(agreed))
+        return list(taken)
+
+    def _write_attempts(self, cell_id: str, before: Mapping[str, Row], joined: Mapping[str, Row]) -> None:
+        after = {row["id"]: row | {"number": n} for n, row in enumerate(join.in_order(list(joined.values())), start=1)}
+        if any(after[key]["number"] != row["number"] for key, row in before.items()):
+            # Numbers are unique at every moment: all make way before any is given anew.
+            own = attempts.c.cell_id == cell_id
+            self.target.execute(update(attempts).where(own).values(number=-attempts.c.number))
+            before = {key: row | {"number": -row["number"]} for key, row in before.items()}
+        new = [row for key, row in after.items() if key not in before]
+        new.sort(key=lambda row: join.began(row, after))  # one that another goes on from comes first
+        for key, row in before.items():
+            if after[key] != row:
+                told = ("number", "superseded")
+                self.counts["further"] += _without(after[key], *told) != _without(row, *told)
+                self.target.execute(update(attempts).where(attempts.c.id == key).values(after[key]))
+        self._insert(attempts, new, count="attempts")
+
+    def _take_measurements(self, attempt_ids: Sequence[str]) -> None:
+        """Adds the rows of analyses that are not here yet."""
+        column = measurement.c.attempt_id
+        ours = {tuple(_without(row, "id").items()) for row in _rows(self.target, column, attempt_ids)}
+        theirs = [_without(row, "id") for row in _rows(self.source, column, attempt_ids)]
+        self._insert(measurement, [row for row in theirs if tuple(row.items()) not in ours], count="measurements")
+
+    def _compare(self, label: str, rows: Sequence[Row], curves: Mapping[str, Rows], *, taken: set[str]) -> None:
+        """Looks for trainings that should be the same bits and are not, one of them at least just taken."""
+        alike: dict[tuple[str, str], list[Row]] = {}
+        for row in rows:
+            if row["state"] == "done" and row["bit_exact"] and not row["superseded"]:
+                alike.setdefault((row["provenance_id"], row["device"]), []).append(row)
+        for one, other in (pair for group in alike.values() for pair in pairwise(group)):
+            if {one["lineage"], other["lineage"]} & taken:
+                self._compare_curves(label, one, other, curves)
+
+    def _compare_curves(self, label: str, one: Row, other: Row, curves: Mapping[str, Rows]) -> None:
+        ours, theirs = ({key[1]: row for key, row in curves.get(a["lineage"], {}).items()} for a in (one, other))
+        for epoch in sorted(ours.keys() & theirs.keys()):
+            try:
+                join.same(join.RESULT, ours[epoch], theirs[epoch], of=f"epoch {epoch} ")
+            except ContradictionError as found:
+                pair, values = (one["id"], other["id"]), (found.ours, found.theirs)
+                self.disagreements.append(Disagreement(one["cell_id"], label, pair, found.what, values))
+                return
+
+    def _refuse(self, cell_id: str, label: str, attempt_id: str | None, found: ContradictionError) -> None:
+        self.conflicts.append(Conflict(cell_id, label, attempt_id, found.what, found.ours, found.theirs))
+
+    def _write(self, table: Table, key: Sequence[str], before: Rows, after: Rows, *, count: str) -> None:
+        for place, row in after.items():
+            if place in before and row != before[place]:
+                own = and_(*(table.c[name] == value for name, value in zip(key, place, strict=True)))
+                self.target.execute(update(table).where(own).values(row))
+        self._insert(table, [row for place, row in after.items() if place not in before], count=count)
+
+    def _insert(self, table: Table, rows: Sequence[Row], *, count: str = "") -> None:
+        self.counts[count] += len(rows)
+        if rows:
+            self.target.execute(insert(table), rows)
+
+
+def _held(connection: Connection, cell_ids: Sequence[str], *, also: Sequence[str] = ()) -> _Held:
+    """All of these cells, and the attempts of the ids `also`, whatever their cell."""
+    found = _rows(connection, attempts.c.cell_id, cell_ids) + _rows(connection, attempts.c.id, also)
+    lineages = sorted({row["lineage"] for row in found})
+    return _Held(
+        attempts={row["id"]: row for row in found},
+        epochs=_keyed(_EPOCH_KEY, _rows(connection, epoch_metrics.c.lineage, lineages)),
+        angles=_keyed(_ANGLE_KEY, _rows(connection, angles.c.lineage, lineages)),
+    )
+
+
+def _rows(connection: Connection, column: Column[Any], values: Sequence[str]) -> list[Row]:
+    """The rows of the column's table that have one of these values there, in the order of the primary key."""
+    found: list[Row] = []
+    for part in chunks(values):
+        query = select(column.table).where(column.in_(part)).order_by(*column.table.primary_key)
+        found += [dict(row) for row in connection.execute(query).mappings()]
+    return found
+
+
+def _keyed(key: Sequence[str], rows: Iterable[Row]) -> dict[str, Rows]:
+    """Rows by lineage and key."""
+    found: dict[str, Rows] = {}
+    for row in rows:
+        found.setdefault(row["lineage"], {})[tuple(row[name] for name in key)] = _without(row, "id")
+    return found
+
+
+def _by_lineage(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["lineage"], []).append(row)
+    return found
+
+
+def _joined(lineage: str, rows: Sequence[Row], ours: _Held, theirs: _Held) -> _Lineage:
+    """What both hold of a lineage, `rows` being their attempts. Raises ContradictionError."""
+    here = ours.attempts
+    return _Lineage(
+        {row["id"]: join.attempt(here[row["id"]], row) if row["id"] in here else row for row in rows},
+        _union(ours.epochs.get(lineage, {}), theirs.epochs.get(lineage, {}), join.epoch),
+        _union(ours.angles.get(lineage, {}), theirs.angles.get(lineage, {}), join.angle),
+    )
+
+
+def _union(ours: Rows, theirs: Rows, joined: Callable[[Row, Row], Row]) -> Rows:
+    return ours | {key: joined(ours[key], row) if key in ours else row for key, row in theirs.items()}
+
+
+def _arriving(row: Row) -> Row:
+    """An attempt as another database may have it: weights lie elsewhere, and nothing trains here."""
+    state = "interrupted" if row["state"] == "running" else row["state"]
+    return row | {"state": state, "weights_path": None}
+
+
+def _without(row: Row, *names: str) -> Row:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def _list_of(connection: Connection, suite: str) -> list[str]:
+    query = select(suite_cell.c.cell_id).where(suite_cell.c.suite == suite).order_by(suite_cell.c.position)
+    return list(connection.scalars(query))

@@ -1,0 +1,165 @@
+"""Memory of a training step of each rule beside the same step in plain PyTorch.
+
+python benchmarks/memory.py --model resnet18 --width 64 --batch 128
+
+Kept: bytes of the different storages that autograd keeps from forward for backward, without parameters and buffers;
+compiled, as torch.compile's partitioner chooses them. Peak: bytes allocated at the peak inside forward, backward and
+step above those before it. State: weights, feedback, momentum and buffers. These are counts, the same in every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import platform
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from tabulate import tabulate
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from written_by_hand import AsapResNet18
+
+from asapbench.models import build, initialise
+from asapbench.models.resnet import BasicBlock
+from asapbench.rules import RULES, attach
+from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
+
+CONTROL = "plain PyTorch"
+MIB = 2**20
+
+
+class Subject(NamedTuple):
+    """`loss` runs forward; `state` holds every tensor that stays between steps but the optimizer's."""
+
+    loss: Callable[[], Tensor]
+    optimizer: torch.optim.Optimizer
+    state: list[Tensor]
+
+
+def subject(module: nn.Module, loss: Callable[[], Tensor], parameters: list[nn.Parameter]) -> Subject:
+    optimizer = torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
+    return Subject(loss, optimizer, [*module.parameters(), *module.buffers()])
+
+
+def plain(model: nn.Module, x: Tensor, y: Tensor, *, compiled: bool = False) -> Subject:
+    forward = torch.compile(model, backend="aot_eager_decomp_partition") if compiled else model
+    return subject(model, lambda: nn.functional.cross_entropy(forward(x), y), [*trained(model)])
+
+
+def checkpointed(model: nn.Module, x: Tensor, y: Tensor) -> Subject:
+    """Activation checkpointing, each residual block computed again in backward."""
+    for block in [module for module in model.modules() if isinstance(module, BasicBlock)]:
+        inner = block.forward
+        block.forward = lambda x, inner=inner: checkpoint(inner, x, use_reentrant=False)  # type: ignore[method-assign]
+    return plain(model, x, y)
+
+
+def ours(
+    model: nn.Module, rule: str, x: Tensor, y: Tensor, *, form: str = "recursion", compiled: bool = False
+) -> Subject:
+    learner = attach(model, rule, x)
+    found = subject(learner, lambda: objective(x, y).scalar, [p for _, p in learner.trained_parameters()])
+    if form == "recursion":
+        learner.bind(found.optimizer)
+    objective = (
+        torch.compile(learner.objective, backend="aot_eager_decomp_partition") if compiled else learner.objective
+    )
+    return found._replace(state=[*learner.parameters(), *learner.buffers()])
+
+
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def kept(found: Subject) -> int:
+    own = {tensor.untyped_storage().data_ptr() for tensor in found.state}
+    storages: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if tensor.untyped_storage().data_ptr() not in own:
+            storages[tensor.untyped_storage().data_ptr()] = tensor  # held, so that no address is used twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = found.loss()
+    del loss
+    return sum(tensor.untyped_storage().nbytes() for tensor in storages.values())
+
+
+def peak(found: Subject) -> int:
+    """Bytes by the allocator's own events."""
+
+    def step() -> None:
+        found.optimizer.zero_grad()
+        found.loss().backward()
+        found.optimizer.step()
+
+    step()
+    found.optimizer.zero_grad()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        step()
+    events = sorted(
+        (event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"),
+        key=lambda event: event.start_ns(),
+    )
+    held = highest = 0
+    for event in events:
+        held += event.nbytes()
+        highest = max(highest, held)
+    return highest
+
+
+def state_bytes(found: Subject) -> int:
+    momentum = [t for state in found.optimizer.state.values() for t in state.values() if isinstance(t, Tensor)]
+    return sum(
+        {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in [*found.state, *momentum]}.values()
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="resnet18", choices=[name for name in MODELS if name != "mlp"])
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--compiled", action="store_true", help="count what is kept under torch.compile, too")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    x, y = torch.randn(given.batch, 3, 32, 32), torch.randint(0, 10, (given.batch,))
+
+    def fresh() -> nn.Module:
+        model = build(MODELS[given.model].choose({"width": given.width}), channels=3, size=32, classes=10)
+        initialise(model, 0)
+        return model.train()
+
+    makers: dict[str, Callable[[], Subject]] = {CONTROL: lambda: plain(fresh(), x, y)}
+    makers |= {rule: lambda rule=rule: ours(fresh(), rule, x, y) for rule in RULES if rule not in FULLY_CONNECTED}
+    for rule in ("kp", "asap"):
+        makers[f"{rule}, explicit form"] = lambda rule=rule: ours(fresh(), rule, x, y, form="explicit")
+    if given.model == "resnet18":
+        by_hand = AsapResNet18(given.width).train()
+        makers["ASAP by hand"] = lambda: subject(
+            by_hand, lambda: nn.functional.cross_entropy(by_hand(x), y), trained(by_hand)
+        )
+        makers["plain, checkpointed"] = lambda: checkpointed(fresh(), x, y)
+    if given.compiled:
+        makers[f"{CONTROL}, compiled"] = lambda: plain(fresh(), x, y, compiled=True)
+        for rule in ("bp", "kp", "fa", "dfa", "asap"):
+            makers[f"{rule}, compiled"] = lambda rule=rule: ours(fresh(), rule, x, y, compiled=True)
+    rows, first = [], None
+    for name, make in makers.items():
+        found = make()
+        figures = [kept(found), peak(found), state_bytes(found)]
+        first = first or figures
+        del found
+        gc.collect()
+        rows.append([name, *(x for a, b in zip(figures, first, strict=True) for x in (a / MIB, a / b))])
+    print(f"{given.model}, width {given.width}, float32, CIFAR shape, batch {given.batch}; {platform.machine()}, "
+          f"torch {torch.__version__}\n")  # fmt: skip
+    head = ["", "kept MiB", "ratio", "peak MiB", "ratio", "state MiB", "ratio"]
+    print(tabulate(rows, head, floatfmt=(".1f", ".1f", ".3f", ".1f", ".3f", ".1f", ".3f"), tablefmt="github"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Commands on large suites and databases: wall time, CPU time and memory of whole processes.
+
+python benchmarks/scale.py --cells 1000 10000 100000 --epochs 200 --rounds 5
+
+A database of made-up results is written for each number of cells: one finished attempt a cell with `--epochs` rows.
+Targets (10,000 cells of 200 epochs): under 2 s and 300 MB each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import random
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+if TYPE_CHECKING:
+    from asapbench.suite.cell import Cell
+
+SUITE = """\
+[suite]
+name = "large"
+
+[defaults]
+dataset = "cifar10"
+epochs = {epochs}
+batch_size = 128
+seeds = [{seeds}]
+
+[[grid]]
+model = ["resnet18", "resnet18_nsc", "resnet34", "alexnet"]
+lr = {{ bp = [1e-2, 3e-2], kp = 3e-2, fa = 3e-3, dfa = 3e-3, asap = [1e-2, 3e-2, 1e-1], as = [1e-2, 3e-2] }}
+"""
+CELLS_A_SEED = 40
+
+
+def write_suite(folder: Path, *, cells: int, epochs: int) -> Path:
+    path = folder / "large.toml"
+    seeds = ", ".join(map(str, range(cells // CELLS_A_SEED)))
+    path.write_text(SUITE.format(epochs=epochs, seeds=seeds), encoding="utf-8")
+    return path
+
+
+def fill(path: Path, suite: Path) -> None:
+    """The suite's cells, each trained; rows written past the store's own doors, which keep one cell a commit.
+
+    Runs in a process of its own: a child's peak memory is never less than its parent's when it is started.
+    """
+    from asapbench.store import Holder, Provenance
+    from asapbench.store.store import Store
+    from asapbench.suite.load import load
+
+    loaded = load(str(suite))
+    with Store.open(f"sqlite:///{path}") as store:
+        store.record_suite(loaded.name, loaded.source, list(loaded.cells))
+        claim = store.claim(
+            loaded.cells[0],
+            holder=Holder.of_this_process(),
+            provenance=Provenance(None, None, {"torch": "2.14.1"}, {"processor": "made up"}),
+            device="cuda",
+        )
+        assert claim is not None
+        store.finish(claim, "done")
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA synchronous = OFF")
+    names = [row[1] for row in database.execute("PRAGMA table_info(attempt)")]
+    first = dict(zip(names, database.execute("SELECT * FROM attempt").fetchone(), strict=True))
+    database.execute("DELETE FROM attempt")
+    attempts = (made_up_attempt(cell, number, first) for number, cell in enumerate(loaded.cells))
+    marks = ", ".join("?" * len(names))
+    database.executemany(f"INSERT INTO attempt VALUES ({marks})", attempts)
+    columns = "attempt_id, lineage, epoch, train_loss, train_accuracy, test_loss, test_accuracy, lr, seconds"
+    columns += ", samples_per_second"
+    marks = ", ".join("?" * 10)
+    database.executemany(f"INSERT INTO epoch_metrics ({columns}) VALUES ({marks})", made_up_epochs(loaded.cells))
+    database.commit()
+    database.close()
+
+
+def attempt_id(number: int) -> str:
+    return f"{number:032x}"
+
+
+def made_up_attempt(cell: Cell, number: int, first: dict[str, object]) -> tuple[object, ...]:
+    values = first | {"id": attempt_id(number), "lineage": attempt_id(number), "cell_id": cell.id, "number": 1}
+    values |= {"epochs_done": cell.epochs, "last_test_accuracy": 0.9, "best_test_accuracy": 0.91, "best_test_epoch": 9}
+    return tuple(values.values())
+
+
+def made_up_epochs(cells: tuple[Cell, ...]) -> Iterator[tuple[object, ...]]:
+    draw = random.Random(0)
+    for number, cell in enumerate(cells):
+        for epoch in range(1, cell.epochs + 1):
+            x = draw.random()
+            yield attempt_id(number), attempt_id(number), epoch, 1 + x, x, 1 + x, x, 0.1, 4 + x, 12_000 - 100 * x
+
+
+def measured(arguments: list[str], folder: Path) -> tuple[float, float, float]:
+    """Wall seconds, CPU seconds, peak MB."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ASAPBENCH")}
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "asapbench", *arguments], cwd=folder, env=environment, stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"asapbench {' '.join(arguments)} ended with status {os.waitstatus_to_exitcode(status)}")
+    process.returncode = 0
+    return time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cells", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    rows = []
+    for cells in given.cells:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            suite = write_suite(folder, cells=cells, epochs=given.epochs)
+            filling = multiprocessing.get_context("spawn").Process(target=fill, args=(folder / "large.sqlite", suite))
+            filling.start()
+            filling.join()
+            if filling.exitcode:
+                raise SystemExit("the database could not be made")
+            db = ["--db", "large.sqlite"]
+            commands = {
+                "--help": ["--help"],
+                "run --dry-run, no database": [
+                    "run",
+                    "large.toml",
+                    "--dry-run",
+                    "--device",
+                    "cpu",
+                    "--db",
+                    "none.sqlite",
+                ],
+                "run --dry-run": ["run", "large.toml", "--dry-run", "--device", "cpu", *db],
+                "status": ["status", *db],
+                "report --suite": ["report", "--suite", "large", *db],
+                "report --table 1": ["report", "--table", "1", *db],
+            }
+            for title, arguments in commands.items():
+                found = [measured(arguments, folder) for _ in range(given.rounds)]
+                wall, cpu, peak = (statistics.median(values) for values in zip(*found, strict=True))
+                rows.append([f"{cells:,}", title, wall, cpu, peak])
+    print(f"{given.epochs} epochs a cell; {platform.machine()}, {os.cpu_count()} cores, Python "
+          f"{platform.python_version()}; medians of {given.rounds}\n")  # fmt: skip
+    head = ["cells", "asapbench", "wall s", "CPU s", "peak MB"]
+    print(tabulate(rows, head, floatfmt=("", "", ".2f", ".2f", ".0f"), tablefmt="github"))
+
+
+if __name__ == "__main__":
+    main()

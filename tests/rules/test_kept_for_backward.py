@@ -1,0 +1,89 @@
+"""What a rule keeps for backward: bits of a ReLU whose output is nobody else's, and the numbers computed from them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis.strategies import booleans, lists
+from torch import Tensor
+
+from asapbench.models import build, initialise
+from asapbench.rules import attach
+from asapbench.rules.dfa import ProjectedError
+from asapbench.rules.lean import LeanReLU, packed, unpacked
+from asapbench.suite.catalog import MODELS
+
+
+def kept_bytes(rule: str) -> int:
+    """Bytes of the different storages that a forward pass keeps, without parameters and buffers."""
+    model = build(MODELS["resnet18"].choose({"width": 8}), channels=3, size=32, classes=10)
+    initialise(model, 0)
+    x, y = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(4)
+    learner = attach(model.train(), rule, x)
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*learner.parameters(), *learner.buffers())}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if tensor.untyped_storage().data_ptr() not in own:
+            kept[tensor.untyped_storage().data_ptr()] = tensor  # held, so that no address is used twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        learner.objective(x, y)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def test_asap_keeps_three_quarters_of_what_backpropagation_keeps() -> None:
+    # By the shapes of ResNet-18 with k = 2: of a block's four maps one is kept as bits, and where a stage ends another
+    # one as bits and pooled.
+    assert 0.70 < kept_bytes("asap") / kept_bytes("bp") < 0.77
+
+
+@pytest.mark.parametrize("rule", ["kp", "fa", "dfa"])
+def test_other_feedback_keeps_what_backpropagation_keeps(rule: str) -> None:
+    assert kept_bytes(rule) / kept_bytes("bp") < 1.01
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_a_lean_relu_equals_relu_to_the_last_bit(dtype: torch.dtype) -> None:
+    special = [-1.0, -0.0, 0.0, 1e-45, 2.0, float("inf"), float("-inf"), float("nan")]
+    drawn = torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(2)).flatten().tolist()
+    x = torch.tensor([*special, *drawn], dtype=dtype, requires_grad=True)
+    twin = x.detach().clone().requires_grad_()
+    delta = torch.tensor([1.0, float("inf"), 3.0, 4.0, float("inf"), float("nan"), 5.0, 6.0, *reversed(drawn)])
+    LeanReLU()(x).backward(delta.to(dtype))
+    F.relu(twin).backward(delta.to(dtype))
+    torch.testing.assert_close(LeanReLU()(x), F.relu(x), rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(x.grad, twin.grad, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_lean_relu_keeps_the_order_of_channels_last() -> None:
+    draw = torch.Generator().manual_seed(4)
+    x = torch.randn(3, 5, 2, 7, generator=draw).contiguous(memory_format=torch.channels_last).requires_grad_()
+    delta = torch.randn(3, 5, 2, 7, generator=draw).contiguous(memory_format=torch.channels_last)
+    out = LeanReLU()(x)
+    out.backward(delta)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(x.grad, torch.where(x > 0, delta, 0.0))
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(lists(booleans(), max_size=40))
+def test_bits_hold_a_mask_of_any_length(values: list[bool]) -> None:
+    mask = torch.tensor(values, dtype=torch.bool)
+    bits = packed(mask)
+    assert bits.numel() == -(-len(values) // 8)
+    assert unpacked(bits, mask.shape).tolist() == values
+
+
+def test_the_projected_error_is_an_inner_product_with_the_projected_error_for_gradient() -> None:
+    draw = torch.Generator().manual_seed(3)
+    tap = torch.randn(4, 2, 3, 3, generator=draw, dtype=torch.float64, requires_grad=True)
+    error, projection = (torch.randn(*s, generator=draw, dtype=torch.float64) for s in ((4, 5), (5, 18)))
+    scalar = ProjectedError.apply(tap, error, projection)
+    scalar.backward()
+    projected = (error @ projection).view(4, 2, 3, 3)
+    torch.testing.assert_close(scalar, (tap * projected).sum())
+    torch.testing.assert_close(tap.grad, projected)
