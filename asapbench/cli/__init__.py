@@ -19,6 +19,7 @@ from asapbench.cli.report import report
 from asapbench.cli.run import rerun, resume, run
 from asapbench.cli.show import show
 from asapbench.cli.status import status
+from asapbench.cli.text import say
 from asapbench.errors import AsapbenchError, SuiteError
 
 app = typer.Typer(
@@ -60,7 +61,10 @@ def main() -> None:
     except AsapbenchError as error:
         text = str(error)
         # Several problems stand a line each, so that an editor finds each place at the beginning of its line.
-        typer.echo(f"error:\n{text}" if isinstance(error, SuiteError) and "\n" in text else f"error: {text}", err=True)
+        say(f"error:\n{text}" if isinstance(error, SuiteError) and "\n" in text else f"error: {text}", err=True)
+        sys.exit(2)
+    except MemoryError as error:
+        say(f"error: not enough memory: {error}", err=True)
         sys.exit(2)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from asapbench.cli.options import Db, FilesDir
+from asapbench.cli.text import say
 from asapbench.store import DEFAULT_URL
 
 
@@ -28,4 +29,4 @@ def clean(
         for folder, _ in found:
             remove(folder)
     done = "would be removed" if dry_run else "removed"
-    typer.echo(f"Checkpoints of {count(len(found), 'finished cell')} {done}: {size(total)}")
+    say(f"Checkpoints of {count(len(found), 'finished cell')} {done}: {size(total)}")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asapbench.cli.text import say
 from asapbench.data import files
 from asapbench.errors import DataError
+from asapbench.escape import visible
 from asapbench.suite.catalog import DATASETS, DatasetEntry
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ def prepare(
 
     for name in names:
         with _progress(name) as received:
-            fetch(name, root, say=typer.echo, received=received)
-        typer.echo(f"{name}: complete")
+            fetch(name, root, say=say, received=received)
+        say(f"{name}: complete")
 
 
 @app.command()
@@ -67,7 +69,7 @@ def verify(
     wrong = []
     for name in names or DATASETS:
         verdict = examine(name, root)
-        typer.echo(f"{name}: {verdict.state}" + (f" ({verdict.faults})" if verdict.state == "damaged" else ""))
+        say(f"{name}: {verdict.state}" + (f" ({verdict.faults})" if verdict.state == "damaged" else ""))
         if verdict.state == "damaged" or (names and verdict.state == "missing"):
             wrong.append(name)
     if wrong:
@@ -105,16 +107,17 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     """A table on a terminal; aligned plain text, one line a row, anywhere else."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     if not console.is_terminal:
         from tabulate import tabulate
 
-        typer.echo(tabulate(rows, headers=HEADERS, tablefmt="plain", disable_numparse=True))
+        say(tabulate(rows, headers=HEADERS, tablefmt="plain", disable_numparse=True))
         return
     table = Table(*HEADERS)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(visible(text)) for text in row))
     console.print(table)
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import typer
 
 from asapbench.cli.options import Data, Db, FilesDir
+from asapbench.cli.text import say
 from asapbench.store import DEFAULT_URL
 
 
 def doctor(db: Db = DEFAULT_URL, data: Data = None, files: FilesDir = None) -> None:
     """Look at Python, torch, devices, data sets, the database and free disk: what is wrong and how to mend it."""
-    from asapbench.cli.text import safe
     from asapbench.scheduling.diagnosis import diagnose
 
     marks = {"ok": "ok     ", "note": "note   ", "fault": "FAULT  "}
     faults = 0
     for finding in diagnose(db=db, data=data, files=files):
-        typer.echo(safe(f"{marks[finding.grade]}{finding.subject:<16} {finding.text}"))
+        say(f"{marks[finding.grade]}{finding.subject:<16} {finding.text}")
         if finding.mend:
-            typer.echo(safe(f"{'':<23} mend: {finding.mend}"))
+            say(f"{'':<23} mend: {finding.mend}")
         faults += finding.grade == "fault"
-    typer.echo("\nEverything asapbench needs is here." if not faults else f"\n{faults} to mend.")
+    say("\nEverything asapbench needs is here." if not faults else f"\n{faults} to mend.")
     raise typer.Exit(1 if faults else 0)

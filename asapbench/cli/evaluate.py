@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from asapbench.cli.options import Data, Db, FilesDir
+from asapbench.cli.text import say
 from asapbench.store import DEFAULT_URL
 
 
@@ -23,7 +24,7 @@ def evaluate(
 
     with Store.read_only(db) as store:
         found = evaluate_kept(store, cell, data, files=files)
-    typer.echo(f"{found.cell.label} ({found.cell.short})")
-    typer.echo(f"weights   {found.path}")
-    typer.echo(f"test      {percent(found.accuracy)}, loss {found.loss:.4f}")
-    typer.echo(f"recorded  {percent(found.recorded)} at the last epoch")
+    say(f"{found.cell.label} ({found.cell.short})")
+    say(f"weights   {found.path}")
+    say(f"test      {percent(found.accuracy)}, loss {found.loss:.4f}")
+    say(f"recorded  {percent(found.recorded)} at the last epoch")

@@ -130,20 +130,24 @@ def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
+_NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
+_LONGEST = 1e5 * 86_400.0
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 
 
 def seconds(text: str, *, option: str) -> float:
     """Seconds of `90`, `90s`, `15m`, `1h30m`, `2d` or `1:30:00`. Raises SuiteError."""
-    clock = re.fullmatch(r"(?:(\d+):)?(\d{1,2}):(\d{2})", text.strip())
+    written = text.strip().lower()
+    clock = re.fullmatch(r"(?:(\d{1,9}):)?(\d{1,2}):(\d{2})", written)
     if clock:
-        return 3600.0 * int(clock[1] or 0) + 60.0 * int(clock[2]) + int(clock[3])
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([dhms]?)", text.strip().lower())
-    if not parts or not re.fullmatch(r"(?:\d+(?:\.\d+)?\s*[dhms]?\s*)+", text.strip().lower()):
+        total = 3600.0 * int(clock[1] or 0) + 60.0 * int(clock[2]) + int(clock[3])
+    elif re.fullmatch(rf"(?:{_NUMBER}\s*[dhms]\s*)*(?:{_NUMBER})?", written):
+        parts = re.findall(rf"({_NUMBER})\s*([dhms]?)", written)
+        total = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
+    else:
         raise SuiteError(f"{option} {text}: write a time as 90s, 15m, 2h, 1h30m or 1:30:00")
-    total = sum(float(number) * _UNITS[unit or "s"] for number, unit in parts)
-    if total <= 0:
-        raise SuiteError(f"{option} {text}: must be longer than nothing")
+    if not 0 < total < _LONGEST:
+        raise SuiteError(f"{option} {text}: must be longer than nothing and less than {_LONGEST / 86_400:.0f} days")
     return total
 
 

@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import typer
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from asapbench.cli.text import count, duration, percent, print_table, safe, size
+from asapbench.cli.text import count, duration, percent, print_table, say, size
+from asapbench.escape import printable
 from asapbench.metrics import EpochMetrics
 from asapbench.scheduling.launch import Request, Selected
 from asapbench.scheduling.plan import Plan
@@ -138,7 +138,7 @@ class PlainView(_Counting):
 
     def message(self, text: str) -> None:
         """A line."""
-        _say(safe(text))
+        _say(text)
 
     def tick(self) -> None:
         """Nothing to redraw."""
@@ -150,7 +150,7 @@ class PlainView(_Counting):
 def _say(line: str) -> None:
     """A line to standard output. A reader that has gone away, as in `| head`, does not end the training."""
     try:
-        typer.echo(line)
+        say(line)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -180,7 +180,7 @@ class LiveView(_Counting):
         self.follow(plan)
         self._slots = slots
         for line in opening_lines(plan, slots):
-            self._console.print(line, markup=False, highlight=False)
+            self._console.print(printable(line), markup=False, highlight=False)
         if plan.left or plan.states["running"]:
             self._live = Live(self._drawn(), console=self._console, auto_refresh=False, transient=True)
             self._live.start()
@@ -224,7 +224,7 @@ class LiveView(_Counting):
 
     def message(self, text: str) -> None:
         """A line that stays, above the table."""
-        self._console.print(safe(text), markup=False, highlight=False)
+        self._console.print(printable(text), markup=False, highlight=False)
 
     def tick(self) -> None:
         """Redraws."""
@@ -308,7 +308,7 @@ def ended_text(state: str, cell: Cell, error: str | None, *, again: str | None =
     reason = lines[-1] if lines[0].startswith("Traceback") else lines[0]
     more = f" (whole: asapbench show {cell.short})" if state in ("failed", "out_of_memory") else ""
     then = "" if again is None else f"; {again}"
-    return f"{state.replace('_', ' ')}: {safe(reason)}{more}{then}"
+    return f"{state.replace('_', ' ')}: {reason}{more}{then}"
 
 
 def opening_lines(plan: Plan, slots: Sequence[Slot]) -> Iterator[str]:
@@ -344,13 +344,13 @@ def print_plan(plan: Plan) -> None:
         left=("cell", "configuration", "state"),
     )
     if len(plan.items) > _SHOWN:
-        typer.echo(f"... and {len(plan.items) - _SHOWN} more")
+        say(f"... and {len(plan.items) - _SHOWN} more")
     basis = "from epochs measured here" if plan.measured else "a rough estimate: not all of this was measured here"
     states = ", ".join(f"{number} {state}" for state, number in plan.states.items())
-    typer.echo(f"{count(len(plan.items), 'cell')}: {states}")
-    typer.echo(f"To train: {len(plan.left)}, on {count(plan.slots, 'slot')}")
-    typer.echo(f"Time: about {duration(plan.seconds)} ({basis})")
-    typer.echo(f"Disk: about {size(plan.disk_bytes)} of checkpoints")
+    say(f"{count(len(plan.items), 'cell')}: {states}")
+    say(f"To train: {len(plan.left)}, on {count(plan.slots, 'slot')}")
+    say(f"Time: about {duration(plan.seconds)} ({basis})")
+    say(f"Disk: about {size(plan.disk_bytes)} of checkpoints")
 
 
 def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Request) -> tuple[int, list[str]]:

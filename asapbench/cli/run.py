@@ -19,6 +19,7 @@ from asapbench.cli.options import (
     states,
     with_training_options,
 )
+from asapbench.cli.text import say
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def rerun(
         selected = recorded(reader, suites or (), request)
     if dry_run:
         cells = {cell.id for item in selected for cell in item.cells}
-        typer.echo(f"The results of {count(len(cells), 'cell')} would be set aside, and these trained again:")
+        say(f"The results of {count(len(cells), 'cell')} would be set aside, and these trained again:")
         print_plan(plan(None, selected, request))
         return
     with Store.open(db) as store:
@@ -170,5 +171,5 @@ def _train(store: Store, selected: Sequence[Selected], request: Request, *, set_
         outcome = train(store, selected, request, view=view.begin, set_aside=set_aside)
     status, lines = closing_lines(outcome, selected, request)
     for line in lines:
-        typer.echo(line)
+        say(line)
     raise typer.Exit(status)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asapbench.cli.options import Db
+from asapbench.cli.text import say
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -45,46 +46,46 @@ def show(
 def _print_configuration(cell: Cell, cell_id: str) -> None:
     from dataclasses import fields
 
-    typer.echo(f"{cell.label}\n\ncell           {cell_id}")
+    say(f"{cell.label}\n\ncell           {cell_id}")
     for field in fields(cell):
         value = getattr(cell, field.name)
         if hasattr(value, "options"):
             inner = ", ".join(f"{name} = {option}" for name, option in value.options)
             value = f"{value.name} ({inner})" if inner else value.name
-        typer.echo(f"{field.name:<14} {value}")
+        say(f"{field.name:<14} {value}")
 
 
 def _print_attempts(attempts: Sequence[Attempt]) -> None:
     from asapbench.cli.text import percent
 
     if not attempts:
-        typer.echo("\nno attempt yet")
+        say("\nno attempt yet")
         return
-    typer.echo("\nattempts")
+    say("\nattempts")
     for attempt in attempts:
         marks = [
             *(["superseded"] if attempt.superseded else []),
             *(["goes on from the one before"] if attempt.resumed_from else []),
             *([] if attempt.bit_exact else ["not bit-exact"]),
         ]
-        typer.echo(
+        say(
             f"  {attempt.number}  {attempt.state:<12} epochs {attempt.epochs_done:<4} "
             f"last {percent(attempt.last_test_accuracy)}  best {percent(attempt.best_test_accuracy)}  "
             f"{attempt.started_at[:19]}  {attempt.device} on {attempt.host}"
             + (f"  ({'; '.join(marks)})" if marks else "")
         )
         if attempt.weights_path is not None:
-            typer.echo(f"     weights {attempt.weights_path}")
+            say(f"     weights {attempt.weights_path}")
 
 
 def _print_provenance(provenance: Provenance) -> None:
     dirty = " with changes" if provenance.dirty else ""
     commit = "not a checkout" if provenance.commit is None else f"{provenance.commit[:12]}{dirty}"
-    typer.echo(f"\ncode           {commit}")
-    typer.echo(f"versions       {', '.join(f'{name} {version}' for name, version in provenance.versions.items())}")
+    say(f"\ncode           {commit}")
+    say(f"versions       {', '.join(f'{name} {version}' for name, version in provenance.versions.items())}")
     hardware = provenance.hardware
     gpus = f", {', '.join(hardware['gpus'])}" if hardware.get("gpus") else ""
-    typer.echo(f"hardware       {hardware.get('processor')}, {hardware.get('cores')} cores{gpus}")
+    say(f"hardware       {hardware.get('processor')}, {hardware.get('cores')} cores{gpus}")
 
 
 def _print_epochs(epochs: Sequence[EpochMetrics], *, all_epochs: bool) -> None:
@@ -92,14 +93,12 @@ def _print_epochs(epochs: Sequence[EpochMetrics], *, all_epochs: bool) -> None:
 
     if not epochs:
         return
-    typer.echo(f"\ntest accuracy  {curve([row.test_accuracy for row in epochs])}")
-    typer.echo(
-        f"{'epoch':>7} {'lr':>9} {'train loss':>11} {'train':>9} {'test loss':>10} {'test':>9} {'samples/s':>10}"
-    )
+    say(f"\ntest accuracy  {curve([row.test_accuracy for row in epochs])}")
+    say(f"{'epoch':>7} {'lr':>9} {'train loss':>11} {'train':>9} {'test loss':>10} {'test':>9} {'samples/s':>10}")
     step = 1 if all_epochs else max(1, -(-len(epochs) // 12))
     for row in epochs:
         if row.epoch % step == 0 or row.epoch in (1, epochs[-1].epoch):
-            typer.echo(
+            say(
                 f"{row.epoch:>7} {row.lr:>9.2e} {row.train_loss:>11.4f} {percent(row.train_accuracy):>9} "
                 f"{row.test_loss:>10.4f} {percent(row.test_accuracy):>9} {row.samples_per_second:>10,.0f}"
             )
@@ -112,11 +111,11 @@ def _print_alignment(angles: Sequence[Alignment]) -> None:
     last = {(row.layer, row.quantity): row.degrees for row in angles if row.epoch == angles[-1].epoch}
     layers = list(dict.fromkeys(layer for layer, _ in last))
     width = max(map(len, layers))
-    typer.echo(f"\nangles after epoch {angles[-1].epoch}, in degrees")
-    typer.echo(f"  {'layer':<{width}} {'weights':>8} {'update':>8}")
+    say(f"\nangles after epoch {angles[-1].epoch}, in degrees")
+    say(f"  {'layer':<{width}} {'weights':>8} {'update':>8}")
     for layer in layers:
         weights, update = (_degrees(last.get((layer, quantity))) for quantity in ("weights", "update"))
-        typer.echo(f"  {layer:<{width}} {weights:>8} {update:>8}")
+        say(f"  {layer:<{width}} {weights:>8} {update:>8}")
 
 
 def _degrees(angle: float | None) -> str:
@@ -124,12 +123,10 @@ def _degrees(angle: float | None) -> str:
 
 
 def _print_error(attempts: Sequence[Attempt]) -> None:
-    from asapbench.cli.text import safe
-
     if attempts and attempts[-1].error:
-        typer.echo(f"\nerror\n{safe(attempts[-1].error)}")
+        say(f"\nerror\n{attempts[-1].error}")
         if attempts[-1].log_tail and attempts[-1].log_tail.strip() not in attempts[-1].error:
-            typer.echo(f"\nlog\n{safe(attempts[-1].log_tail)}")
+            say(f"\nlog\n{attempts[-1].log_tail}")
 
 
 def curve(values: Sequence[float], width: int = 60) -> str:

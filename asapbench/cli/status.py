@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asapbench.cli.options import Db, Device, Slots, slot_count
+from asapbench.cli.text import say
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def status(
     slots: Slots = None,
 ) -> None:
     """Say what is done, running, failed and left, and how long the rest should take."""
-    from asapbench.cli.text import duration, print_table, safe
+    from asapbench.cli.text import duration, print_table
     from asapbench.scheduling.launch import Request, plan, recorded
     from asapbench.store import Store, db_option
 
@@ -37,7 +38,7 @@ def status(
         ("suite", "cells", *(state.replace("_", " ") for state in used), "time left"),
         [
             (
-                safe(name),
+                name,
                 str(len(the_plan.items)),
                 *(str(the_plan.states[state] or "") for state in used),
                 duration(the_plan.seconds) if the_plan.left else "",
@@ -50,7 +51,7 @@ def status(
     for the_plan in plans.values():
         _print_cells(the_plan, all_cells=cells)
     if any(the_plan.left for the_plan in plans.values()):
-        typer.echo(f"To go on: asapbench resume{db_option(db)}")
+        say(f"To go on: asapbench resume{db_option(db)}")
 
 
 def _print_cells(plan: Plan, *, all_cells: bool) -> None:
@@ -58,4 +59,4 @@ def _print_cells(plan: Plan, *, all_cells: bool) -> None:
     for item in plan.items:
         if all_cells or item.state in ("running", "failed", "out_of_memory", "diverged"):
             epochs = f"epoch {item.epochs_done}/{item.cell.epochs}"
-            typer.echo(f"  {item.cell.short}  {item.cell.label}: {item.state.replace('_', ' ')}, {epochs}")
+            say(f"  {item.cell.short}  {item.cell.label}: {item.state.replace('_', ' ')}, {epochs}")

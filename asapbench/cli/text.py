@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
+
+import typer
+
+from asapbench.escape import encodable, printable, visible
 
 _LEAST = 12
 """Letters that are left of a column that shrinks."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+def say(text: str, *, err: bool = False) -> None:
+    """Prints `text`, whoever wrote it: control codes made visible, and what the stream cannot encode replaced."""
+    encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
+    typer.echo(encodable(printable(text), encoding), err=err)
 
 
 def duration(seconds: float) -> str:
@@ -31,11 +38,6 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
-
-
-def safe(text: str) -> str:
-    """`text` without terminal control codes; line breaks and tabs stay."""
-    return _CONTROL.sub("�", text)
 
 
 def percent(fraction: float | None) -> str:
@@ -72,5 +74,5 @@ def print_table(
             name, justify="left" if name in left else "right", width=width, no_wrap=True, overflow="ellipsis"
         )
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(visible(text)) for text in row))
     Console(highlight=False, width=sum(widths.values()) + gap * len(widths)).print(table)

@@ -71,8 +71,15 @@ MISSING = "missing"
 
 
 def data_root(given: str | Path | None = None) -> Path:
-    """Where the data are: `given` (the option `--data`), else ASAPBENCH_DATA, else `data` in the working folder."""
-    return Path(given or os.environ.get(ENVIRONMENT) or "data").expanduser()
+    """Where the data are: `given` (the option `--data`), else ASAPBENCH_DATA, else `data` in the working folder.
+
+    Raises DataError where that is the home of a user that there is not.
+    """
+    root = Path(given or os.environ.get(ENVIRONMENT) or "data")
+    try:
+        return root.expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{root}: there is no such user: name the folder of the data sets with --data") from error
 
 
 def known(name: str) -> str:

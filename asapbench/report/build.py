@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asapbench.errors import AsapbenchError, SuiteError
@@ -174,4 +174,4 @@ def _naming(table: Table, url: str) -> Table:
 
 
 def _suite_file(suite: str) -> Suite | None:
-    return load(suite) if Path(suite).is_file() or suite in shipped() else None
+    return load(suite) if os.path.isfile(suite) or suite in shipped() else None

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asapbench.errors import AsapbenchError
+from asapbench.escape import encodable
 from asapbench.report.figures.picture import SUFFIXES, Illustration, is_picture, picture
 from asapbench.report.render import Format, render
-from asapbench.report.render.escape import encodable
 from asapbench.report.table import Table
 
 _OTHER_PICTURES = (".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".eps", ".ps", ".svgz")
@@ -46,10 +46,10 @@ def write_whole(path: Path, content: str | bytes, *, what: str | None = None) ->
     Raises AsapbenchError, which calls it `what`; `--out PATH` if that is left out.
     """
     what = f"--out {path}" if what is None else what
-    if path.exists() and not path.is_file():
-        kind = "a directory; name a file in it" if path.is_dir() else "not a file; leave --out away to print"
+    if os.path.exists(path) and not os.path.isfile(path):
+        kind = "a directory; name a file in it" if os.path.isdir(path) else "not a file; leave --out away to print"
         raise AsapbenchError(f"{what}: this is {kind}")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise AsapbenchError(f"{what}: there is no directory {path.parent}; create it first")
     # A link stays a link: what it points to is replaced.
     target = path.resolve()

@@ -57,6 +57,10 @@ class Slot:
         return found
 
 
+_MOST = 1024
+"""Slots of a device, and threads of a slot: more is a slip."""
+
+
 def slots(device: str = "auto", *, count: Count = None, threads: int = 1) -> list[Slot]:
     """Slots on `device`: auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps. `count`: in all on a CPU or MPS,
     on each GPU otherwise; auto: as many as there are cores for, of which memory lets fewer be used.
@@ -75,11 +79,13 @@ def slots(device: str = "auto", *, count: Count = None, threads: int = 1) -> lis
 
 
 def check_counts(count: Count, threads: int) -> None:
-    """Raises SuiteError for `--slots` or `--threads` below 1."""
+    """Raises SuiteError for `--slots` or `--threads` below 1, or beyond all machines."""
     if isinstance(count, int) and count < 1:
         raise SuiteError(f"--slots {count}: at least 1")
     if threads < 1:
         raise SuiteError(f"--threads {threads}: at least 1")
+    if threads > _MOST or (isinstance(count, int) and count > _MOST):
+        raise SuiteError(f"--slots {count} --threads {threads}: at most {_MOST} of each")
 
 
 def cores() -> int:

@@ -40,13 +40,12 @@ from asapbench.scheduling.protocol import (
 )
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
+from asapbench.training.environment import is_out_of_memory
 from asapbench.training.trainer import Settings, Trainer
 from asapbench.training.weights import save
 
 _ALIVE_SECONDS = 5.0
 """A cell that has nothing to tell says so this often."""
-_NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "bad_alloc", "Cannot allocate memory")
-"""What torch and the libraries below it say who have no error of their own for it."""
 
 
 class Channel:
@@ -162,17 +161,8 @@ def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
         whole = f"{error}\n\n{traceback.format_exc()}"
         return Ended(attempt=attempt, state="failed", error=whole, lasting=True)
     except Exception as error:  # noqa: BLE001 - the worker's border: every failure is recorded with its whole traceback
-        return Ended(
-            attempt=attempt,
-            state="out_of_memory" if _is_want_of_memory(error) else "failed",
-            error=traceback.format_exc(),
-        )
-
-
-def _is_want_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError | OSError) and any(said in str(error) for said in _NO_MEMORY)
+        full = is_out_of_memory(error)
+        return Ended(attempt=attempt, state="out_of_memory" if full else "failed", error=traceback.format_exc())
 
 
 @lru_cache(maxsize=1)

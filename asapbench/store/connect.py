@@ -170,7 +170,7 @@ def _sqlite(parsed: URL, *, url: str, writable: bool) -> Database:
         raise StoreError(f"{url!r} names no file: write sqlite:///results/asapbench.sqlite, for example")
     shown = Path(parsed.database)
     path = shown.absolute()
-    where = f"file:{quote(path.as_posix())}?{_mode(path, writable=writable)}"
+    where = f"file:{quote(os.fsencode(path))}?{_mode(path, writable=writable)}"
 
     def open_one() -> sqlite3.Connection:
         return sqlite3.connect(where, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)

@@ -57,7 +57,7 @@ class Store:
         """The database at `url` for reading, beside a writer too. Raises StoreError, also where there is none."""
         database = connect(url, writable=False)
         if database.path is not None:
-            if not database.path.exists():
+            if not os.path.exists(database.path):  # Path.exists raises on a name that is too long
                 raise NoDatabaseError(f"no database at {database.name}: run a suite first, or name another with --db")
             _check_file(database.path, name=database.name)
         return cls._checked(database, migrate.check)
@@ -342,13 +342,13 @@ def _check_place(path: Path, *, name: str, make_directory: bool) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"the directory of {name} cannot be made: {error.strerror}; name another with --db") from error
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise StoreError(f"{name} cannot be made: there is no directory {Path(name).parent}; make it, or change --db")
     _check_file(path, name=name)
-    if path.exists() and not os.access(path, os.W_OK):
+    if os.path.exists(path) and not os.access(path, os.W_OK):
         raise StoreError(f"{name} is read-only: make it writable, or name another with --db")
 
 
 def _check_file(path: Path, *, name: str) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise StoreError(f"{name} is a directory: name a file with --db")

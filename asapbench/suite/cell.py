@@ -16,6 +16,7 @@ from typing import Any
 from asapbench.errors import SuiteError
 from asapbench.suite.catalog import CATALOG, DEFAULT_OPTIMIZER, RECIPE_REVISION
 from asapbench.suite.options import Choice, Value, nearest
+from asapbench.suite.recipe import PLAIN, checked_learning_rate, checked_seed
 
 CHOICES = ("dataset", "model", "rule", "optimizer")
 ALWAYS = ("lr", "schedule", "epochs", "batch_size", "augment", "seed")
@@ -87,13 +88,18 @@ class Cell:
         return content
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Cell:
+    def from_json(cls, content: object) -> Cell:
         """The cell that `to_json` wrote. Raises SuiteError on what this version does not know."""
         try:
+            if not isinstance(content, dict):
+                raise TypeError(f"it is a {type(content).__name__}")
             chosen: dict[str, Any] = {kind: _choice(kind, json.dumps(content[kind])) for kind in CHOICES}
-            rest = {f.name: content[f.name] for f in fields(cls) if f.name not in CHOICES and f.name in content}
+            rest: dict[str, Any] = {n: option.checked(content[n]) for n, option in PLAIN.items() if n in content}
+            rest |= {"lr": checked_learning_rate(content["lr"]), "seed": checked_seed(content["seed"])}
+            if rest["augment"] == "auto":
+                raise ValueError("augment is still to be chosen")
             return cls(**chosen, **rest)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise SuiteError(f"a stored cell cannot be read by this version of asapbench: {error}") from error
 
 

@@ -7,46 +7,28 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from asapbench.suite.catalog import (
-    AUGMENTATIONS,
     CATALOG,
     DATASETS,
     DEFAULT_OPTIMIZER,
     FULLY_CONNECTED,
-    NORMALIZATIONS,
-    PRECISIONS,
-    SCHEDULES,
     SHARING,
     dataset_shape,
 )
 from asapbench.suite.cell import CHOICES, Cell
 from asapbench.suite.options import Choice, Option, describe, nearest
 from asapbench.suite.places import Path
+from asapbench.suite.recipe import PLAIN, checked_learning_rate, checked_seed
 
 Report = Callable[[Path, str], None]
+T = TypeVar("T")
 
-PLAIN: dict[str, Option] = {
-    option.name: option
-    for option in (
-        Option("epochs", 200, "passes over the training data", minimum=1),
-        Option("batch_size", 128, "examples a step; the last, smaller batch is kept", minimum=2),
-        Option("schedule", "cosine", "learning-rate schedule, one value an epoch", choices=SCHEDULES),
-        Option(
-            "augment",
-            "auto",
-            "augmentation; auto: what App. C says for the data set",
-            ("auto", *AUGMENTATIONS),
-        ),
-        Option("normalization", "channel", "mean and std of the training pixels, or as released", NORMALIZATIONS),
-        Option("precision", "float32", "arithmetic of the training step", choices=PRECISIONS),
-        Option("validation", 0, "training examples held out to choose the best epoch", minimum=0),
-    )
-}
-"""Recipe keys that hold one value, with their defaults."""
+MOST_CELLS = 100_000
+"""Of one grid: what is more is a slip, and would fill the memory before anybody could say so."""
 
 KEYS = (*CHOICES, "lr", "seeds", *PLAIN)
 """Everything that `[defaults]` and `[[grid]]` may hold."""
@@ -72,6 +54,9 @@ def expand(grid: dict[str, Located], report: Report) -> Iterator[Cell]:
     plain = {name: _plain(option, grid, report) for name, option in PLAIN.items()}
     seeds, rates = _seeds(grid, report), _Rates(grid, report)
     rates.check_names([choice.name for choice in chosen["rule"]])
+    counts = (len(values) for values in (*chosen.values(), *plain.values(), seeds, rates.longest()))
+    if _too_many(counts, (), report):
+        return
     for dataset, model, rule, optimizer in itertools.product(*(chosen[kind] for kind in CHOICES)):
         for lr, seed, values in itertools.product(rates.of(rule.name), seeds, itertools.product(*plain.values())):
             recipe = dict(zip(plain, values, strict=True))
@@ -152,33 +137,34 @@ def _with_options(kind: str, name: str, table: Located, report: Report) -> Itera
             except ValueError as error:
                 report(item.path, str(error))
                 sound = False
-    if sound:
+    if sound and not _too_many(map(len, given.values()), table.path, report):
         for values in itertools.product(*given.values()):
             yield entry.choose({key: item.value for key, item in zip(given, values, strict=True)})
 
 
 def _plain(option: Option, grid: dict[str, Located], report: Report) -> list[Any]:
-    if option.name not in grid:
-        return [option.default]
-    found: list[Any] = []
-    for item in grid[option.name].items():
-        try:
-            found.append(option.checked(item.value))
-        except ValueError as error:
-            report(item.path, str(error))
-    return found
+    return list(_taken(grid[option.name], option.checked, report)) if option.name in grid else [option.default]
 
 
 def _seeds(grid: dict[str, Located], report: Report) -> list[int]:
-    if "seeds" not in grid:
-        return [0]
-    found: list[int] = []
-    for item in grid["seeds"].items():
-        if isinstance(item.value, int) and not isinstance(item.value, bool) and 0 <= item.value < 2**63:
-            found.append(item.value)
-        else:
-            report(item.path, f"a seed must be a whole number from 0 to 2^63 - 1, not {describe(item.value)}")
-    return found
+    return list(_taken(grid["seeds"], checked_seed, report)) if "seeds" in grid else [0]
+
+
+def _taken(located: Located, checked: Callable[[object], T], report: Report) -> Iterator[T]:
+    """The items that pass; what is wrong with the others goes to `report`."""
+    for item in located.items():
+        try:
+            yield checked(item.value)
+        except ValueError as error:
+            report(item.path, str(error))
+
+
+def _too_many(counts: Iterable[int], path: Path, report: Report) -> bool:
+    """Whether the product of lists of so many items is beyond reason, which is reported."""
+    total = math.prod(counts)
+    if total > MOST_CELLS:
+        report(path, f"the product of these lists has {describe(total)} cells: a grid has at most {MOST_CELLS}")
+    return total > MOST_CELLS
 
 
 class _Rates:
@@ -212,14 +198,9 @@ class _Rates:
         """The rates for one rule."""
         return self._known.get(rule if self._is_table else "", [])
 
+    def longest(self) -> list[float]:
+        """The rates of the rule that has most."""
+        return max(self._known.values(), key=len, default=[])
+
     def _numbers(self, located: Located) -> list[float]:
-        found = []
-        for item in located.items():
-            value = item.value
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                self._report(item.path, f"a learning rate must be a number, not {describe(value)}")
-            elif not (value > 0 and math.isfinite(value)):
-                self._report(item.path, f"a learning rate must be greater than 0, not {value}")
-            else:
-                found.append(float(value))
-        return found
+        return list(_taken(located, checked_learning_rate, self._report))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from asapbench.errors import SuiteError
+from asapbench.escape import visible
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import KEYS, Located, expand
 from asapbench.suite.options import describe, nearest
@@ -34,7 +36,7 @@ def load(name_or_path: str) -> Suite:
     """The suite of a file, or a shipped one by its name. Raises SuiteError with every problem, a line each."""
     path = locate(name_or_path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors on Windows put a mark in front
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SuiteError(f"{path}: the suite cannot be read: {reason}") from error
@@ -62,12 +64,12 @@ def parse(text: str, *, source: str) -> Suite:
 def locate(name_or_path: str) -> FilePath:
     """The file of a suite: a path, or the name of a shipped suite. Raises SuiteError with the nearest name."""
     path = FilePath(name_or_path)
-    if path.is_file():
+    if os.path.isfile(path):  # Path.is_file raises on a name that is too long
         return path
     found = shipped()
     if name_or_path in found:
         return found[name_or_path]
-    if path.is_dir():
+    if os.path.isdir(path):
         raise SuiteError(f"{name_or_path}: this is a directory; name a suite file in it")
     raise SuiteError(
         f"{name_or_path}: no such suite file{nearest(name_or_path, found)} (shipped suites: {', '.join(found)})"
@@ -87,11 +89,10 @@ class _Problems:
 
     def __init__(self, text: str, source: str) -> None:
         self._text, self._source = text, source
-        self._found: list[tuple[Path, str, bool]] = []
+        self._found: dict[tuple[Path, str, bool], None] = {}
 
     def add(self, path: Path, message: str, *, at_key: bool = False) -> None:
-        if (path, message, at_key) not in self._found:
-            self._found.append((path, message, at_key))
+        self._found[path, message, at_key] = None
 
     def under(self, prefix: Path) -> _Under:
         return _Under(self, prefix)
@@ -103,7 +104,7 @@ class _Problems:
         lines = []
         for path, message, at_key in self._found:
             line, column = places.of_key(path) if at_key else places.of_value(path)
-            lines.append((line, column, f"{self._source}:{line}:{column}: {message}"))
+            lines.append((line, column, f"{self._source}:{line}:{column}: {visible(message)}"))
         raise SuiteError("\n".join(text for _, _, text in sorted(lines)))
 
 
@@ -121,12 +122,12 @@ class _Under:
 def _toml(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, but for a number of thousands of digits
         message = str(error)
         place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
         line, column = (place[1], place[2]) if place and place[1] else (str(text.count("\n") + 1), "1")
         reason = message[: place.start()] if place else message
-        raise SuiteError(f"{source}:{line}:{column}: not valid TOML: {reason}") from error
+        raise SuiteError(f"{source}:{line}:{column}: not valid TOML: {visible(reason)}") from error
     except RecursionError as error:
         raise SuiteError(f"{source}:1:1: not valid TOML: nested too deep") from error
 

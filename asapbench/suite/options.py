@@ -24,8 +24,10 @@ class Option:
     def checked(self, value: object) -> Value:
         """`value` in this option's canonical type. Raises ValueError with what would be right."""
         kind = type(self.default)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+        if isinstance(value, int) and abs(value) >= _LARGE:
+            raise ValueError(f"{self.name} must be less than {_LARGE}, not {describe(value)}")
+        if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+            value = value + 0.0  # of an identity: 1 is 1.0, and -0.0 is 0.0
         if type(value) is not kind:
             raise ValueError(f"{self.name} must be {_WORD[kind]}, not {describe(value)}")
         if isinstance(value, float) and not math.isfinite(value):
@@ -41,6 +43,9 @@ class Option:
         return value
 
 
+_LARGE = 2**31
+"""Whole numbers are smaller, as a database's INTEGER is."""
+
 _CLOSE = 0.6
 """How alike two names must be to be taken for one another: difflib's own measure."""
 
@@ -53,6 +58,8 @@ def describe(value: object) -> str:
         return "a table"
     if isinstance(value, list):
         return "a list"
+    if isinstance(value, int) and abs(value) >= 2**63:  # Python does not even write out the longest
+        return "a number of more than 18 digits"
     return repr(value)
 
 

@@ -19,8 +19,8 @@ class Places:
         from tree_sitter import Language, Parser
 
         self._text = text.encode()
-        self._keys: dict[Path, tuple[int, int]] = {}
-        self._values: dict[Path, tuple[int, int]] = {}
+        self._keys: dict[Path, int] = {}  # offsets in bytes: a line and column costs more, and few are asked for
+        self._values: dict[Path, int] = {}
         self._arrays: dict[Path, int] = {}
         root = Parser(Language(tree_sitter_toml.language())).parse(self._text).root_node
         for node in root.children:
@@ -34,16 +34,16 @@ class Places:
         """Where the value stands, else the nearest table around it."""
         return self._find(path, (self._values, self._keys))
 
-    def _find(self, path: Path, tables: tuple[dict[Path, tuple[int, int]], ...]) -> tuple[int, int]:
+    def _find(self, path: Path, tables: tuple[dict[Path, int], ...]) -> tuple[int, int]:
         for length in range(len(path), 0, -1):
             for table in tables:
                 if path[:length] in table:
-                    return table[path[:length]]
+                    return self._position(table[path[:length]])
         return (1, 1)
 
-    def _position(self, node: Node) -> tuple[int, int]:
-        line_start = self._text.rfind(b"\n", 0, node.start_byte) + 1
-        return node.start_point[0] + 1, len(self._text[line_start : node.start_byte].decode()) + 1
+    def _position(self, offset: int) -> tuple[int, int]:
+        line_start = self._text.rfind(b"\n", 0, offset) + 1
+        return self._text.count(b"\n", 0, offset) + 1, len(self._text[line_start:offset].decode()) + 1
 
     def _top(self, node: Node) -> None:
         if node.type == "pair":
@@ -57,7 +57,7 @@ class Places:
             index = self._arrays.get(path, -1) + 1
             self._arrays[path] = index
             path = (*path, index)
-        self._keys[path] = self._values[path] = self._position(key)
+        self._keys[path] = self._values[path] = key.start_byte
         for child in node.children:
             if child.type == "pair":
                 self._pair(child, path)
@@ -74,11 +74,11 @@ class Places:
     def _pair(self, node: Node, prefix: Path) -> None:
         key, value = (child for child in node.children if child.type not in ("=", "comment"))
         path = (*prefix, *_names(key))
-        self._keys[path] = self._position(key)
+        self._keys[path] = key.start_byte
         self._value(value, path)
 
     def _value(self, node: Node, path: Path) -> None:
-        self._values[path] = self._position(node)
+        self._values[path] = node.start_byte
         if node.type == "inline_table":
             for child in node.children:
                 if child.type == "pair":

@@ -11,10 +11,10 @@ from typing import Any
 from asapbench.errors import SuiteError
 from asapbench.suite.catalog import CATALOG, DATASETS
 from asapbench.suite.cell import CHOICES, Cell
-from asapbench.suite.grid import PLAIN, impossible
-from asapbench.suite.options import Choice, Option, Value, nearest
+from asapbench.suite.grid import MOST_CELLS, impossible
+from asapbench.suite.options import Choice, Value, nearest
+from asapbench.suite.recipe import PLAIN, checked_learning_rate
 
-_LR = Option("lr", 0.03, "initial learning rate")
 _SETTABLE = (*PLAIN, "lr", "optimizer")
 
 
@@ -69,10 +69,14 @@ def with_seeds(cells: Sequence[Cell], text: str) -> list[Cell]:
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,18})(?:\s*-\s*(\d{1,18}))?\s*", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if last < first or last - first >= 10_000:
+        if last < first:
             raise SuiteError(f'--seeds {text}: "{part}" is not a seed or a range; write 0,1,2 or 0-4')
+        if len(seeds) + last - first >= MOST_CELLS:
+            raise SuiteError(f"--seeds {text}: these are more than {MOST_CELLS} seeds")
         seeds += range(first, last + 1)
     groups = {cell.group: cell for cell in cells}
+    if len(groups) * len(seeds) > MOST_CELLS:
+        raise SuiteError(f"--seeds {text}: {len(groups)} x {len(seeds)} cells are more than {MOST_CELLS}")
     return [cell.with_seed(seed) for cell in groups.values() for seed in dict.fromkeys(seeds)]
 
 
@@ -86,7 +90,7 @@ def _pair(option: str, text: str) -> tuple[str, str]:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # a number of thousands of digits is a bare ValueError
         return text
 
 
@@ -132,11 +136,9 @@ def _set(cells: Sequence[Cell], key: str, value: Any, text: str) -> list[Cell]:
         known = (*_SETTABLE, *(f"{kind}.OPTION" for kind in CHOICES))
         raise SuiteError(f'--set {text}: unknown key "{key}"{nearest(key, known)} (there are: {", ".join(known)})')
     try:
-        checked = (_LR if key == "lr" else PLAIN[key]).checked(value)
+        checked = checked_learning_rate(value) if key == "lr" else PLAIN[key].checked(value)
     except ValueError as error:
         raise SuiteError(f"--set {text}: {error}") from error
-    if key == "lr" and not (isinstance(checked, float) and checked > 0):
-        raise SuiteError(f"--set {text}: a learning rate must be greater than 0")
     if checked == "auto":
         return [replace(cell, augment=DATASETS[cell.dataset.name].augment) for cell in cells]
     changes: dict[str, Any] = {key: checked}

@@ -11,18 +11,19 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import pickle
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from asapbench.errors import CheckpointError
 from asapbench.training import CHECKPOINT_SUFFIX
+from asapbench.training.environment import is_out_of_memory
 
 _MAGIC = "asapbench-checkpoint-1"
 KEPT = 2
+T = TypeVar("T")
 
 
 def write(content: dict[str, Any], directory: Path, *, number: int) -> Path:
@@ -61,12 +62,14 @@ def digest(path: Path) -> str:
 
 def _read(path: Path) -> tuple[list[str], bytes]:
     """The words of the first line, and the rest."""
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        raise CheckpointError(f"{path}: cannot be read: not a file")
     try:
         with path.open("rb") as file:
             head = file.readline(256).decode("ascii", "replace").split()
             payload = file.read()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        raise CheckpointError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from error
     if len(head) != 3 or head[0] != _MAGIC:
         raise CheckpointError(f"{path}: not a checkpoint of this version of asapbench")
     return head, payload
@@ -80,25 +83,30 @@ def read_file(path: Path) -> dict[str, Any]:
     if hashlib.sha256(payload).hexdigest() != head[1]:
         raise CheckpointError(f"{path}: damaged: its content does not have the checksum it was written with")
     try:
-        content: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's unpickler has no error of its own: what it meets decides
+        if is_out_of_memory(error):
+            raise MemoryError(f"{path} does not fit into memory") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise CheckpointError(f"{path}: cannot be loaded safely: {reason}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: not what a checkpoint holds: a {type(content).__name__}")
     return content
 
 
 def newest(
     directories: Iterable[Path],
     *,
-    position: Callable[[dict[str, Any]], tuple[int, ...]],
+    read: Callable[[Path], T],
+    position: Callable[[T], tuple[int, ...]],
     warn: Callable[[str], None],
-) -> tuple[Path, dict[str, Any]] | None:
-    """The furthest readable checkpoint of `directories` by `position`; `warn` hears of each damaged file."""
-    best: tuple[Path, dict[str, Any]] | None = None
+) -> tuple[Path, T] | None:
+    """The furthest checkpoint of `directories` that `read` takes, by `position`; `warn` hears of each other one."""
+    best: tuple[Path, T] | None = None
     for directory in directories:
         for path in reversed(list(files(directory))):
             try:
-                content = read_file(path)
+                content = read(path)
             except CheckpointError as error:
                 warn(f"{error}; going on from an earlier one")
                 continue

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 
 _STATUS = Path("/proc/self/status")
+_NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "bad_alloc", "Cannot allocate memory")
+"""What torch and the libraries below it say who have no error of their own for it."""
 
 
 def signature(device: torch.device, *, deterministic: bool, compiled: bool) -> dict[str, str | int | bool]:
@@ -31,6 +33,13 @@ def configure(device: torch.device, *, threads: int, deterministic: bool, precis
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
     torch.use_deterministic_algorithms(deterministic and device.type == "cuda")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether `error` says that memory is full."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(said in str(error) for said in _NO_MEMORY)
 
 
 def arithmetic(device: torch.device, precision: str) -> AbstractContextManager[object]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal, Protocol
 
 import torch
@@ -25,13 +26,14 @@ from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.models import build, initialise
 from asapbench.rules import attach
 from asapbench.suite.cell import Cell
-from asapbench.training import checkpoint
+from asapbench.training import checkpoint, saved
 from asapbench.training.alignment import alignment
 from asapbench.training.batches import testing_batches, training_batches
 from asapbench.training.compiled import objective_of
 from asapbench.training.environment import arithmetic, configure, peak_memory, reset_peak_memory, signature
 from asapbench.training.evaluate import StoppedError, Tally, evaluate
 from asapbench.training.optimizer import build_optimizer, learning_rate
+from asapbench.training.saved import Saved, describe, require_alike
 
 _BEAT_SECONDS = 0.5
 
@@ -101,8 +103,10 @@ class Trainer:
         self.progress = Progress()
         self.bit_exact = True
         self._previous, self._written, self._alignment_told = tuple(previous), 0, 0
-        found = checkpoint.newest([directory, *previous], position=_position, warn=listener.warned)
-        threads = settings.threads if found is None else found[1]["environment"].get("threads", settings.threads)
+        found = checkpoint.newest(
+            [directory, *previous], read=saved.read, position=lambda one: one.position, warn=listener.warned
+        )
+        threads = settings.threads if found is None else found[1].threads(settings.threads)
         configure(self.device, threads=threads, deterministic=settings.deterministic, precision=cell.precision)
         self.model = build(cell.model, channels=images.train_images.shape[1], size=images.train_images.shape[2],
                            classes=images.classes)  # fmt: skip
@@ -266,23 +270,35 @@ class Trainer:
         for directory in self._previous:
             checkpoint.prune(directory, keep=0)
 
-    def _load(self, path: Path, content: dict[str, Any]) -> None:
-        if content["cell"] != self.cell.id:
-            raise CheckpointError(f"{path}: belongs to cell {content['cell'][:10]}, not to {self.cell.short}")
-        if content["feedback_digest"] != self.feedback_digest:
+    def _load(self, path: Path, held: Saved) -> None:
+        """Takes back what `_write` wrote. Raises CheckpointError for what is not this cell's, or not a checkpoint's."""
+        anew = f"train it anew with `asapbench rerun --only cell={self.cell.short}`"
+        if held.cell != self.cell.id:
+            raise CheckpointError(f"{path}: belongs to cell {held.cell[:10]}, not to {self.cell.short}")
+        if held.feedback_digest != self.feedback_digest:
             raise CheckpointError(
-                f"{path}: was trained with other fixed feedback weights than this version draws; "
-                f"train it anew with `asapbench rerun --only cell={self.cell.short}`"
+                f"{path}: was trained with other fixed feedback weights than this version draws; {anew}"
             )
-        self.bit_exact = bool(content["bit_exact"]) and content["environment"] == self._signature()
-        self.model.load_state_dict(content["model"])
-        self.learner.load_rule_state(content["rule"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.tally.load(content["tally"])
-        history = [EpochMetrics(**row) for row in content["history"]]
-        angles = [Alignment(**row) for row in content.get("alignment", ())]  # checkpoints of 0.1 had none
-        self.progress = Progress(content["epoch"], content["batch"], content["seconds"], history, angles)
+        last = (self.cell.epochs - 1, self.train.batches(self.cell.batch_size))
+        if held.position > last and held.position != (self.cell.epochs, 0):
+            raise CheckpointError(f"{path}: epoch {held.epoch}, batch {held.batch} are beyond the cell's end; {anew}")
+        try:
+            require_alike(self.model.state_dict(), held.model)
+            require_alike(self.learner.rule_state(), held.rule)
+            require_alike(self.tally.state(), held.tally)
+            self.model.load_state_dict(held.model)
+            self.learner.load_rule_state(held.rule)
+            self.tally.load(held.tally)
+            self._load_optimizer(held.optimizer)
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise CheckpointError(f"{path}: does not fit its cell: {shorten(str(error), 300)}; {anew}") from error
+        self.bit_exact = held.bit_exact and held.environment == self._signature()
+        self.progress = Progress(held.epoch, held.batch, held.seconds, held.history, held.alignment)
 
-
-def _position(content: dict[str, Any]) -> tuple[int, ...]:
-    return int(content["epoch"]), int(content["batch"])
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        """What the optimizer has summed up; its settings stay the cell's, whatever the file says."""
+        self.optimizer.load_state_dict(state | {"param_groups": self.optimizer.state_dict()["param_groups"]})
+        for parameter, moments in self.optimizer.state.items():
+            for name, moment in moments.items():
+                if isinstance(moment, Tensor) and moment.shape not in (parameter.shape, ()):
+                    raise ValueError(f"{name} of the optimizer is {describe(moment)}, not {describe(parameter)}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from torch import nn
 
 from asapbench.data.images import Images
-from asapbench.errors import CheckpointError
+from asapbench.errors import AsapbenchError, CheckpointError
 from asapbench.models import build
 from asapbench.suite.cell import Cell
 from asapbench.training import checkpoint
@@ -30,8 +31,9 @@ def load(path: Path, images: Images) -> tuple[Cell, nn.Module]:
         shape = images.train_images.shape
         model = build(cell.model, channels=shape[1], size=shape[2], classes=images.classes)
         model.load_state_dict(content["model"])
-    except (KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: these are not weights of the model they name: {error}") from error
+    except (AsapbenchError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = shorten(str(error), 300)
+        raise CheckpointError(f"{path}: these are not weights of the model they name: {reason}") from error
     return cell, model.eval()
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from asapbench.cli.options import seconds
 from asapbench.cli.progress import LiveView, PlainView, ended_text
-from asapbench.cli.text import duration, safe, size
+from asapbench.cli.text import duration, say, size
 from asapbench.metrics import EpochMetrics
 from asapbench.scheduling.plan import make_plan
 from asapbench.scheduling.slots import Slot
@@ -44,8 +44,9 @@ def test_durations_and_sizes() -> None:
     assert [size(n) for n in (5, 1500, 20_000_000, 3.1e12)] == ["5 B", "1.5 kB", "20 MB", "3.1 TB"]
 
 
-def test_control_codes_of_others_are_made_harmless() -> None:
-    assert safe("a\x1b[31mb\x07\nc\x9b") == "a�[31mb�\nc�"
+def test_control_codes_of_others_are_made_harmless(capsys) -> None:
+    say("a\x1b[31mb\x07\nc\x9b\u202ed\udcff")
+    assert capsys.readouterr().out == "a\\x1b[31mb\\x07\nc\\x9b\\u202ed\\udcff\n"
 
 
 def test_the_dry_run_says_what_how_long_and_how_much(asapbench: Commands) -> None:
@@ -97,7 +98,7 @@ def test_the_live_table_fits_the_terminal_and_cuts_only_the_cells_name(width: in
 
 def test_an_error_is_told_in_a_line_with_the_command_for_the_rest() -> None:
     text = ended_text("failed", CELLS[0], "Traceback (most recent call last):\n  File x\nValueError: no\x1b[0m")
-    assert text == f"failed: ValueError: no�[0m (whole: asapbench show {CELLS[0].short})"
+    assert text == f"failed: ValueError: no\x1b[0m (whole: asapbench show {CELLS[0].short})"
     assert ended_text("interrupted", CELLS[0], "stopped at once by a second signal").endswith("second signal")
     assert ended_text("diverged", CELLS[0], "the training loss is nan") == "diverged: the training loss is nan"
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from asapbench.suite.catalog import DATASETS, MODELS, OPTIMIZERS, RULES
-from asapbench.suite.grid import PLAIN
 from asapbench.suite.options import Entry, Option, Value
+from asapbench.suite.recipe import PLAIN
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README, GUIDE, ADDING = ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "adding.md"

@@ -9,8 +9,9 @@ import pytest
 from documentation import DOCUMENTS, GUIDE, blocks, with_tables
 
 from asapbench.suite.catalog import CATALOG
-from asapbench.suite.grid import KEYS, PLAIN
+from asapbench.suite.grid import KEYS
 from asapbench.suite.load import _SUITE_KEYS, parse, shipped
+from asapbench.suite.recipe import PLAIN
 from asapbench.suite.select import only, with_settings
 
 ASFA = 'name = "asfa"'

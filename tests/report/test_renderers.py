@@ -127,7 +127,7 @@ def test_colour_is_there_only_when_asked_for() -> None:
 
 
 def test_a_terminal_without_unicode_gets_plain_signs() -> None:
-    from asapbench.report.render.escape import encodable
+    from asapbench.escape import encodable
 
     text = encodable(render(TABLE, Format.TERMINAL), "ascii")
     text.encode("ascii")

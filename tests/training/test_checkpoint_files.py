@@ -38,7 +38,7 @@ def test_damage_is_named_and_the_one_before_is_taken(damage, says: str, tmp_path
     newest = tmp_path / "00000002.checkpoint"
     newest.write_bytes(damage(newest.read_bytes()))
     warnings: list[str] = []
-    found = checkpoint.newest([tmp_path], position=position, warn=warnings.append)
+    found = checkpoint.newest([tmp_path], read=checkpoint.read_file, position=position, warn=warnings.append)
     assert found is not None
     assert found[1]["n"] == 1
     assert len(warnings) == 1
@@ -49,7 +49,8 @@ def test_damage_is_named_and_the_one_before_is_taken(damage, says: str, tmp_path
 def test_the_furthest_of_several_directories_is_taken(tmp_path: Path) -> None:
     checkpoint.write({"n": 7}, tmp_path / "old", number=1)
     checkpoint.write({"n": 3}, tmp_path / "new", number=9)
-    found = checkpoint.newest([tmp_path / "new", tmp_path / "old", tmp_path / "none"], position=position, warn=print)
+    folders = [tmp_path / "new", tmp_path / "old", tmp_path / "none"]
+    found = checkpoint.newest(folders, read=checkpoint.read_file, position=position, warn=print)
     assert found is not None
     assert found[1]["n"] == 7
 

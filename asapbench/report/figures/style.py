@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from asapbench.report.render.escape import visible
+from asapbench.escape import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

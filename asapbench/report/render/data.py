@@ -7,7 +7,7 @@ import io
 import json
 from dataclasses import asdict, fields
 
-from asapbench.report.render.escape import visible
+from asapbench.escape import visible
 from asapbench.report.table import Number, Table
 
 

@@ -6,7 +6,7 @@ import re
 
 from tabulate import tabulate
 
-from asapbench.report.render.escape import visible
+from asapbench.escape import visible
 from asapbench.report.table import Field, Note, Table
 
 

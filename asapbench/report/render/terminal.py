@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from asapbench.report.render.escape import visible
+from asapbench.escape import visible
 from asapbench.report.table import Field, Group, Note, Row, Table
 
 _GAP = 2

@@ -1,7 +1,8 @@
-"""Control characters made visible: a name in a database must not move a cursor, end a line or reverse a text."""
+"""Other people's text made harmless to a terminal: it must not move a cursor, end a line or reverse what is read."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -16,6 +17,11 @@ def visible(text: str) -> str:
         character.encode("unicode_escape").decode() if unicodedata.category(character) in _UNSAFE else character
         for character in text
     )
+
+
+def printable(text: str) -> str:
+    """`text` of several lines as by `visible`; line breaks and tabs stay."""
+    return "".join(part if part in "\n\t" else visible(part) for part in re.split(r"([\n\t])", text))
 
 
 def encodable(text: str, encoding: str) -> str:

@@ -1,0 +1,82 @@
+"""What a checkpoint of a cell holds, looked at before any of it is used: the file may come from anybody.
+
+`read` gives positions, history and environment with their types; `require_alike` compares the tensors with those of
+the learner that is to take them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+from torch import Tensor
+
+from asapbench.errors import CheckpointError
+from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.training.checkpoint import read_file
+
+_Count = Annotated[int, Field(ge=0, lt=2**31)]
+_MOST_THREADS = 1024
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One checkpoint: `epoch` epochs are done, of which `history` tells, and `batch` batches of the next."""
+
+    cell: str
+    epoch: _Count
+    batch: _Count
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    tally: dict[str, Any]
+    history: list[EpochMetrics]
+    model: dict[str, Any]
+    rule: dict[str, Any]
+    optimizer: dict[str, Any]
+    environment: dict[str, str | int | bool]
+    feedback_digest: str
+    bit_exact: bool
+    alignment: list[Alignment] = field(default_factory=list)  # checkpoints of 0.1 had none
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """How far it is."""
+        return self.epoch, self.batch
+
+    def threads(self, default: int) -> int:
+        """How many threads it was trained with; `default` on a GPU, where they decide nothing."""
+        return int(self.environment.get("threads", default))
+
+
+_SAVED = TypeAdapter(Saved)
+
+
+def read(path: Path) -> Saved:
+    """The checkpoint at `path`. Raises CheckpointError where it is not whole, or holds something else."""
+    try:
+        saved = _SAVED.validate_python(read_file(path))
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise CheckpointError(f"{path}: not what a checkpoint holds: {where}: {fault['msg']}") from error
+    if [row.epoch for row in saved.history] != list(range(1, saved.epoch + 1)):
+        raise CheckpointError(f"{path}: not what a checkpoint holds: its history is not that of {saved.epoch} epochs")
+    threads = saved.environment.get("threads", 1)
+    if type(threads) is not int or not 1 <= threads <= _MOST_THREADS:
+        raise CheckpointError(f"{path}: not what a checkpoint holds: it was trained with {threads!r} threads")
+    return saved
+
+
+def require_alike(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """Raises ValueError unless `theirs` has every entry of `ours`, with its type and shape: a copy would broadcast."""
+    for name, value in ours.items():
+        other: Any = theirs.get(name)
+        if type(other) is not type(value) or (isinstance(value, Tensor) and other.shape != value.shape):
+            raise ValueError(f"{name} is {describe(other)}, not {describe(value)}")
+
+
+def describe(value: object) -> str:
+    """How an error names what a checkpoint holds."""
+    return f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
