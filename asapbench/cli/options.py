@@ -71,7 +71,8 @@ class Training:
     data: Data = None
     files: FilesDir = None
     executor: Annotated[
-        Literal["local", "ray"], typer.Option(help="Where cells train: on this machine, or on a Ray cluster's nodes.")
+        Literal["local", "ray", "slurm"],
+        typer.Option(help="Where cells train: here, on the nodes of a Ray cluster, or all of this in a job of Slurm."),
     ] = "local"
     address: Annotated[
         str | None,
@@ -79,6 +80,10 @@ class Training:
             metavar="HOST:PORT",
             help="The Ray cluster; local: start one. [default: $RAY_ADDRESS, else one running here, else local]",
         ),
+    ] = None
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option("--slurm", metavar="OPTION=VALUE", help="sbatch's own, as in time=12:00:00. Repeatable."),
     ] = None
     device: Device = "auto"
     slots: Slots = None

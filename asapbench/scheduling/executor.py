@@ -17,10 +17,12 @@ from asapbench.scheduling.slots import Slot
 
 @dataclass(frozen=True)
 class Cause:
-    """What ended a worker, in words; and how: by itself, killed from outside, or by the kernel, for memory."""
+    """What ended a worker, in words; and how: by itself, killed from outside, lost with its machine, or killed by the
+    kernel, for memory.
+    """
 
     text: str
-    how: Literal["failed", "killed", "out_of_memory"] = "failed"
+    how: Literal["failed", "killed", "lost", "out_of_memory"] = "failed"
 
 
 class Worker(Protocol):

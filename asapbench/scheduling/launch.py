@@ -30,7 +30,7 @@ from asapbench.suite.load import load
 from asapbench.suite.options import Choice
 from asapbench.suite.select import only, with_seeds, with_settings
 
-ExecutorName = Literal["local", "ray"]
+ExecutorName = Literal["local", "ray", "slurm"]
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _cells(selected: Sequence[Selected]) -> list[Cell]:
 
 @contextmanager
 def _minding_signals(runner: Runner, store: Store) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal stop the run cleanly; a second one at once."""
+    """Ctrl-C, SIGTERM, a closed terminal and SIGUSR1 (Slurm's, if asked) stop the run cleanly; a second one at once."""
     received = 0
 
     def stop(_number: int, _frame: types.FrameType | None) -> None:
@@ -224,7 +224,7 @@ def _minding_signals(runner: Runner, store: Store) -> Iterator[None]:
         if received > 1:
             store.give_up()
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:

@@ -179,7 +179,7 @@ class RayExecutor:
 class RayWorker:
     """One worker process on a node, behind its actor. What it says arrives in `inbox`, from a thread of its own.
 
-    Whatever cuts the runner off from the actor is the worker's end, and counts as killed: the cell goes on elsewhere.
+    Whatever cuts the runner off from the actor is the worker's end: the cell goes on elsewhere.
     """
 
     def __init__(self, slot: Slot, *, node: str, kind: Kind, files: Files, inbox: Inbox) -> None:
@@ -198,15 +198,16 @@ class RayWorker:
 
     def kill(self) -> None:
         """Ends the process at once; one that is not ready may not even have an actor yet."""
-        if self.ready:
+        if self.ready and self._end is None:
             self._actor.kill.remote()
         else:
             ray.kill(self._actor)
 
     def close(self) -> None:
         """Lets an idle process go and waits for its end, then gives its share of the node back."""
-        with contextlib.suppress(RayError):  # the actor is gone, or its node is: what was wanted
-            ray.get(self._actor.close.remote(), timeout=_CLOSE_SECONDS)
+        if self._end is None:
+            with contextlib.suppress(RayError):  # the actor is gone, or its node is: what was wanted
+                ray.get(self._actor.close.remote(), timeout=_CLOSE_SECONDS)
         ray.kill(self._actor)
         self._thread.join()
 
@@ -225,7 +226,7 @@ class RayWorker:
             try:
                 said: Said = ray.get(self._actor.hear.options(concurrency_group="hearing").remote())
             except RayError as error:
-                said = Said((), Cause(f"the worker on {self.slot.node} was lost: {_reason(error)}", "killed"))
+                said = Said((), Cause(f"the worker on {self.slot.node} was lost: {_reason(error)}", "lost"))
             for event in said.events:
                 self._inbox.put(Heard(self, EVENT.validate_json(event)))
             self._end = said.end
