@@ -31,17 +31,17 @@ def export(
     A name that ends in .csv or .json gives a plain table instead: the current result of each cell, with the commit,
     versions and hardware that it ran on. Checkpoints and kept weights stay where they are.
     """
-    from asapbench.cli.text import count, safe, size
+    from asapbench.cli.text import count, say, size
     from asapbench.report.cells import SUFFIXES, write_cells
     from asapbench.store import Store
 
     with Store.read_only(db) as store:
         if file.suffix.lower() in SUFFIXES:
             number = write_cells(file, store, suites=suites or (), filters=only or (), anonymous=anonymous, force=force)
-            typer.echo(f"{safe(str(file))}: {count(number, 'cell')}")
+            say(f"{file}: {count(number, 'cell')}")
             return
         held = store.export(file, suites=suites or (), filters=only or (), anonymous=anonymous, force=force)
-    typer.echo(
-        f"{safe(str(file))}: {count(held.cells, 'cell')}, {count(held.attempts, 'attempt')}, "
+    say(
+        f"{file}: {count(held.cells, 'cell')}, {count(held.attempts, 'attempt')}, "
         f"{count(held.epochs, 'epoch')}, {size(file.stat().st_size)}"
     )

@@ -35,7 +35,7 @@ def merge(
 
 
 def _print(file: str, merged: Merged) -> None:
-    from asapbench.cli.text import count, safe
+    from asapbench.cli.text import count, say
 
     new = [
         count(merged.cells, "new cell"),
@@ -46,21 +46,21 @@ def _print(file: str, merged: Merged) -> None:
         *([count(merged.suites, "suite")] if merged.suites else []),
     ]
     further = f"; {count(merged.further, 'attempt')} had come further there" if merged.further else ""
-    typer.echo(f"{safe(file)}: {', '.join(new)}{further}")
+    say(f"{file}: {', '.join(new)}{further}")
     for conflict in merged.conflicts:
         whose = f", attempt {conflict.attempt_id[:12]}" if conflict.attempt_id else ""
-        typer.echo(
-            f"  conflict: {safe(conflict.label)} ({conflict.cell_id[:10]}){whose}: {safe(conflict.what)} is "
+        say(
+            f"  conflict: {conflict.label} ({conflict.cell_id[:10]}){whose}: {conflict.what} is "
             f"{_shown(conflict.ours)} here, {_shown(conflict.theirs)} there; nothing of it was taken"
         )
     for found in merged.disagreements:
         came = [f"{_shown(value)} in {who[:12]}" for who, value in zip(found.attempt_ids, found.values, strict=True)]
-        typer.echo(
-            f"  differs: {safe(found.label)} ({found.cell_id[:10]}): {found.what} is {came[0]} and {came[1]}, on equal "
+        say(
+            f"  differs: {found.label} ({found.cell_id[:10]}): {found.what} is {came[0]} and {came[1]}, on equal "
             "code, versions and hardware; both are kept"
         )
     for cell_id in merged.in_training:
-        typer.echo(f"  left out: {cell_id[:10]} is being trained here; merge again when that has ended")
+        say(f"  left out: {cell_id[:10]} is being trained here; merge again when that has ended")
 
 
 def _shown(value: object) -> str:
