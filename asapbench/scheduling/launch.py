@@ -120,12 +120,12 @@ def run(
     """
     cells = _cells(selected)
     todo = cells if set_aside else _todo(store, cells, request.only_states)
-    root = data_root(request.data).resolve()
+    root = data_root(request.data)
     datasets = tuple(dict.fromkeys(cell.dataset for cell in todo))
     for dataset in datasets:
         check(dataset, root)
     files = files_of(store, request.files)
-    with closing(_executor(request, files, root, datasets)) as executor:
+    with closing(_executor(request, files, root.resolve(), datasets)) as executor:
         found = executor.slots
         the_plan = _plan(None if set_aside else store, cells, found, request.only_states)
         files.make()
@@ -138,7 +138,7 @@ def run(
             number = store.supersede([cell.id for cell in todo])
             the_view.message(f"earlier attempts set aside: {number}; nothing is deleted")
         options = Options(
-            data=root,
+            data=root.resolve(),
             files=files,
             checkpoint_seconds=request.checkpoint_seconds,
             keep_weights=request.keep_weights,

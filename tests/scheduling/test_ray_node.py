@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from asapbench.errors import WorkerError
 from asapbench.scheduling.files import Files
+from asapbench.scheduling.launch import Request, Selected, plan
 from asapbench.scheduling.protocol import EVENT, Ready, Stop
 from asapbench.scheduling.ray_node import Needs, NodeWorker, what_is_missing
 from asapbench.scheduling.slots import Slot
 from asapbench.suite.catalog import DATASETS
+from asapbench.suite.load import load
 
 
 @pytest.fixture
@@ -86,3 +90,10 @@ def test_slots_are_what_a_nodes_resources_have_room_for() -> None:
         taken = kind("cuda", share, 1).resources()["num_gpus"]
         assert taken * share <= 1 < taken * (share + 1), "so many fit on a GPU, and no more"
         assert taken * 1e4 == pytest.approx(round(taken * 1e4)), "Ray takes no finer fraction"
+
+
+def test_without_ray_the_error_is_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    suite = load("quickstart")
+    with pytest.raises(WorkerError, match=r'pip install "asapbench\[ray\]"'):
+        plan(None, [Selected("quickstart", suite.source, suite.cells)], Request(db="", executor="ray"))
