@@ -192,7 +192,9 @@ class LiveView(_Counting):
             self._live.stop()
 
     def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
-        """A slot has a cell."""
+        """A slot has a cell; on a cluster the slot may be new."""
+        if slot not in self._slots:
+            self._slots = [*self._slots, slot]
         self.done(cell, epochs_done)
         self._rows[slot.number] = _Row(cell, epochs_done)
         if epochs_done or batch:
@@ -390,6 +392,10 @@ def _given(request: Request) -> str:
         words += ["--slots", str(request.slots)]
     if request.threads != 1:
         words += ["--threads", str(request.threads)]
+    if request.executor != "local":
+        words += ["--executor", request.executor]
+    if request.address is not None:
+        words += ["--address", request.address]
     if request.keep_weights:
         words.append("--keep-weights")
     if request.alignment:
