@@ -77,6 +77,18 @@ def fresh_copy() -> None:
     shutil.copy("sound.sqlite", "y.sqlite")
 
 
+def spoil(table: str, column: str, value: object) -> bool:
+    """A fresh copy with one value in a whole column; False where the schema itself refuses that."""
+    fresh_copy()
+    with closing(sqlite3.connect("y.sqlite", isolation_level=None)) as database:
+        database.execute("PRAGMA ignore_check_constraints = ON")
+        try:
+            database.execute(f"UPDATE [{table}] SET [{column}] = ?", [value])
+        except sqlite3.IntegrityError:
+            return False
+    return True
+
+
 def check(*arguments: str) -> None:
     """The command reads the database or refuses it by name; it never changes it."""
     before = Path("y.sqlite").read_bytes()
@@ -97,14 +109,8 @@ def test_any_value_in_any_column_is_read_or_refused(command: tuple[str, ...], th
     @fuzz(6)
     @given(st.sampled_from(columns()), VALUES)
     def try_it(column: tuple[str, str], value: object) -> None:
-        fresh_copy()
-        with closing(sqlite3.connect("y.sqlite", isolation_level=None)) as database:
-            database.execute("PRAGMA ignore_check_constraints = ON")
-            try:
-                database.execute(f"UPDATE {column[0]} SET {column[1]} = ?", [value])
-            except sqlite3.IntegrityError:
-                return  # the schema itself refuses it
-        check(*command)
+        if spoil(*column, value):
+            check(*command)
 
     try_it()
 
@@ -119,7 +125,7 @@ def test_another_schema_is_refused(there: Path, command: tuple[str, ...], table:
             "drop": f"DROP TABLE {table}",
             "empty": f"DELETE FROM {table}",
             "rename": f"ALTER TABLE {table} RENAME TO other_{table}",
-            "other": f"ALTER TABLE {table} RENAME COLUMN {column} TO x",
+            "other": f"ALTER TABLE {table} RENAME COLUMN [{column}] TO x",
         }[how]
         try:
             database.execute(statement)
@@ -139,6 +145,30 @@ def test_a_file_with_changed_bytes_is_read_or_refused(
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     Path("y.sqlite").write_bytes(content)
     check(*command)
+
+
+@fuzz(20)
+@given(st.data())
+def test_a_database_with_any_value_is_merged_or_refused_whole(there: Path, data: st.DataObject) -> None:
+    if not spoil(*data.draw(st.sampled_from(columns())), data.draw(VALUES)):
+        return
+    Path("into.sqlite").unlink(missing_ok=True)
+    with Store.open("sqlite:///into.sqlite") as store:
+        store.record_suite("other", "other.toml", [a_cell(7)])
+    before = dump("into.sqlite")
+    said = asapbench("merge", "y.sqlite", "--db", "into.sqlite")
+    assert said.status != 1, said  # there is nothing that it could contradict
+    if said.status != 0:
+        check_refusal(said)
+        assert dump("into.sqlite") == before
+    for command in (("status", "--device", "cpu"), ("show", CELL.short)):
+        said = asapbench(*command, "--db", "into.sqlite")
+        assert said.status == 0 or check_refusal(said) is None
+
+
+def dump(path: str) -> list[str]:
+    with closing(sqlite3.connect(path)) as database:
+        return list(database.iterdump())
 
 
 @pytest.mark.parametrize("identity", ["../../x", "/etc", "a/b", "..", "", "a\0b", "A" * 32, "$(x)"])
