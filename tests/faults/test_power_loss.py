@@ -98,7 +98,10 @@ def _rows(place: Path, sql: str) -> list[tuple]:
 
 def _newest_epoch(place: Path, attempt: str) -> int:
     found = checkpoint.newest(
-        place.glob(f"{DB}.files/checkpoints/*/{attempt}"), position=lambda content: (content["epoch"],), warn=print
+        place.glob(f"{DB}.files/checkpoints/*/{attempt}"),
+        read=checkpoint.read_file,
+        position=lambda content: (content["epoch"],),
+        warn=print,
     )
     return 0 if found is None else found[1]["epoch"]
 
