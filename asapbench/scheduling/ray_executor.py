@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import socket
 import threading
 import time
@@ -36,6 +37,8 @@ _ANSWER_SECONDS = 60.0
 """How long the nodes that are there at the start may take to say whether they can train."""
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 15.0
+_LONGEST_DOUBT_SECONDS = 300.0
+"""A node that has lost a worker is asked again after two seconds, and after twice as long for each further one."""
 _STORE_BYTES = 100 * 2**20
 """Ray's object store, where a cluster is started here: nothing but events passes."""
 _SHARE_STEP = 1e-4
@@ -70,9 +73,12 @@ class Kind:
 class _Node:
     name: str
     room: int
-    missing: Any
-    """Ray's reference to what the node says is missing there; None once it has answered."""
+    answer: Any = None
+    """Ray's reference to what the node says is missing there, while it is asked."""
+    ask_at: float | None = 0.0
+    """When it is to be asked; None: it was, and has its slots or can have none."""
     slots: tuple[Slot, ...] = ()
+    losses: int = 0
 
 
 class RayExecutor:
@@ -95,6 +101,7 @@ class RayExecutor:
         number = _check(device, count, threads)
         self._files, self._needs = files, needs
         self._nodes: dict[str, _Node] = {}
+        self._lost: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         self._number = 0
         self._news: list[str] = []
         needs.mark.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +111,8 @@ class RayExecutor:
                 self._news.append("a Ray cluster of this machine alone was started for this run")
             self.kind = Kind(_device(device), number, threads)
             self._follow()
-            ray.wait([n.missing for n in self._nodes.values()], num_returns=len(self._nodes), timeout=_ANSWER_SECONDS)
+            asked = [node.answer for node in self._nodes.values()]
+            ray.wait(asked, num_returns=len(asked), timeout=_ANSWER_SECONDS)
             self._take_in()
             if not self._slots():
                 raise WorkerError("; ".join([f"no node of the Ray cluster can train on {self.kind}", *self._news]))
@@ -115,6 +123,7 @@ class RayExecutor:
     @property
     def slots(self) -> Sequence[Slot]:
         """Those of every node that lives and can train; at most `count` on CPUs."""
+        self._doubt()
         if time.monotonic() - self._looked >= _LOOK_SECONDS:
             self._follow()
             joined = self._take_in()
@@ -129,7 +138,7 @@ class RayExecutor:
     def start(self, slot: Slot, inbox: Inbox) -> RayWorker:
         """A new actor on the slot's node, with a worker process of its own."""
         node = next((node for node, found in self._nodes.items() if slot in found.slots))
-        return RayWorker(slot, node=node, kind=self.kind, files=self._files, inbox=inbox)
+        return RayWorker(slot, node=node, kind=self.kind, files=self._files, inbox=inbox, lost=self._lost)
 
     def close(self) -> None:
         """Leaves the cluster, and ends it if it was started here."""
@@ -140,37 +149,51 @@ class RayExecutor:
         found = sorted((slot for node in self._nodes.values() for slot in node.slots), key=lambda slot: slot.number)
         return found if self.kind.device == "cuda" else found[: self.kind.count]
 
+    def _doubt(self) -> None:
+        """A slot whose worker was lost is no slot: perhaps its node is dead, though the cluster does not know it yet.
+        A node that still answers has a new one.
+        """
+        while not self._lost.empty():
+            slot = self._lost.get()
+            for node in self._nodes.values():
+                if slot in node.slots:
+                    node.slots = tuple(other for other in node.slots if other != slot)
+                    node.losses += 1
+                    node.ask_at = time.monotonic() + min(2.0**node.losses, _LONGEST_DOUBT_SECONDS)
+
     def _follow(self) -> None:
         """Asks nodes that have joined what is missing there; forgets those that have left."""
         self._looked = time.monotonic()
         alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
         for node_id in self._nodes.keys() - alive.keys():
             node = self._nodes.pop(node_id)
-            if node.slots:
+            if node.slots or node.losses:
                 self._news.append(f"node {node.name} has left the cluster")
                 if not self._slots():
                     self._news.append(f"no node is left to train on {self.kind}: waiting for one")
         for node_id, found in alive.items():
             room = self.kind.on(found["Resources"])
-            if node_id not in self._nodes and room:
-                look = ray.remote(what_is_missing).options(num_cpus=0, max_retries=0, **_pinned(node_id))
-                self._nodes[node_id] = _Node(_name(found), room, look.remote(self._needs))
+            if room:
+                node = self._nodes.setdefault(node_id, _Node(_name(found), room))
+                if node.ask_at is not None and self._looked >= node.ask_at:
+                    look = ray.remote(what_is_missing).options(num_cpus=0, max_retries=0, **_pinned(node_id))
+                    node.answer, node.ask_at = look.remote(self._needs), None
 
     def _take_in(self) -> list[_Node]:
         """Gives slots to the nodes that have answered by now that nothing is missing, one to each in turn."""
         ready = []
         for node in self._nodes.values():
-            if node.missing is None or not ray.wait([node.missing], timeout=0)[0]:
+            if node.answer is None or not ray.wait([node.answer], timeout=0)[0]:
                 continue
-            missing = _answer(node.missing)
-            node.missing = None
+            missing = _answer(node.answer)
+            node.answer = None
             if missing is None:
                 ready.append(node)
             else:
                 self._news.append(f"node {node.name} is left out: {missing}")
-        for turn in range(max((node.room for node in ready), default=0)):
+        for _ in range(max((node.room for node in ready), default=0)):
             for node in ready:
-                if turn < node.room:
+                if len(node.slots) < node.room:
                     node.slots += (Slot(self._number, self.kind.device, self.kind.threads, node=node.name),)
                     self._number += 1
         return ready
@@ -182,8 +205,10 @@ class RayWorker:
     Whatever cuts the runner off from the actor is the worker's end: the cell goes on elsewhere.
     """
 
-    def __init__(self, slot: Slot, *, node: str, kind: Kind, files: Files, inbox: Inbox) -> None:
-        self.slot, self._inbox, self._log = slot, inbox, files.log(slot.number)
+    def __init__(
+        self, slot: Slot, *, node: str, kind: Kind, files: Files, inbox: Inbox, lost: queue.SimpleQueue[Slot]
+    ) -> None:
+        self.slot, self._inbox, self._log, self._lost = slot, inbox, files.log(slot.number), lost
         self.ready = False
         self._end: Cause | None = None
         # `hear` waits for the process: a thread of its own leaves the others free.
@@ -226,6 +251,7 @@ class RayWorker:
             try:
                 said: Said = ray.get(self._actor.hear.options(concurrency_group="hearing").remote())
             except RayError as error:
+                self._lost.put(self.slot)
                 said = Said((), Cause(f"the worker on {self.slot.node} was lost: {_reason(error)}", "lost"))
             for event in said.events:
                 self._inbox.put(Heard(self, EVENT.validate_json(event)))
