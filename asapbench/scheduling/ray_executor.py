@@ -38,7 +38,7 @@ _ANSWER_SECONDS = 60.0
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 15.0
 _LONGEST_DOUBT_SECONDS = 300.0
-"""A node that has lost a worker is asked again after two seconds, and after twice as long for each further one."""
+"""A node that has lost a worker is asked again after two seconds, and after twice as long for each further time."""
 _STORE_BYTES = 100 * 2**20
 """Ray's object store, where a cluster is started here: nothing but events passes."""
 _SHARE_STEP = 1e-4
@@ -79,6 +79,12 @@ class _Node:
     """When it is to be asked; None: it was, and has its slots or can have none."""
     slots: tuple[Slot, ...] = ()
     losses: int = 0
+
+    def ask_again(self) -> None:
+        """After a loss: several at a time are one."""
+        if self.ask_at is None:
+            self.losses += 1
+            self.ask_at = time.monotonic() + min(2.0**self.losses, _LONGEST_DOUBT_SECONDS)
 
 
 class RayExecutor:
@@ -126,8 +132,9 @@ class RayExecutor:
         self._doubt()
         if time.monotonic() - self._looked >= _LOOK_SECONDS:
             self._follow()
-            joined = self._take_in()
-            self._news += [f"node {node.name} has joined the cluster, with room for {node.room}" for node in joined]
+            for node in self._take_in():
+                came = "answers again" if node.losses else "has joined the cluster"
+                self._news.append(f"node {node.name} {came}, with room for {node.room}")
         return self._slots()
 
     def news(self) -> Sequence[str]:
@@ -158,8 +165,7 @@ class RayExecutor:
             for node in self._nodes.values():
                 if slot in node.slots:
                     node.slots = tuple(other for other in node.slots if other != slot)
-                    node.losses += 1
-                    node.ask_at = time.monotonic() + min(2.0**node.losses, _LONGEST_DOUBT_SECONDS)
+                    node.ask_again()
 
     def _follow(self) -> None:
         """Asks nodes that have joined what is missing there; forgets those that have left."""
@@ -185,12 +191,14 @@ class RayExecutor:
         for node in self._nodes.values():
             if node.answer is None or not ray.wait([node.answer], timeout=0)[0]:
                 continue
-            missing = _answer(node.answer)
+            missing, answered = _answer(node.answer)
             node.answer = None
             if missing is None:
                 ready.append(node)
-            else:
+            elif answered or not node.losses:
                 self._news.append(f"node {node.name} is left out: {missing}")
+            else:
+                node.ask_again()
         for _ in range(max((node.room for node in ready), default=0)):
             for node in ready:
                 if len(node.slots) < node.room:
@@ -210,6 +218,7 @@ class RayWorker:
     ) -> None:
         self.slot, self._inbox, self._log, self._lost = slot, inbox, files.log(slot.number), lost
         self.ready = False
+        self._ended_here = False
         self._end: Cause | None = None
         # `hear` waits for the process: a thread of its own leaves the others free.
         actor = ray.remote(concurrency_groups={"hearing": 1})(NodeWorker)
@@ -223,6 +232,7 @@ class RayWorker:
 
     def kill(self) -> None:
         """Ends the process at once; one that is not ready may not even have an actor yet."""
+        self._ended_here = True
         if self.ready and self._end is None:
             self._actor.kill.remote()
         else:
@@ -230,6 +240,7 @@ class RayWorker:
 
     def close(self) -> None:
         """Lets an idle process go and waits for its end, then gives its share of the node back."""
+        self._ended_here = True
         if self._end is None:
             with contextlib.suppress(RayError):  # the actor is gone, or its node is: what was wanted
                 ray.get(self._actor.close.remote(), timeout=_CLOSE_SECONDS)
@@ -251,7 +262,8 @@ class RayWorker:
             try:
                 said: Said = ray.get(self._actor.hear.options(concurrency_group="hearing").remote())
             except RayError as error:
-                self._lost.put(self.slot)
+                if not self._ended_here:
+                    self._lost.put(self.slot)
                 said = Said((), Cause(f"the worker on {self.slot.node} was lost: {_reason(error)}", "lost"))
             for event in said.events:
                 self._inbox.put(Heard(self, EVENT.validate_json(event)))
@@ -339,12 +351,12 @@ def _pinned(node: str) -> dict[str, Any]:
     return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
-def _answer(missing: Any) -> str | None:
+def _answer(reference: Any) -> tuple[str | None, bool]:
+    """What is missing on a node, and whether that is its own answer."""
     try:
-        found: str | None = ray.get(missing)
+        return ray.get(reference), True
     except RayError as error:
-        return f"it cannot run asapbench: {_reason(error)}"
-    return found
+        return f"it cannot run asapbench: {_reason(error)}", False
 
 
 def _first_line(error: Exception) -> str:
