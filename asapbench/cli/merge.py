@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,9 @@ from asapbench.store import DEFAULT_URL
 if TYPE_CHECKING:
     from asapbench.store.records import Merged
 
+_SHOWN = 60
+"""Letters of a value that are enough to tell it from another."""
+
 
 def merge(
     others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Database files: exports, or whole ones.")],
@@ -23,19 +27,23 @@ def merge(
     Nothing here is overwritten: where two databases contradict each other, ours stays, the conflict is named, and the
     exit status is 1.
     """
+    from asapbench.cli.text import say
+    from asapbench.escape import visible
     from asapbench.store import Store
     from asapbench.store.foreign import opened
 
     with opened(others) as databases, Store.open(db) as store:
         merged = store.merge(databases)
         for file, result in zip(others, merged, strict=True):
-            _print(str(file), result)
+            for line in _lines(str(file), result):
+                say(visible(line))
     if any(result.conflicts for result in merged):
         raise typer.Exit(1)
 
 
-def _print(file: str, merged: Merged) -> None:
-    from asapbench.cli.text import count, say
+def _lines(file: str, merged: Merged) -> Iterator[str]:
+    """What a merge did, and what it did not: a line each."""
+    from asapbench.cli.text import count
 
     new = [
         count(merged.cells, "new cell"),
@@ -46,22 +54,23 @@ def _print(file: str, merged: Merged) -> None:
         *([count(merged.suites, "suite")] if merged.suites else []),
     ]
     further = f"; {count(merged.further, 'attempt')} had come further there" if merged.further else ""
-    say(f"{file}: {', '.join(new)}{further}")
+    yield f"{file}: {', '.join(new)}{further}"
     for conflict in merged.conflicts:
         whose = f", attempt {conflict.attempt_id[:12]}" if conflict.attempt_id else ""
-        say(
+        yield (
             f"  conflict: {conflict.label} ({conflict.cell_id[:10]}){whose}: {conflict.what} is "
             f"{_shown(conflict.ours)} here, {_shown(conflict.theirs)} there; nothing of it was taken"
         )
     for found in merged.disagreements:
         came = [f"{_shown(value)} in {who[:12]}" for who, value in zip(found.attempt_ids, found.values, strict=True)]
-        say(
+        yield (
             f"  differs: {found.label} ({found.cell_id[:10]}): {found.what} is {came[0]} and {came[1]}, on equal "
             "code, versions and hardware; both are kept"
         )
     for cell_id in merged.in_training:
-        say(f"  left out: {cell_id[:10]} is being trained here; merge again when that has ended")
+        yield f"  left out: {cell_id[:10]} is being trained here; merge again when that has ended"
 
 
 def _shown(value: object) -> str:
-    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}..."
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -355,7 +355,7 @@ def print_plan(plan: Plan) -> None:
 
 def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Request) -> tuple[int, list[str]]:
     """The exit status, and what to say at the end of a run and what to do next."""
-    again = f"{' '.join(item.name for item in selected)}{_given(request)}"
+    again = f"{shlex.join(item.name for item in selected)}{_given(request)}"
     db = db_option(request.db)
     lines = []
     if outcome.ended:
@@ -370,7 +370,7 @@ def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Reque
     if failed:
         lines.append(f"What failed: asapbench status{db}; to try again: asapbench resume {again}")
         return 1, lines
-    lines += [f"The results: asapbench report --suite {item.name}{db}" for item in selected]
+    lines += [f"The results: asapbench report --suite {shlex.quote(item.name)}{db}" for item in selected]
     return 0, lines
 
 
@@ -382,24 +382,21 @@ def _given(request: Request) -> str:
     if request.only_states:
         # What was begun and stopped is interrupted by now, whatever it was before.
         words += ["--only-state", ",".join(dict.fromkeys((*request.only_states, "interrupted")))]
-    if request.data is not None:
-        words += ["--data", str(request.data)]
-    if request.files is not None:
-        words += ["--files", str(request.files)]
-    if request.device != "auto":
-        words += ["--device", request.device]
-    if request.slots is not None:
-        words += ["--slots", str(request.slots)]
-    if request.threads != 1:
-        words += ["--threads", str(request.threads)]
-    if request.executor != "local":
-        words += ["--executor", request.executor]
-    if request.address is not None:
-        words += ["--address", request.address]
-    if request.keep_weights:
-        words.append("--keep-weights")
-    if request.alignment:
-        words.append("--alignment")
-    if not request.deterministic:
-        words.append("--fast")
+    valued = {
+        "--data": request.data,
+        "--files": request.files,
+        "--device": None if request.device == "auto" else request.device,
+        "--slots": request.slots,
+        "--threads": None if request.threads == 1 else request.threads,
+        "--executor": None if request.executor == "local" else request.executor,
+        "--address": request.address,
+    }
+    words += [word for name, value in valued.items() if value is not None for word in (name, str(value))]
+    flags = {
+        "--keep-weights": request.keep_weights,
+        "--alignment": request.alignment,
+        "--fast": not request.deterministic,
+        "--compile": request.compiled,
+    }
+    words += [name for name, given in flags.items() if given]
     return "".join(f" {shlex.quote(word)}" for word in words) + db_option(request.db)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,7 +41,7 @@ def show(
         _print_provenance(provenance)
     _print_epochs(epochs, all_epochs=all_epochs)
     _print_alignment(angles)
-    _print_error(attempts)
+    _print_errors(attempts)
 
 
 def _print_configuration(cell: Cell, cell_id: str) -> None:
@@ -84,7 +85,7 @@ def _print_provenance(provenance: Provenance) -> None:
     say(f"\ncode           {commit}")
     say(f"versions       {', '.join(f'{name} {version}' for name, version in provenance.versions.items())}")
     hardware = provenance.hardware
-    gpus = f", {', '.join(hardware['gpus'])}" if hardware.get("gpus") else ""
+    gpus = f", {', '.join(map(str, hardware['gpus']))}" if isinstance(hardware.get("gpus"), list) else ""
     say(f"hardware       {hardware.get('processor')}, {hardware.get('cores')} cores{gpus}")
 
 
@@ -122,15 +123,24 @@ def _degrees(angle: float | None) -> str:
     return "-" if angle is None else f"{angle:.1f}"
 
 
-def _print_error(attempts: Sequence[Attempt]) -> None:
-    if attempts and attempts[-1].error:
-        say(f"\nerror\n{attempts[-1].error}")
-        if attempts[-1].log_tail and attempts[-1].log_tail.strip() not in attempts[-1].error:
-            say(f"\nlog\n{attempts[-1].log_tail}")
+def _print_errors(attempts: Sequence[Attempt]) -> None:
+    """Those of all attempts: the last one's success does not make the others' causes uninteresting."""
+    for attempt in attempts:
+        if not attempt.error:
+            continue
+        say(f"\nerror of attempt {attempt.number}\n{attempt.error}")
+        if attempt.log_tail and attempt.log_tail.strip() not in attempt.error:
+            say(f"\nlog of attempt {attempt.number}\n{attempt.log_tail}")
 
 
 def curve(values: Sequence[float], width: int = 60) -> str:
-    """`values` as a line of bars from their least to their greatest, which stand beside it in percent."""
+    """`values` as a line of bars from their least to their greatest, which stand beside it in percent.
+
+    What is not a number is left out.
+    """
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        return "-"
     if len(values) > width:
         values = [values[round(n * (len(values) - 1) / (width - 1))] for n in range(width)]
     low, high = min(values), max(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -175,7 +176,7 @@ def _notes(
     if unfinished:
         counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in Counter(s for _, s in unfinished).items())
         outdated = any(state == "outdated" for _, state in unfinished)
-        commands = [f"asapbench run {name}" if outdated else f"asapbench resume {name}"]
+        commands = [f"asapbench {'run' if outdated else 'resume'} {shlex.quote(name)}"]
         commands += [f"asapbench show {cell.short}" for cell, state in unfinished if state == "failed"][:1]
         yield Note(f"{len(unfinished)} of {len(cells)} cells not finished ({counts}):", tuple(commands))
     if lacking := sum(configuration.without_metric for configuration in found):

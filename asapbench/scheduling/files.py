@@ -16,13 +16,16 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from asapbench.errors import StoreError
+from asapbench.store.rows import MEND
 from asapbench.store.store import Store
 from asapbench.training import CHECKPOINT_SUFFIX
 
 
 @dataclass(frozen=True)
 class Files:
-    """`checkpoints/CELL/ATTEMPT/`, `weights/CELL-ATTEMPT.weights`, `logs/`: identities are hexadecimal, safe."""
+    """`checkpoints/CELL/ATTEMPT/`, `weights/CELL-ATTEMPT.weights`, `logs/`: no identity that is not
+    hexadecimal gets into a path, from whichever database it comes.
+    """
 
     root: Path
 
@@ -37,7 +40,7 @@ class Files:
 
     def checkpoints(self, cell_id: str, attempt_id: str) -> Path:
         """The directory of one attempt's checkpoints; no other attempt writes there."""
-        return self.root / "checkpoints" / cell_id[:20] / attempt_id
+        return self.root / "checkpoints" / _hexadecimal(cell_id[:20]) / _hexadecimal(attempt_id)
 
     def has_checkpoint(self, cell_id: str, attempt_ids: Iterable[str]) -> bool:
         """Whether one of these attempts left a checkpoint."""
@@ -45,7 +48,7 @@ class Files:
 
     def weights(self, cell_id: str, attempt_id: str) -> Path:
         """Where an attempt's final weights are kept."""
-        return self.root / "weights" / f"{cell_id[:20]}-{attempt_id[:12]}.weights"
+        return self.root / "weights" / f"{_hexadecimal(cell_id[:20])}-{_hexadecimal(attempt_id[:12])}.weights"
 
     def log(self, number: int) -> Path:
         """What the worker on slot `number` of this process's run prints."""
@@ -68,6 +71,12 @@ class Files:
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
+def _hexadecimal(identity: str) -> str:
+    if re.fullmatch(r"[0-9a-f]+", identity):
+        return identity
+    raise StoreError(f'the database holds an identity that asapbench did not make, "{identity}": {MEND}')
+
+
 def files_of(store: Store, directory: Path | None) -> Files:
     """The files of a database: in `directory` if one is named."""
     if directory is not None:
@@ -84,8 +93,11 @@ def size(folder: Path) -> int:
 
 
 def remove(folder: Path) -> None:
-    """Deletes `folder` and all below it."""
-    shutil.rmtree(folder)
+    """Deletes `folder` and all below it. Raises StoreError."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be removed: {error.strerror or error}") from error
 
 
 def _this_process() -> str:

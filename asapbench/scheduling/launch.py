@@ -57,6 +57,7 @@ class Request:
     max_failures: int | None = None
     hang_seconds: float = 600.0
     deterministic: bool = True
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def run(
         for item in selected:
             store.extend_suite(item.name, item.source, item.cells)
         the_view = view(the_plan, found)
-        store.tell(the_view.message)
+        store.be_patient(the_view.message)
         if set_aside:
             store.release_dead()
             number = store.supersede([cell.id for cell in todo])
@@ -144,6 +145,7 @@ def run(
             keep_weights=request.keep_weights,
             alignment=request.alignment,
             deterministic=request.deterministic,
+            compiled=request.compiled,
             retries=request.retries,
             max_failures=request.max_failures,
             hang_seconds=request.hang_seconds,

@@ -26,6 +26,7 @@ class Train(_Message):
     device: str
     threads: int
     deterministic: bool
+    compiled: bool
     checkpoint_seconds: float
     alignment: bool
     weights: str | None

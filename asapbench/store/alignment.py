@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, select
 from asapbench.errors import EpochConflictError
 from asapbench.metrics import Alignment
 from asapbench.store.records import Claim
+from asapbench.store.rows import checked
 from asapbench.store.schema import alignment
 
 _COLUMNS = [alignment.c[field.name] for field in fields(Alignment)]
@@ -20,7 +21,7 @@ def of_lineage(connection: Connection, lineage: str, *, only: Sequence[int] = ()
     query = select(*_COLUMNS).where(alignment.c.lineage == lineage).order_by(alignment.c.epoch, alignment.c.id)
     if only:
         query = query.where(alignment.c.epoch.between(min(only), max(only)))
-    return [Alignment(*row) for row in connection.execute(query)]
+    return [checked(Alignment, row) for row in connection.execute(query).mappings()]
 
 
 def missing(connection: Connection, claim: Claim, rows: Sequence[Alignment]) -> list[Alignment]:

@@ -14,12 +14,14 @@ from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, and_,
 from asapbench.errors import StoreError, SuiteError
 from asapbench.store.cells import chunks, read_config, require_suite
 from asapbench.store.records import Attempt, Provenance, Result, Timing
+from asapbench.store.rows import checked, from_json, number
 from asapbench.store.schema import attempt as attempts
 from asapbench.store.schema import cell as cells
 from asapbench.store.schema import epoch_metrics, suite_cell
 from asapbench.store.schema import provenance as provenances
 
-_COLUMNS = [attempts.c[field.name] for field in fields(Attempt)]
+_NAMES = [field.name for field in fields(Attempt)]
+_COLUMNS = [attempts.c[name] for name in _NAMES]
 _newer = attempts.alias("newer")
 
 CURRENT: ColumnElement[bool] = and_(
@@ -42,7 +44,7 @@ def _select() -> Select[*tuple[object, ...]]:
 
 def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
     """The attempt of a row whose last columns are `_COLUMNS`."""
-    return Attempt(*row[-len(_COLUMNS) :])
+    return checked(Attempt, dict(zip(_NAMES, row[-len(_NAMES) :], strict=True)))
 
 
 def current(connection: Connection, cell_id: str) -> Attempt | None:
@@ -106,7 +108,8 @@ def provenance(connection: Connection, provenance_id: str, *, database: str) -> 
     row = connection.execute(select(provenances).where(provenances.c.id == provenance_id)).mappings().one_or_none()
     if row is None:
         raise StoreError(f"{database} has no provenance {provenance_id}")
-    return Provenance(row["commit"], row["dirty"], json.loads(row["versions"]), json.loads(row["hardware"]))
+    unpacked = {name: from_json(name, row[name]) for name in ("versions", "hardware")}
+    return checked(Provenance, {"commit": row["commit"], "dirty": row["dirty"], **unpacked})
 
 
 def suite_results(connection: Connection, name: str, *, database: str) -> list[Result]:
@@ -161,17 +164,9 @@ def timings(connection: Connection) -> list[Timing]:
             config = read_config(row[cells.c.config])
         except SuiteError:
             continue
-        found.append(
-            Timing(
-                cell_id=row[cells.c.id],
-                dataset=row[cells.c.dataset],
-                model=row[cells.c.model],
-                rule=row[cells.c.rule],
-                config=config,
-                device=row[attempts.c.device],
-                seconds=statistics.median(seconds),
-            )
-        )
+        values = {name: row[cells.c[name]] for name in ("dataset", "model", "rule")}
+        values |= {"cell_id": row[cells.c.id], "config": config, "device": row[attempts.c.device]}
+        found.append(checked(Timing, values | {"seconds": statistics.median(seconds)}))
     return found
 
 
@@ -187,7 +182,7 @@ def peaks(connection: Connection, kind: str) -> dict[str, int]:
         .where(attempts.c.device.startswith(kind), epoch_metrics.c.peak_memory_bytes.is_not(None))
         .group_by(cells.c.group_id)
     )
-    return {row[0]: row[1] for row in connection.execute(query)}
+    return {row[0]: int(number("peak_memory_bytes", row[1])) for row in connection.execute(query)}
 
 
 def _newest_timed(connection: Connection) -> list[tuple[RowMapping, list[float]]]:
@@ -196,7 +191,7 @@ def _newest_timed(connection: Connection) -> list[tuple[RowMapping, list[float]]
     for row in connection.execute(_timed_epochs()).mappings():
         attempt_id = row[attempts.c.id]
         rows[attempt_id] = row
-        seconds.setdefault(attempt_id, []).append(row[epoch_metrics.c.seconds])
+        seconds.setdefault(attempt_id, []).append(number("seconds", row[epoch_metrics.c.seconds]))
     return [(rows[attempt_id], values) for attempt_id, values in seconds.items()]
 
 

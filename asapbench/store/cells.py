@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from asapbench.errors import StoreError
+from asapbench.errors import StoreError, SuiteError
 from asapbench.store.records import SuiteRecord
+from asapbench.store.rows import MEND, checked
 from asapbench.store.schema import cell as cells
 from asapbench.store.schema import suite as suites
 from asapbench.store.schema import suite_cell
@@ -66,7 +67,11 @@ def _row(cell: Cell) -> dict[str, Any]:
 
 def read_config(config: str) -> Cell:
     """The cell of a `config` column. Raises SuiteError where this version lacks its rule, model or data set."""
-    return Cell.from_json(json.loads(config))
+    try:
+        content = json.loads(config)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SuiteError(f"a stored cell cannot be read: its configuration is no JSON ({error}); {MEND}") from error
+    return Cell.from_json(content)
 
 
 def record_suite(connection: Connection, name: str, *, source: str, wanted: Sequence[Cell]) -> None:
@@ -110,7 +115,7 @@ def all_suites(connection: Connection) -> list[SuiteRecord]:
         .group_by(suites.c.name, suites.c.source, suites.c.updated_at)
         .order_by(suites.c.name)
     )
-    return [SuiteRecord(**row) for row in connection.execute(query).mappings()]
+    return [checked(SuiteRecord, row) for row in connection.execute(query).mappings()]
 
 
 def require_suite(connection: Connection, name: str, *, database: str) -> None:

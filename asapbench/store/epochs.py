@@ -15,6 +15,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select
 from asapbench.errors import EpochConflictError
 from asapbench.metrics import HOW_FAST, EpochMetrics
 from asapbench.store.records import Claim
+from asapbench.store.rows import checked
 from asapbench.store.schema import epoch_metrics
 
 _NAMES = tuple(field.name for field in fields(EpochMetrics))
@@ -106,7 +107,7 @@ def _metrics(row: RowMapping) -> EpochMetrics:
     # An accuracy says that examples were held out: then a missing loss was not a number.
     if values["validation_loss"] is None and values["validation_accuracy"] is not None:
         values["validation_loss"] = math.nan
-    return EpochMetrics(**values)
+    return checked(EpochMetrics, values)
 
 
 def _differences(ours: EpochMetrics, theirs: EpochMetrics) -> str:

@@ -16,11 +16,16 @@ from asapbench.errors import StoreError, SuiteError
 from asapbench.store import migrate
 from asapbench.store.cells import read_config, require_suite
 from asapbench.store.connect import Database, connect
+from asapbench.store.merge import merge
+from asapbench.store.records import Merged
 from asapbench.store.schema import attempt as attempts
 from asapbench.store.schema import cell as cells
 from asapbench.store.schema import suite_cell
 from asapbench.suite.cell import Cell
 from asapbench.suite.select import only
+
+_NOBODY = {"host": "", "boot_id": "", "pid": 0, "pid_started": 0.0, "error": None, "log_tail": None}
+"""Who trained an attempt, left out; errors and logs may name paths and users."""
 
 
 @contextmanager
@@ -65,10 +70,22 @@ def chosen(connection: Connection, suites: Sequence[str], filters: Sequence[str]
     return [cell_id for cell_id, cell in readable.items() if cell in passed]
 
 
-def make_anonymous(connection: Connection) -> None:
-    """Blanks who trained the attempts, and what they printed, which may name paths and users."""
-    blank = {"host": "", "boot_id": "", "pid": 0, "pid_started": 0.0, "error": None, "log_tail": None}
-    connection.execute(update(attempts).values(blank))
+def fill(
+    connection: Connection,
+    file: Database,
+    *,
+    suites: Sequence[str],
+    filters: Sequence[str],
+    anonymous: bool,
+    database: str,
+) -> Merged:
+    """Puts the chosen cells into the empty database `file`."""
+    cell_ids = chosen(connection, suites, filters, database=database)
+    with file.writing() as target:
+        held = merge(connection, target, cell_ids=cell_ids, suite_names=suites or None)
+        if anonymous:
+            target.execute(update(attempts).values(_NOBODY))
+    return held
 
 
 def _check(path: Path, *, database: Database, force: bool) -> None:

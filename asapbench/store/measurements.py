@@ -11,6 +11,7 @@ from asapbench.metrics import Measurement
 from asapbench.store.attempts import record_provenance
 from asapbench.store.cells import chunks
 from asapbench.store.records import Provenance
+from asapbench.store.rows import checked
 from asapbench.store.schema import measurement
 
 _COLUMNS = [measurement.c[field.name] for field in fields(Measurement)]
@@ -43,7 +44,7 @@ def newest(connection: Connection, analysis: str, attempt_ids: Sequence[str]) ->
             .where(measurement.c.analysis == analysis, measurement.c.attempt_id.in_(part))
             .order_by(measurement.c.measured_at, measurement.c.id)
         )
-        for attempt_id, *values in connection.execute(query):
-            row = Measurement(*values)
-            found.setdefault(attempt_id, {})[row.layer, row.quantity] = row
+        for values in connection.execute(query).mappings():
+            row = checked(Measurement, values)
+            found.setdefault(values["attempt_id"], {})[row.layer, row.quantity] = row
     return {attempt_id: list(rows.values()) for attempt_id, rows in found.items()}

@@ -18,6 +18,7 @@ from sqlalchemy import Column, Connection, Table, and_, insert, select, update
 
 from asapbench.store import join
 from asapbench.store.cells import chunks, now
+from asapbench.store.connect import Database
 from asapbench.store.join import ContradictionError, Row
 from asapbench.store.records import Conflict, Disagreement, Merged
 from asapbench.store.schema import alignment as angles
@@ -34,6 +35,15 @@ _EPOCH_KEY = ("lineage", "epoch")
 _ANGLE_KEY = ("lineage", "epoch", "layer", "quantity")
 
 Rows = dict[tuple[Any, ...], Row]
+
+
+def merge_all(target: Connection, sources: Sequence[Database]) -> list[Merged]:
+    """Takes into `target` all that each of the databases holds, one after the other."""
+    merged = []
+    for database in sources:
+        with database.reading() as source:
+            merged.append(merge(source, target))
+    return merged
 
 
 def merge(

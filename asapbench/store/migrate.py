@@ -14,6 +14,7 @@ from sqlalchemy import Connection, inspect, text
 
 from asapbench.errors import NoDatabaseError, StoreError
 from asapbench.store.connect import Database
+from asapbench.store.rows import MEND, ForeignRowError
 
 KNOWN = ("0001", "0002")
 """Every revision, oldest first, as in migrations/versions; a test holds them equal."""
@@ -99,11 +100,15 @@ def _write_ahead(database: Database) -> None:
 def _upgrade(connection: Connection, *, to: str = HEAD) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, to)
+    try:
+        command.upgrade(config, to)
+    except CommandError as error:
+        raise ForeignRowError(f"cannot be brought up to date ({error}): {MEND}") from error
 
 
 @contextmanager

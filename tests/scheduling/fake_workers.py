@@ -100,12 +100,12 @@ class FakeExecutor:
 
 
 class Quiet:
-    """A view that keeps what it is told of ends, and lets tests act at every tick."""
+    """A view that keeps what it is told of ends, lets tests act at every tick, and ends a run that never would."""
 
     def __init__(self, at_tick: Callable[[], None] = lambda: None) -> None:
         self.ends: list[tuple[str, str, str | None]] = []
         self.messages: list[str] = []
-        self._at_tick = at_tick
+        self._at_tick, self._ticks = at_tick, 0
 
     def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
         pass
@@ -123,6 +123,8 @@ class Quiet:
         self.messages.append(text)
 
     def tick(self) -> None:
+        self._ticks += 1
+        assert self._ticks < 200, "the run goes on for ever"
         self._at_tick()
 
 

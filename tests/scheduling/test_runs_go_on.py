@@ -75,7 +75,7 @@ def test_a_cell_that_always_fails_is_given_up_and_its_state_can_be_asked_for(fol
     assert sorted(states(folder)) == [("done",), ("failed", "failed", "failed")]
     assert "Ended: 1 done, 1 failed" in done.stdout
     (cell,) = query(folder, "SELECT DISTINCT cell_id FROM attempt WHERE state = 'failed'")[0]
-    assert run(folder, "show", cell[:10], traceback=True).count("ValueError: always") >= 3
+    assert "ValueError: always" in run(folder, "show", cell[:10], traceback=True)
     assert "No cell is in such a state" in run(folder, "resume", "--only-state", "interrupted,out_of_memory")
     assert "1 of 1 cell to train" in run(folder, "resume", "--only-state", "failed", "--slots", "1")
     assert sorted(states(folder)) == [("done",), ("failed", "failed", "failed", "done")]
@@ -85,8 +85,8 @@ def test_cells_that_do_not_fit_beside_each_other_train_one_after_the_other(undis
     # A step runs out of memory while another worker of this run is training, as it would on a full GPU.
     fault = """import os, psutil
         (marks / str(os.getpid())).touch()
-        others = [p.pid for p in psutil.Process(os.getppid()).children() if p.status() != psutil.STATUS_ZOMBIE]
-        if any((marks / str(pid)).exists() for pid in others if pid != os.getpid()):
+        others = [int(mark.name) for mark in marks.iterdir() if mark.name != str(os.getpid())]
+        if any(map(psutil.pid_exists, others)):
             raise RuntimeError('CUDA error: out of memory')"""
     done = run_with(
         folder, in_workers(fault, first_time=False), "run", "small.toml", "--only", "rule=bp", "--slots", "2"

@@ -11,7 +11,7 @@ from merging import rows
 from store_examples import A_MEASUREMENT, PROVENANCE, TERMS, a_cell, an_epoch, current, trained
 
 from asapbench.errors import StoreError, SuiteError
-from asapbench.store import Store, export, merge
+from asapbench.store import Store, export
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_an_export_that_breaks_off_leaves_what_was_there(filled, tmp_path, monke
     file = tmp_path / "out.sqlite"
     file.write_text("precious")
     before = set(tmp_path.iterdir())
-    monkeypatch.setattr(merge, "merge", breaks)
+    monkeypatch.setattr(export, "merge", breaks)
     with pytest.raises(KeyboardInterrupt):
         filled.export(file, force=True)
     assert (file.read_text(), set(tmp_path.iterdir())) == ("precious", before)

@@ -115,7 +115,10 @@ def test_what_was_set_aside_elsewhere_is_set_aside_here(store, other, tmp_path):
         rerun.supersede([a_cell().id])
         again = trained(rerun, a_cell(), tests=(0.9,))
         merged(store, rerun)
-        merged(other, store)
+    back = tmp_path / "back.sqlite"
+    store.export(back)
+    with Store.read_only(str(back)) as exported:
+        merged(other, exported)
     for database in (store, other):
         assert [attempt.superseded for attempt in database.attempts(a_cell().id)] == [True, False]
         assert current(database, a_cell()).id == again.attempt_id

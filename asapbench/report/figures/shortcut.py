@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from asapbench.store import Store
 
+_QUANTITIES = (ANGLE, ANGLE_OF_G1, *LENGTHS)
 _TITLE = "Figure 10. The shortcut effect"
 _UNITS = {ANGLE: "degrees", ANGLE_OF_G1: "degrees", **dict.fromkeys(LENGTHS, "length")}
 _NETWORKS = 6
@@ -113,7 +114,9 @@ def _network(members: Sequence[tuple[Cell, Sequence[Measurement]]], own: Sequenc
             samples.setdefault((row.layer, row.quantity), []).extend([] if row.value is None else [row.value])
     cell = members[0][0]
     label = ", ".join(f"trained by {field_text(cell, n)}" if n == "rule" else field_text(cell, n) for n in own)
-    return Network(cell, label, {key: summarize(values) for key, values in samples.items()})
+    layers = dict.fromkeys(layer for layer, _ in samples)
+    places = [(layer, quantity) for layer in layers for quantity in _QUANTITIES]
+    return Network(cell, label, {place: summarize(samples.get(place, [])) for place in places})
 
 
 def _range(numbers: set[int], one: str, many: str = "") -> str:
@@ -124,12 +127,11 @@ def _range(numbers: set[int], one: str, many: str = "") -> str:
 
 
 def _table(found: ShortcutEffect) -> Table:
-    quantities = (ANGLE, ANGLE_OF_G1, *LENGTHS)
     return Table(
         title=_TITLE,
         caption=f"{found.described} Angles in degrees, then lengths.",
-        columns=(Column("Layer", "left"), *(Column(quantity) for quantity in quantities)),
-        groups=tuple(Group(_heading(network, found), tuple(_rows(network, quantities))) for network in found.networks),
+        columns=(Column("Layer", "left"), *(Column(quantity) for quantity in _QUANTITIES)),
+        groups=tuple(Group(_heading(network, found), tuple(_rows(network, _QUANTITIES))) for network in found.networks),
         notes=tuple(_notes(found)),
         numbers=tuple(
             number(
