@@ -33,7 +33,11 @@ class NoDatabaseError(StoreError):
     """There is no database yet where one was to be read."""
 
 
-class ServerAwayError(StoreError):
+class UnavailableError(StoreError):
+    """The database is locked, or its disk is full, or its server is away: the same may succeed later."""
+
+
+class ServerAwayError(UnavailableError):
     """The database server cannot be reached, or has closed the connection."""
 
 

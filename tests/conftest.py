@@ -17,6 +17,10 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults", type=int, default=5, help="How many faults tests/faults inflicts at random.")
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Server]:
     """A server for each test process, started for the first test that asks."""

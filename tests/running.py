@@ -7,9 +7,10 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import IO
 
 SUITE = """\
 [suite]
@@ -42,14 +43,16 @@ def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(("ASAPBENCH", "COLUMNS"))}
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """`asapbench ARGUMENTS` in `folder`, not waited for."""
+def start(
+    folder: Path, *arguments: str, program: Sequence[str] = ("-m", "asapbench"), output: IO[str] | None = None
+) -> subprocess.Popen[str]:
+    """`asapbench ARGUMENTS` in `folder`, not waited for; it prints into a pipe, or into `output`."""
     return subprocess.Popen(
-        [sys.executable, "-m", "asapbench", *arguments],
+        [sys.executable, *program, *arguments],
         cwd=folder,
         env=environment(),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=output or subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )

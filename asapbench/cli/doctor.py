@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from asapbench.cli.options import Data, Db, FilesDir
@@ -9,10 +11,20 @@ from asapbench.cli.text import say
 from asapbench.store import DEFAULT_URL
 
 
-def doctor(db: Db = DEFAULT_URL, data: Data = None, files: FilesDir = None) -> None:
+def doctor(
+    db: Db = DEFAULT_URL,
+    data: Data = None,
+    files: FilesDir = None,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Move a damaged database aside; nothing is deleted.")
+    ] = False,
+) -> None:
     """Look at Python, torch, devices, data sets, the database and free disk: what is wrong and how to mend it."""
     from asapbench.scheduling.diagnosis import diagnose
+    from asapbench.store.quarantine import quarantine as move_aside
 
+    if quarantine:
+        say(f"The damaged database is now {move_aside(db)}")
     marks = {"ok": "ok     ", "note": "note   ", "fault": "FAULT  "}
     faults = 0
     for finding in diagnose(db=db, data=data, files=files):

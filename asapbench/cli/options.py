@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -70,6 +70,21 @@ class Training:
 
     data: Data = None
     files: FilesDir = None
+    executor: Annotated[
+        Literal["local", "ray", "slurm"],
+        typer.Option(help="Where cells train: here, on the nodes of a Ray cluster, or all of this in a job of Slurm."),
+    ] = "local"
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The Ray cluster; local: start one. [default: $RAY_ADDRESS, else one running here, else local]",
+        ),
+    ] = None
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option("--slurm", metavar="OPTION=VALUE", help="sbatch's own, as in time=12:00:00. Repeatable."),
+    ] = None
     device: Device = "auto"
     slots: Slots = None
     threads: Annotated[int, typer.Option(help="CPU threads of each cell. Other counts change the last bits.")] = 1

@@ -192,7 +192,9 @@ class LiveView(_Counting):
             self._live.stop()
 
     def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
-        """A slot has a cell."""
+        """A slot has a cell; on a cluster the slot may be new."""
+        if slot not in self._slots:
+            self._slots = [*self._slots, slot]
         self.done(cell, epochs_done)
         self._rows[slot.number] = _Row(cell, epochs_done)
         if epochs_done or batch:
@@ -380,22 +382,21 @@ def _given(request: Request) -> str:
     if request.only_states:
         # What was begun and stopped is interrupted by now, whatever it was before.
         words += ["--only-state", ",".join(dict.fromkeys((*request.only_states, "interrupted")))]
-    if request.data is not None:
-        words += ["--data", str(request.data)]
-    if request.files is not None:
-        words += ["--files", str(request.files)]
-    if request.device != "auto":
-        words += ["--device", request.device]
-    if request.slots is not None:
-        words += ["--slots", str(request.slots)]
-    if request.threads != 1:
-        words += ["--threads", str(request.threads)]
-    if request.keep_weights:
-        words.append("--keep-weights")
-    if request.alignment:
-        words.append("--alignment")
-    if not request.deterministic:
-        words.append("--fast")
-    if request.compiled:
-        words.append("--compile")
+    valued = {
+        "--data": request.data,
+        "--files": request.files,
+        "--device": None if request.device == "auto" else request.device,
+        "--slots": request.slots,
+        "--threads": None if request.threads == 1 else request.threads,
+        "--executor": None if request.executor == "local" else request.executor,
+        "--address": request.address,
+    }
+    words += [word for name, value in valued.items() if value is not None for word in (name, str(value))]
+    flags = {
+        "--keep-weights": request.keep_weights,
+        "--alignment": request.alignment,
+        "--fast": not request.deterministic,
+        "--compile": request.compiled,
+    }
+    words += [name for name, given in flags.items() if given]
     return "".join(f" {shlex.quote(word)}" for word in words) + db_option(request.db)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,6 +60,8 @@ def run(
     selected = [select(suite, request) for suite in suites]
     if dry_run:
         _dry_run(selected, request)
+    elif training.executor == "slurm":
+        _submit(training)
     else:
         from asapbench.store import Store
 
@@ -85,6 +89,9 @@ def resume(
     if dry_run:
         _dry_run(selected, request)
         return
+    if training.executor == "slurm":
+        _submit(training)
+        return
     with Store.open(db) as store:
         _train(store, selected, request)
 
@@ -110,6 +117,9 @@ def rerun(
 
     if not suites and not only:
         raise SuiteError("rerun: name a suite, or cells with --only, as in --only rule=asap")
+    if training.executor == "slurm":
+        # A job that is queued again would set its own results aside.
+        raise SuiteError("rerun: --executor slurm is for run and resume")
     request = _request(training, db=db, filters=only or ())
     with Store.read_only(db) as reader:
         selected = recorded(reader, suites or (), request)
@@ -124,12 +134,20 @@ def rerun(
 
 def _request(given: Training, *, db: str, **chosen: Any) -> Request:
     """The request that the options make, with what is written as text read."""
+    from asapbench.errors import SuiteError
     from asapbench.scheduling.launch import Request
 
+    if given.address is not None and given.executor != "ray":
+        raise SuiteError(f"--address {given.address}: belongs to --executor ray")
+    if given.slurm and given.executor != "slurm":
+        raise SuiteError(f"--slurm {given.slurm[0]}: belongs to --executor slurm")
     return Request(
         db=db,
         data=given.data,
+        files=given.files,
         device=given.device,
+        executor=given.executor,
+        address=given.address,
         slots=slot_count(given.slots),
         threads=given.threads,
         time_limit=None if given.time_limit is None else seconds(given.time_limit, option="--time-limit"),
@@ -143,6 +161,14 @@ def _request(given: Training, *, db: str, **chosen: Any) -> Request:
         compiled=given.compiled,
         **chosen,
     )
+
+
+def _submit(training: Training) -> None:
+    """Hands this command line to Slurm."""
+    from asapbench.scheduling.slurm import submit, without_slurm
+
+    job = submit(without_slurm(sys.argv[1:]), options=training.slurm or (), folder=Path("results/slurm"))
+    say(f"Slurm job {job.number}; what it prints: {job.log}")
 
 
 def _dry_run(selected: Sequence[Selected], request: Request) -> None:

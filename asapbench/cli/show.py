@@ -41,7 +41,7 @@ def show(
         _print_provenance(provenance)
     _print_epochs(epochs, all_epochs=all_epochs)
     _print_alignment(angles)
-    _print_error(attempts)
+    _print_errors(attempts)
 
 
 def _print_configuration(cell: Cell, cell_id: str) -> None:
@@ -123,11 +123,14 @@ def _degrees(angle: float | None) -> str:
     return "-" if angle is None else f"{angle:.1f}"
 
 
-def _print_error(attempts: Sequence[Attempt]) -> None:
-    if attempts and attempts[-1].error:
-        say(f"\nerror\n{attempts[-1].error}")
-        if attempts[-1].log_tail and attempts[-1].log_tail.strip() not in attempts[-1].error:
-            say(f"\nlog\n{attempts[-1].log_tail}")
+def _print_errors(attempts: Sequence[Attempt]) -> None:
+    """Those of all attempts: the last one's success does not make the others' causes uninteresting."""
+    for attempt in attempts:
+        if not attempt.error:
+            continue
+        say(f"\nerror of attempt {attempt.number}\n{attempt.error}")
+        if attempt.log_tail and attempt.log_tail.strip() not in attempt.error:
+            say(f"\nlog of attempt {attempt.number}\n{attempt.log_tail}")
 
 
 def curve(values: Sequence[float], width: int = 60) -> str:

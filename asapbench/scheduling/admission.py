@@ -22,6 +22,10 @@ _BESIDE = {"cuda": (1.2, 700_000_000)}
 """By kind of device, what a worker takes beyond its peak: allocators hold more than they give, and a CUDA context has
 its own (0.5 GB is usual). On a CPU the peak is the whole process's.
 """
+_PROCESS = {"cpu": 1_000_000_000}
+"""What a worker process takes of its device before it trains, with torch and all that a data set needs: 0.8 GB was
+measured. On a GPU it takes the context alone.
+"""
 
 
 class Admission:
@@ -57,8 +61,10 @@ class Admission:
     def needs(self, cell: Cell) -> int:
         """Bytes that its worker takes at most, as far as is known."""
         factor, beside = _BESIDE.get(self._kind, (1.0, 0))
-        estimate = training_bytes(cell, evaluated=EVALUATED_TOGETHER[self._kind])
-        return round(factor * self._peaks.get(cell.group, estimate)) + beside
+        return round(factor * (self._peaks.get(cell.group) or self._estimate(cell))) + beside
+
+    def _estimate(self, cell: Cell) -> int:
+        return _PROCESS.get(self._kind, 0) + training_bytes(cell, evaluated=EVALUATED_TOGETHER[self._kind])
 
     def _fits(self, device: str, cells: Iterable[Cell]) -> bool:
         free = self._free.get(device)

@@ -94,6 +94,7 @@ def _data(root: Path) -> Iterator[Finding]:
 def _database(db: str) -> Finding:
     try:
         with Store.read_only(db) as store:
+            store.require_whole()
             suites = store.suites()
             running = [attempt for attempt in store.running() if not attempt.holder.is_dead()]
             text = f"{store.name}: suites: {len(suites)}, cells running: {len(running)}"

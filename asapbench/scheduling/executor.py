@@ -17,10 +17,12 @@ from asapbench.scheduling.slots import Slot
 
 @dataclass(frozen=True)
 class Cause:
-    """What ended a worker, in words; and how: by itself, killed from outside, or by the kernel, for memory."""
+    """What ended a worker, in words; and how: by itself, killed from outside, lost with its machine, or killed by the
+    kernel, for memory.
+    """
 
     text: str
-    how: Literal["failed", "killed", "out_of_memory"] = "failed"
+    how: Literal["failed", "killed", "lost", "out_of_memory"] = "failed"
 
 
 class Worker(Protocol):
@@ -61,7 +63,10 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """Every slot there is."""
+        """Every slot there is now. A number is never given to another slot."""
+
+    def news(self) -> Sequence[str]:
+        """What a user should know of slots that came or went since the last call."""
 
     def start(self, slot: Slot, inbox: Inbox) -> Worker:
         """A new worker on `slot`; its events, and at last its end, arrive in `inbox`."""

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shutil
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,10 @@ class Files:
         path = self.root / "logs" / f"{_this_process()}-{number}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def mark(self) -> Path:
+        """A path of this run alone, gone with its logs: who sees the file there sees this folder."""
+        return self.root / "logs" / f"{_this_process()}-{uuid.uuid4().hex}.log"
 
     def remove_logs(self) -> None:
         """Removes this run's logs: what matters of them is in the database."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import types
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from asapbench.data.files import check, data_root
-from asapbench.errors import StoreError, SuiteError
+from asapbench.errors import StoreError, SuiteError, WorkerError
 from asapbench.scheduling.admission import Admission
 from asapbench.scheduling.assignment import Options
 from asapbench.scheduling.devices import free_bytes
+from asapbench.scheduling.executor import Executor
 from asapbench.scheduling.files import Files, files_of, size
-from asapbench.scheduling.plan import Plan, make_plan
+from asapbench.scheduling.plan import Plan, make_plan, state_of
 from asapbench.scheduling.process import LocalExecutor
 from asapbench.scheduling.runner import Runner
 from asapbench.scheduling.slots import Count, Slot, slots
@@ -24,7 +27,10 @@ from asapbench.store.records import FINAL, State
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
+from asapbench.suite.options import Choice
 from asapbench.suite.select import only, with_seeds, with_settings
+
+ExecutorName = Literal["local", "ray", "slurm"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class Request:
     settings: Sequence[str] = ()
     seeds: str | None = None
     only_states: Sequence[State] = ()
+    executor: ExecutorName = "local"
+    address: str | None = None
     data: Path | None = None
     files: Path | None = None
     device: str = "auto"
@@ -87,14 +95,16 @@ def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selec
 
 def plan(store: Store | None, selected: Sequence[Selected], request: Request) -> Plan:
     """What is left of the selected cells, by the database if there is one."""
-    found = slots(request.device, count=request.slots, threads=request.threads)
-    cells = _cells(selected)
+    return _plan(store, _cells(selected), _planned_slots(request), request.only_states)
+
+
+def _plan(store: Store | None, cells: Sequence[Cell], found: Sequence[Slot], only_states: Sequence[State]) -> Plan:
     if store is None:
         whole = make_plan(cells, {}, [], found)
     else:
         states = store.states([cell.id for cell in cells])
         whole = make_plan(cells, states, store.measured_seconds_per_epoch(), found)
-    return whole.only(request.only_states) if request.only_states else whole
+    return whole.only(only_states) if only_states else whole
 
 
 def run(
@@ -109,41 +119,84 @@ def run(
 
     Raises DataError and SuiteError, before anything is changed, where data are missing or a device is not here.
     """
-    found = slots(request.device, count=request.slots, threads=request.threads)
-    the_plan = plan(None if set_aside else store, selected, request)
-    todo = [item.cell for item in the_plan.items if item.left or item.state == "running"]
+    cells = _cells(selected)
+    todo = cells if set_aside else _todo(store, cells, request.only_states)
     root = data_root(request.data)
-    for dataset in dict.fromkeys(cell.dataset for cell in todo):
+    datasets = tuple(dict.fromkeys(cell.dataset for cell in todo))
+    for dataset in datasets:
         check(dataset, root)
     files = files_of(store, request.files)
-    files.make()
-    for item in selected:
-        store.extend_suite(item.name, item.source, item.cells)
-    the_view = view(the_plan, found)
-    store.tell(the_view.message)
-    if set_aside:
-        store.release_dead()
-        number = store.supersede([cell.id for cell in todo])
-        the_view.message(f"earlier attempts set aside: {number}; nothing is deleted")
-    options = Options(
-        data=root.resolve(),
-        files=files,
-        checkpoint_seconds=request.checkpoint_seconds,
-        keep_weights=request.keep_weights,
-        alignment=request.alignment,
-        deterministic=request.deterministic,
-        compiled=request.compiled,
-        retries=request.retries,
-        max_failures=request.max_failures,
-        hang_seconds=request.hang_seconds,
-        time_limit=request.time_limit,
-    )
-    executor = LocalExecutor(found, options.files)
-    runner = Runner(
-        store, todo, executor, options=options, view=the_view, admission=_admission(store, found, request.slots)
-    )
-    with _minding_signals(runner, store):
-        return runner.run()
+    with closing(_executor(request, files, root.resolve(), datasets)) as executor:
+        found = executor.slots
+        the_plan = _plan(None if set_aside else store, cells, found, request.only_states)
+        files.make()
+        for item in selected:
+            store.extend_suite(item.name, item.source, item.cells)
+        the_view = view(the_plan, found)
+        store.be_patient(the_view.message)
+        if set_aside:
+            store.release_dead()
+            number = store.supersede([cell.id for cell in todo])
+            the_view.message(f"earlier attempts set aside: {number}; nothing is deleted")
+        options = Options(
+            data=root.resolve(),
+            files=files,
+            checkpoint_seconds=request.checkpoint_seconds,
+            keep_weights=request.keep_weights,
+            alignment=request.alignment,
+            deterministic=request.deterministic,
+            compiled=request.compiled,
+            retries=request.retries,
+            max_failures=request.max_failures,
+            hang_seconds=request.hang_seconds,
+            time_limit=request.time_limit,
+        )
+        admission = _admission(store, found, request.slots)
+        runner = Runner(store, todo, executor, options=options, view=the_view, admission=admission)
+        with _minding_signals(runner, store):
+            return runner.run()
+
+
+def _todo(store: Store, cells: Sequence[Cell], only_states: Sequence[State]) -> list[Cell]:
+    """The cells that have no result yet; those that a run has now are waited for."""
+    attempts = store.states([cell.id for cell in cells])
+    found = []
+    for cell in cells:
+        state = state_of(attempts[cell.id])
+        if state not in FINAL and (not only_states or state in only_states):
+            found.append(cell)
+    return found
+
+
+def _executor(request: Request, files: Files, data: Path, datasets: tuple[Choice, ...]) -> Executor:
+    if request.executor == "ray":
+        _check_for_ray()
+        from asapbench.scheduling.ray_executor import RayExecutor
+        from asapbench.scheduling.ray_node import Needs
+
+        files.make()
+        needs = Needs(files.mark(), data, datasets)
+        return RayExecutor(files, needs, **_wanted(request), address=request.address)
+    return LocalExecutor(slots(**_wanted(request)), files)
+
+
+def _planned_slots(request: Request) -> Sequence[Slot]:
+    """The slots that a run would have."""
+    if request.executor == "ray":
+        _check_for_ray()
+        from asapbench.scheduling.ray_executor import planned
+
+        return planned(**_wanted(request), address=request.address)
+    return slots(**_wanted(request))
+
+
+def _wanted(request: Request) -> dict[str, Any]:
+    return {"device": request.device, "count": request.slots, "threads": request.threads}
+
+
+def _check_for_ray() -> None:
+    if importlib.util.find_spec("ray") is None:
+        raise WorkerError('--executor ray needs Ray: pip install "asapbench[ray]"')
 
 
 def _admission(store: Store, found: Sequence[Slot], count: Count) -> Admission:
@@ -163,7 +216,7 @@ def _cells(selected: Sequence[Selected]) -> list[Cell]:
 
 @contextmanager
 def _minding_signals(runner: Runner, store: Store) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal stop the run cleanly; a second one at once."""
+    """Ctrl-C, SIGTERM, a closed terminal and SIGUSR1 (Slurm's, if asked) stop the run cleanly; a second one at once."""
     received = 0
 
     def stop(_number: int, _frame: types.FrameType | None) -> None:
@@ -173,7 +226,7 @@ def _minding_signals(runner: Runner, store: Store) -> Iterator[None]:
         if received > 1:
             store.give_up()
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:

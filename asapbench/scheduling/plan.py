@@ -93,13 +93,15 @@ def make_plan(
     for cell in cells:
         attempt = states.get(cell.id)
         seconds, measured = clock.epoch(cell)
-        state = "pending" if attempt is None else _state(attempt)
+        state = state_of(attempt)
         items.append(Item(cell, state, 0 if attempt is None else attempt.epochs_done, seconds, measured))
     return Plan(tuple(items), len(slots))
 
 
-def _state(attempt: Attempt) -> str:
-    """What a dead run left as running is interrupted, though nobody has written so yet."""
+def state_of(attempt: Attempt | None) -> str:
+    """Pending without an attempt. What a dead run left as running is interrupted, though nobody has written so yet."""
+    if attempt is None:
+        return "pending"
     return "interrupted" if attempt.state == "running" and attempt.holder.is_dead() else attempt.state
 
 

@@ -30,6 +30,10 @@ class LocalExecutor:
     def __init__(self, slots: Sequence[Slot], files: Files) -> None:
         self.slots, self._files, self._kills = slots, files, KernelKills()
 
+    def news(self) -> Sequence[str]:
+        """Nothing: the slots of one machine stay."""
+        return ()
+
     def start(self, slot: Slot, inbox: Inbox) -> WorkerProcess:
         """A new process on `slot`."""
         return WorkerProcess(slot, log=self._files.log(slot.number), inbox=inbox, kills=self._kills)
@@ -104,8 +108,7 @@ class WorkerProcess:
 
     def log_tail(self) -> str:
         """The end of what the worker and its libraries printed."""
-        content = self.log.read_bytes()[-_TAIL_BYTES:] if self.log.exists() else b""
-        return content.decode("utf-8", "replace")
+        return tail(self.log)
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -125,6 +128,12 @@ class WorkerProcess:
                 log.write(line)
         else:
             self._inbox.put(Heard(self, event))
+
+
+def tail(log: Path) -> str:
+    """The end of a worker's log; nothing where there is none yet."""
+    content = log.read_bytes()[-_TAIL_BYTES:] if log.exists() else b""
+    return content.decode("utf-8", "replace")
 
 
 def _import_path() -> dict[str, str]:

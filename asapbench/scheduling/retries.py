@@ -11,11 +11,15 @@ from typing import Literal
 
 from asapbench.store.records import EndState
 
-Fault = Literal["failed", "killed", "hung", "out_of_memory"]
-"""failed: by itself, with a traceback. killed: its worker, from outside. hung: it said nothing for too long."""
+Fault = Literal["failed", "killed", "hung", "lost", "out_of_memory"]
+"""failed: by itself, with a traceback. killed: its worker, from outside. hung: it said nothing for too long.
+lost: the machine that it was on, from a cluster.
+"""
 
 _KILLED = 2
 """How often a cell whose worker was killed or hung is tried again: mostly the fault is not the cell's own."""
+_LOST = 20
+"""How often a cell is begun again whose machine was lost, as those that cost less are lost daily."""
 _FIRST_WAIT, _GROWTH, _LONGEST_WAIT = 1.0, 4.0, 300.0
 """Seconds: a disk that is full or a server that is away needs time, and a fault that stays should cost little."""
 
@@ -39,7 +43,12 @@ class Retries:
     """Counts the faults of each cell. `failures`: how often a cell that failed is tried again."""
 
     def __init__(self, failures: int) -> None:
-        self._allowed: dict[Fault, int] = {"failed": failures, "killed": _KILLED, "hung": _KILLED}
+        self._allowed: dict[Fault, int] = {
+            "failed": failures,
+            "killed": _KILLED,
+            "hung": _KILLED,
+            "lost": _LOST,
+        }
         self._faults: Counter[tuple[str, Fault]] = Counter()
 
     def after(self, cell_id: str, fault: Fault, *, neighbours: int) -> Again | None:

@@ -117,6 +117,8 @@ class Runner:
         return bool(self._assigned) or (self._stop is None and bool(left))
 
     def _fill_slots(self) -> None:
+        for text in self._executor.news():
+            self._view.message(text)
         for slot in self._executor.slots:
             worker = self._workers.get(slot.number)
             if worker is None:
@@ -280,7 +282,8 @@ class Runner:
         self._drop(worker)
         self._failed_starts[worker.slot.number] += 1
         self._view.message(f"slot {worker.slot.name}: {cause}")
-        if all(self._failed_starts[slot.number] >= _STARTS for slot in self._executor.slots):
+        slots = self._executor.slots
+        if slots and all(self._failed_starts[slot.number] >= _STARTS for slot in slots):
             raise WorkerError(
                 f"no worker can be started here ({_STARTS} tries on each slot): {cause}\n"
                 "`asapbench doctor` looks at this installation"
@@ -402,4 +405,3 @@ class Runner:
                 worker.kill()
         for worker in self._workers.values():
             worker.close()
-        self._executor.close()

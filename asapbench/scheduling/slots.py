@@ -16,22 +16,29 @@ Count = int | Literal["auto"] | None
 
 @dataclass(frozen=True)
 class Slot:
-    """`device` is torch's name of it inside the worker; `gpu` the UUID that the worker is confined to."""
+    """`device` is torch's name of it inside the worker; `gpu` the UUID that the worker is confined to; `node` the
+    cluster's name of its machine, if it is not this one.
+    """
 
     number: int
     device: str
     threads: int = 1
     gpu: str | None = None
+    node: str | None = None
 
     @property
     def name(self) -> str:
         """How progress and the database name it."""
-        return self.device if self.gpu is None else f"{self.device} {self.gpu}"
+        return self._place if self.gpu is None else f"{self._place} {self.gpu}"
 
     @property
     def memory(self) -> str:
         """The memory that it shares with other slots: a GPU's, by UUID, or the machine's own."""
-        return self.gpu or self.device
+        return self.gpu or self._place
+
+    @property
+    def _place(self) -> str:
+        return self.device if self.node is None else f"{self.device}@{self.node}"
 
     def environment(self) -> dict[str, str]:
         """The worker's environment: threads must be set before torch is imported."""
@@ -59,12 +66,7 @@ def slots(device: str = "auto", *, count: Count = None, threads: int = 1) -> lis
     on each GPU otherwise; auto: as many as there are cores for, of which memory lets fewer be used.
     Raises SuiteError for a device that is not here.
     """
-    if isinstance(count, int) and count < 1:
-        raise SuiteError(f"--slots {count}: at least 1")
-    if threads < 1:
-        raise SuiteError(f"--threads {threads}: at least 1")
-    if threads > _MOST or (isinstance(count, int) and count > _MOST):
-        raise SuiteError(f"--slots {count} --threads {threads}: at most {_MOST} of each")
+    check_counts(count, threads)
     number = None if count == "auto" else count
     found = gpus() if device == "auto" or device.startswith("cuda") else []
     if device == "cpu" or (device == "auto" and not found):
@@ -74,6 +76,16 @@ def slots(device: str = "auto", *, count: Count = None, threads: int = 1) -> lis
             raise SuiteError("--device mps: this is not an Apple machine with its own GPU; use cpu")
         return [Slot(n, "mps", threads) for n in range(number or 1)]
     return _on_gpus(device, found, count=count, threads=threads)
+
+
+def check_counts(count: Count, threads: int) -> None:
+    """Raises SuiteError for `--slots` or `--threads` below 1, or beyond all machines."""
+    if isinstance(count, int) and count < 1:
+        raise SuiteError(f"--slots {count}: at least 1")
+    if threads < 1:
+        raise SuiteError(f"--threads {threads}: at least 1")
+    if threads > _MOST or (isinstance(count, int) and count > _MOST):
+        raise SuiteError(f"--slots {count} --threads {threads}: at most {_MOST} of each")
 
 
 def cores() -> int:

@@ -152,7 +152,8 @@ def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
         state = trainer.fit()
         digest = None
         if state == "done" and command.weights is not None:
-            digest = save(trainer.weights(), Path(command.weights))
+            weights, path = trainer.weights(), Path(command.weights)
+            digest = trainer.patience.call(lambda: save(weights, path))
         return Ended(attempt=attempt, state=state, bit_exact=trainer.bit_exact, weights_digest=digest)
     except DivergedError as error:
         exact = trainer is None or trainer.bit_exact

@@ -114,7 +114,10 @@ def _advanced(connection: Connection, claim: Claim) -> bool:
 
 def take_over(connection: Connection, attempt: Attempt) -> bool:
     """Marks a running attempt as interrupted, unless its lease has moved since it was read."""
-    changed = connection.execute(_mine(attempt.id, attempt.lease).values(state="interrupted", ended_at=now()))
+    dead = "has died" if attempt.holder.is_dead() else "stood still"
+    error = f"its run (pid {attempt.pid} on {attempt.host}) {dead}; another run took the cell over"
+    change = _mine(attempt.id, attempt.lease).values(state="interrupted", ended_at=now(), error=error)
+    changed = connection.execute(change)
     return changed.rowcount == 1
 
 

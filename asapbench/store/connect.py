@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
@@ -21,24 +20,25 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from asapbench.errors import ServerAwayError, StoreError
+from asapbench.errors import ServerAwayError, StoreError, UnavailableError
+from asapbench.patience import PATIENCE_SECONDS, Patience
 from asapbench.store import postgresql
 from asapbench.store.records import without_password
 from asapbench.store.rows import ForeignRowError
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one before it gives up."""
-AWAY_SECONDS = 300.0
-"""How long a server that was there is waited for when it is away."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-"""Seconds before a transaction is tried again; doubled each time."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_QUARANTINE = "`asapbench doctor --quarantine` moves it aside and deletes nothing"
+
+DAMAGED = f"is damaged: restore it from a copy, or save its rows with `sqlite3 FILE .recover`; {_QUARANTINE}"
+
 _MENDS = {
-    "SQLITE_NOTADB": "is not a SQLite database: name another file",
-    "SQLITE_CORRUPT": "is damaged: restore it from a copy, or save its rows with `sqlite3 FILE .recover`",
+    "SQLITE_NOTADB": f"is not a SQLite database: name another file; if it was one, {_QUARANTINE}",
+    "SQLITE_CORRUPT": DAMAGED,
     "SQLITE_READONLY": "cannot be written to: make the file and its directory writable, or name another with --db",
     "SQLITE_BUSY": "is locked by another process: end that process, or wait, and try again",
     "SQLITE_LOCKED": "is locked by another process: end that process, or wait, and try again",
@@ -47,12 +47,15 @@ _MENDS = {
     "SQLITE_IOERR": "cannot be read or written: check the disk, and that it is not a network share",
 }
 
+_UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+"""Faults that may pass; the last is a full disk, too, met while the -shm file grows."""
+
 
 @dataclass
 class Database:
     """An open database. `path` is the file of a SQLite one, `name` what messages call it.
 
-    `say` hears that a server is away and is waited for; `patient` is whether it is waited for.
+    `patience` waits for a server that is away; in a run for a locked or full SQLite database, too.
     """
 
     engine: Engine
@@ -60,8 +63,7 @@ class Database:
     name: str
     path: Path | None
     writable: bool
-    say: Callable[[str], None] = lambda _: None
-    patient: bool = True
+    patience: Patience = field(default_factory=Patience)
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work` makes of one state of the database. Raises StoreError, and whatever `work` does."""
@@ -81,18 +83,11 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        deadline, pause = time.monotonic() + AWAY_SECONDS, _FIRST_PAUSE
-        while True:
-            try:
-                with transaction() as connection:
-                    return work(connection, *args, **kwargs)
-            except ServerAwayError as error:
-                if not self.patient or time.monotonic() >= deadline:
-                    raise
-                if pause == _FIRST_PAUSE:
-                    self.say(f"{error}: waiting for it, {AWAY_SECONDS:.0f} s at most")
-                time.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+        def whole() -> T:
+            with transaction() as connection:
+                return work(connection, *args, **kwargs)
+
+        return self.patience.call(whole)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -132,7 +127,8 @@ class Database:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:
             if self.path is not None:
-                raise StoreError(f"{self.name} {_sqlite_reason(error)}") from error
+                fault = UnavailableError if _sqlite_code(error).startswith(_UNAVAILABLE) else StoreError
+                raise fault(f"{self.name} {_sqlite_reason(error)}") from error
             kind = ServerAwayError if postgresql.is_away(error) else StoreError
             raise kind(f"{self.name} {postgresql.reason(error)}") from error
         except ForeignRowError as error:
@@ -209,12 +205,22 @@ def _postgresql(parsed: URL, *, writable: bool) -> Database:
         engine = postgresql.engine(parsed, writable=writable, busy_seconds=BUSY_SECONDS)
     except ModuleNotFoundError as error:
         raise StoreError(f'{name} needs a driver: pip install "asapbench[postgres]" ({error})') from error
-    return Database(engine, parsed.render_as_string(hide_password=False), name, None, writable)
+    return Database(
+        engine, parsed.render_as_string(hide_password=False), name, None, writable, Patience(PATIENCE_SECONDS)
+    )
+
+
+def _cause(error: Exception) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _sqlite_code(error: Exception) -> str:
+    """SQLite's name of the fault, such as SQLITE_BUSY_RECOVERY; empty where it is none of SQLite's."""
+    return getattr(_cause(error), "sqlite_errorname", "")
 
 
 def _sqlite_reason(error: Exception) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    code = getattr(cause, "sqlite_errorname", "")
+    cause, code = _cause(error), _sqlite_code(error)
     for name, mend in _MENDS.items():
         if code.startswith(name):
             return f"{mend} ({cause})"

@@ -9,14 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from asapbench.durable import sync_directories
 from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
 from asapbench.metrics import Alignment, EpochMetrics, Measurement
+from asapbench.patience import PATIENCE_SECONDS, Patience
 from asapbench.store import alignment as angles
 from asapbench.store import attempts, claims, epochs, export, measurements, migrate
 from asapbench.store import cells as cell_rows
 from asapbench.store import merge as merging
 from asapbench.store.connect import Database, connect
 from asapbench.store.holder import Holder
+from asapbench.store.quarantine import require_whole
 from asapbench.store.records import (
     DEFAULT_URL,
     Attempt,
@@ -45,12 +48,13 @@ class Store:
     def open(cls, url: str = DEFAULT_URL) -> Store:
         """The database at `url` for reading and writing, made where it is missing, brought up to date where it is old.
 
-        The directory of the default database is made too; that of another one must exist. Raises StoreError.
+        The directory of the default database is made too; that of another one must exist. Raises StoreError, also
+        where the file is damaged: then nothing is written to it.
         """
         database = connect(url, writable=True)
         if database.path is not None:
             _check_place(database.path, name=database.name, make_directory=url == DEFAULT_URL)
-        return cls._checked(database, migrate.prepare)
+        return cls._checked(database, _prepare)
 
     @classmethod
     def read_only(cls, url: str = DEFAULT_URL) -> Store:
@@ -98,13 +102,17 @@ class Store:
         """The file, absolute; None for PostgreSQL."""
         return self._database.path
 
-    def tell(self, say: Callable[[str], None]) -> None:
-        """From now on `say` hears that a server is away and is being waited for."""
-        self._database.say = say
+    def require_whole(self) -> None:
+        """Raises StoreError where the file is damaged. Reads all of it."""
+        require_whole(self._database)
+
+    def be_patient(self, say: Callable[[str], None]) -> None:
+        """From now on a lock, a full disk and a server that is away are waited for, and `say` hears of it."""
+        self._database.patience = Patience(PATIENCE_SECONDS, say=say)
 
     def give_up(self) -> None:
-        """From now on no server is waited for. Safe to call from a signal handler."""
-        self._database.patient = False
+        """From now on nothing is waited for. Safe to call from a signal handler."""
+        self._database.patience.seconds = 0.0
 
     # Suites and cells
 
@@ -326,10 +334,16 @@ class Store:
         return self._database.read(attempts.peaks, kind)
 
 
+def _prepare(database: Database) -> None:
+    require_whole(database)
+    migrate.prepare(database)
+
+
 def _check_place(path: Path, *, name: str, make_directory: bool) -> None:
     try:
         if make_directory:
             path.parent.mkdir(parents=True, exist_ok=True)
+            sync_directories(path.parent)  # SQLite syncs what is in it
     except OSError as error:
         raise StoreError(f"the directory of {name} cannot be made: {error.strerror}; name another with --db") from error
     if not os.path.isdir(path.parent):

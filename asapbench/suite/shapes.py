@@ -17,8 +17,6 @@ RESNET_BLOCKS = {"resnet10": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2), "resnet34":
 
 _TENSORS = 4
 """A training step holds a layer's outputs before and behind BatchNorm, behind ReLU, and their error signals."""
-_PROCESS_BYTES = 600_000_000
-"""A process that has loaded torch."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +95,10 @@ def checkpoint_bytes(cell: Cell) -> int:
 
 
 def training_bytes(cell: Cell, *, evaluated: int) -> int:
-    """Bytes of memory that training takes, a generous estimate for a cell that was never measured.
+    """Bytes that training takes of a device's memory, a generous estimate for a cell that was never measured.
 
     Weights with their gradients, moments and what the rule learns or fixes beside them; what one batch of training and
-    one of `evaluated` examples leave on the way; the data set; the process itself with its libraries.
+    one of `evaluated` examples leave on the way; the data set.
     """
     shape = dataset_shape(cell.dataset)
     layers = layer_shapes(cell.model, channels=shape.channels, size=shape.size, classes=shape.classes)
@@ -111,7 +109,7 @@ def training_bytes(cell: Cell, *, evaluated: int) -> int:
     kept = _TENSORS * cell.batch_size * units
     passed = 3 * evaluated * max(layer.units for layer in layers)
     images = (shape.train + shape.test) * shape.channels * shape.size**2
-    return _PROCESS_BYTES + 2 * images + 4 * round(copies * learned * weights + projected + max(kept, passed))
+    return 2 * images + 4 * round(copies * learned * weights + projected + max(kept, passed))
 
 
 def _resnet(model: Choice, channels: int, size: int, classes: int) -> Iterator[LayerShape]:

@@ -1,6 +1,6 @@
 """Checkpoints of one cell: written whole or not at all.
 
-A checkpoint is durable when `write` returns: temporary file, fsync of the file, rename, fsync of the directory. The
+A checkpoint is durable when `write` returns: temporary file, fsync of the file, rename, fsync of the directories. The
 last two are kept. `newest` skips a damaged file and takes the one before. A file is a line that names the format, the
 SHA-256 and length of what follows, then a tensor archive that loads without running code. What a checkpoint holds is
 the trainer's business; this module only moves bytes.
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from asapbench.durable import sync_directories
 from asapbench.errors import CheckpointError
 from asapbench.training import CHECKPOINT_SUFFIX
 from asapbench.training.environment import is_out_of_memory
@@ -51,7 +52,7 @@ def write_file(content: dict[str, Any], path: Path) -> str:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    sync_directories(path.parent)
     return digest
 
 
@@ -132,13 +133,3 @@ def prune(directory: Path, *, keep: int) -> None:
         path.unlink(missing_ok=True)
     for path in directory.glob("*.part"):
         path.unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

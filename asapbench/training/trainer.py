@@ -24,6 +24,7 @@ from asapbench.data.images import Images
 from asapbench.errors import CheckpointError, DivergedError
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.models import build, initialise
+from asapbench.patience import PATIENCE_SECONDS, Patience
 from asapbench.rules import attach
 from asapbench.suite.cell import Cell
 from asapbench.training import checkpoint, saved
@@ -102,6 +103,7 @@ class Trainer:
         self.device = torch.device(settings.device)
         self.progress = Progress()
         self.bit_exact = True
+        self.patience = Patience(PATIENCE_SECONDS, say=listener.warned, should_stop=listener.should_stop)
         self._previous, self._written, self._alignment_told = tuple(previous), 0, 0
         found = checkpoint.newest(
             [directory, *previous], read=saved.read, position=lambda one: one.position, warn=listener.warned
@@ -152,7 +154,8 @@ class Trainer:
             self.listener.finished_epoch(metrics)
             self._tell_alignment()
         checkpoint.prune(self.directory, keep=1)
-        self._forget_previous()
+        if self._written:  # else the last checkpoint there is lies with an earlier attempt
+            self._forget_previous()
         return "done"
 
     def weights(self) -> dict[str, Any]:
@@ -255,7 +258,7 @@ class Trainer:
             "feedback_digest": self.feedback_digest,
             "bit_exact": self.bit_exact,
         }
-        checkpoint.write(content, self.directory, number=self.number)
+        self.patience.call(lambda: checkpoint.write(content, self.directory, number=self.number))
         self.number += 1
         self._written += 1
         if self._written == checkpoint.KEPT:

@@ -79,6 +79,9 @@ class FakeExecutor:
         self.order: list[tuple[str, int]] = []
         self.workers: list[FakeWorker] = []
 
+    def news(self) -> Sequence[str]:
+        return ()
+
     def start(self, slot: Slot, inbox: Inbox) -> FakeWorker:
         self.workers.append(FakeWorker(slot, inbox, self))
         return self.workers[-1]

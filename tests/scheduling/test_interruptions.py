@@ -56,7 +56,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(undisturbed, tmp_path) -
     assert "SIGKILL" in query(tmp_path, "SELECT error FROM attempt WHERE state = 'interrupted'")[0][0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_stops_cleanly_and_says_how_to_go_on(number: int, undisturbed, tmp_path) -> None:
     process = begin(tmp_path)
     wait_until(lambda: recorded(tmp_path) >= 1, "an epoch")

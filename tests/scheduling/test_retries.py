@@ -27,6 +27,11 @@ def test_a_cell_whose_worker_was_killed_or_hung_is_tried_twice_more_whatever_was
     assert len(tries(Retries(0), fault)) == 2
 
 
+def test_a_cell_whose_machine_was_lost_is_begun_again_many_times() -> None:
+    assert len(tries(Retries(0), "lost")) == 20
+    assert state_after("lost", goes_on=True) == "interrupted"
+
+
 def test_the_wait_before_a_try_grows_up_to_five_minutes() -> None:
     waits = [again.wait for again in tries(Retries(500), "failed")]
     assert waits[:6] == [1, 4, 16, 64, 256, 300]

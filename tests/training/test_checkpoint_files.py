@@ -78,7 +78,8 @@ def test_file_then_directory_are_synced_before_write_returns(tmp_path: Path, mon
     )
     monkeypatch.setattr(Path, "replace", lambda self, to: (events.append("rename"), replace(self, to))[1])
     checkpoint.write_file({"n": 1}, tmp_path / "a.checkpoint")
-    assert events == ["file", "rename", "dir"]
+    assert events[:3] == ["file", "rename", "dir"]
+    assert set(events[3:]) <= {"dir"}  # those above, whose entries may be new too
 
 
 class Evil:
