@@ -30,7 +30,7 @@ class RayCluster:
         return self._order("add", name, environment)
 
     def kill(self, name: str) -> None:
-        """The node's processes are killed at once."""
+        """The node's processes are killed at once; returns when the cluster has noticed."""
         self._order("kill", name)
 
     def remove_nodes(self) -> None:
@@ -65,6 +65,7 @@ def main() -> None:
             answer = nodes[name].all_processes["raylet"][0].process.pid
         elif order == "kill":
             cluster.remove_node(nodes.pop(words[0]), allow_graceful=False)
+            cluster.wait_for_nodes(timeout=120)
         else:
             while nodes:
                 cluster.remove_node(nodes.popitem()[1])

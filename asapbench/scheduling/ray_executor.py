@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import socket
 import threading
 import time
@@ -36,6 +37,8 @@ _ANSWER_SECONDS = 60.0
 """How long the nodes that are there at the start may take to say whether they can train."""
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 15.0
+_LONGEST_DOUBT_SECONDS = 300.0
+"""A node that has lost a worker is asked again after two seconds, and after twice as long for each further time."""
 _STORE_BYTES = 100 * 2**20
 """Ray's object store, where a cluster is started here: nothing but events passes."""
 _SHARE_STEP = 1e-4
@@ -70,9 +73,18 @@ class Kind:
 class _Node:
     name: str
     room: int
-    missing: Any
-    """Ray's reference to what the node says is missing there; None once it has answered."""
+    answer: Any = None
+    """Ray's reference to what the node says is missing there, while it is asked."""
+    ask_at: float | None = 0.0
+    """When it is to be asked; None: it was, and has its slots or can have none."""
     slots: tuple[Slot, ...] = ()
+    losses: int = 0
+
+    def ask_again(self) -> None:
+        """After a loss: several at a time are one."""
+        if self.ask_at is None:
+            self.losses += 1
+            self.ask_at = time.monotonic() + min(2.0**self.losses, _LONGEST_DOUBT_SECONDS)
 
 
 class RayExecutor:
@@ -95,6 +107,7 @@ class RayExecutor:
         number = _check(device, count, threads)
         self._files, self._needs = files, needs
         self._nodes: dict[str, _Node] = {}
+        self._lost: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         self._number = 0
         self._news: list[str] = []
         needs.mark.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +117,8 @@ class RayExecutor:
                 self._news.append("a Ray cluster of this machine alone was started for this run")
             self.kind = Kind(_device(device), number, threads)
             self._follow()
-            ray.wait([n.missing for n in self._nodes.values()], num_returns=len(self._nodes), timeout=_ANSWER_SECONDS)
+            asked = [node.answer for node in self._nodes.values()]
+            ray.wait(asked, num_returns=len(asked), timeout=_ANSWER_SECONDS)
             self._take_in()
             if not self._slots():
                 raise WorkerError("; ".join([f"no node of the Ray cluster can train on {self.kind}", *self._news]))
@@ -115,10 +129,12 @@ class RayExecutor:
     @property
     def slots(self) -> Sequence[Slot]:
         """Those of every node that lives and can train; at most `count` on CPUs."""
+        self._doubt()
         if time.monotonic() - self._looked >= _LOOK_SECONDS:
             self._follow()
-            joined = self._take_in()
-            self._news += [f"node {node.name} has joined the cluster, with room for {node.room}" for node in joined]
+            for node in self._take_in():
+                came = "answers again" if node.losses else "has joined the cluster"
+                self._news.append(f"node {node.name} {came}, with room for {node.room}")
         return self._slots()
 
     def news(self) -> Sequence[str]:
@@ -129,7 +145,7 @@ class RayExecutor:
     def start(self, slot: Slot, inbox: Inbox) -> RayWorker:
         """A new actor on the slot's node, with a worker process of its own."""
         node = next((node for node, found in self._nodes.items() if slot in found.slots))
-        return RayWorker(slot, node=node, kind=self.kind, files=self._files, inbox=inbox)
+        return RayWorker(slot, node=node, kind=self.kind, files=self._files, inbox=inbox, lost=self._lost)
 
     def close(self) -> None:
         """Leaves the cluster, and ends it if it was started here."""
@@ -140,37 +156,52 @@ class RayExecutor:
         found = sorted((slot for node in self._nodes.values() for slot in node.slots), key=lambda slot: slot.number)
         return found if self.kind.device == "cuda" else found[: self.kind.count]
 
+    def _doubt(self) -> None:
+        """A slot whose worker was lost is no slot: perhaps its node is dead, though the cluster does not know it yet.
+        A node that still answers has a new one.
+        """
+        while not self._lost.empty():
+            slot = self._lost.get()
+            for node in self._nodes.values():
+                if slot in node.slots:
+                    node.slots = tuple(other for other in node.slots if other != slot)
+                    node.ask_again()
+
     def _follow(self) -> None:
         """Asks nodes that have joined what is missing there; forgets those that have left."""
         self._looked = time.monotonic()
         alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
         for node_id in self._nodes.keys() - alive.keys():
             node = self._nodes.pop(node_id)
-            if node.slots:
+            if node.slots or node.losses:
                 self._news.append(f"node {node.name} has left the cluster")
                 if not self._slots():
                     self._news.append(f"no node is left to train on {self.kind}: waiting for one")
         for node_id, found in alive.items():
             room = self.kind.on(found["Resources"])
-            if node_id not in self._nodes and room:
-                look = ray.remote(what_is_missing).options(num_cpus=0, max_retries=0, **_pinned(node_id))
-                self._nodes[node_id] = _Node(_name(found), room, look.remote(self._needs))
+            if room:
+                node = self._nodes.setdefault(node_id, _Node(_name(found), room))
+                if node.ask_at is not None and self._looked >= node.ask_at:
+                    look = ray.remote(what_is_missing).options(num_cpus=0, max_retries=0, **_pinned(node_id))
+                    node.answer, node.ask_at = look.remote(self._needs), None
 
     def _take_in(self) -> list[_Node]:
         """Gives slots to the nodes that have answered by now that nothing is missing, one to each in turn."""
         ready = []
         for node in self._nodes.values():
-            if node.missing is None or not ray.wait([node.missing], timeout=0)[0]:
+            if node.answer is None or not ray.wait([node.answer], timeout=0)[0]:
                 continue
-            missing = _answer(node.missing)
-            node.missing = None
+            missing, answered = _answer(node.answer)
+            node.answer = None
             if missing is None:
                 ready.append(node)
-            else:
+            elif answered or not node.losses:
                 self._news.append(f"node {node.name} is left out: {missing}")
-        for turn in range(max((node.room for node in ready), default=0)):
+            else:
+                node.ask_again()
+        for _ in range(max((node.room for node in ready), default=0)):
             for node in ready:
-                if turn < node.room:
+                if len(node.slots) < node.room:
                     node.slots += (Slot(self._number, self.kind.device, self.kind.threads, node=node.name),)
                     self._number += 1
         return ready
@@ -182,9 +213,12 @@ class RayWorker:
     Whatever cuts the runner off from the actor is the worker's end: the cell goes on elsewhere.
     """
 
-    def __init__(self, slot: Slot, *, node: str, kind: Kind, files: Files, inbox: Inbox) -> None:
-        self.slot, self._inbox, self._log = slot, inbox, files.log(slot.number)
+    def __init__(
+        self, slot: Slot, *, node: str, kind: Kind, files: Files, inbox: Inbox, lost: queue.SimpleQueue[Slot]
+    ) -> None:
+        self.slot, self._inbox, self._log, self._lost = slot, inbox, files.log(slot.number), lost
         self.ready = False
+        self._ended_here = False
         self._end: Cause | None = None
         # `hear` waits for the process: a thread of its own leaves the others free.
         actor = ray.remote(concurrency_groups={"hearing": 1})(NodeWorker)
@@ -198,6 +232,7 @@ class RayWorker:
 
     def kill(self) -> None:
         """Ends the process at once; one that is not ready may not even have an actor yet."""
+        self._ended_here = True
         if self.ready and self._end is None:
             self._actor.kill.remote()
         else:
@@ -205,6 +240,7 @@ class RayWorker:
 
     def close(self) -> None:
         """Lets an idle process go and waits for its end, then gives its share of the node back."""
+        self._ended_here = True
         if self._end is None:
             with contextlib.suppress(RayError):  # the actor is gone, or its node is: what was wanted
                 ray.get(self._actor.close.remote(), timeout=_CLOSE_SECONDS)
@@ -226,6 +262,8 @@ class RayWorker:
             try:
                 said: Said = ray.get(self._actor.hear.options(concurrency_group="hearing").remote())
             except RayError as error:
+                if not self._ended_here:
+                    self._lost.put(self.slot)
                 said = Said((), Cause(f"the worker on {self.slot.node} was lost: {_reason(error)}", "lost"))
             for event in said.events:
                 self._inbox.put(Heard(self, EVENT.validate_json(event)))
@@ -313,12 +351,12 @@ def _pinned(node: str) -> dict[str, Any]:
     return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
-def _answer(missing: Any) -> str | None:
+def _answer(reference: Any) -> tuple[str | None, bool]:
+    """What is missing on a node, and whether that is its own answer."""
     try:
-        found: str | None = ray.get(missing)
+        return ray.get(reference), True
     except RayError as error:
-        return f"it cannot run asapbench: {_reason(error)}"
-    return found
+        return f"it cannot run asapbench: {_reason(error)}", False
 
 
 def _first_line(error: Exception) -> str:

@@ -75,6 +75,11 @@ def nasty_text() -> st.SearchStrategy[str]:
     return st.one_of(st.sampled_from(NASTY), st.text(st.one_of(letters, bytes_), max_size=40))
 
 
+def listing() -> list[str]:
+    """What is in the working folder, but for what a reader of a database leaves there."""
+    return sorted(name for name in os.listdir() if not name.endswith(("-shm", "-wal")))
+
+
 def check_refusal(said: Said) -> None:
     """One error, exit status 2, no traceback, nothing that moves a cursor."""
     assert said.status == 2, said

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from fuzzing import check_refusal, fuzz, nasty_text
+from fuzzing import check_refusal, fuzz, listing, nasty_text
 from hypothesis import given
 from hypothesis import strategies as st
 from in_process import asapbench
@@ -60,11 +60,6 @@ def there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def listing() -> list[str]:
-    """What is in the folder, but for what a reader of a database leaves there."""
-    return sorted(name for name in os.listdir() if not name.endswith(("-shm", "-wal")))
-
-
 def check(*arguments: str) -> None:
     before = listing()
     said = asapbench(*arguments)
@@ -103,7 +98,7 @@ def test_a_file_whose_name_is_no_text_is_taken(there: Path) -> None:
 
 @pytest.mark.parametrize("command", TAKEN, ids=" ".join)
 def test_a_value_is_taken_or_refused(command: tuple[str, ...], there: Path) -> None:
-    @fuzz(25)
+    @fuzz(15)
     @given(TAKEN[command])
     def try_it(value: str) -> None:
         check(*command, value)

@@ -126,7 +126,7 @@ def test_any_text_is_a_suite_or_has_problems_with_places(text: str) -> None:
     check(text)
 
 
-@fuzz(300)
+@fuzz(150)
 @given(suites())
 @example(with_line("lr", "1" + "0" * 400))
 @example(with_line("epochs", "0x" + "f" * 5000))

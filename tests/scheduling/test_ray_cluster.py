@@ -51,7 +51,6 @@ def test_the_cells_of_a_node_that_dies_go_on_elsewhere_to_the_same_bits(cluster,
     victim = device.partition("@")[2]
     started = psutil.Process(nodes[victim]).children(recursive=True)
     cluster.kill(victim)
-    node("three")
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert "Ended: 4 done" in output
@@ -64,6 +63,25 @@ def test_the_cells_of_a_node_that_dies_go_on_elsewhere_to_the_same_bits(cluster,
     assert not workers(tmp_path)
     wait_until(lambda: not any(each.is_running() for each in started), "the processes of the dead node to end")
     assert query(tmp_path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_run_whose_last_node_has_died_waits_for_one_that_joins(cluster, node, undisturbed, tmp_path) -> None:
+    node("one")
+    write_suite(tmp_path)
+    process = start(tmp_path, "run", "small.toml", *on_cluster(cluster), "--only", "rule=bp", "--seeds", "0")
+    wait_until(lambda: recorded(tmp_path) >= 1, "an epoch")
+    cluster.kill("one")
+    node("two")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    for said in ("node one has left", "no node is left to train on CPUs", "node two has joined", "Ended: 1 done"):
+        assert said in output
+    assert query(tmp_path, "SELECT device, state FROM attempt ORDER BY number") == [
+        ("cpu@one", "interrupted"),
+        ("cpu@two", "done"),
+    ]
+    assert len(curves(tmp_path)) == 3
+    assert set(curves(tmp_path)) <= set(undisturbed[1])
 
 
 def test_a_driver_that_is_killed_leaves_no_process_and_its_cells_go_on(cluster, node, undisturbed, tmp_path) -> None:

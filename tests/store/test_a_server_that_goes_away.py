@@ -35,7 +35,7 @@ def others_connections(store, postgresql_server):
 def answers_lost(store, end_connections, *, before_commit=False):
     """The next commit, or its answer, is lost with the connection; those after it are not."""
     said, left = [], ["one"]
-    store.tell(said.append)
+    store.be_patient(said.append)
 
     def lose(connection):
         if left and connection.get_execution_options().get("asapbench_writes"):
