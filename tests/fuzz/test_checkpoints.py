@@ -244,6 +244,7 @@ def test_an_odd_value_anywhere_is_skipped_or_refused(place: Path, number: int, v
         (("cell",), "0" * 64, "refused"),
         (("feedback_digest",), "0" * 64, "refused"),
         (("tally", "hits"), torch.zeros(3), "refused"),
+        (("tally", "hits"), 3, "refused"),
         (("tally", "seen"), ..., "refused"),
         (("model",), {}, "refused"),
         (("model", "fc.0.weight"), torch.zeros(1).expand(10**12), "refused"),

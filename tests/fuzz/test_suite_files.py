@@ -132,6 +132,7 @@ def test_any_text_is_a_suite_or_has_problems_with_places(text: str) -> None:
 @example(with_line("epochs", "0x" + "f" * 5000))
 @example(with_line("batch_size", str(10**30)))
 @example(with_line("augment", '"\\u001b[31m\\n\\u202e"'))
+@example(with_line("model", '"\\u001b[31m\\n\\u202e"'))
 @example(with_line("seeds", str(list(range(200_000)))))
 def test_a_suite_with_a_few_wrong_lines_has_problems_with_places(text: str) -> None:
     check(text)
