@@ -299,6 +299,8 @@ def _connect(address: str | None) -> Literal["joined", "started"]:
     """Joins a cluster as its driver; where there is none, starts one of this machine's cores and GPUs."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray prints a tip about it
+    # Whatever log_to_driver says, Ray prints what befalls the cluster into the terminal, as the end of a dead node's log.
+    ray._private.worker.print_to_stdstream = _say_nothing
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     found = _find(address)
     if found is None:
@@ -309,6 +311,10 @@ def _connect(address: str | None) -> Literal["joined", "started"]:
     except (ConnectionError, RuntimeError) as error:
         raise WorkerError(f"the Ray cluster at {found} cannot be joined: {_first_line(error)}") from error
     return "joined"
+
+
+def _say_nothing(_data: object, ignore_prefix: bool) -> None:
+    """In place of Ray's own printing: what a user should know is among the executor's news."""
 
 
 def _find(address: str | None) -> str | None:

@@ -55,6 +55,7 @@ def test_the_cells_of_a_node_that_dies_go_on_elsewhere_to_the_same_bits(cluster,
     assert process.returncode == 0, output
     assert "Ended: 4 done" in output
     assert "Traceback" not in output
+    assert "raylet" not in output, "Ray's own words do not spoil the terminal"
     assert curves(tmp_path) == undisturbed[1]
     assert query(tmp_path, "SELECT count(*) FROM attempt WHERE state = 'done'") == [(4,)]
     lost = query(tmp_path, "SELECT device, error FROM attempt WHERE state = 'interrupted'")
@@ -76,6 +77,7 @@ def test_a_run_whose_last_node_has_died_waits_for_one_that_joins(cluster, node, 
     assert process.returncode == 0, output
     for said in ("node one has left", "no node is left to train on CPUs", "node two has joined", "Ended: 1 done"):
         assert said in output
+    assert "raylet" not in output
     assert query(tmp_path, "SELECT device, state FROM attempt ORDER BY number") == [
         ("cpu@one", "interrupted"),
         ("cpu@two", "done"),
