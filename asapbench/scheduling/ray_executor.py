@@ -299,7 +299,7 @@ def _connect(address: str | None) -> Literal["joined", "started"]:
     """Joins a cluster as its driver; where there is none, starts one of this machine's cores and GPUs."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray prints a tip about it
-    # Whatever log_to_driver says, Ray prints what befalls the cluster into the terminal, as the end of a dead node's log.
+    # Whatever log_to_driver says, Ray prints what befalls the cluster into the terminal, as a dead node's last lines.
     ray._private.worker.print_to_stdstream = _say_nothing
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     found = _find(address)
