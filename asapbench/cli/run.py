@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -84,16 +84,15 @@ def resume(
     from asapbench.store import Store
 
     request = _request(training, db=db, filters=only or (), only_states=states(only_state))
-    with Store.read_only(db) as reader:
-        selected = recorded(reader, suites or (), request)
+    # Not opened for reading first: a database of an older version is brought up to date here.
+    with Store.read_only(db) if dry_run else Store.existing(db) as store:
+        selected = recorded(store, suites or (), request)
+        if not dry_run and training.executor != "slurm":
+            _train(store, selected, request)
     if dry_run:
         _dry_run(selected, request)
-        return
-    if training.executor == "slurm":
+    else:
         _submit(training)
-        return
-    with Store.open(db) as store:
-        _train(store, selected, request)
 
 
 @with_training_options
@@ -121,15 +120,13 @@ def rerun(
         # A job that is queued again would set its own results aside.
         raise SuiteError("rerun: --executor slurm is for run and resume")
     request = _request(training, db=db, filters=only or ())
-    with Store.read_only(db) as reader:
-        selected = recorded(reader, suites or (), request)
-    if dry_run:
-        cells = {cell.id for item in selected for cell in item.cells}
-        say(f"The results of {count(len(cells), 'cell')} would be set aside, and these trained again:")
-        print_plan(plan(None, selected, request))
-        return
-    with Store.open(db) as store:
-        _train(store, selected, request, set_aside=True)
+    with Store.read_only(db) if dry_run else Store.existing(db) as store:
+        selected = recorded(store, suites or (), request)
+        if not dry_run:
+            _train(store, selected, request, set_aside=True)
+    cells = {cell.id for item in selected for cell in item.cells}
+    say(f"The results of {count(len(cells), 'cell')} would be set aside, and these trained again:")
+    print_plan(plan(None, selected, request))
 
 
 def _request(given: Training, *, db: str, **chosen: Any) -> Request:
@@ -188,7 +185,8 @@ def _dry_run(selected: Sequence[Selected], request: Request) -> None:
             store.close()
 
 
-def _train(store: Store, selected: Sequence[Selected], request: Request, *, set_aside: bool = False) -> None:
+def _train(store: Store, selected: Sequence[Selected], request: Request, *, set_aside: bool = False) -> NoReturn:
+    """Trains, says how it ended, and exits with the status of that."""
     from asapbench.cli.progress import closing_lines, open_view
     from asapbench.scheduling.launch import run as train
 

@@ -57,12 +57,19 @@ class Store:
         return cls._checked(database, _prepare)
 
     @classmethod
+    def existing(cls, url: str = DEFAULT_URL) -> Store:
+        """As `open`, but raises NoDatabaseError where there is none."""
+        database = connect(url, writable=True)
+        if database.path is not None:
+            _require_file(database.path, name=database.name)
+        return cls.open(url)
+
+    @classmethod
     def read_only(cls, url: str = DEFAULT_URL) -> Store:
         """The database at `url` for reading, beside a writer too. Raises StoreError, also where there is none."""
         database = connect(url, writable=False)
         if database.path is not None:
-            if not os.path.exists(database.path):  # Path.exists raises on a name that is too long
-                raise NoDatabaseError(f"no database at {database.name}: run a suite first, or name another with --db")
+            _require_file(database.path, name=database.name)
             _check_file(database.path, name=database.name)
         return cls._checked(database, migrate.check)
 
@@ -351,6 +358,11 @@ def _check_place(path: Path, *, name: str, make_directory: bool) -> None:
     _check_file(path, name=name)
     if os.path.exists(path) and not os.access(path, os.W_OK):
         raise StoreError(f"{name} is read-only: make it writable, or name another with --db")
+
+
+def _require_file(path: Path, *, name: str) -> None:
+    if not os.path.exists(path):  # Path.exists raises on a name that is too long
+        raise NoDatabaseError(f"no database at {name}: run a suite first, or name another with --db")
 
 
 def _check_file(path: Path, *, name: str) -> None:

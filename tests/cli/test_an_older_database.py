@@ -1,0 +1,36 @@
+"""A database of an earlier revision: readers say who brings it up to date, and those do."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+OLD = Path(__file__).parent.parent / "store" / "frozen" / "0001.sqlite"
+
+
+@pytest.fixture
+def old(tmp_path, monkeypatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(OLD, "old.sqlite")
+    return "old.sqlite"
+
+
+def test_a_reader_names_the_commands_that_upgrade(asapbench, old) -> None:
+    assert "`asapbench resume` brings it up to date" in asapbench("status", "--db", old).err
+
+
+@pytest.mark.parametrize("command", ["resume", "rerun"])
+def test_they_do(asapbench, old, command: str) -> None:
+    said = asapbench(command, "nosuch", "--db", old)
+    assert said.status == 2
+    assert 'knows no suite "nosuch"' in said.err
+    assert asapbench("status", "--db", old).status == 0
+
+
+@pytest.mark.parametrize("command", [["resume"], ["rerun", "frozen"]])
+def test_they_make_no_database_where_there_is_none(asapbench, tmp_path, command: list[str]) -> None:
+    path = tmp_path / "none.sqlite"
+    assert "run a suite first" in asapbench(*command, "--db", str(path)).err
+    assert not path.exists()
