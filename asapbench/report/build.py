@@ -68,10 +68,10 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         raise AsapbenchError(f"--only: goes with --curves or --alignment, not with {named[0]}; leave it out")
     if wanted.table is not None:
         return paper_table(wanted.table, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
-    if wanted.allow_deviations:
-        raise AsapbenchError(f"--allow-deviations: goes with --table, not with {named[0]}; leave it out")
+    if wanted.allow_deviations and wanted.figure != 9:
+        raise AsapbenchError(f"--allow-deviations: goes with --table or --figure 9, not with {named[0]}; leave it out")
     if wanted.figure is not None:
-        made = paper_figure(wanted.figure, url=url, metric=wanted.metric)
+        made = paper_figure(wanted.figure, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
         return replace(made, table=_naming(made.table, url))
     if by_epoch is not None:
         if wanted.metric is not None:

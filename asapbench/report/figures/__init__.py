@@ -24,10 +24,17 @@ FIGURES: Mapping[int, PaperFigure] = {
 """By number. The paper's other figures are drawings, or published numbers of its tables."""
 
 
-def paper_figure(number: int, *, url: str, metric: Metric | None = None) -> Illustration:
-    """Printed figure `number`. Raises AsapbenchError, naming the figures there are, for one that is not to be had."""
+def paper_figure(
+    number: int, *, url: str, metric: Metric | None = None, allow_deviations: bool = False
+) -> Illustration:
+    """Printed figure `number`; of Figure 9 also what deviates from its cells, where that is allowed.
+
+    Raises AsapbenchError, naming the figures there are, for one that is not to be had.
+    """
     if number not in FIGURES:
         raise AsapbenchError(f"--figure {number}: there is no such figure; available: {', '.join(map(str, FIGURES))}")
+    if number == 9:
+        return matching.figure9(url, metric, allow_deviations=allow_deviations)
     return FIGURES[number](url, metric)
 
 

@@ -1,12 +1,14 @@
 """Figure 9: test accuracy of ASAP on AlexNet under three ways of matching a shared activation's dimensions (D.2).
 
-The cells are those of the shipped suite `dimension_matching`, whatever the seed; nothing else enters a bar.
+The cells are those of the shipped suite `dimension_matching`, whatever the seed; nothing else enters a bar. Cells that
+deviate from them get bars of their own, where they are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from asapbench.report.commands import commands_to_fill
@@ -18,7 +20,7 @@ from asapbench.report.references import Reference, lines
 from asapbench.report.statistics import Summary, spread_and_count, summarize
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
 from asapbench.store import Result
-from asapbench.suite.cell import Cell, title
+from asapbench.suite.cell import Cell, differences, title
 from asapbench.suite.load import load
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ TITLES = {
 }
 """By the rule's option `matching`, in the order of the appendix."""
 
+_ROOM = 20.0
+"""Percent from which on a bar is high enough for the text in it."""
+
 _TITLE = "Figure 9. Matching the dimensions of shared activations"
 
 
@@ -40,13 +45,14 @@ _TITLE = "Figure 9. Matching the dimensions of shared activations"
 class Bar:
     """One way of matching. `published` is Table 1's number, for the cell that stands there too.
 
-    `unfinished`: how many of its trainings have begun and not finished.
+    `unfinished`: how many of its trainings have begun and not finished. `what` sets it apart from the suite's cell.
     """
 
     cell: Cell
     summary: Summary
     published: float | None
     unfinished: int = 0
+    what: str = ""
 
     @property
     def title(self) -> str:
@@ -74,20 +80,28 @@ class DimensionMatching:
         return f"Test accuracy in percent {self.metric.described}; {spread}."
 
 
-def figure9(url: str, metric: Metric | None) -> Illustration:
+def figure9(url: str, metric: Metric | None, *, allow_deviations: bool = False) -> Illustration:
     """The figure from the database at `url`; `metric` is the best test epoch if left out, as in the paper's tables."""
     from asapbench.store import Store
 
     with Store.read_only(url) as store:
-        return dimension_matching(store.results(), metric=metric or Metric.BEST)
+        return dimension_matching(store.results(), metric=metric or Metric.BEST, allow_deviations=allow_deviations)
 
 
-def dimension_matching(results: Iterable[Result], *, metric: Metric = Metric.BEST) -> Illustration:
-    """The figure from `results`; cells without one are missing, with the command that trains them."""
+def dimension_matching(
+    results: Iterable[Result], *, metric: Metric = Metric.BEST, allow_deviations: bool = False
+) -> Illustration:
+    """The figure from `results`; cells without one are missing, with the command that trains them.
+
+    `allow_deviations`: also those that differ from the suite's in more than the seed.
+    """
     found = configurations(results, metric)
     printed = {one.reference.cell.group: one.value for line in lines(1) for one in line.numbers if one.reference}
-    bars = tuple(_bar(cell, found.get(cell.group), printed.get(cell.group)) for cell in load(SUITE).cells)
-    numbers = DimensionMatching(metric, bars)
+    cells = load(SUITE).cells
+    bars = [_bar(cell, found.get(cell.group), printed.get(cell.group)) for cell in cells]
+    if allow_deviations:
+        bars += _deviating(found, cells)
+    numbers = DimensionMatching(metric, tuple(bars))
     return Illustration(_table(numbers), lambda: _draw(numbers))
 
 
@@ -95,6 +109,20 @@ def _bar(cell: Cell, found: Configuration | None, published: float | None) -> Ba
     if found is None:
         return Bar(cell, summarize(()), published)
     return Bar(cell, found.summary, published, len(found.unfinished))
+
+
+def _deviating(found: Mapping[str, Configuration], cells: Sequence[Cell]) -> Iterator[Bar]:
+    """Finished configurations of the suite's data set, model, rule and way of matching that are none of its cells."""
+    exact = {cell.group for cell in cells}
+    for reference in cells:
+        for group, configuration in found.items():
+            if group not in exact and configuration.summary.of and _key(configuration.cell) == _key(reference):
+                what = ", ".join(differences(configuration.cell, reference))
+                yield Bar(configuration.cell, configuration.summary, None, what=what)
+
+
+def _key(cell: Cell) -> tuple[object, ...]:
+    return cell.dataset.name, cell.model.name, cell.rule.name, dict(cell.rule.options).get("matching")
 
 
 def _table(found: DimensionMatching) -> Table:
@@ -107,7 +135,7 @@ def _table(found: DimensionMatching) -> Table:
         groups=(Group(found.setting, rows),),
         notes=(*footnotes.notes(), *_missing(found)),
         numbers=tuple(
-            number(bar.summary, names=names(bar.cell), metric=found.metric, published=bar.published)
+            number(bar.summary, names=names(bar.cell), metric=found.metric, published=bar.published, variant=bar.what)
             for bar in found.bars
         ),
         metric=str(found.metric),
@@ -118,7 +146,10 @@ def _table(found: DimensionMatching) -> Table:
 def _row(bar: Bar, footnotes: Footnotes) -> Row:
     printed = MISSING if bar.published is None else f"{bar.published:.2f}"
     count = Field(str(bar.summary.n), emphasis="faint")
-    return Row((Field(bar.title), measured_field(bar.summary, footnotes), count, Field(printed, emphasis="faint")))
+    marks = (footnotes.mark(f"differs from this figure's cell: {bar.what}"),) if bar.what else ()
+    return Row(
+        (Field(bar.title, marks), measured_field(bar.summary, footnotes), count, Field(printed, emphasis="faint"))
+    )
 
 
 def _missing(found: DimensionMatching) -> Iterable[Note]:
@@ -133,20 +164,30 @@ def _missing(found: DimensionMatching) -> Iterable[Note]:
 def _draw(found: DimensionMatching) -> Figure:
     from asapbench.report.figures.style import COLORS, canvas
 
-    figure, axes = canvas(_TITLE, f"{found.setting} ({SOURCE}, D.2). {found.measured}")
+    numbered = {what: place for place, what in enumerate(dict.fromkeys(bar.what for bar in found.bars if bar.what), 1)}
+    apart = "".join(f" [{place}] differs: {what}." for what, place in numbered.items())
+    figure, axes = canvas(_TITLE, f"{found.setting} ({SOURCE}, D.2). {found.measured}{apart}")
     for x, bar in enumerate(found.bars):
         mean, spread = bar.summary.mean, bar.summary.sd
         if mean is None:
             begun = "begun, not finished" if bar.unfinished else "not measured"
-            axes.text(x, 1, "diverged" if bar.summary.of else begun, ha="center", va="bottom", color="#777777")
+            why = "diverged" if bar.summary.of else begun
+            axes.text(x, 1, fill(why, 10) if numbered else why, ha="center", va="bottom", color="#777777")
         else:
-            axes.bar(x, mean, width=0.6, color=COLORS[x], yerr=spread, capsize=6)
+            color = COLORS[list(TITLES).index(bar.cell.rule.text("matching"))]
+            axes.bar(x, mean, width=0.6, color=color, alpha=0.6 if bar.what else 1.0, yerr=spread, capsize=6)
             shown = f"{mean:.2f}" + ("" if spread is None else f" ± {spread:.2f}") + f"\nn = {bar.summary.n}"
-            axes.text(x, mean / 2, shown, ha="center", va="center", color="white", fontweight="bold")
+            inside = mean > _ROOM
+            y, color, va = (mean / 2, "white", "center") if inside else (mean + 2, "black", "bottom")
+            axes.text(x, y, shown, ha="center", va=va, color=color, fontweight="bold")
         if bar.published is not None:
             axes.hlines(bar.published, x - 0.38, x + 0.38, color="black", linestyle="--", label="published in Table 1")
             axes.text(x + 0.4, bar.published, f"{bar.published:.2f}", ha="left", va="center")
-    axes.set_xticks(range(len(found.bars)), [bar.title for bar in found.bars])
+    marks = [f" [{numbered[bar.what]}]" if bar.what else "" for bar in found.bars]
+    labels = [bar.title + mark for bar, mark in zip(found.bars, marks, strict=True)]
+    if numbered:  # more bars than there is room for whole titles
+        labels = [fill(label, 16) for label in labels]
+    axes.set_xticks(range(len(found.bars)), labels, fontsize="small" if numbered else None)
     axes.set_xlim(-0.5, len(found.bars) - 0.5)
     axes.set_ylim(0, 100)
     axes.tick_params(axis="x", length=0)

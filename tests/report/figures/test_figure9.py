@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 import pytest
 from figure_commands import report
 from made_up import result
+from matplotlib.text import Text
 
 from asapbench.report.figures.matching import SUITE, dimension_matching
 from asapbench.report.figures.picture import SUFFIXES, picture
@@ -113,3 +114,23 @@ def test_an_empty_database_is_reported_with_the_command_that_names_it(tmp_path: 
     target = tmp_path / "figure.png"
     report("--figure", "9", "--db", url, "--out", str(target))
     assert target.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_deviates_has_a_bar_of_its_own_only_where_it_is_asked_for() -> None:
+    short = [result(replace(cell, epochs=2), 40.0) for cell in CELLS if cell.rule["matching"] == "random"]
+    assert [row[1] for row in texts(short)] == ["-", "-", "-"]
+    found = dimension_matching([*trained("max"), *short], allow_deviations=True).table
+    (group,) = found.groups
+    assert [row.fields[1].text for row in group.rows] == ["77.83 ± 0.76", "-", "-", "40.00"]
+    assert found.notes[0].text.endswith("differs from this figure's cell: epochs 2 instead of 200")
+    assert [number.variant for number in found.numbers] == ["", "", "", "epochs 2 instead of 200"]
+
+
+def test_cells_that_deviate_are_drawn_and_named() -> None:
+    short = [result(replace(cell, epochs=2), 40.0) for cell in CELLS]
+    figure = dimension_matching(short, allow_deviations=True).draw()
+    (axes,) = figure.axes
+    assert [bar.get_height() for bar in axes.patches] == [40.0] * 3
+    assert [label.get_text().split()[-1] for label in axes.get_xticklabels()[3:]] == ["[1]"] * 3
+    said = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "[1] differs: epochs 2 instead of 200" in said.replace("\n", " ")

@@ -67,7 +67,7 @@ def test_the_ending_of_the_name_decides_whatever_its_case(tmp_path: Path) -> Non
     [
         (("--figure", "7"), f"there is no such figure; available: {', '.join(map(str, FIGURES))}"),
         (("--figure", "11", "--table", "1"), "only one of --table, --figure"),
-        (("--figure", "11", "--allow-deviations"), "goes with --table, not with --figure"),
+        (("--figure", "11", "--allow-deviations"), "goes with --table or --figure 9, not with --figure"),
         (("--figure", "11", "--format", "csv", "--out", "x.png"), "leave one of them out"),
         (("--figure", "11", "--out", "nowhere/x.png"), "there is no directory nowhere"),
         (
