@@ -186,7 +186,7 @@ def _draw(found: DimensionMatching) -> Figure:
     marks = [f" [{numbered[bar.what]}]" if bar.what else "" for bar in found.bars]
     labels = [bar.title + mark for bar, mark in zip(found.bars, marks, strict=True)]
     if numbered:  # more bars than there is room for whole titles
-        labels = [fill(label, 16) for label in labels]
+        labels = [fill(label, 13) for label in labels]
     axes.set_xticks(range(len(found.bars)), labels, fontsize="small" if numbered else None)
     axes.set_xlim(-0.5, len(found.bars) - 0.5)
     axes.set_ylim(0, 100)
