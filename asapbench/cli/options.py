@@ -112,9 +112,6 @@ class Training:
     deterministic: Annotated[
         bool, typer.Option("--deterministic/--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest.")
     ] = True
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="Train through torch.compile: a minute at the start, then faster steps.")
-    ] = False
 
 
 def with_training_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -57,7 +57,6 @@ class Request:
     max_failures: int | None = None
     hang_seconds: float = 600.0
     deterministic: bool = True
-    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,6 @@ def run(
             keep_weights=request.keep_weights,
             alignment=request.alignment,
             deterministic=request.deterministic,
-            compiled=request.compiled,
             retries=request.retries,
             max_failures=request.max_failures,
             hang_seconds=request.hang_seconds,

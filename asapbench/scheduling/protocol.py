@@ -26,7 +26,6 @@ class Train(_Message):
     device: str
     threads: int
     deterministic: bool
-    compiled: bool
     checkpoint_seconds: float
     alignment: bool
     weights: str | None

@@ -141,7 +141,6 @@ def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
                 device=command.device,
                 threads=command.threads,
                 deterministic=command.deterministic,
-                compiled=command.compiled,
                 checkpoint_seconds=command.checkpoint_seconds,
                 alignment=command.alignment,
             ),

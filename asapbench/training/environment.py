@@ -14,7 +14,7 @@ _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "bad_alloc
 """What torch and the libraries below it say who have no error of their own for it."""
 
 
-def signature(device: torch.device, *, deterministic: bool, compiled: bool) -> dict[str, str | int | bool]:
+def signature(device: torch.device, *, deterministic: bool) -> dict[str, str | int | bool]:
     """Two runs of one cell give the same bits if their signatures are equal."""
     found: dict[str, str | int | bool] = {"torch": str(torch.__version__), "device": device.type}
     if device.type == "cuda":
@@ -22,7 +22,7 @@ def signature(device: torch.device, *, deterministic: bool, compiled: bool) -> d
     else:
         found |= {"kind": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
         found |= {"threads": torch.get_num_threads()}
-    return found | ({"compiled": True} if compiled else {})
+    return found
 
 
 def configure(device: torch.device, *, threads: int, deterministic: bool, precision: str) -> None:

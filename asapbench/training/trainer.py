@@ -30,7 +30,6 @@ from asapbench.suite.cell import Cell
 from asapbench.training import checkpoint, saved
 from asapbench.training.alignment import alignment
 from asapbench.training.batches import testing_batches, training_batches
-from asapbench.training.compiled import objective_of
 from asapbench.training.environment import arithmetic, configure, peak_memory, reset_peak_memory, signature
 from asapbench.training.evaluate import StoppedError, Tally, evaluate
 from asapbench.training.optimizer import build_optimizer, learning_rate
@@ -41,14 +40,11 @@ _BEAT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Settings:
-    """How a cell is run; none of it changes the result on one kind of machine, but `threads` and `compiled` the last
-    bits.
-    """
+    """How a cell is run; none of it changes the result on one kind of machine, but `threads` the last bits."""
 
     device: str = "cpu"
     threads: int = 1
     deterministic: bool = True
-    compiled: bool = False
     checkpoint_seconds: float = 120.0
     alignment: bool = False
 
@@ -117,7 +113,6 @@ class Trainer:
         self.learner.to(self.device)
         if self.device.type == "cuda":  # the order that tensor cores read
             self.learner.to(memory_format=torch.channels_last)
-        self._objective = objective_of(self.learner, self.device, compiled=settings.compiled)
         parameters = [parameter for _, parameter in self.learner.trained_parameters()]
         self.optimizer = build_optimizer(cell.optimizer, parameters, lr=cell.lr, device=self.device)
         if dict(cell.rule.options).get("form") == "recursion" and (why := self.learner.bind(self.optimizer)):
@@ -189,7 +184,7 @@ class Trainer:
     def _step(self, x: Tensor, y: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         with arithmetic(self.device, self.cell.precision):
-            objective = self._objective(x, y)
+            objective = self.learner.objective(x, y)
         torch.autograd.backward(objective.scalar)
         self.optimizer.step()
         self.tally.add(objective.loss, objective.logits, y)
@@ -254,7 +249,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "rule": self.learner.rule_state(),
             "optimizer": self.optimizer.state_dict(),
-            "environment": self._signature(),
+            "environment": signature(self.device, deterministic=self.settings.deterministic),
             "feedback_digest": self.feedback_digest,
             "bit_exact": self.bit_exact,
         }
@@ -263,10 +258,6 @@ class Trainer:
         self._written += 1
         if self._written == checkpoint.KEPT:
             self._forget_previous()
-
-    def _signature(self) -> dict[str, str | int | bool]:
-        settings = self.settings
-        return signature(self.device, deterministic=settings.deterministic, compiled=settings.compiled)
 
     def _forget_previous(self) -> None:
         """Earlier attempts' checkpoints are needed no more once this one has as many as are kept."""
@@ -295,7 +286,9 @@ class Trainer:
             self._load_optimizer(held.optimizer)
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"{path}: does not fit its cell: {shorten(str(error), 300)}; {anew}") from error
-        self.bit_exact = held.bit_exact and held.environment == self._signature()
+        self.bit_exact = held.bit_exact and held.environment == signature(
+            self.device, deterministic=self.settings.deterministic
+        )
         self.progress = Progress(held.epoch, held.batch, held.seconds, held.history, held.alignment)
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
