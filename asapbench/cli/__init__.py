@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from typing import Annotated
 
@@ -56,6 +58,8 @@ def _common(
 
 def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 cells failed, 2 bad input, 3 stopped with work left."""
+    if not re.fullmatch(r"\d{1,4}", os.environ.get("COLUMNS", "80")):
+        del os.environ["COLUMNS"]  # rich would take any digits, thousands of them too
     try:
         app()
     except AsapbenchError as error:

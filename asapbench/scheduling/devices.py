@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -54,6 +55,6 @@ def _visible(found: list[Gpu]) -> list[Gpu]:
         return found
     chosen = []
     for item in filter(None, (part.strip() for part in visible.split(","))):
-        chosen += [found[int(item)]] if item.isdigit() and int(item) < len(found) else []
-        chosen += [gpu for gpu in found if not item.isdigit() and gpu.uuid.startswith(item)]
+        number = int(item) if re.fullmatch(r"\d{1,4}", item) else None
+        chosen += [gpu for place, gpu in enumerate(found) if place == number or gpu.uuid.startswith(item)]
     return chosen

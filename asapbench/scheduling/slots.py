@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,7 +96,7 @@ def cores() -> int:
 
 def _on_gpus(device: str, found: list[Gpu], *, count: Count, threads: int) -> list[Slot]:
     name, _, index = device.partition(":")
-    if name not in ("auto", "cuda") or (index and not index.isdigit()):
+    if name not in ("auto", "cuda") or not re.fullmatch(r"\d{0,4}", index):
         raise SuiteError(f"--device {device}: there are auto, cpu, cuda, cuda:N and mps")
     if not found:
         raise SuiteError(f"--device {device}: no NVIDIA GPU is visible here; `asapbench doctor` says what it sees")

@@ -124,7 +124,7 @@ def files(directory: Path) -> Iterator[Path]:
 
 def next_number(directory: Path) -> int:
     """The number of the checkpoint to be written next in `directory`."""
-    return max((int(path.stem) for path in files(directory) if path.stem.isdigit()), default=0) + 1
+    return max((int(path.stem) for path in files(directory) if path.stem.isdecimal()), default=0) + 1
 
 
 def prune(directory: Path, *, keep: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,22 @@ READ = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as the table of devices goes."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho GPU-1, 80000\necho GPU-2, 80000\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("device", ["cuda:" + "9" * 5000, "cuda:²", "cuda:-1", "cuda:٣", "cuda:2", "cuda:0x0", "cudax"])
+def test_a_gpu_that_there_is_not_is_refused(device: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    check_refusal(asapbench("run", "mine.toml", "--dry-run", "--device", device, "--db", "x.sqlite"))
+    assert asapbench("run", "mine.toml", "--dry-run", "--device", "cuda:1", "--db", "x.sqlite").status == 0
+
+
 @pytest.mark.parametrize("variable", READ)
 def test_a_variable_of_any_value_is_taken_or_refused(
     variable: str, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -30,7 +47,9 @@ def test_a_variable_of_any_value_is_taken_or_refused(
     @example("")
     @example("0")
     @example("-5")
-    @example("9" * 30)
+    @example("9" * 5000)
+    @example("²")
+    @example("1,GPU-2")
     def try_it(value: str) -> None:
         monkeypatch.setenv(variable, value)
         before = listing()
