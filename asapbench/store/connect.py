@@ -133,6 +133,8 @@ class Database:
             raise kind(f"{self.name} {postgresql.reason(error)}") from error
         except ForeignRowError as error:
             raise StoreError(f"{self.name} {error}") from error
+        except UnicodeDecodeError as error:  # what SQLite says of a damaged schema has the damage in it
+            raise StoreError(f"{self.name} {DAMAGED} ({error})") from error
 
 
 def connect(url: str, *, writable: bool) -> Database:

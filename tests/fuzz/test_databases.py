@@ -147,6 +147,16 @@ def test_a_file_with_changed_bytes_is_read_or_refused(
     check(*command)
 
 
+def test_a_schema_whose_damage_is_no_text_is_named(there: Path) -> None:
+    fresh_copy()
+    with closing(sqlite3.connect("y.sqlite", isolation_level=None)) as database:
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("UPDATE sqlite_master SET name = CAST(X'a7a7' AS TEXT), sql = 'CREATE' WHERE name = 'suite'")
+    said = asapbench(*READING[0])
+    check_refusal(said)
+    assert "y.sqlite is damaged" in said.err
+
+
 @fuzz(20)
 @given(st.data())
 def test_a_database_with_any_value_is_merged_or_refused_whole(there: Path, data: st.DataObject) -> None:
