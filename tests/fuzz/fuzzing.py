@@ -83,6 +83,6 @@ def listing() -> list[str]:
 def check_refusal(said: Said) -> None:
     """One error, exit status 2, no traceback, nothing that moves a cursor."""
     assert said.status == 2, said
-    assert "Traceback" not in said.out + said.err
+    assert "Traceback (most recent call last)" not in said.out + said.err
     assert said.err.startswith(("error:", "Usage:")), said.err
     assert not CONTROL.search(said.out + said.err), said
