@@ -106,7 +106,7 @@ class Rule(ABC):
                 continue
             layers[layer.name] = self._replace(flow, layer, plan, matched, seed)
         sharing = [layer.node for layer in flow.layers if _keeps_no_input(plans.get(layer.name))]
-        lean(flow.program, [*sharing, *(node for node in matched.values() if self._copies(node, flow))])
+        lean(flow.program, [*sharing, *(node for node in matched.values() if _copies(node, flow))])
         return layers
 
     def _replace(
@@ -146,14 +146,15 @@ class Rule(ABC):
                 matched[key] = flow.program.graph.call_module(target, (shared,))
         return matched[key]
 
-    def _copies(self, node: fx.Node, flow: Dataflow) -> bool:
-        """Whether what a node gives out is not the memory that it reads, or a part of it."""
-        module = flow.program.get_submodule(str(node.target))
-        return not isinstance(module, Pooled) or module.size != tuple(flow.shape(node.all_input_nodes[0])[2:])
+
+def _copies(node: fx.Node, flow: Dataflow) -> bool:
+    """Whether what a node gives out is not the memory that it reads, or a part of it."""
+    module = flow.program.get_submodule(str(node.target))
+    return not isinstance(module, Pooled) or module.size != tuple(flow.shape(node.all_input_nodes[0])[2:])
 
 
 def _keeps_no_input(plan: LayerPlan | None) -> bool:
-    """Whether a layer's backward needs the shared activation in place of the layer's own input."""
+    """Whether a layer keeps its shared activation for backward in place of its own input."""
     return plan is not None and plan.shared is not None and plan.sharing == "both"
 
 
