@@ -12,7 +12,7 @@ from torch import Tensor
 from asapbench.models import build, initialise
 from asapbench.rules import attach
 from asapbench.rules.dfa import ProjectedError
-from asapbench.rules.lean import LeanReLU, packed, unpacked
+from asapbench.rules.lean import LeanReLU, bits_of_bytes, packed, unpacked
 from asapbench.suite.catalog import MODELS
 
 
@@ -75,7 +75,7 @@ def test_bits_hold_a_mask_of_any_length(values: list[bool]) -> None:
     mask = torch.tensor(values, dtype=torch.bool)
     bits = packed(mask)
     assert bits.numel() == -(-len(values) // 8)
-    assert unpacked(bits, mask.shape).tolist() == values
+    assert unpacked(bits, mask.shape, bits_of_bytes().float()).tolist() == [float(value) for value in values]
 
 
 def test_the_projected_error_is_an_inner_product_with_the_projected_error_for_gradient() -> None:
