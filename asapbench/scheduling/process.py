@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 import asapbench
+from asapbench.scheduling import orphan
 from asapbench.scheduling.executor import Cause, Heard, Inbox
 from asapbench.scheduling.files import Files
 from asapbench.scheduling.memory import KernelKills
@@ -52,7 +53,7 @@ class WorkerProcess:
         with log.open("ab") as stderr:
             # A process group of its own: Ctrl-C in the terminal reaches the runner alone, which then decides.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "asapbench.scheduling.worker"],
+                [sys.executable, "-P", "-m", orphan.__name__, str(os.getpid()), "asapbench.scheduling.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

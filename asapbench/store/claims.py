@@ -36,16 +36,20 @@ def claim(
     provenance: Provenance,
     device: str,
     anew: bool,
+    lineage: str | None,
 ) -> Claim | None:
     """A new running attempt `attempt_id`, or None where the cell is running or has its result.
 
-    It goes on in the lineage of the current attempt, or (`anew`, or nothing to go on with) begins one.
+    It goes on in `lineage`, or in that of the current attempt where none is named. It begins one where that is asked
+    for (`anew`), and where there is nothing to go on with, as after all was set aside.
     """
     insert_missing(connection, [cell])
     before = reading.current(connection, cell.id)
     if before is None or before.id != attempt_id:
         if before is not None and (before.state == "running" or before.state in FINAL):
             return None
+        if lineage is not None:
+            before = _newest(connection, cell.id, lineage)
         row = {
             "id": attempt_id,
             "cell_id": cell.id,
@@ -62,6 +66,12 @@ def claim(
         connection.execute(insert(attempts), [row])
     begun = reading.current(connection, cell.id)
     return None if begun is None else _claim(connection, begun)
+
+
+def _newest(connection: Connection, cell_id: str, lineage: str) -> Attempt | None:
+    """The newest attempt of a lineage; None where all of them are set aside."""
+    own = [attempt for attempt in reading.of_cell(connection, cell_id) if attempt.lineage == lineage]
+    return next((attempt for attempt in reversed(own) if not attempt.superseded), None)
 
 
 def _goes_on(connection: Connection, before: Attempt | None, *, attempt_id: str) -> dict[str, Any]:
