@@ -12,7 +12,7 @@ from torch import Tensor
 from asapbench.models import build, initialise
 from asapbench.rules import attach
 from asapbench.rules.dfa import Projection
-from asapbench.rules.lean import LeanReLU, packed, unpacked
+from asapbench.rules.lean import LeanReLU, bytes_of_bits, packed, unpacked
 from asapbench.suite.catalog import MODELS
 
 
@@ -75,7 +75,7 @@ def test_bits_hold_a_mask_of_any_length(values: list[bool]) -> None:
     mask = torch.tensor(values, dtype=torch.bool)
     bits = packed(mask)
     assert bits.numel() == -(-len(values) // 8)
-    assert unpacked(bits, mask.shape).tolist() == values
+    assert unpacked(bits, mask.shape, bytes_of_bits()).tolist() == values
 
 
 def test_the_error_at_a_tap_is_the_projected_error() -> None:
@@ -106,3 +106,11 @@ def test_dfa_forms_one_projected_error_at_a_time(name: str) -> None:
     taps, layers = order.count("error"), sum(entry != "error" for entry in order)
     assert (taps, layers) == ((9, 26) if name == "resnet10" else (2, 6))
     assert "error error" not in " ".join(order)
+
+
+def test_a_lean_relu_lies_on_the_device_of_the_model_it_is_attached_to() -> None:
+    model = build(MODELS["resnet10"].choose({"width": 2}), channels=3, size=32, classes=10).to("meta")
+    learner = attach(model, "as", torch.empty(2, 3, 32, 32, device="meta"))
+    tables = [module.bytes_of for module in learner.program.modules() if isinstance(module, LeanReLU)]
+    assert {table.device.type for table in tables} == {"meta"}
+    learner.backward(torch.empty(2, 3, 32, 32, device="meta"), torch.empty(2, dtype=torch.int64, device="meta"))
