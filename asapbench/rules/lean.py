@@ -53,7 +53,7 @@ class ReLUByBits(torch.autograd.Function):
 
 
 class LeanReLU(nn.Module):
-    """`ReLUByBits` as a module."""
+    """`ReLUByBits` as a module, its table on the device of the layers about it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,9 +71,10 @@ def lean(program: fx.GraphModule, keeping_nothing: Collection[fx.Node]) -> None:
 
     Those are the nodes that keep nothing of their first input for backward.
     """
+    device = next(program.parameters()).device
     for relu in list(program.graph.nodes):
         if _is_relu(relu, program) and _read_only_by(keeping_nothing, relu):
-            target = put_in(LeanReLU(), program, kind="lean", layer=relu.name)
+            target = put_in(LeanReLU().to(device), program, kind="lean", layer=relu.name)
             with program.graph.inserting_before(relu):
                 replacement = program.graph.call_module(target, (relu.args[0],))
             relu.replace_all_uses_with(replacement)
