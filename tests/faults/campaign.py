@@ -102,6 +102,12 @@ class Campaign:
             process.kill()
             process.wait()
 
+    def keep_what_is_left(self) -> None:
+        """Copies the suites that something was wrong with beside their logs: the disk they are on may go."""
+        if self.root != self.logs:
+            for folder in self.root.glob("suite-*"):
+                shutil.copytree(folder, self.logs / folder.name)
+
     # What injuries use
 
     @property

@@ -34,6 +34,7 @@ def test_no_fault_costs_an_epoch_or_a_bit(
         campaign.inflict(kinds_of(count, root, chance))
     finally:
         campaign.end_everything()
+        campaign.keep_what_is_left()
         for kind, damage in campaign.damage.items():
             request.node.user_properties.append((f"fault {kind}", asdict(damage)))
     assert {kind: damage for kind, damage in campaign.damage.items() if damage.total()} == {}
