@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,11 @@ from pathlib import Path
 import pytest
 from campaign import SLOTS, Damage, Undisturbed, table
 from running import run, write_suite
+
+
+def pytest_configure() -> None:
+    """SIGTERM, as from `timeout`, is Ctrl-C: what was started is ended, and the table of what was done is printed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
