@@ -2,7 +2,7 @@
 
 python benchmarks/worker_start.py --suite cpu --data DIR
 
-The control is a bare `import torch` in a new process. Wall time, for that is what a user waits; medians, least and most.
+The control is a bare `import torch` in a new process. Wall time, as a user waits; medians, least and most.
 """
 
 from __future__ import annotations
