@@ -1,4 +1,4 @@
-"""An epoch's batches (crop, flip, normalise) beside per-sample PIL transforms behind a DataLoader.
+"""An epoch's batches (crop, flip, normalise) beside per-sample PIL transforms behind a DataLoader, and beside training.
 
 python benchmarks/data_path.py --images 5000 --rounds 9
 """
@@ -6,6 +6,8 @@ python benchmarks/data_path.py --images 5000 --rounds 9
 from __future__ import annotations
 
 import argparse
+import statistics
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,8 +16,11 @@ from PIL import Image
 from torchvision import transforms
 
 from asapbench.data.batches import Batches
+from asapbench.models import build, initialise
+from asapbench.suite.catalog import MODELS
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+BATCH = 128
 CONTROL = "PIL and DataLoader"
 
 
@@ -40,6 +45,21 @@ class PerSample(torch.utils.data.Dataset[Any]):
         return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
 
 
+def training_step(width: int) -> Callable[[], None]:
+    """Backpropagation through ResNet-18 on a batch of 128, in plain PyTorch."""
+    model = build(MODELS["resnet18"].choose({"width": width}), channels=3, size=32, classes=10)
+    initialise(model, 0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
+    x, y = torch.randn(BATCH, 3, 32, 32), torch.randint(0, 10, (BATCH,))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=5_000)
@@ -50,16 +70,20 @@ def main() -> None:
     labels = torch.randint(0, 10, (given.images,))
     cpu = torch.device("cpu")
     ours = Batches(images, labels, mean=MEAN, std=STD, augment="crop_flip", device=cpu, seed=0)
-    theirs = torch.utils.data.DataLoader(PerSample(images, labels), batch_size=128, shuffle=True)
+    theirs = torch.utils.data.DataLoader(PerSample(images, labels), batch_size=BATCH, shuffle=True)
     candidates = {
         CONTROL: lambda: sum(len(y) for _, y in theirs),
-        "asapbench": lambda: sum(len(y) for _, y in ours.epoch(1, 128)),
+        "asapbench": lambda: sum(len(y) for _, y in ours.epoch(1, BATCH)),
     }
     found = interleaved(candidates, rounds=given.rounds)
-    print(f"{given.images} images of 3x32x32, batch 128; {terms(given.rounds)}\n")
+    print(f"{given.images} images of 3x32x32, batch {BATCH}; {terms(given.rounds)}\n")
     print(table(found, control=CONTROL))
     ratios = sorted(a / b for a, b in zip(found[CONTROL], found["asapbench"], strict=True))
     print(f"\n{ratios[len(ratios) // 2]:.0f} times faster (median; {ratios[0]:.0f} to {ratios[-1]:.0f})")
+    batches = statistics.median(found["asapbench"]) / ours.batches(BATCH)
+    for width in (8, 64):
+        step = statistics.median(interleaved({"step": training_step(width)}, rounds=given.rounds)["step"])
+        print(f"a batch takes {batches / step:.2%} of a training step of ResNet-18 of width {width}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from asapbench.randomness import generator
 from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.learner import Learner, Objective, TappedLearner
-from asapbench.rules.program import compiled, cut, give_out, output_of
+from asapbench.rules.program import compiled, cut, give_out, output_of, put_in
 
 
 class DFA(Rule):
@@ -41,62 +41,80 @@ class DFA(Rule):
         taps = flow.taps()
         if not taps:
             raise GraphError("dfa: the network has no activation for the projected error to enter at")
-        output = output_of(flow.program)
+        program, output = flow.program, output_of(flow.program)
         like = next(iter(model.parameters()))
-        projections = {}
+        projections: dict[str, Projection] = {}
+        given: list[fx.Node] = []
         for tap in taps:
-            cut(tap, [user for user in tap.users if user is not output], flow.program)
+            cut(tap, [user for user in tap.users if user is not output], program)
             units = flow.shape(tap)[1:].numel()
-            projections[tap.name] = _projection(flow.classes, units, seed, tap.name).to(like)
-        give_out(taps, flow.program)
-        return DFALearner(model, compiled(flow.program), projections)
+            projection = Projection(_projection(flow.classes, units, seed, tap.name).to(like))
+            target = put_in(projection, program, kind="projection", layer=tap.name)
+            with program.graph.inserting_after(tap):
+                given.append(program.graph.call_module(target, (tap,)))
+            projections[tap.name] = projection
+        give_out(given, program)
+        return DFALearner(model, compiled(program), projections)
 
 
 class DFALearner(TappedLearner):
     """The head's cross-entropy plus the inner product of each tap with its projected error."""
 
-    def __init__(self, model: nn.Module, program: fx.GraphModule, projections: dict[str, Tensor]) -> None:
+    def __init__(self, model: nn.Module, program: fx.GraphModule, projections: dict[str, Projection]) -> None:
         super().__init__(model, program, {})
-        self.taps = list(projections)
-        for tap, projection in projections.items():
-            self.register_buffer(f"projection_{tap}", projection, persistent=False)
+        self.projections = projections
 
     def objective(self, x: Tensor, y: Tensor) -> Objective:
-        """A scalar whose gradient at each tap is e B."""
-        logits, taps = self.program(x)
+        """A scalar whose gradient at each tap h is e B: the sum of h (e B) is that of (h B^T) e."""
+        logits, projected = self.program(x)
         logits = logits.float() if logits.dtype.itemsize < 4 else logits
         loss = F.cross_entropy(logits, y)
         error = (F.softmax(logits.detach(), 1) - F.one_hot(y, logits.shape[1])) / len(y)
         scalar = loss
-        for tap, (_, projection) in zip(taps, self.fixed_feedback(), strict=True):
-            scalar = scalar + ProjectedError.apply(tap, error.to(projection.dtype), projection)
+        for one in projected:
+            scalar = scalar + (one * error.to(one.dtype)).sum()
         return Objective(scalar, loss.detach(), logits.detach())
 
     def fixed_feedback(self) -> Iterator[tuple[str, Tensor]]:
         """Each tap's projection (classes, units), in the order of the taps."""
-        for tap in self.taps:
-            yield tap, self.get_buffer(f"projection_{tap}")
+        for tap, projection in self.projections.items():
+            yield tap, projection.weight
 
 
-class ProjectedError(torch.autograd.Function):
-    """The inner product of a tap h (N, ...) with the error e (N, classes) through B (classes, units): sum of h (e B).
+class Projection(nn.Module):
+    """h B^T (N, classes) of a tap h (N, ...), for B (classes, units); an error e at it is e B at the tap.
 
-    Keeps e, and not e B, which is as large as h.
+    It runs where the tap is made, and so the tap's error is formed, as autograd goes backwards, when all later segments
+    are done: there is one such error at a time.
     """
 
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight: Tensor
+        self.register_buffer("weight", weight, persistent=False)
+
+    def forward(self, tap: Tensor) -> Tensor:
+        """In B's precision."""
+        projected: Tensor = ProjectTap.apply(tap, self.weight)
+        return projected
+
+
+class ProjectTap(torch.autograd.Function):
+    """h B^T, with its backward in B's precision whatever that of the tap, and keeping nothing of the tap."""
+
     @staticmethod
-    def forward(ctx: Any, tap: Tensor, error: Tensor, projection: Tensor) -> Tensor:
-        """A scalar."""
-        ctx.save_for_backward(error, projection)
+    def forward(ctx: Any, tap: Tensor, projection: Tensor) -> Tensor:
+        """(N, ...) -> (N, classes)."""
+        ctx.save_for_backward(projection)
         ctx.shape, ctx.dtype = tap.shape, tap.dtype
-        return ((tap.flatten(1).to(projection.dtype) @ projection.mT) * error).sum()
+        return (tap.flatten(1).to(projection.dtype) @ projection.mT).to(projection.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
         """The gradient of the tap."""
-        (grad,) = grad_outputs
-        error, projection = ctx.saved_tensors
-        return (grad * error @ projection).view(ctx.shape).to(ctx.dtype), None, None
+        (error,) = grad_outputs
+        (projection,) = ctx.saved_tensors
+        return (error @ projection).view(ctx.shape).to(ctx.dtype), None
 
 
 def _projection(classes: int, units: int, seed: int, name: str) -> Tensor:

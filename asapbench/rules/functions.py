@@ -68,7 +68,7 @@ class FeedbackConv2d(torch.autograd.Function):
             grad_x, grad_w, _ = _convolution_backward(delta, source, back, ctx.geometry, (True, True))
         else:
             if wants_x:
-                like = delta.new_empty(1).expand(ctx.input_shape)
+                like = _unwritten(ctx.input_shape, delta)
                 grad_x, _, _ = _convolution_backward(delta, like, back, ctx.geometry, (True, False))
             if wants_dw:
                 grad_w = _weight_gradient(delta, source, ctx.weight_shape, ctx.geometry)
@@ -125,6 +125,8 @@ class FeedbackLinear(torch.autograd.Function):
 
 def rebuilt_feedback(weight: Tensor, difference: Tensor, scale: Tensor) -> Tensor:
     """B = W - s D0."""
+    if scale.device.type == "cpu" and not torch.compiler.is_compiling():  # one pass over W; elsewhere it would wait
+        return torch.sub(weight, difference, alpha=scale.item())
     return weight - scale.to(weight.dtype) * difference
 
 
@@ -141,10 +143,17 @@ def _rebuilt(feedback: Tensor, scale: Tensor | None, weight: Tensor | None) -> T
 
 def _weight_gradient(delta: Tensor, source: Tensor, shape: torch.Size, geometry: Geometry) -> Tensor:
     """The correlation of `source`, repeated to the weight's input channels, with `delta`."""
-    like = delta.new_empty(1).expand(shape[0], source.shape[1] // geometry.groups, *shape[2:])
+    like = _unwritten(torch.Size((shape[0], source.shape[1] // geometry.groups, *shape[2:])), delta)
     _, block, _ = _convolution_backward(delta, source, like, geometry, (False, True))
     assert block is not None
     return tiled(block, shape[1])
+
+
+def _unwritten(shape: torch.Size, like: Tensor) -> Tensor:
+    """What stands for a tensor whose shape and order in memory alone are asked for; nothing writes or reads it."""
+    last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
+    order = torch.channels_last if last else torch.contiguous_format
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=order)
 
 
 def _convolution_backward(

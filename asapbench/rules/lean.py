@@ -23,37 +23,46 @@ _GATHER = 0x0102040810204080
 
 
 class ReLUByBits(torch.autograd.Function):
-    """relu(x), which keeps where it is not zero as bits."""
+    """relu(x), which keeps where it is not zero as bits.
+
+    `apply(x, eight)`: `eight` as `bits_of_bytes` makes it, on x's device.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, eight: Tensor) -> Tensor:
         """Of x's shape."""
         out = x.relu()
         # In the order in which the elements lie in memory, so that packing copies nothing in channels-last either.
         ctx.order = sorted(range(out.dim()), key=out.stride, reverse=True)
         passed = (out <= 0).logical_not_().permute(ctx.order)
-        ctx.save_for_backward(packed(passed))
+        ctx.save_for_backward(packed(passed), eight)
         ctx.shape = passed.shape
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Tensor:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None]:
         """The gradient of x."""
         (delta,) = grad_outputs
-        (bits,) = ctx.saved_tensors
+        bits, eight = ctx.saved_tensors
         inverse = sorted(range(len(ctx.order)), key=ctx.order.__getitem__)
-        passed = unpacked(bits, ctx.shape).permute(inverse).to(delta.dtype)
-        # On a CPU many times as fast as masked_fill, and unlike a product right for an infinite gradient.
-        gradient: Tensor = torch.ops.aten.threshold_backward(delta, passed, 0)
-        return gradient
+        passed = unpacked(bits, ctx.shape, eight.to(delta.dtype)).permute(inverse)
+        # On a CPU many times as fast as masked_fill, and unlike a product right for an infinite gradient. It goes where
+        # the ones and zeros lie: new pages cost more than the arithmetic.
+        gradient: Tensor = torch.ops.aten.threshold_backward.grad_input(delta, passed, 0, grad_input=passed)
+        return gradient, None
 
 
 class LeanReLU(nn.Module):
-    """`ReLUByBits` as a module."""
+    """`ReLUByBits` as a module, its table on the device of the layers about it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.eight: Tensor
+        self.register_buffer("eight", bits_of_bytes(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Of x's shape, not negative."""
-        out: Tensor = ReLUByBits.apply(x)
+        out: Tensor = ReLUByBits.apply(x, self.eight)
         return out
 
 
@@ -62,9 +71,10 @@ def lean(program: fx.GraphModule, keeping_nothing: Collection[fx.Node]) -> None:
 
     Those are the nodes that keep nothing of their first input for backward.
     """
+    device = next(program.parameters()).device
     for relu in list(program.graph.nodes):
         if _is_relu(relu, program) and _read_only_by(keeping_nothing, relu):
-            target = put_in(LeanReLU(), program, kind="lean", layer=relu.name)
+            target = put_in(LeanReLU().to(device), program, kind="lean", layer=relu.name)
             with program.graph.inserting_before(relu):
                 replacement = program.graph.call_module(target, (relu.args[0],))
             relu.replace_all_uses_with(replacement)
@@ -78,18 +88,14 @@ def packed(mask: Tensor) -> Tensor:
     return ((flat.view(torch.int64) * _GATHER) >> 56).to(torch.uint8)
 
 
-def unpacked(bits: Tensor, shape: torch.Size) -> Tensor:
-    """The boolean tensor of that shape that `packed` made `bits` of."""
-    bytes_of = torch.tensor(_BYTES_OF_BITS, device=bits.device)
-    return bytes_of.index_select(0, bits.int()).view(torch.bool)[: shape.numel()].view(shape)
+def unpacked(bits: Tensor, shape: torch.Size, eight: Tensor) -> Tensor:
+    """Ones and zeros of that shape and of the type of `eight`: the boolean tensor that `packed` made `bits` of."""
+    return eight.index_select(0, bits.int()).view(-1)[: shape.numel()].view(shape)
 
 
-def _bytes_of(bits: int) -> int:
-    """Eight bytes as one signed integer, its lowest first: the bits of `bits`, its lowest first."""
-    return int.from_bytes(bytes(bits >> place & 1 for place in range(8)), "little", signed=True)
-
-
-_BYTES_OF_BITS = [_bytes_of(bits) for bits in range(256)]
+def bits_of_bytes() -> Tensor:
+    """(256, 8), uint8: the bits of each byte, its lowest first."""
+    return torch.tensor([[byte >> place & 1 for place in range(8)] for byte in range(256)], dtype=torch.uint8)
 
 
 def _is_relu(node: fx.Node, program: fx.GraphModule) -> bool:

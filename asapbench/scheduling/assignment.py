@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.scheduling.files import Files
 from asapbench.scheduling.protocol import Train
 from asapbench.scheduling.slots import Slot
-from asapbench.store import Claim, Holder, Provenance
+from asapbench.store import Attempt, Claim, Holder, Provenance
 from asapbench.store.records import FINAL
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
@@ -71,19 +71,36 @@ def assign(
     store: Store, cell: Cell, slot: Slot, *, provenance: Provenance, options: Options, say: Callable[[str], None]
 ) -> Assignment | None:
     """Claims the cell, going on where a checkpoint is left and anew where none is; None where somebody else has it."""
-    lineage = _lineage(store, cell)
-    anew = bool(lineage) and not options.files.has_checkpoint(cell.id, lineage)
-    if anew and any(attempt.epochs_done for attempt in store.attempts(cell.id) if attempt.id in lineage):
+    stopped = _stopped(store, cell)
+    before = _to_go_on_from(stopped, options.files)
+    if before is None and any(attempt.epochs_done for attempt in stopped):
         say(f"{cell.label}: no checkpoint is left of its earlier attempt; it begins anew")
-    holder = Holder.of_this_process()
-    claim = store.claim(cell, holder=holder, provenance=provenance, device=slot.name, anew=anew)
+    elif before is not None and before.lineage != stopped[-1].lineage:
+        newest = stopped[-1].number
+        say(f"{cell.label}: no checkpoint of attempt {newest} is here; it goes on from attempt {before.number}")
+    claim = store.claim(
+        cell,
+        holder=Holder.of_this_process(),
+        provenance=provenance,
+        device=slot.name,
+        anew=bool(stopped) and before is None,
+        lineage=None if before is None else before.lineage,
+    )
     if claim is None:
         return None
     return Assignment(cell, claim, options.files.weights(cell.id, claim.attempt_id) if options.keep_weights else None)
 
 
-def _lineage(store: Store, cell: Cell) -> list[str]:
-    current = store.states([cell.id])[cell.id]
-    if current is None or current.state in (*FINAL, "running"):
-        return []
-    return [attempt.id for attempt in store.attempts(cell.id) if attempt.lineage == current.lineage]
+def _stopped(store: Store, cell: Cell) -> list[Attempt]:
+    """The attempts not set aside, oldest first, of a cell that has no result and is not running; else none."""
+    valid = [attempt for attempt in store.attempts(cell.id) if not attempt.superseded]
+    return [] if any(attempt.state in (*FINAL, "running") for attempt in valid) else valid
+
+
+def _to_go_on_from(stopped: Sequence[Attempt], files: Files) -> Attempt | None:
+    """Of the attempts that left a checkpoint here, one of the newest lineage, else the one that came furthest.
+
+    The newest lineage may have been trained elsewhere, and merged into this database without its checkpoints.
+    """
+    here = [attempt for attempt in stopped if files.has_checkpoint(attempt.cell_id, attempt.id)]
+    return max(here, key=lambda a: (a.lineage == stopped[-1].lineage, a.epochs_done, a.number), default=None)

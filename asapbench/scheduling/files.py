@@ -10,7 +10,6 @@ import platform
 import re
 import shutil
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -42,9 +41,9 @@ class Files:
         """The directory of one attempt's checkpoints; no other attempt writes there."""
         return self.root / "checkpoints" / _hexadecimal(cell_id[:20]) / _hexadecimal(attempt_id)
 
-    def has_checkpoint(self, cell_id: str, attempt_ids: Iterable[str]) -> bool:
-        """Whether one of these attempts left a checkpoint."""
-        return any(any(self.checkpoints(cell_id, attempt).glob(f"*{CHECKPOINT_SUFFIX}")) for attempt in attempt_ids)
+    def has_checkpoint(self, cell_id: str, attempt_id: str) -> bool:
+        """Whether an attempt left a checkpoint here."""
+        return any(self.checkpoints(cell_id, attempt_id).glob(f"*{CHECKPOINT_SUFFIX}"))
 
     def weights(self, cell_id: str, attempt_id: str) -> Path:
         """Where an attempt's final weights are kept."""

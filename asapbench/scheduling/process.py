@@ -15,6 +15,7 @@ from typing import IO
 from pydantic import ValidationError
 
 import asapbench
+from asapbench.scheduling import orphan
 from asapbench.scheduling.executor import Cause, Heard, Inbox
 from asapbench.scheduling.files import Files
 from asapbench.scheduling.memory import KernelKills
@@ -124,7 +125,7 @@ def start(module: str, slot: Slot, *, stderr: IO[bytes]) -> subprocess.Popen[str
     """A process on `slot` that runs `module`, with pipes to talk to it by lines."""
     # A process group of its own: Ctrl-C in the terminal reaches this process alone, which then decides.
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", module],
+        [sys.executable, "-P", "-m", orphan.__name__, str(os.getpid()), module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,

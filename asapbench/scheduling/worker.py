@@ -1,7 +1,8 @@
 """A worker process: takes cells as JSON lines on standard input, trains them, and emits events as JSON lines.
 
 It is reused from cell to cell, because importing torch costs seconds. It ends when its parent does: standard input
-closes. What libraries print goes to standard error, which the runner keeps as the log.
+closes (`orphan` sees to one that hangs). What libraries print goes to standard error, which the runner keeps as the
+log.
 """
 
 from __future__ import annotations

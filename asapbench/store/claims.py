@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Connection, Update, and_, func, insert, literal, select, update
+from sqlalchemy import BindParameter, Connection, Update, and_, bindparam, func, insert, literal, select, update
 
 from asapbench.errors import AttemptLostError, StoreError
+from asapbench.metrics import EpochMetrics
 from asapbench.store import alignment, epochs
 from asapbench.store import attempts as reading
 from asapbench.store.cells import chunks, insert_missing, now
@@ -34,16 +36,20 @@ def claim(
     provenance: Provenance,
     device: str,
     anew: bool,
+    lineage: str | None,
 ) -> Claim | None:
     """A new running attempt `attempt_id`, or None where the cell is running or has its result.
 
-    It goes on in the lineage of the current attempt, or (`anew`, or nothing to go on with) begins one.
+    It goes on in `lineage`, or in that of the current attempt where none is named. It begins one where that is asked
+    for (`anew`), and where there is nothing to go on with, as after all was set aside.
     """
     insert_missing(connection, [cell])
     before = reading.current(connection, cell.id)
     if before is None or before.id != attempt_id:
         if before is not None and (before.state == "running" or before.state in FINAL):
             return None
+        if lineage is not None:
+            before = _newest(connection, cell.id, lineage)
         row = {
             "id": attempt_id,
             "cell_id": cell.id,
@@ -60,6 +66,12 @@ def claim(
         connection.execute(insert(attempts), [row])
     begun = reading.current(connection, cell.id)
     return None if begun is None else _claim(connection, begun)
+
+
+def _newest(connection: Connection, cell_id: str, lineage: str) -> Attempt | None:
+    """The newest attempt of a lineage; None where all of them are set aside."""
+    own = [attempt for attempt in reading.of_cell(connection, cell_id) if attempt.lineage == lineage]
+    return next((attempt for attempt in reversed(own) if not attempt.superseded), None)
 
 
 def _goes_on(connection: Connection, before: Attempt | None, *, attempt_id: str) -> dict[str, Any]:
@@ -93,8 +105,16 @@ def _next_number(connection: Connection, cell_id: str) -> int:
     return (connection.scalar(query) or 0) + 1
 
 
-def _mine(attempt_id: str, lease: int) -> Update:
+def _mine(attempt_id: str | BindParameter[str], lease: int | BindParameter[int]) -> Update:
     return update(attempts).where(attempts.c.id == attempt_id, attempts.c.state == "running", attempts.c.lease == lease)
+
+
+_ADVANCE_PAST = (
+    _mine(bindparam("mine"), bindparam("held"))
+    .where(attempts.c.epochs_done < bindparam("first"))
+    .values(epochs_done=bindparam("last"))
+)
+"""Made once: making it costs more than SQLite takes for it."""
 
 
 def advance(connection: Connection, held: Sequence[Claim]) -> list[Claim]:
@@ -138,15 +158,30 @@ def record(connection: Connection, measured: Measured) -> None:
 
     Raises AttemptLostError, and StoreError for one that differs from the one stored.
     """
-    claim = measured.claim
+    claim, rows = measured.claim, measured.epochs
+    if not measured.alignment and _advanced_past(connection, claim, rows):
+        epochs.add(connection, claim, rows)
+        return
     require(connection, claim)
-    new = epochs.missing(connection, claim, measured.epochs)
+    new = epochs.missing(connection, claim, rows)
     angles = alignment.missing(connection, claim, measured.alignment)
     alignment.add(connection, claim, angles)
     if new:
         epochs.add(connection, claim, new)
         done = epochs.newest(connection, claim.lineage)
         connection.execute(_mine(claim.attempt_id, claim.lease).values(epochs_done=done))
+
+
+def _advanced_past(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) -> bool:
+    """Counts `rows` as done if the claim is current and all of them come after the lineage's last epoch.
+
+    The usual case in one statement: an epoch is recorded at once, and only then is the next one trained.
+    """
+    numbers = [row.epoch for row in rows]
+    if not numbers or any(later <= earlier for earlier, later in pairwise(numbers)):
+        return False
+    given = {"mine": claim.attempt_id, "held": claim.lease, "first": numbers[0], "last": numbers[-1]}
+    return connection.execute(_ADVANCE_PAST, given).rowcount == 1
 
 
 def record_many(connection: Connection, measured: Sequence[Measured]) -> list[StoreError]:

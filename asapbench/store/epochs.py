@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, insert, select
@@ -92,7 +92,7 @@ def summary(rows: Sequence[EpochMetrics]) -> Summary:
 
 
 def _values(row: EpochMetrics) -> dict[str, Any]:
-    return {name: _null_if_nan(value) for name, value in asdict(row).items()}
+    return {name: _null_if_nan(getattr(row, name)) for name in _NAMES}
 
 
 def _null_if_nan(value: float | None) -> float | None:

@@ -153,12 +153,19 @@ class Store:
     # Claims, and the writes that need one
 
     def claim(
-        self, cell: Cell, *, holder: Holder, provenance: Provenance, device: str, anew: bool = False
+        self,
+        cell: Cell,
+        *,
+        holder: Holder,
+        provenance: Provenance,
+        device: str,
+        anew: bool = False,
+        lineage: str | None = None,
     ) -> Claim | None:
         """The right to train `cell`, or None where somebody else is, or where it is done or diverged.
 
-        A cell that was interrupted, failed or ran out of memory goes on in its lineage; `anew` begins a new one, for
-        when no checkpoint of the old is left.
+        A cell that was interrupted, failed or ran out of memory goes on in the lineage of its current attempt, or in
+        another one that is named and not set aside. `anew` begins a new one, for when no checkpoint is left.
         """
         return self._database.write(
             claims.claim,
@@ -168,6 +175,7 @@ class Store:
             provenance=provenance,
             device=device,
             anew=anew,
+            lineage=lineage,
         )
 
     def heartbeat(self, held: Sequence[Claim]) -> list[Claim]:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from asapbench.rules import RULES, Learner, attach, resolve
 from asapbench.rules.base import LayerPlan, Rule
+from asapbench.rules.dfa import Projection
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.suite.catalog import RULES as CATALOG
@@ -254,12 +255,13 @@ class TestDfa:
         model, learner, x, y = attached("dfa", name)
         kept: list[Tensor] = []
 
-        def keep(_module: nn.Module, _inputs: object, result: tuple[Tensor, tuple[Tensor, ...]]) -> None:
-            for tap in result[1]:
-                tap.retain_grad()
-                kept.append(tap)
+        def keep(_module: nn.Module, inputs: tuple[Tensor]) -> None:
+            inputs[0].retain_grad()
+            kept.append(inputs[0])
 
-        learner.program.register_forward_hook(keep)
+        for module in learner.program.modules():
+            if isinstance(module, Projection):
+                module.register_forward_pre_hook(keep)
         objective = learner.objective(x, y)
         error = (objective.logits.softmax(1) - F.one_hot(y, CLASSES)) / len(y)
         return model, learner, objective.scalar, kept, error

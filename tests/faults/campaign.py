@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from injuries import INJURIES, possible
+from injuries import INJURIES, possible, signal_to
 from running import DB, curves, query, recorded, start, wait_until, workers, write_suite
 
 IMPATIENT = (str(Path(__file__).parent / "impatient.py"),)
@@ -191,7 +192,10 @@ class Campaign:
         try:
             wait_until(lambda: not workers(self.folder), "the workers to end with their parent", seconds=60)
         except AssertionError:
-            self.damage.setdefault(self.kind, Damage()).orphans += len(workers(self.folder))
+            left = workers(self.folder)
+            self.damage.setdefault(self.kind, Damage()).orphans += len(left)
+            for pid in left:
+                signal_to(pid, signal.SIGKILL)
 
     def _check_suite(self) -> None:
         printed = self.log.read_text()

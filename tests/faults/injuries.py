@@ -36,7 +36,7 @@ def injury(kind: str) -> Callable[[Injury], Injury]:
 @injury("SIGKILL to a worker")
 def kill_a_worker(campaign: Campaign) -> None:
     for pid in _some_worker(campaign):
-        _signal(pid, signal.SIGKILL)
+        signal_to(pid, signal.SIGKILL)
 
 
 @injury("SIGKILL to the run")
@@ -48,7 +48,7 @@ def kill_the_run(campaign: Campaign) -> None:
 @injury("SIGKILL to all at once")
 def kill_everything(campaign: Campaign) -> None:
     for pid in [*workers(campaign.folder), campaign.process.pid]:
-        _signal(pid, signal.SIGKILL)
+        signal_to(pid, signal.SIGKILL)
     campaign.wait_for_end(campaign.process, "a killed run to end")
 
 
@@ -83,21 +83,31 @@ def interrupt_twice(campaign: Campaign) -> None:
 @injury("a worker sleeps and wakes")
 def let_a_worker_sleep(campaign: Campaign) -> None:
     for pid in _some_worker(campaign):
-        _signal(pid, signal.SIGSTOP)
+        signal_to(pid, signal.SIGSTOP)
         time.sleep(campaign.chance.uniform(0.5, 3.0))
-        _signal(pid, signal.SIGCONT)
+        signal_to(pid, signal.SIGCONT)
 
 
 @injury("a worker hangs")
 def hang_a_worker(campaign: Campaign) -> None:
     """The run must notice by itself, and end it."""
     for pid in _some_worker(campaign):
-        _signal(pid, signal.SIGSTOP)
+        signal_to(pid, signal.SIGSTOP)
         wait_until(
             lambda pid=pid: pid not in workers(campaign.folder) or not campaign.alive(), "a hung worker's end", 300
         )
         if not campaign.alive():
-            _signal(pid, signal.SIGCONT)
+            signal_to(pid, signal.SIGCONT)
+
+
+@injury("a worker hangs, then the run is killed")
+def hang_a_worker_and_kill_the_run(campaign: Campaign) -> None:
+    """Nobody is left to notice that it hangs. One that begins to hang before its own code runs is nobody's fault."""
+    for pid in _some_worker(campaign):
+        wait_until(lambda pid=pid: _has_loaded_torch(pid) or not campaign.alive(), "a worker that is under way")
+        signal_to(pid, signal.SIGSTOP)
+        time.sleep(campaign.chance.uniform(0.0, 1.0))
+    kill_the_run(campaign)
 
 
 @injury("the run sleeps past its lease and wakes")
@@ -105,12 +115,12 @@ def sleep_past_the_lease(campaign: Campaign) -> None:
     """Another run takes its cells over; sometimes its workers sleep too, sometimes they train on unheard."""
     sleepers = [campaign.process.pid, *campaign.chance.choice(([], workers(campaign.folder)))]
     for pid in sleepers:
-        _signal(pid, signal.SIGSTOP)
+        signal_to(pid, signal.SIGSTOP)
     other = campaign.launch("run", "small.toml")
     _wait_until_it_trains(campaign, other)
     time.sleep(campaign.chance.uniform(0.0, 2.0))
     for pid in sleepers:
-        _signal(pid, signal.SIGCONT)
+        signal_to(pid, signal.SIGCONT)
     time.sleep(campaign.chance.uniform(0.0, 2.0))
     other.send_signal(campaign.chance.choice((signal.SIGKILL, signal.SIGTERM)))
     campaign.wait_for_end(other, "the second run to end")
@@ -184,7 +194,17 @@ def _some_worker(campaign: Campaign) -> list[int]:
     return campaign.chance.sample(found, min(1, len(found)))
 
 
-def _signal(pid: int, number: int) -> None:
+def _has_loaded_torch(pid: int) -> bool:
+    """Or begun to; or ended by itself."""
+    import psutil
+
+    try:
+        return any("libtorch" in library.path for library in psutil.Process(pid).memory_maps())
+    except psutil.NoSuchProcess:
+        return True
+
+
+def signal_to(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):  # it ended by itself in the meantime
         os.kill(pid, number)
 

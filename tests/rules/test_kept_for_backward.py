@@ -11,8 +11,8 @@ from torch import Tensor
 
 from asapbench.models import build, initialise
 from asapbench.rules import attach
-from asapbench.rules.dfa import ProjectedError
-from asapbench.rules.lean import LeanReLU, packed, unpacked
+from asapbench.rules.dfa import Projection
+from asapbench.rules.lean import LeanReLU, bits_of_bytes, packed, unpacked
 from asapbench.suite.catalog import MODELS
 
 
@@ -75,15 +75,42 @@ def test_bits_hold_a_mask_of_any_length(values: list[bool]) -> None:
     mask = torch.tensor(values, dtype=torch.bool)
     bits = packed(mask)
     assert bits.numel() == -(-len(values) // 8)
-    assert unpacked(bits, mask.shape).tolist() == values
+    assert unpacked(bits, mask.shape, bits_of_bytes().float()).tolist() == [float(value) for value in values]
 
 
-def test_the_projected_error_is_an_inner_product_with_the_projected_error_for_gradient() -> None:
+def test_the_error_at_a_tap_is_the_projected_error() -> None:
     draw = torch.Generator().manual_seed(3)
     tap = torch.randn(4, 2, 3, 3, generator=draw, dtype=torch.float64, requires_grad=True)
-    error, projection = (torch.randn(*s, generator=draw, dtype=torch.float64) for s in ((4, 5), (5, 18)))
-    scalar = ProjectedError.apply(tap, error, projection)
+    error, weight = (torch.randn(*s, generator=draw, dtype=torch.float64) for s in ((4, 5), (5, 18)))
+    scalar = (Projection(weight)(tap) * error).sum()
     scalar.backward()
-    projected = (error @ projection).view(4, 2, 3, 3)
+    projected = (error @ weight).view(4, 2, 3, 3)
     torch.testing.assert_close(scalar, (tap * projected).sum())
     torch.testing.assert_close(tap.grad, projected)
+
+
+@pytest.mark.parametrize("name", ["resnet10", "mlp"])
+def test_dfa_forms_one_projected_error_at_a_time(name: str) -> None:
+    """A tap's error is formed only when every segment behind it is done: none waits in memory beside it."""
+    model = build(MODELS[name].choose({"width": 2} if name == "resnet10" else {}), channels=3, size=32, classes=10)
+    learner = attach(model, "dfa", torch.zeros(2, 3, 32, 32))
+    order: list[str] = []
+    for part, module in learner.program.named_modules():
+        if isinstance(module, Projection):
+            module.register_forward_hook(
+                lambda _module, _inputs, out: out.register_hook(lambda _: order.append("error")) and None
+            )
+        elif next(module.parameters(recurse=False), None) is not None:
+            module.weight.register_hook(lambda _, part=part: order.append(part))
+    learner.backward(torch.randn(4, 3, 32, 32), torch.arange(4))
+    taps, layers = order.count("error"), sum(entry != "error" for entry in order)
+    assert (taps, layers) == ((9, 26) if name == "resnet10" else (2, 6))
+    assert "error error" not in " ".join(order)
+
+
+def test_a_lean_relu_lies_on_the_device_of_the_model_it_is_attached_to() -> None:
+    model = build(MODELS["resnet10"].choose({"width": 2}), channels=3, size=32, classes=10).to("meta")
+    learner = attach(model, "as", torch.empty(2, 3, 32, 32, device="meta"))
+    tables = [module.eight for module in learner.program.modules() if isinstance(module, LeanReLU)]
+    assert {table.device.type for table in tables} == {"meta"}
+    learner.backward(torch.empty(2, 3, 32, 32, device="meta"), torch.empty(2, dtype=torch.int64, device="meta"))

@@ -47,6 +47,36 @@ def test_a_claim_anew_begins_another_lineage_beside_the_old(store):
     assert current(store, a_cell()).id == new.attempt_id
 
 
+def test_a_claim_goes_on_in_an_older_lineage_that_is_named(store):
+    old = trained(store, a_cell(), tests=(0.5, 0.6), state="interrupted")
+    new = store.claim(a_cell(), **TERMS, anew=True)
+    store.finish(new, "interrupted", bit_exact=False)
+    third = store.claim(a_cell(), **TERMS, lineage=old.lineage)
+    assert (third.lineage, third.number, third.resumed_from) == (old.lineage, 3, old.attempt_id)
+    assert third.previous == [old.attempt_id]
+    assert (current(store, a_cell()).epochs_done, current(store, a_cell()).bit_exact) == (2, True)
+    store.record_epochs(third, [an_epoch(3, test=0.7)])
+    store.finish(third, "interrupted")
+    fourth = store.claim(a_cell(), **TERMS)
+    assert (fourth.lineage, fourth.resumed_from) == (old.lineage, third.attempt_id)
+
+
+def test_a_lineage_that_was_set_aside_is_not_gone_on_in(store):
+    old = trained(store, a_cell(), tests=(0.5,), state="interrupted")
+    store.supersede([a_cell().id])
+    new = store.claim(a_cell(), **TERMS, lineage=old.lineage)
+    assert (new.lineage, new.number, new.resumed_from, new.previous) == (new.attempt_id, 2, None, [])
+
+
+@pytest.mark.parametrize("state", ["running", "done", "diverged"])
+def test_no_older_lineage_is_claimed_beside_a_running_attempt_or_a_result(store, state):
+    old = trained(store, a_cell(), tests=(0.5,), state="interrupted")
+    new = store.claim(a_cell(), **TERMS, anew=True)
+    if state != "running":
+        store.finish(new, state)
+    assert store.claim(a_cell(), **TERMS, lineage=old.lineage) is None
+
+
 def test_the_same_provenance_is_stored_once(store):
     trained(store, a_cell())
     trained(store, a_cell(seed=1))
