@@ -11,6 +11,7 @@ import typer
 
 from asapbench import __version__
 from asapbench.cli import analyze, data
+from asapbench.cli.bench import bench
 from asapbench.cli.catalog import catalog
 from asapbench.cli.clean import clean
 from asapbench.cli.doctor import doctor
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, resume, status, show, report, rerun, evaluate, export, merge, clean, doctor, catalog):
+for command in (run, resume, status, show, report, rerun, evaluate, bench, export, merge, clean, doctor, catalog):
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(analyze.app, name="analyze")

@@ -64,6 +64,12 @@ OnlyState = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and how much disk; run nothing.")]
 
 
+Threads = Annotated[int, typer.Option(help="CPU threads of each cell. Other counts change the last bits.")]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic/--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest.")
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """How to train: what `run`, `resume` and `rerun` have in common. Each field is an option of theirs."""
@@ -87,7 +93,7 @@ class Training:
     ] = None
     device: Device = "auto"
     slots: Slots = None
-    threads: Annotated[int, typer.Option(help="CPU threads of each cell. Other counts change the last bits.")] = 1
+    threads: Threads = 1
     time_limit: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop cleanly after 90s, 15m, 2h or 1:30:00; then `resume`.")
     ] = None
@@ -109,9 +115,7 @@ class Training:
     hang_after: Annotated[
         str, typer.Option(metavar="TIME", help="Kill a worker that has said nothing for so long; its cell goes on.")
     ] = "10m"
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic/--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest.")
-    ] = True
+    deterministic: Deterministic = True
 
 
 def with_training_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -83,6 +83,27 @@ def load(dataset: Choice, root: Path) -> Images:
     return images
 
 
+def random_images(dataset: Choice) -> Images:
+    """Random images and labels in the numbers and shape of `dataset`: to measure speed where no data are."""
+    shape, stream = dataset_shape(dataset), torch.Generator().manual_seed(0)
+
+    def split(count: int) -> _Split:
+        size = (count, shape.channels, shape.size, shape.size)
+        pixels = torch.randint(256, size, generator=stream, dtype=torch.uint8)
+        return pixels, torch.randint(shape.classes, (count,), generator=stream)
+
+    # Of uniform pixels.
+    mean, std = (0.5,) * shape.channels, (math.sqrt((256**2 - 1) / 12) / 255,) * shape.channels
+    return Images(
+        *split(shape.train),
+        *split(shape.test),
+        classes=shape.classes,
+        mean=mean,
+        std=std,
+        fingerprint="random",
+    )
+
+
 def normalization(dataset: Choice, images: Images, kind: str) -> Statistics:
     """Mean and standard deviation by channel to normalise with, pixels in units of 0..1.
 

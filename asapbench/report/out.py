@@ -31,7 +31,7 @@ def deliver(report: Table | Illustration, *, form: Format, out: Path | None) -> 
     elif not is_picture(out):
         write_whole(out, render(table, form))
     elif not isinstance(report, Illustration):
-        raise AsapbenchError(f"--out {out}: a table is no picture; name a file that does not end in {_or(SUFFIXES)}")
+        raise _no_picture(out)
     elif form is not Format.TERMINAL:
         raise AsapbenchError(
             f"--out {out}: this asks for a picture, --format {form} for a table; leave one of them out"
@@ -40,17 +40,22 @@ def deliver(report: Table | Illustration, *, form: Format, out: Path | None) -> 
         write_whole(out, picture(report, out.suffix.lower()))
 
 
+def check(out: Path | None) -> None:
+    """Raises AsapbenchError where a table could not be written to `out`: known before what takes long is measured."""
+    if out is None:
+        return
+    if out.suffix.lower() in (*SUFFIXES, *_OTHER_PICTURES):
+        raise _no_picture(out)
+    _check_place(out, f"--out {out}")
+
+
 def write_whole(path: Path, content: str | bytes, *, what: str | None = None) -> None:
     """Writes `content`, text as UTF-8, under a temporary name beside `path`, then renames.
 
     Raises AsapbenchError, which calls it `what`; `--out PATH` if that is left out.
     """
     what = f"--out {path}" if what is None else what
-    if os.path.exists(path) and not os.path.isfile(path):
-        kind = "a directory; name a file in it" if os.path.isdir(path) else "not a file; leave --out away to print"
-        raise AsapbenchError(f"{what}: this is {kind}")
-    if not os.path.isdir(path.parent):
-        raise AsapbenchError(f"{what}: there is no directory {path.parent}; create it first")
+    _check_place(path, what)
     # A link stays a link: what it points to is replaced.
     target = path.resolve()
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -63,12 +68,24 @@ def write_whole(path: Path, content: str | bytes, *, what: str | None = None) ->
         raise AsapbenchError(f"{what}: the report cannot be written: {error.strerror or error}") from error
 
 
+def _check_place(path: Path, what: str) -> None:
+    if os.path.exists(path) and not os.path.isfile(path):
+        kind = "a directory; name a file in it" if os.path.isdir(path) else "not a file; leave --out away to print"
+        raise AsapbenchError(f"{what}: this is {kind}")
+    if not os.path.isdir(path.parent):
+        raise AsapbenchError(f"{what}: there is no directory {path.parent}; create it first")
+
+
 def show(table: Table, form: Format) -> None:
     """Prints a report. Colour and the terminal's width only where there is a terminal; else COLUMNS or 100."""
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size(fallback=(100, 24)).columns
     text = render(table, form, width=width, color=terminal and "NO_COLOR" not in os.environ)
     sys.stdout.write(encodable(text, sys.stdout.encoding or "utf-8"))
+
+
+def _no_picture(out: Path) -> AsapbenchError:
+    return AsapbenchError(f"--out {out}: a table is no picture; name a file that does not end in {_or(SUFFIXES)}")
 
 
 def _or(words: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from pydantic import ValidationError
 
@@ -51,18 +52,7 @@ class WorkerProcess:
         self.slot, self.log, self._inbox, self._kills = slot, log, inbox, kills or KernelKills()
         self.ready = False
         with log.open("ab") as stderr:
-            # A process group of its own: Ctrl-C in the terminal reaches the runner alone, which then decides.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", orphan.__name__, str(os.getpid()), "asapbench.scheduling.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=os.environ | _import_path() | slot.environment(),
-                start_new_session=True,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            )
+            self._process = start("asapbench.scheduling.worker", slot, stderr=stderr)
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property
@@ -129,6 +119,22 @@ class WorkerProcess:
                 log.write(line)
         else:
             self._inbox.put(Heard(self, event))
+
+
+def start(module: str, slot: Slot, *, stderr: IO[bytes]) -> subprocess.Popen[str]:
+    """A process on `slot` that runs `module`, with pipes to talk to it by lines."""
+    # A process group of its own: Ctrl-C in the terminal reaches this process alone, which then decides.
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", orphan.__name__, str(os.getpid()), module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=os.environ | _import_path() | slot.environment(),
+        start_new_session=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
 
 
 def tail(log: Path) -> str:

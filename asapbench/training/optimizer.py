@@ -12,14 +12,14 @@ from asapbench.suite.options import Choice
 
 
 def build_optimizer(
-    choice: Choice, parameters: Iterable[nn.Parameter], *, lr: float, device: torch.device
+    choice: Choice, parameters: Iterable[nn.Parameter], *, lr: float, device: torch.device, plain: bool = False
 ) -> torch.optim.Optimizer:
-    """The chosen optimizer over `parameters`, fused where the device has a fused one.
+    """The chosen optimizer over `parameters`, fused where the device has a fused one; `plain`: as torch makes it.
 
     One call for all of them: on a CPU that is a fifth of a small network's step.
     """
     held = list(parameters)
-    fused = True if device.type in ("cpu", "cuda") else None
+    fused = True if device.type in ("cpu", "cuda") and not plain else None
     if choice.name == "sgd":
         return torch.optim.SGD(
             held,

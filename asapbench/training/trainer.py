@@ -134,9 +134,8 @@ class Trainer:
             self._align()
         while self.progress.epoch < self.cell.epochs:
             reset_peak_memory(self.device)
-            self.learner.train()
             try:
-                self._steps()
+                self.steps()
                 metrics = self._evaluated()
             except StoppedError:
                 self._write()
@@ -157,9 +156,10 @@ class Trainer:
         """The cell and its trained weights, for `training.weights`."""
         return {"cell": self.cell.to_json(), "model": self.model.state_dict(), "rule": self.learner.rule_state()}
 
-    def _steps(self) -> None:
+    def steps(self) -> None:
         """The rest of the epoch's steps. Raises StoppedError, after a whole step, where it was asked to stop."""
         cell, progress = self.cell, self.progress
+        self.learner.train()
         epoch = progress.epoch + 1
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(cell.schedule, initial=cell.lr, epoch=epoch, epochs=cell.epochs)

@@ -52,6 +52,7 @@ def test_help_names_every_command(flag: str, asapbench: Commands) -> None:
         "report",
         "rerun",
         "evaluate",
+        "bench",
         "export",
         "merge",
         "clean",

@@ -1,0 +1,170 @@
+"""How fast a configuration trains, and the two floors below which no machine of given peaks can come. Torch-free.
+
+Three loops are measured in turn, round after round: `own`, the one that a run has; `together`, several of it at once on
+one device, each in a process of its own; `eager`, the same network under backpropagation in plain PyTorch.
+
+- Arithmetic floor of an epoch: floating-point operations of one step's convolutions and matrix products, as torch
+  counts them for the rule, times the training examples over the batch, over the device's peak at the precision.
+- Bandwidth floor of an epoch: bytes that cross the device's memory in one step of backpropagation, however well its
+  operations are fused, times the steps, over the peak bandwidth. `step_bytes` says which.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from asapbench.suite.catalog import PRECISIONS, dataset_shape
+from asapbench.suite.cell import Cell
+from asapbench.suite.shapes import layer_shapes
+
+LoopName = Literal["own", "together", "eager"]
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A device's peaks: dense floating-point operations a second by precision, and bytes a second of its memory.
+
+    What is not known is left out, or None.
+    """
+
+    operations: Mapping[str, float] = field(default_factory=dict)
+    bandwidth: float | None = None
+
+
+def _peak(float32: float, tf32: float, bf16: float, bandwidth: float) -> Peak:
+    """Of teraFLOP/s and GB/s."""
+    return Peak({"float32": float32 * 1e12, "tf32": tf32 * 1e12, "bf16": bf16 * 1e12}, bandwidth * 1e9)
+
+
+PEAKS = {
+    "NVIDIA H100 80GB HBM3": _peak(67, 495, 989, 3_350),
+    "NVIDIA H100 PCIe": _peak(51, 378, 756, 2_000),
+    "NVIDIA H200": _peak(67, 495, 989, 4_800),
+    "NVIDIA A100-SXM4-80GB": _peak(19.5, 156, 312, 2_039),
+    "NVIDIA A100-SXM4-40GB": _peak(19.5, 156, 312, 1_555),
+    "NVIDIA A100 80GB PCIe": _peak(19.5, 156, 312, 1_935),
+}
+"""By the name that torch has for the device. NVIDIA's data sheets "H100 Tensor Core GPU", "H200 Tensor Core GPU" and
+"A100 80GB / 40GB Tensor Core GPU"; where those print figures with sparsity, half of them.
+"""
+
+
+def peak_of(device: str, *, teraflops: float | None = None, gigabytes: float | None = None) -> Peak:
+    """The peaks of the hardware named `device`, or those given: TFLOP/s at whatever precision, and GB/s."""
+    known = PEAKS.get(device, Peak())
+    operations = known.operations if teraflops is None else dict.fromkeys(PRECISIONS, teraflops * 1e12)
+    return Peak(operations, known.bandwidth if gigabytes is None else gigabytes * 1e9)
+
+
+_UPDATE = {"sgd": 5, "adam": 7, "adamw": 7}
+"""Reads and writes of an optimizer for each parameter: weight, gradient and moments in, weight and moments out."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One measurement: examples a second, and bytes at the peak."""
+
+    rate: float
+    peak_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One loop's rounds. `operations`: a step's by example, where it is known. `error`: what ended it."""
+
+    rounds: tuple[Round, ...] = ()
+    operations: float | None = None
+    error: str | None = None
+
+    @property
+    def rates(self) -> list[float]:
+        """Examples a second, by round."""
+        return [one.rate for one in self.rounds]
+
+    @property
+    def rate(self) -> float | None:
+        """The median."""
+        return statistics.median(self.rates) if self.rounds else None
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """The highest of all rounds."""
+        return max((one.peak_bytes for one in self.rounds if one.peak_bytes is not None), default=None)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured of one configuration. `device` is the hardware's name, `slots` how many are `together`."""
+
+    cell: Cell
+    device: str
+    kind: str
+    slots: int = 1
+    loops: Mapping[LoopName, Loop] = field(default_factory=dict)
+
+    def epoch_seconds(self, name: LoopName) -> float | None:
+        """Seconds of an epoch's training at the median rate; `together`: of one epoch's worth of examples by all."""
+        rate = self.loops[name].rate
+        return None if not rate else dataset_shape(self.cell.dataset).train / rate
+
+    def against_eager(self, name: LoopName) -> list[float]:
+        """By round, how many times faster than the eager loop."""
+        eager = self.loops.get("eager", Loop())
+        return [a / b for a, b in zip(self.loops[name].rates, eager.rates, strict=False)]
+
+    def precision(self, name: LoopName) -> str:
+        """What its arithmetic is done in. Torch by itself lets convolutions use TF32 on a GPU."""
+        if name == "eager":
+            return "tf32" if self.kind == "cuda" else "float32"
+        return self.cell.precision
+
+    def share_of_arithmetic(self, name: LoopName, peak: Peak) -> float | None:
+        """The arithmetic floor over what was measured."""
+        loop, most = self.loops[name], peak.operations.get(self.precision(name))
+        if most is None or loop.rate is None or loop.operations is None:
+            return None
+        return loop.rate * loop.operations / most
+
+    def share_of_bandwidth(self, name: LoopName, peak: Peak) -> float | None:
+        """The bandwidth floor over what was measured."""
+        rate = self.loops[name].rate
+        if peak.bandwidth is None or rate is None:
+            return None
+        moved = step_bytes(self.cell, precision=self.precision(name))
+        return rate / self.cell.batch_size * moved / peak.bandwidth
+
+
+@dataclass(frozen=True)
+class Benched:
+    """What `bench` measured, in order, and what it holds for; `stopped` by Ctrl-C before the end."""
+
+    speeds: tuple[Speed, ...]
+    rounds: int
+    threads: int
+    images: str
+    torch: str
+    stopped: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether a cell's own loop ended with an error."""
+        return any(speed.loops["own"].error is not None for speed in self.speeds)
+
+
+def step_bytes(cell: Cell, *, precision: str) -> int:
+    """Bytes that one step of backpropagation moves at least, be every operation fused with its neighbours.
+
+    - Each layer's output, 5 times: written; read to be normalised, since BatchNorm's mean and deviation are those of
+      the whole batch, and handed on from there; read again on the way back; its error signal written and read. 2 bytes
+      a number under bf16, else 4.
+    - Each parameter: read on the way forth and back, its gradient written, and what the optimizer reads and writes; 4
+      bytes, since bf16 keeps float32 masters.
+    """
+    shape = dataset_shape(cell.dataset)
+    layers = layer_shapes(cell.model, channels=shape.channels, size=shape.size, classes=shape.classes)
+    outputs = 5 * cell.batch_size * sum(layer.units for layer in layers)
+    parameters = (3 + _UPDATE[cell.optimizer.name]) * sum(layer.parameters for layer in layers)
+    return (2 if precision == "bf16" else 4) * outputs + 4 * parameters

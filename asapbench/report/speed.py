@@ -1,0 +1,156 @@
+"""`bench`: measured speeds as a table, beside the floors of the device and an eager loop."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+from asapbench.analysis.speed import Benched, LoopName, Peak, Speed, peak_of
+from asapbench.report.configuration import MISSING, names
+from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
+from asapbench.suite.cell import title
+
+_TITLE = "Speed of training"
+_METRIC, _UNIT = "speed of training", "as the variant names it"
+_MIB = 2**20
+_COLUMNS = ("s/epoch", "samples/s", "min", "max", "/ eager", "arithmetic", "bandwidth", "peak MiB")
+
+
+def speed_table(found: Benched, *, teraflops: float | None = None, gigabytes: float | None = None) -> Table:
+    """What was measured; the peaks are those known of the devices, or those given, in TFLOP/s and GB/s."""
+    peaks = [peak_of(speed.device, teraflops=teraflops, gigabytes=gigabytes) for speed in found.speeds]
+    footnotes = Footnotes()
+    groups: dict[str, list[Row]] = {}
+    for speed, peak in zip(found.speeds, peaks, strict=True):
+        groups.setdefault(_heading(speed), []).extend(_rows(speed, peak, footnotes))
+    return Table(
+        title=_TITLE,
+        caption=_caption(found),
+        columns=(Column("", "left"), *(Column(name) for name in _COLUMNS)),
+        groups=tuple(Group(header, tuple(rows)) for header, rows in groups.items()),
+        notes=(*footnotes.notes(), *_notes(found, peaks)),
+        numbers=tuple(
+            number for speed, peak in zip(found.speeds, peaks, strict=True) for number in _numbers(speed, peak)
+        ),
+        metric=_METRIC,
+        unit=_UNIT,
+    )
+
+
+def _caption(found: Benched) -> str:
+    devices = ", ".join(sorted({speed.device for speed in found.speeds} - {""}))
+    threads = "1 thread" if found.threads == 1 else f"{found.threads} threads"
+    terms = "; ".join(filter(None, (devices, threads, f"torch {found.torch}", found.images)))
+    return (
+        f"Training steps by the wall clock, without evaluation: the median of n = {found.rounds} rounds, the slowest "
+        f"and the fastest. {terms}."
+    )
+
+
+def _heading(speed: Speed) -> str:
+    cell = speed.cell
+    parts = (title("dataset", cell.dataset), title("model", cell.model), f"batch {cell.batch_size}", cell.precision)
+    return ", ".join((*parts, title("optimizer", cell.optimizer)))
+
+
+def _label(speed: Speed, name: LoopName) -> str:
+    return {
+        "own": title("rule", speed.cell.rule),
+        "together": f"{speed.slots} at once",
+        "eager": "eager loop",
+    }[name]
+
+
+def _rows(speed: Speed, peak: Peak, footnotes: Footnotes) -> Iterator[Row]:
+    for name, loop in speed.loops.items():
+        marks = () if loop.error is None else (footnotes.mark(f"ended: {loop.error}"),)
+        stub = Field(_label(speed, name), marks, indent=0 if name == "own" else 1)
+        ratios = speed.against_eager(name)
+        yield Row(
+            (
+                stub,
+                Field(_figures(speed.epoch_seconds(name)), emphasis="strong" if name == "own" else "plain"),
+                Field(_whole(loop.rate)),
+                Field(_whole(min(loop.rates, default=None))),
+                Field(_whole(max(loop.rates, default=None))),
+                Field(f"{statistics.median(ratios):.2f}" if ratios else MISSING),
+                Field(_percent(speed.share_of_arithmetic(name, peak))),
+                Field(_percent(speed.share_of_bandwidth(name, peak))),
+                Field(_whole(None if loop.peak_bytes is None else loop.peak_bytes / _MIB)),
+            )
+        )
+
+
+def _notes(found: Benched, peaks: Sequence[Peak]) -> Iterator[Note]:
+    if found.stopped:
+        yield Note("Stopped before the end: the last row has fewer rounds, and what is missing was not measured.")
+    if any("eager" in speed.loops for speed in found.speeds):
+        yield Note(
+            "eager loop: the same network under backpropagation in plain PyTorch, float32, with a DataLoader that "
+            "transforms image by image. / eager: times its samples/s, the median of the rounds' ratios."
+        )
+    if any(speed.slots > 1 for speed in found.speeds):
+        yield Note("at once: so many processes on the one device; their samples/s and their memory are added up.")
+    if any(peak != Peak() for peak in peaks):
+        yield Note(
+            "arithmetic, bandwidth: the least time that the device's peaks allow, in percent of what was measured."
+        )
+    unknown = {speed.device for speed, peak in zip(found.speeds, peaks, strict=True) if peak == Peak()} - {""}
+    if unknown:
+        yield Note(
+            f"arithmetic, bandwidth: the peaks of {', '.join(sorted(unknown))} are not known; give them with "
+            "--peak-tflops and --peak-bandwidth."
+        )
+
+
+def _numbers(speed: Speed, peak: Peak) -> Iterator[Number]:
+    dataset, model, rule = names(speed.cell)
+    for name, loop in speed.loops.items():
+        ratios = speed.against_eager(name)
+        spread = statistics.stdev(loop.rates) if len(loop.rates) > 1 else None
+        ratio_spread = statistics.stdev(ratios) if len(ratios) > 1 else None
+        values: dict[str, tuple[float | None, float | None]] = {
+            "seconds an epoch": (speed.epoch_seconds(name), None),
+            "samples a second": (loop.rate, spread),
+            "times the eager loop": (statistics.median(ratios) if ratios else None, ratio_spread),
+            "fraction of the arithmetic floor": (speed.share_of_arithmetic(name, peak), None),
+            "fraction of the bandwidth floor": (speed.share_of_bandwidth(name, peak), None),
+            "bytes at the peak": (loop.peak_bytes, None),
+        }
+        for what, (value, sd) in values.items():
+            yield Number(
+                dataset=dataset,
+                model=model,
+                rule=rule,
+                variant=", ".join((*_variant(speed, name), what)),
+                measured=value,
+                sd=sd,
+                n=len(loop.rounds),
+                diverged=0,
+                published=None,
+                difference=None,
+                metric=_METRIC,
+                unit=_UNIT,
+            )
+
+
+def _variant(speed: Speed, name: LoopName) -> Iterator[str]:
+    if name != "own":
+        yield _label(speed, name)
+    yield f"batch {speed.cell.batch_size}"
+    yield speed.cell.precision
+
+
+def _figures(value: float | None) -> str:
+    """Three significant figures."""
+    if value is None:
+        return MISSING
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _whole(value: float | None) -> str:
+    return MISSING if value is None else f"{value:,.0f}"
+
+
+def _percent(fraction: float | None) -> str:
+    return MISSING if fraction is None else f"{100 * fraction:.1f} %"

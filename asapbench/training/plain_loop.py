@@ -1,0 +1,102 @@
+"""The control of speed: the same network trained as people write it in plain PyTorch, eager and in float32.
+
+nn modules, autograd, torch.optim, a DataLoader whose data set transforms one PIL image at a time with torchvision,
+loss and hits read after each step. Torch's own defaults stay: on a GPU its convolutions may use TF32. Only
+`cudnn.benchmark` is on, as in most scripts. Nothing of rules, fused optimizers or device-resident data is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from asapbench.data.batches import PADDING
+from asapbench.data.images import Images, normalization
+from asapbench.models import build, initialise
+from asapbench.suite.cell import Cell
+from asapbench.training.flops import counted
+from asapbench.training.optimizer import build_optimizer
+
+
+class PlainLoop:
+    """The network of `cell` under backpropagation, whatever its rule, on `device`; `workers` load its data."""
+
+    def __init__(self, cell: Cell, images: Images, *, device: torch.device, workers: int) -> None:
+        self.device = device
+        torch.backends.cudnn.benchmark = device.type == "cuda"
+        channels, size = images.train_images.shape[1:3]
+        self.model = build(cell.model, channels=channels, size=size, classes=images.classes)
+        initialise(self.model, cell.seed, linear=cell.model.text("linear_init"))
+        self.model.to(device).train()
+        self.criterion = nn.CrossEntropyLoss()
+        self.optimizer = build_optimizer(cell.optimizer, self.model.parameters(), lr=cell.lr, device=device, plain=True)
+        self._loader = DataLoader(
+            Transformed(cell, images),
+            batch_size=cell.batch_size,
+            shuffle=True,
+            num_workers=workers,
+            pin_memory=device.type == "cuda",
+        )
+        # Kept from measurement to measurement: what its workers have loaded meanwhile is to the control's advantage.
+        self._batches = _endless(self._loader)
+        self.running_loss, self.correct = 0.0, 0
+
+    def flops(self) -> float:
+        """Floating-point operations of a step, by example."""
+        x, y = (tensor.to(self.device) for tensor in next(self._batches))
+        return counted(lambda: self.criterion(self.model(x), y).backward()) / len(y)
+
+    def steps(self, enough: Callable[[int], bool]) -> int:
+        """Trains until `enough` says so of the steps done, at least one; gives back how many examples that were."""
+        examples = done = 0
+        while not done or not enough(done):
+            inputs, targets = next(self._batches)
+            inputs, targets = inputs.to(self.device), targets.to(self.device)
+            self.optimizer.zero_grad()
+            outputs = self.model(inputs)
+            loss = self.criterion(outputs, targets)
+            loss.backward()
+            self.optimizer.step()
+            self.running_loss += loss.item()
+            self.correct += int(outputs.argmax(1).eq(targets).sum().item())
+            examples += len(targets)
+            done += 1
+        return examples
+
+
+class Transformed(Dataset[tuple[Tensor, int]]):
+    """The training images, each transformed when it is asked for, as torchvision's data sets do."""
+
+    def __init__(self, cell: Cell, images: Images) -> None:
+        self._pixels = images.train_images.permute(0, 2, 3, 1).squeeze(3).numpy()  # one channel: (N, H, W)
+        self._labels = images.train_labels.tolist()
+        augmented = [
+            transforms.RandomCrop(images.train_images.shape[2], padding=PADDING),
+            transforms.RandomHorizontalFlip(),
+        ]
+        mean, std = normalization(cell.dataset, images, cell.normalization)
+        self._transform = transforms.Compose(
+            [
+                *(augmented if cell.augment == "crop_flip" else []),
+                transforms.ToTensor(),
+                transforms.Normalize(mean, std),
+            ]
+        )
+
+    def __len__(self) -> int:
+        """How many images."""
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """One image and its label."""
+        return self._transform(Image.fromarray(self._pixels[index])), self._labels[index]
+
+
+def _endless(loader: DataLoader[tuple[Tensor, int]]) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        yield from loader
