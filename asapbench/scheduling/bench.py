@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -86,7 +86,7 @@ def bench(cells: Sequence[Cell], wanted: Bench, *, say: Callable[[str], None]) -
         images="random images" if wanted.data is None else "the data set's images",
         torch=versions()["torch"],
     )
-    with tempfile.TemporaryDirectory(prefix="asapbench-") as folder:
+    with _interruptible(), tempfile.TemporaryDirectory(prefix="asapbench-") as folder:
         for number, cell in enumerate(cells, start=1):
             say(f"[{number}/{len(cells)}] {cell.label}")
             row = _Row(cell, wanted, places, Path(folder))
@@ -96,6 +96,16 @@ def bench(cells: Sequence[Cell], wanted: Bench, *, say: Callable[[str], None]) -
                 return replace(benched, speeds=(*benched.speeds, row.speed), stopped=True)
             benched = replace(benched, speeds=(*benched.speeds, row.speed))
     return benched
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGINT is heard, also in a job in the background of a script, which a shell starts deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _places(wanted: Bench) -> list[Slot]:

@@ -34,7 +34,11 @@ def test_samples_a_second_times_seconds_an_epoch_are_its_samples(tmp_path: Path)
 
 
 def test_ctrl_c_prints_what_was_measured(tmp_path: Path) -> None:
-    process = start(tmp_path, "bench", str(write_suite(tmp_path)), "--rounds", "1000", "--device", "cpu")
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script's job in the background is started: deaf to it
+    try:
+        process = start(tmp_path, "bench", str(write_suite(tmp_path)), "--rounds", "1000", "--device", "cpu")
+    finally:
+        signal.signal(signal.SIGINT, heard)
     assert process.stdout is not None
     first = process.stdout.readline()
     assert first.startswith("[1/2] ")
