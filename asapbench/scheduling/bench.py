@@ -86,15 +86,17 @@ def bench(cells: Sequence[Cell], wanted: Bench, *, say: Callable[[str], None]) -
         images="random images" if wanted.data is None else "the data set's images",
         torch=versions()["torch"],
     )
+    row: _Row | None = None
     with _interruptible(), tempfile.TemporaryDirectory(prefix="asapbench-") as folder:
-        for number, cell in enumerate(cells, start=1):
-            say(f"[{number}/{len(cells)}] {cell.label}")
-            row = _Row(cell, wanted, places, Path(folder))
-            try:
+        try:
+            for number, cell in enumerate(cells, start=1):
+                row = _Row(cell, wanted, places, Path(folder))
+                say(f"[{number}/{len(cells)}] {cell.label}")
                 row.measure()
-            except KeyboardInterrupt:
-                return replace(benched, speeds=(*benched.speeds, row.speed), stopped=True)
-            benched = replace(benched, speeds=(*benched.speeds, row.speed))
+                benched, row = replace(benched, speeds=(*benched.speeds, row.speed)), None
+        except KeyboardInterrupt:
+            under_way = () if row is None else (row.speed,)
+            return replace(benched, speeds=(*benched.speeds, *under_way), stopped=True)
     return benched
 
 
