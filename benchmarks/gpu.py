@@ -62,6 +62,8 @@ def main() -> int:
     parser.add_argument("--slots", type=int, default=1)
     parser.add_argument("--eager", action="store_true", help="also the loop in plain PyTorch")
     parser.add_argument("--deterministic", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="torch.compile's kernels")
+    parser.add_argument("--cuda-graphs", action="store_true")
     parser.add_argument("--peak-tflops", type=float)
     parser.add_argument("--peak-bandwidth", type=float)
     parser.add_argument("--out", type=Path, help="a folder for the tables as CSV")
@@ -75,6 +77,8 @@ def main() -> int:
             seconds=given.seconds,
             slots=given.slots,
             eager=given.eager,
+            compiled=given.compile,
+            cuda_graphs=given.cuda_graphs,
             settings={"deterministic": given.deterministic},
         )
         try:

@@ -56,8 +56,8 @@ def started(cell: Cell, slot: Slot, *, data: Path, folder: Path) -> dict[str, fl
             if kind is Ready:
                 worker.tell(Train(
                     attempt="first", cell=cell.to_json(), directory=str(folder / "checkpoints"), previous=[],
-                    data=str(data), device=slot.device, threads=slot.threads, deterministic=True,
-                    checkpoint_seconds=3600.0, alignment=False, weights=None,
+                    data=str(data), device=slot.device, threads=slot.threads, deterministic=True, compiled=False,
+                    cuda_graphs=False, checkpoint_seconds=3600.0, alignment=False, weights=None,
                 ))  # fmt: skip
                 worker.tell(Stop())
     finally:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Deterministic, Device, Form, Only, Out, Set, Threads
+from asapbench.cli.options import Compiled, CudaGraphs, Deterministic, Device, Form, Only, Out, Set, Threads
 from asapbench.cli.text import say
 from asapbench.report.render import Format
 
@@ -36,6 +36,8 @@ def bench(
     device: Device = "auto",
     threads: Threads = 1,
     deterministic: Deterministic = True,
+    compiled: Compiled = False,
+    cuda_graphs: CudaGraphs = False,
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="DIR", help="Train on the data sets there. [default: on random images]"),
@@ -73,6 +75,8 @@ def bench(
         eager=eager,
         loader_workers=loader_workers,
         data=data,
+        compiled=compiled,
+        cuda_graphs=cuda_graphs,
         settings={"deterministic": deterministic},
     )
     found = measured(cells, wanted, say=lambda text: say(text, err=True))

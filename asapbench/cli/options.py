@@ -69,6 +69,13 @@ Deterministic = Annotated[
     bool, typer.Option("--deterministic/--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest.")
 ]
 
+Compiled = Annotated[
+    bool, typer.Option("--compile", help="Train on torch.compile's kernels. They change the last bits.")
+]
+CudaGraphs = Annotated[
+    bool, typer.Option("--cuda-graphs", help="On an NVIDIA GPU: start all of a pass's kernels at once.")
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -116,6 +123,8 @@ class Training:
         str, typer.Option(metavar="TIME", help="Kill a worker that has said nothing for so long; its cell goes on.")
     ] = "10m"
     deterministic: Deterministic = True
+    compiled: Compiled = False
+    cuda_graphs: CudaGraphs = False
 
 
 def with_training_options(command: Callable[..., None]) -> Callable[..., None]:

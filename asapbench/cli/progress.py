@@ -396,6 +396,8 @@ def _given(request: Request) -> str:
         "--keep-weights": request.keep_weights,
         "--alignment": request.alignment,
         "--fast": not request.deterministic,
+        "--compile": request.compiled,
+        "--cuda-graphs": request.cuda_graphs,
     }
     words += [name for name, given in flags.items() if given]
     return "".join(f" {shlex.quote(word)}" for word in words) + db_option(request.db)

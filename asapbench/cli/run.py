@@ -155,6 +155,8 @@ def _request(given: Training, *, db: str, **chosen: Any) -> Request:
         max_failures=1 if given.fail_fast else given.max_failures,
         hang_seconds=seconds(given.hang_after, option="--hang-after"),
         deterministic=given.deterministic,
+        compiled=given.compiled,
+        cuda_graphs=given.cuda_graphs,
         **chosen,
     )
 

@@ -26,6 +26,8 @@ class Options:
     keep_weights: bool = False
     alignment: bool = False
     deterministic: bool = True
+    compiled: bool = False
+    cuda_graphs: bool = False
     retries: int = 1
     max_failures: int | None = None
     hang_seconds: float = 600.0
@@ -61,6 +63,8 @@ class Assignment:
             device=slot.device,
             threads=slot.threads,
             deterministic=options.deterministic,
+            compiled=options.compiled,
+            cuda_graphs=options.cuda_graphs,
             checkpoint_seconds=options.checkpoint_seconds,
             alignment=options.alignment,
             weights=None if self.weights is None else str(self.weights),

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from asapbench.analysis.speed import Benched, Loop, LoopName, Round, Speed
 from asapbench.data.files import check
 from asapbench.errors import WorkerError
+from asapbench.scheduling import compilers
 from asapbench.scheduling.bench_protocol import (
     ANSWER,
     Answer,
@@ -60,6 +61,8 @@ class Bench:
     eager: bool = True
     loader_workers: int | None = None
     data: Path | None = None
+    compiled: bool = False
+    cuda_graphs: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -113,6 +116,7 @@ def _interruptible() -> Iterator[None]:
 def _places(wanted: Bench) -> list[Slot]:
     """Slots on one device."""
     found = slots(wanted.device, count=wanted.slots, threads=wanted.threads)
+    compilers.check(found, compiled=wanted.compiled, cuda_graphs=wanted.cuda_graphs)
     return [slot for slot in found if slot.memory == found[0].memory]
 
 
@@ -183,7 +187,13 @@ class _Row:
         return Prepare(
             loop="eager" if name == "eager" else "own",
             cell=self.speed.cell.to_json(),
-            settings={"device": slot.device, "threads": slot.threads, **wanted.settings},
+            settings={
+                "device": slot.device,
+                "threads": slot.threads,
+                "compiled": wanted.compiled,
+                "cuda_graphs": wanted.cuda_graphs,
+                **wanted.settings,
+            },
             directory=str(self._folder / "checkpoints"),
             data=None if wanted.data is None else str(wanted.data.resolve()),
             loader_workers=_LOADER_WORKERS.get(self.speed.kind, 0) if workers is None else workers,
@@ -207,7 +217,9 @@ class _Process:
     def __init__(self, slot: Slot, log: Path) -> None:
         self._log = log
         with log.open("wb") as stderr:
-            self._process = start("asapbench.scheduling.bench_worker", slot, stderr=stderr)
+            self._process = start(
+                "asapbench.scheduling.bench_worker", slot, stderr=stderr, compiled=str(log.with_suffix(".compiled"))
+            )
 
     def tell(self, command: Command) -> None:
         """Sends a command. Of a process that is gone, `hear` tells."""

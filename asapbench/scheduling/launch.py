@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from asapbench.data.files import check, data_root
 from asapbench.errors import StoreError, SuiteError, WorkerError
+from asapbench.scheduling import compilers
 from asapbench.scheduling.admission import Admission
 from asapbench.scheduling.assignment import Options
 from asapbench.scheduling.devices import free_bytes
@@ -57,6 +58,8 @@ class Request:
     max_failures: int | None = None
     hang_seconds: float = 600.0
     deterministic: bool = True
+    compiled: bool = False
+    cuda_graphs: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,8 @@ def run(
             keep_weights=request.keep_weights,
             alignment=request.alignment,
             deterministic=request.deterministic,
+            compiled=request.compiled,
+            cuda_graphs=request.cuda_graphs,
             retries=request.retries,
             max_failures=request.max_failures,
             hang_seconds=request.hang_seconds,
@@ -175,7 +180,7 @@ def _executor(request: Request, files: Files, data: Path, datasets: tuple[Choice
         files.make()
         needs = Needs(files.mark(), data, datasets)
         return RayExecutor(files, needs, **_wanted(request), address=request.address)
-    return LocalExecutor(slots(**_wanted(request)), files)
+    return LocalExecutor(_local_slots(request), files)
 
 
 def _planned_slots(request: Request) -> Sequence[Slot]:
@@ -185,7 +190,13 @@ def _planned_slots(request: Request) -> Sequence[Slot]:
         from asapbench.scheduling.ray_executor import planned
 
         return planned(**_wanted(request), address=request.address)
-    return slots(**_wanted(request))
+    return _local_slots(request)
+
+
+def _local_slots(request: Request) -> list[Slot]:
+    found = slots(**_wanted(request))
+    compilers.check(found, compiled=request.compiled, cuda_graphs=request.cuda_graphs)
+    return found
 
 
 def _wanted(request: Request) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import IO
 from pydantic import ValidationError
 
 import asapbench
-from asapbench.scheduling import orphan
+from asapbench.scheduling import compilers, orphan
 from asapbench.scheduling.executor import Cause, Heard, Inbox
 from asapbench.scheduling.files import Files
 from asapbench.scheduling.memory import KernelKills
@@ -51,8 +52,9 @@ class WorkerProcess:
     def __init__(self, slot: Slot, *, log: Path, inbox: Inbox, kills: KernelKills | None = None) -> None:
         self.slot, self.log, self._inbox, self._kills = slot, log, inbox, kills or KernelKills()
         self.ready = False
+        self._compiled = tempfile.TemporaryDirectory(prefix="asapbench-", ignore_cleanup_errors=True)
         with log.open("ab") as stderr:
-            self._process = start("asapbench.scheduling.worker", slot, stderr=stderr)
+            self._process = start("asapbench.scheduling.worker", slot, stderr=stderr, compiled=self._compiled.name)
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property
@@ -108,6 +110,7 @@ class WorkerProcess:
                 for line in lines:
                     self._hear(line)
         finally:
+            self._compiled.cleanup()
             self._inbox.put(Heard(self, None))
 
     def _hear(self, line: str) -> None:
@@ -121,15 +124,15 @@ class WorkerProcess:
             self._inbox.put(Heard(self, event))
 
 
-def start(module: str, slot: Slot, *, stderr: IO[bytes]) -> subprocess.Popen[str]:
-    """A process on `slot` that runs `module`, with pipes to talk to it by lines."""
+def start(module: str, slot: Slot, *, stderr: IO[bytes], compiled: str) -> subprocess.Popen[str]:
+    """A process on `slot` that runs `module`, with pipes to talk to it by lines; `compiled`: a folder for code."""
     # A process group of its own: Ctrl-C in the terminal reaches this process alone, which then decides.
     return subprocess.Popen(
         [sys.executable, "-P", "-m", orphan.__name__, str(os.getpid()), module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        env=os.environ | _import_path() | slot.environment(),
+        env=os.environ | _import_path() | slot.environment() | compilers.cache(compiled),
         start_new_session=True,
         text=True,
         encoding="utf-8",

@@ -26,6 +26,8 @@ class Train(_Message):
     device: str
     threads: int
     deterministic: bool
+    compiled: bool
+    cuda_graphs: bool
     checkpoint_seconds: float
     alignment: bool
     weights: str | None

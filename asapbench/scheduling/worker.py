@@ -142,6 +142,8 @@ def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
                 device=command.device,
                 threads=command.threads,
                 deterministic=command.deterministic,
+                compiled=command.compiled,
+                cuda_graphs=command.cuda_graphs,
                 checkpoint_seconds=command.checkpoint_seconds,
                 alignment=command.alignment,
             ),

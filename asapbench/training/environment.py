@@ -14,7 +14,9 @@ _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "bad_alloc
 """What torch and the libraries below it say who have no error of their own for it."""
 
 
-def signature(device: torch.device, *, deterministic: bool) -> dict[str, str | int | bool]:
+def signature(
+    device: torch.device, *, deterministic: bool, compiled: bool = False, cuda_graphs: bool = False
+) -> dict[str, str | int | bool]:
     """Two runs of one cell give the same bits if their signatures are equal."""
     found: dict[str, str | int | bool] = {"torch": str(torch.__version__), "device": device.type}
     if device.type == "cuda":
@@ -22,7 +24,8 @@ def signature(device: torch.device, *, deterministic: bool) -> dict[str, str | i
     else:
         found |= {"kind": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
         found |= {"threads": torch.get_num_threads()}
-    return found
+    # Named only where they are on: a checkpoint of a version that had no such thing stays what it was.
+    return found | {name: True for name, on in {"compiled": compiled, "cuda_graphs": cuda_graphs}.items() if on}
 
 
 def configure(device: torch.device, *, threads: int, deterministic: bool, precision: str) -> None:

@@ -30,6 +30,7 @@ from asapbench.suite.cell import Cell
 from asapbench.training import checkpoint, saved
 from asapbench.training.alignment import alignment
 from asapbench.training.batches import testing_batches, training_batches
+from asapbench.training.compiled import objective_of
 from asapbench.training.environment import arithmetic, configure, peak_memory, reset_peak_memory, signature
 from asapbench.training.evaluate import StoppedError, Tally, evaluate
 from asapbench.training.optimizer import build_optimizer, learning_rate
@@ -40,13 +41,17 @@ _BEAT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Settings:
-    """How a cell is run; none of it changes the result on one kind of machine, but `threads` the last bits."""
+    """How a cell is run; none of it changes the result on one kind of machine, but the last bits: `threads`,
+    `compiled` (torch.compile's kernels) and `cuda_graphs` do.
+    """
 
     device: str = "cpu"
     threads: int = 1
     deterministic: bool = True
     checkpoint_seconds: float = 120.0
     alignment: bool = False
+    compiled: bool = False
+    cuda_graphs: bool = False
 
 
 class Listener(Protocol):
@@ -119,6 +124,13 @@ class Trainer:
             listener.warned(f"{cell.label}: feedback weights are held explicitly: {why}")
         # After bind: the start D0 of a recursion is drawn anew on a resume, too, and must be the same.
         self.feedback_digest = self.learner.fixed_digest()
+        self._objective = objective_of(
+            self.learner,
+            batch_size=cell.batch_size,
+            kernels=settings.compiled,
+            graphs=settings.cuda_graphs,
+            threads=settings.threads,
+        )
         self.train, self.validation = training_batches(cell, images, self.device)
         self.test = testing_batches(cell, images, self.device)
         self.tally = Tally(self.device)
@@ -184,7 +196,7 @@ class Trainer:
     def _step(self, x: Tensor, y: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         with arithmetic(self.device, self.cell.precision):
-            objective = self.learner.objective(x, y)
+            objective = self._objective(x, y)
         torch.autograd.backward(objective.scalar)
         self.optimizer.step()
         self.tally.add(objective.loss, objective.logits, y)
@@ -249,7 +261,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "rule": self.learner.rule_state(),
             "optimizer": self.optimizer.state_dict(),
-            "environment": signature(self.device, deterministic=self.settings.deterministic),
+            "environment": self._signature(),
             "feedback_digest": self.feedback_digest,
             "bit_exact": self.bit_exact,
         }
@@ -258,6 +270,15 @@ class Trainer:
         self._written += 1
         if self._written == checkpoint.KEPT:
             self._forget_previous()
+
+    def _signature(self) -> dict[str, str | int | bool]:
+        settings = self.settings
+        return signature(
+            self.device,
+            deterministic=settings.deterministic,
+            compiled=settings.compiled,
+            cuda_graphs=settings.cuda_graphs,
+        )
 
     def _forget_previous(self) -> None:
         """Earlier attempts' checkpoints are needed no more once this one has as many as are kept."""
@@ -286,9 +307,7 @@ class Trainer:
             self._load_optimizer(held.optimizer)
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"{path}: does not fit its cell: {shorten(str(error), 300)}; {anew}") from error
-        self.bit_exact = held.bit_exact and held.environment == signature(
-            self.device, deterministic=self.settings.deterministic
-        )
+        self.bit_exact = held.bit_exact and held.environment == self._signature()
         self.progress = Progress(held.epoch, held.batch, held.seconds, held.history, held.alignment)
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:

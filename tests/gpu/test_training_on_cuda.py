@@ -61,3 +61,31 @@ def test_asking_for_angles_changes_no_bit(rule: str, tmp_path) -> None:
     run.fit()
     assert same_bits(bits(run), trained(cell(rule), tmp_path / "plain")[1])
     assert {row.epoch for row in asked.angles} == {0, 1, 2, 3}
+
+
+WAYS = {
+    "kernels": {"compiled": True},
+    "graphs": {"cuda_graphs": True},
+    "kernels and graphs": {"compiled": True, "cuda_graphs": True},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_compiled_cell_trains_as_an_uncompiled_one_and_resumes_bit_for_bit(
+    way: str, precision: str, tmp_path
+) -> None:
+    def run(name: str, *, stop: int | None = None, previous: tuple[str, ...] = (), **options: bool):
+        recorder, before = Recorder(stop), [tmp_path / one for one in previous]
+        which = replace(cell(), precision=precision)
+        made = trainer(which, noise_images(), tmp_path / name, recorder, device="cuda", previous=before, **options)
+        made.fit()
+        return recorder, bits(made)
+
+    plain, _ = run("plain")
+    whole, expected = run("whole", **WAYS[way])
+    assert whole.rows[0].train_loss == pytest.approx(plain.rows[0].train_loss, rel=2e-2)
+    run("part", stop=2, **WAYS[way])
+    recorder, resumed = run("rest", previous=("part",), **WAYS[way])
+    assert recorder.bit_exact
+    assert same_bits(expected, resumed)

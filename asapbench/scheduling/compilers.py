@@ -1,0 +1,58 @@
+"""What `--compile` and `--cuda-graphs` need of this machine, asked before anything starts. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+from asapbench.errors import SuiteError
+from asapbench.scheduling.slots import Slot
+
+CACHE = "TORCHINDUCTOR_CACHE_DIR"
+"""Where torch's compiler keeps what it made; Triton's folder lies in there, too."""
+
+
+def check(slots: Sequence[Slot], *, compiled: bool, cuda_graphs: bool) -> None:
+    """Raises SuiteError, naming the mend, where cells on `slots` of this machine could not be run so."""
+    kinds = {slot.device.partition(":")[0] for slot in slots}
+    if cuda_graphs and kinds != {"cuda"}:
+        raise SuiteError(f"--cuda-graphs: only an NVIDIA GPU has them, and cells would train on {', '.join(kinds)}")
+    if not compiled:
+        return
+    if "cuda" in kinds and importlib.util.find_spec("triton") is None:
+        raise SuiteError("--compile: for a GPU torch's compiler needs Triton: pip install triton")
+    wanted = _compilers("cpu" in kinds)
+    if not any(shutil.which(name) for name in wanted):
+        variable = "CXX" if "cpu" in kinds else "CC"
+        raise SuiteError(
+            f"--compile: torch's compiler needs {' or '.join(wanted)}, which is not here: install it, or name another "
+            f"in {variable}"
+        )
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise SuiteError(
+            f"--compile: torch's compiler needs Python's headers: install your system's package of them, as in "
+            f"python{version}-dev"
+        )
+
+
+def _compilers(cplusplus: bool) -> tuple[str, ...]:
+    """Any of these will do: for the CPU's kernels, or for what launches a GPU's."""
+    if named := os.environ.get("CXX" if cplusplus else "CC"):
+        return (named,)
+    if not cplusplus:
+        return ("gcc", "clang")
+    return ({"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"),)
+
+
+def cache(folder: str) -> dict[str, str]:
+    """The environment of a worker that keeps compiled code in `folder`, unless the user keeps it elsewhere.
+
+    A folder for each worker, gone with it: what a killed one left half-written is found by nobody.
+    """
+    return {} if CACHE in os.environ else {CACHE: folder}
