@@ -18,7 +18,7 @@ from asapbench.errors import GraphError
 from asapbench.randomness import generator
 from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
-from asapbench.rules.learner import Learner, Objective, TappedLearner
+from asapbench.rules.learner import Learner, Objective
 from asapbench.rules.program import compiled, cut, give_out, output_of, put_in
 
 
@@ -57,12 +57,17 @@ class DFA(Rule):
         return DFALearner(model, compiled(program), projections)
 
 
-class DFALearner(TappedLearner):
+class DFALearner(Learner):
     """The head's cross-entropy plus the inner product of each tap with its projected error."""
 
     def __init__(self, model: nn.Module, program: fx.GraphModule, projections: dict[str, Projection]) -> None:
         super().__init__(model, program, {})
         self.projections = projections
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs."""
+        logits: Tensor = self.program(x)[0] if torch.is_grad_enabled() else self.model(x)
+        return logits
 
     def objective(self, x: Tensor, y: Tensor) -> Objective:
         """A scalar whose gradient at each tap h is e B: the sum of h (e B) is that of (h B^T) e."""

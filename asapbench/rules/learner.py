@@ -137,15 +137,6 @@ class Learner(nn.Module):
                 yield name, layer.learned
 
 
-class TappedLearner(Learner):
-    """A learner whose program gives (logits, inner tensors)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs."""
-        logits: Tensor = self.program(x)[0] if torch.is_grad_enabled() else self.model(x)
-        return logits
-
-
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """Mean cross-entropy of `logits` (N, K) for labels `y` (N,), in float32 at least."""
     return F.cross_entropy(logits.float() if logits.dtype.itemsize < 4 else logits, y)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -21,8 +21,8 @@ from asapbench.randomness import draw_layer
 from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
-from asapbench.rules.learner import Objective, TappedLearner, cross_entropy
-from asapbench.rules.program import compiled, give_out
+from asapbench.rules.learner import Learner, Objective, cross_entropy
+from asapbench.rules.program import compiled, give_out, put_in
 from asapbench.rules.units import Unit, separate, units_of
 
 Layer = TypeVar("Layer", bound=nn.Module)
@@ -61,13 +61,30 @@ class LocalRule(Rule):
         if self.declares.loss == "local":
             flow = separate(units, flow)
         layers = self.feedback_layers(flow, seed)
-        give_out([unit.end for unit in units], flow.program)
         like = next(iter(model.parameters()))
         heads = {u.name: self.head(flow.shape(u.end), flow.classes, seed=seed, name=u.name).to(like) for u in units}
+        _put_behind(units, heads, flow.program)
         return LocalLearner(model, compiled(flow.program), layers, heads)
 
 
-class LocalLearner(TappedLearner):
+def _put_behind(units: Sequence[Unit], heads: Mapping[str, Head], program: fx.GraphModule) -> None:
+    """Makes `program` take (inputs, labels) and give (logits, the units' losses).
+
+    Each head runs behind its unit, and so, as autograd goes backwards, just before it: of the errors that heads send
+    back there is one at a time.
+    """
+    (inputs,) = program.graph.find_nodes(op="placeholder")
+    with program.graph.inserting_after(inputs):
+        labels = program.graph.placeholder("labels")
+    losses = []
+    for unit in units:
+        target = put_in(heads[unit.name], program, kind="head", layer=unit.name)
+        with program.graph.inserting_after(unit.end):
+            losses.append(program.graph.call_module(target, (unit.end, labels)))
+    give_out(losses, program)
+
+
+class LocalLearner(Learner):
     """The cross-entropy of the logits plus the local loss of each unit."""
 
     def __init__(
@@ -77,12 +94,20 @@ class LocalLearner(TappedLearner):
         self.units = tuple(heads)
         self.heads = nn.ModuleList(heads.values())
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs."""
+        if not torch.is_grad_enabled():
+            return super().forward(x)
+        anything = torch.zeros(len(x), dtype=torch.int64, device=x.device)  # the heads' losses are not looked at
+        logits: Tensor = self.program(x, anything)[0]
+        return logits
+
     def objective(self, x: Tensor, y: Tensor) -> Objective:
         """The sum of all losses; where units are detached from each other its gradient is each one's alone."""
-        logits, outputs = self.program(x)
+        logits, losses = self.program(x, y)
         loss = scalar = cross_entropy(logits, y)
-        for head, h in zip(self.heads, outputs, strict=True):
-            scalar = scalar + head(h, y)
+        for one in losses:
+            scalar = scalar + one
         return Objective(scalar, loss.detach(), logits.detach())
 
     def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:

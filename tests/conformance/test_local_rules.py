@@ -131,8 +131,7 @@ def test_gradients_equal_the_oracle(name: str, rule: str, options: dict[str, obj
 def local_losses(learner: Learner, x: Tensor, y: Tensor) -> list[Tensor]:
     """The loss of each unit, then the output's."""
     assert isinstance(learner, LocalLearner)
-    logits, outputs = learner.program(x)
-    losses = [head(h, y) for head, h in zip(learner.heads, outputs, strict=True)]
+    logits, losses = learner.program(x, y)
     return [*losses, nn.functional.cross_entropy(logits, y)]
 
 

@@ -116,9 +116,9 @@ class PreActivation(nn.Module):
 def test_what_bypasses_a_units_end_is_cut_too(kind: str) -> None:
     model = PreActivation()
     learner = attach(model, RULES["local_errors"].choose({"unit": kind}), X)
-    logits, outputs = learner.program(X)
+    logits, losses = learner.program(X, torch.tensor([0, 1]))
     reached = dict.fromkeys(dict(model.named_parameters()), 0)
-    for value in (*outputs, logits):
+    for value in (*losses, logits):
         found = torch.autograd.grad(value.sum(), list(model.parameters()), retain_graph=True, allow_unused=True)
         for key, gradient in zip(reached, found, strict=True):
             reached[key] += gradient is not None
@@ -169,3 +169,14 @@ def test_wrong_names_are_refused(ends: list[str], message: str) -> None:
     model.unit_ends = ends
     with pytest.raises(GraphError, match=message):
         units(model, "block")
+
+
+def test_a_heads_error_is_sent_back_when_its_unit_is_next() -> None:
+    model = model_of("resnet10")
+    learner = attach(model, RULES["local_errors"].choose({"unit": "conv"}), X)
+    order: list[tuple[str, str]] = []
+    for unit, head in zip(learner.units, learner.heads, strict=True):
+        head.register_full_backward_pre_hook(lambda *_, unit=unit: order.append(("head", unit)))
+        model.get_submodule(unit).weight.register_hook(lambda *_, unit=unit: order.append(("unit", unit)))
+    learner.backward(X, torch.tensor([0, 1]))
+    assert order == [(what, unit) for unit in reversed(learner.units) for what in ("head", "unit")]
