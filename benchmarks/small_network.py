@@ -8,6 +8,12 @@ images (1 in 6); their training losses are compared, so that the control does th
 
 from __future__ import annotations
 
+import os
+
+# Before NumPy is imported: a second thread of its OpenBLAS would go on spinning, and be counted, while the other trains.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 import argparse
 import tempfile
 from collections.abc import Sequence

@@ -41,6 +41,13 @@ def build_optimizer(
     )
 
 
+def forget_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """What `zero_grad` does, without its record for profilers: 2 % of a small network's step."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
+
+
 def learning_rate(schedule: str, *, initial: float, epoch: int, epochs: int) -> float:
     """The rate of `epoch`, counted from 1. Cosine annealing by epoch (App. C): the first epoch has the initial rate."""
     if schedule == "constant":

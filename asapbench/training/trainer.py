@@ -33,7 +33,7 @@ from asapbench.training.batches import testing_batches, training_batches
 from asapbench.training.compiled import objective_of
 from asapbench.training.environment import arithmetic, configure, peak_memory, reset_peak_memory, signature
 from asapbench.training.evaluate import StoppedError, Tally, evaluate
-from asapbench.training.optimizer import build_optimizer, learning_rate
+from asapbench.training.optimizer import build_optimizer, forget_gradients, learning_rate
 from asapbench.training.saved import Saved, describe, require_alike
 
 _BEAT_SECONDS = 0.5
@@ -194,7 +194,7 @@ class Trainer:
                 raise StoppedError
 
     def _step(self, x: Tensor, y: Tensor) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
+        forget_gradients(self.optimizer)
         with arithmetic(self.device, self.cell.precision):
             objective = self._objective(x, y)
         torch.autograd.backward(objective.scalar)
