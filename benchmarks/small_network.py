@@ -8,12 +8,6 @@ images (1 in 6); their training losses are compared, so that the control does th
 
 from __future__ import annotations
 
-import os
-
-# Before NumPy is imported: a second thread of its OpenBLAS would go on spinning, and be counted, while the other trains.
-for library in ("OMP", "OPENBLAS", "MKL"):
-    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-
 import argparse
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from measuring import interleaved, table, terms
+from threadpoolctl import threadpool_limits
 
 from asapbench.data.images import Images
 from asapbench.metrics import EpochMetrics
@@ -186,6 +181,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    threadpool_limits(1)  # a second thread of NumPy's library would go on spinning, and be counted, beside the other
     images = noise(given.images)
     print(f"{given.images} training images, batch {BATCH}; {terms(given.rounds)}")
     for rule in ("bp", "forward_alignment"):
