@@ -196,6 +196,7 @@ class _Row:
             },
             directory=str(self._folder / "checkpoints"),
             data=None if wanted.data is None else str(wanted.data.resolve()),
+            code=str(self._folder / "code"),
             loader_workers=_LOADER_WORKERS.get(self.speed.kind, 0) if workers is None else workers,
         )
 
@@ -217,9 +218,7 @@ class _Process:
     def __init__(self, slot: Slot, log: Path) -> None:
         self._log = log
         with log.open("wb") as stderr:
-            self._process = start(
-                "asapbench.scheduling.bench_worker", slot, stderr=stderr, compiled=str(log.with_suffix(".compiled"))
-            )
+            self._process = start("asapbench.scheduling.bench_worker", slot, stderr=stderr)
 
     def tell(self, command: Command) -> None:
         """Sends a command. Of a process that is gone, `hear` tells."""

@@ -20,6 +20,7 @@ class Prepare(_Message):
     settings: dict[str, Any]
     directory: str
     data: str | None
+    code: str
     loader_workers: int
 
 

@@ -31,6 +31,7 @@ from asapbench.scheduling.bench_protocol import (
     Prepare,
     Prepared,
 )
+from asapbench.scheduling.compilers import keep_code_in
 from asapbench.scheduling.hardware import hardware
 from asapbench.suite.cell import Cell
 from asapbench.training.environment import is_out_of_memory, peak_memory, reset_peak_memory
@@ -106,6 +107,7 @@ def _built(command: Prepare) -> Loop:
     cell, settings = Cell.from_json(command.cell), Settings(**command.settings)
     images = random_images(cell.dataset) if command.data is None else load(cell.dataset, Path(command.data))
     if command.loop == "own":
+        keep_code_in(command.code)
         return OwnLoop(cell, images, settings=settings, directory=Path(command.directory))
     from asapbench.training.plain_loop import PlainLoop  # torchvision is no part of a run's memory
 

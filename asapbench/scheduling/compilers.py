@@ -50,9 +50,12 @@ def _compilers(cplusplus: bool) -> tuple[str, ...]:
     return ({"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"),)
 
 
-def cache(folder: str) -> dict[str, str]:
-    """The environment of a worker that keeps compiled code in `folder`, unless the user keeps it elsewhere.
+def keep_code_in(folder: str | None) -> None:
+    """Makes this process keep compiled code in `folder`, unless its user keeps it elsewhere. Raises OSError for None.
 
-    A folder for each worker, gone with it: what a killed one left half-written is found by nobody.
+    Not in torch's own choice, a shared folder of pickles and libraries that are run.
     """
-    return {} if CACHE in os.environ else {CACHE: folder}
+    if folder is None and CACHE not in os.environ:
+        raise FileNotFoundError(f"there is no folder for compiled code: make room in /tmp, or name one in {CACHE}")
+    if folder is not None:
+        os.environ.setdefault(CACHE, folder)

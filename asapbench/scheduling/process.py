@@ -16,11 +16,11 @@ from typing import IO
 from pydantic import ValidationError
 
 import asapbench
-from asapbench.scheduling import compilers, orphan
+from asapbench.scheduling import orphan
 from asapbench.scheduling.executor import Cause, Heard, Inbox
 from asapbench.scheduling.files import Files
 from asapbench.scheduling.memory import KernelKills
-from asapbench.scheduling.protocol import EVENT, Command
+from asapbench.scheduling.protocol import EVENT, Command, Train
 from asapbench.scheduling.slots import Slot
 
 _TAIL_BYTES = 8_000
@@ -52,9 +52,9 @@ class WorkerProcess:
     def __init__(self, slot: Slot, *, log: Path, inbox: Inbox, kills: KernelKills | None = None) -> None:
         self.slot, self.log, self._inbox, self._kills = slot, log, inbox, kills or KernelKills()
         self.ready = False
-        self._compiled = tempfile.TemporaryDirectory(prefix="asapbench-", ignore_cleanup_errors=True)
+        self._code: tempfile.TemporaryDirectory[str] | None = None
         with log.open("ab") as stderr:
-            self._process = start("asapbench.scheduling.worker", slot, stderr=stderr, compiled=self._compiled.name)
+            self._process = start("asapbench.scheduling.worker", slot, stderr=stderr)
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property
@@ -65,6 +65,8 @@ class WorkerProcess:
     def tell(self, command: Command) -> None:
         """Sends a command. To a worker that is gone it says nothing: its end arrives in the inbox."""
         assert self._process.stdin is not None
+        if isinstance(command, Train) and command.compiled:
+            command = command.model_copy(update={"code": self._folder_for_code()})
         try:
             self._process.stdin.write(command.model_dump_json() + "\n")
             self._process.stdin.flush()
@@ -103,6 +105,13 @@ class WorkerProcess:
         """The end of what the worker and its libraries printed."""
         return tail(self.log)
 
+    def _folder_for_code(self) -> str | None:
+        """Of this worker alone, and gone with it: what a killed one left half-written is found by nobody."""
+        if self._code is None:
+            with contextlib.suppress(OSError):  # the worker says that it has none
+                self._code = tempfile.TemporaryDirectory(prefix="asapbench-", ignore_cleanup_errors=True)
+        return None if self._code is None else self._code.name
+
     def _listen(self) -> None:
         assert self._process.stdout is not None
         try:
@@ -110,7 +119,8 @@ class WorkerProcess:
                 for line in lines:
                     self._hear(line)
         finally:
-            self._compiled.cleanup()
+            if self._code is not None:
+                self._code.cleanup()
             self._inbox.put(Heard(self, None))
 
     def _hear(self, line: str) -> None:
@@ -124,15 +134,15 @@ class WorkerProcess:
             self._inbox.put(Heard(self, event))
 
 
-def start(module: str, slot: Slot, *, stderr: IO[bytes], compiled: str) -> subprocess.Popen[str]:
-    """A process on `slot` that runs `module`, with pipes to talk to it by lines; `compiled`: a folder for code."""
+def start(module: str, slot: Slot, *, stderr: IO[bytes]) -> subprocess.Popen[str]:
+    """A process on `slot` that runs `module`, with pipes to talk to it by lines."""
     # A process group of its own: Ctrl-C in the terminal reaches this process alone, which then decides.
     return subprocess.Popen(
         [sys.executable, "-P", "-m", orphan.__name__, str(os.getpid()), module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        env=os.environ | _import_path() | slot.environment() | compilers.cache(compiled),
+        env=os.environ | _import_path() | slot.environment(),
         start_new_session=True,
         text=True,
         encoding="utf-8",

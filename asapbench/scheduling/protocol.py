@@ -15,7 +15,9 @@ class _Message(BaseModel):
 
 
 class Train(_Message):
-    """Train one cell: `directory` takes its checkpoints, `previous` may hold those of earlier attempts."""
+    """Train one cell: `directory` takes its checkpoints, `previous` may hold those of earlier attempts, and `code` is
+    a folder for compiled code, which the worker's parent removes.
+    """
 
     kind: Literal["train"] = "train"
     attempt: str
@@ -31,6 +33,7 @@ class Train(_Message):
     checkpoint_seconds: float
     alignment: bool
     weights: str | None
+    code: str | None = None
 
 
 class Stop(_Message):

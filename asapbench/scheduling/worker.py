@@ -24,6 +24,7 @@ import torch
 from asapbench.data.images import Images, load
 from asapbench.errors import AsapbenchError, DivergedError
 from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.scheduling.compilers import keep_code_in
 from asapbench.scheduling.hardware import hardware, versions
 from asapbench.scheduling.protocol import (
     COMMAND,
@@ -135,6 +136,8 @@ def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
     trainer: Trainer | None = None
     try:
         cell = Cell.from_json(command.cell)
+        if command.compiled:
+            keep_code_in(command.code)
         trainer = Trainer(
             cell,
             _images(cell.dataset, command.data),

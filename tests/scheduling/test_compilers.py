@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import queue
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from asapbench.errors import SuiteError
 from asapbench.scheduling import compilers
 from asapbench.scheduling.process import WorkerProcess
+from asapbench.scheduling.protocol import COMMAND, Train
 from asapbench.scheduling.slots import Slot
 
 CPU, GPU = Slot(0, "cpu"), Slot(0, "cuda", 1, "GPU-aaaa")
@@ -66,23 +69,51 @@ def test_pythons_headers_are_needed(machine: Path) -> None:
         compilers.check([CPU], compiled=True, cuda_graphs=False)
 
 
-def test_compiled_code_goes_with_its_worker(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.delenv(compilers.CACHE, raising=False)
+def told(tmp_path: Path, monkeypatch, *, compiled: bool) -> tuple[str | None, list[str]]:
+    """The folder for code that a worker is told of, which it has written to, and what is left when it has ended."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     inbox: queue.SimpleQueue = queue.SimpleQueue()
     worker = WorkerProcess(CPU, log=tmp_path / "log", inbox=inbox)
-    lines = Path(f"/proc/{worker.pid}/environ")
-    if not lines.exists():
-        pytest.skip("no /proc here")
-    inbox.get()  # it is ready: its environment is its own
-    folder = Path(dict(one.split("=", 1) for one in lines.read_text().split("\0") if "=" in one)[compilers.CACHE])
-    (folder / "kernel.so").touch()
+    commands, pipe = io.StringIO(), worker._process.stdin
+    monkeypatch.setattr(worker._process, "stdin", commands)
+    command = Train(
+        attempt="a", cell={}, directory="d", previous=[], data="data", device="cpu", threads=1, deterministic=True,
+        compiled=compiled, cuda_graphs=False, checkpoint_seconds=1.0, alignment=False, weights=None,
+    )  # fmt: skip
+    worker.tell(command)
+    worker.tell(command)
+    first, second = (COMMAND.validate_json(line) for line in commands.getvalue().splitlines())
+    assert first == second
+    assert isinstance(first, Train)
+    if first.code is not None:
+        Path(first.code, "kernel.so").touch()
+    pipe.close()
     worker.kill()
     while inbox.get().event is not None:
         pass
     worker.close()
-    assert not folder.exists()
+    return first.code, [path.name for path in temporary.iterdir()]
 
 
-def test_a_users_own_folder_for_compiled_code_is_kept(tmp_path: Path, monkeypatch) -> None:
+def test_compiled_code_goes_with_its_worker(tmp_path: Path, monkeypatch) -> None:
+    folder, left = told(tmp_path, monkeypatch, compiled=True)
+    assert folder is not None
+    assert Path(folder).parent == tmp_path / "temporary"
+    assert left == []
+
+
+def test_a_worker_that_compiles_nothing_has_no_folder(tmp_path: Path, monkeypatch) -> None:
+    assert told(tmp_path, monkeypatch, compiled=False) == (None, [])
+
+
+def test_code_is_kept_where_the_user_says_or_in_the_workers_folder(monkeypatch) -> None:
     monkeypatch.setenv(compilers.CACHE, "mine")
-    assert (os.environ | compilers.cache(str(tmp_path)))[compilers.CACHE] == "mine"
+    compilers.keep_code_in("of the worker")
+    assert os.environ[compilers.CACHE] == "mine"
+    monkeypatch.delenv(compilers.CACHE)
+    with pytest.raises(FileNotFoundError, match=f"make room in /tmp, or name one in {compilers.CACHE}"):
+        compilers.keep_code_in(None)
+    compilers.keep_code_in("of the worker")
+    assert os.environ[compilers.CACHE] == "of the worker"
