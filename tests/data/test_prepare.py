@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from torchvision import datasets
 
 from asapbench.data import files, integrity, prepare
 from asapbench.data.files import DataFile
@@ -155,6 +156,11 @@ def test_every_file_of_every_set_has_a_source_and_a_checksum() -> None:
         paths = {file.path for file in listed}
         assert {path for source in prepare.sources(name) for path in source.gives} == paths
         assert set(integrity.digests(name)) == paths
+    for name, kind in (("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)):
+        rows = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
+        assert integrity.digests(name) == {f"{kind.base_folder}/{file}": ("md5", digest) for file, digest in rows}
+    lists = datasets.SVHN.split_list
+    assert integrity.digests("svhn") == {lists[s][1]: ("md5", lists[s][2]) for s in ("train", "test")}
     assert prepare.sources("mnist")[0].urls[0].endswith("/train-images-idx3-ubyte.gz")
     assert prepare.sources("mnist")[0].gives == ("MNIST/raw/train-images-idx3-ubyte",)
 
