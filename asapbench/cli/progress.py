@@ -318,7 +318,8 @@ def opening_lines(plan: Plan, slots: Sequence[Slot]) -> Iterator[str]:
         yield "No cell is in such a state: nothing to train."
         return
     if not left and not plan.states["running"]:
-        yield f"All {count(total, 'cell')} are done: nothing to train."
+        done = "The cell is done" if total == 1 else f"All {total:,} cells are done"
+        yield f"{done}: nothing to train."
         return
     kind = slots[0].device.partition(":")[0]
     about = f"about {duration(plan.seconds)}" + ("" if plan.measured else ", a rough estimate")

@@ -19,6 +19,7 @@ def test_a_second_run_trains_nothing(undisturbed) -> None:
     before = query(folder, "SELECT * FROM attempt ORDER BY id")
     assert "All 4 cells are done: nothing to train." in run(folder, "run", "small.toml")
     assert "All 4 cells are done: nothing to train." in run(folder, "resume")
+    assert "The cell is done: nothing to train." in run(folder, "resume", "--only", "rule=asap", "--only", "seed=1")
     assert query(folder, "SELECT * FROM attempt ORDER BY id") == before
 
 
