@@ -37,18 +37,21 @@ dataset = "cifar10"
 epochs = {epochs}
 batch_size = 128
 seeds = [{seeds}]
-
+"""
+GRID = """
 [[grid]]
-model = ["resnet18", "resnet18_nsc", "resnet34", "alexnet"]
+model = "{model}"
 lr = {{ bp = [1e-2, 3e-2], kp = 3e-2, fa = 3e-3, dfa = 3e-3, asap = [1e-2, 3e-2, 1e-1], as = [1e-2, 3e-2] }}
 """
+MODELS = ("resnet18", "resnet18_nsc", "resnet34", "alexnet")
 CELLS_A_SEED = 40
 
 
 def write_suite(folder: Path, *, cells: int, epochs: int) -> Path:
     path = folder / "large.toml"
     seeds = ", ".join(map(str, range(cells // CELLS_A_SEED)))
-    path.write_text(SUITE.format(epochs=epochs, seeds=seeds), encoding="utf-8")
+    grids = [GRID.format(model=model) for model in MODELS]  # a grid has at most 100,000 cells
+    path.write_text("".join([SUITE.format(epochs=epochs, seeds=seeds), *grids]), encoding="utf-8")
     return path
 
 
