@@ -1,4 +1,7 @@
-"""What `--compile` and `--cuda-graphs` need of this machine, asked before anything starts. Imports no torch."""
+"""torch's compiler on this machine: whether what it needs is here, asked before anything starts, and where it keeps code.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
