@@ -1,4 +1,4 @@
-"""torch's compiler on this machine: whether what it needs is here, asked before anything starts, and where it keeps code.
+"""torch's compiler on this machine: what it needs, looked for before anything starts, and where it keeps code.
 
 Imports no torch.
 """
