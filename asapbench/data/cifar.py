@@ -35,8 +35,8 @@ def _one(path: Path, labels: str) -> tuple[NDArray[np.uint8], list[int]]:
     try:
         with path.open("rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the pickles are older than NumPy 2.4 likes
-            held: dict[str, Any] = _Unpickler(stream, encoding="latin1").load()
-        images, found = held["data"], held[labels]
+            held: dict[bytes, Any] = _Unpickler(stream, encoding="bytes").load()
+        images, found = held[b"data"], held[labels.encode()]
     except (OSError, MemoryError):
         raise
     except Exception as error:  # an unpickler has no error of its own: what it meets decides

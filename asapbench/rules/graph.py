@@ -11,11 +11,11 @@ import copy
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 from asapbench.errors import GraphError
 
@@ -232,15 +232,36 @@ def _refuse_module(name: str, module: nn.Module) -> None:
 
 
 def _shapes(program: fx.GraphModule, sample: Tensor) -> dict[str, torch.Size]:
-    """Shapes by propagation of meta tensors through a copy, so that nothing is computed or counted."""
-    shadow = copy.deepcopy(program).to("meta").eval()
+    """The shapes that blank examples leave in a copy, so that nothing is counted."""
+    # Not by meta tensors: their BatchNorm is written in Python and imports torch's compiler, which takes seconds.
+    found = _Shapes(copy.deepcopy(program).eval())
+    like = next(program.parameters(), sample)
     try:
-        ShapeProp(shadow).propagate(sample.detach().to("meta"))
+        with torch.no_grad():
+            found.run(torch.zeros(sample.shape, dtype=like.dtype, device=like.device))
     except RuntimeError as error:
-        raise GraphError(f"inputs of shape {tuple(sample.shape)} do not fit the model: {error}") from error
-    return {
-        n.name: n.meta["tensor_meta"].shape for n in shadow.graph.nodes if hasattr(n.meta.get("tensor_meta"), "shape")
-    }
+        raise GraphError(
+            f"{found.node.target}: inputs of shape {tuple(sample.shape)} do not fit the model: {error}"
+        ) from error
+    return found.shapes
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a program and notes the shape of every node's tensor; `node` is the last one that it came to."""
+
+    def __init__(self, program: fx.GraphModule) -> None:
+        super().__init__(program)
+        self.extra_traceback = False
+        self.shapes: dict[str, torch.Size] = {}
+        self.node: fx.Node
+
+    def run_node(self, n: fx.Node) -> Any:
+        """The node's value."""
+        self.node = n
+        value = super().run_node(n)
+        if isinstance(value, Tensor):
+            self.shapes[n.name] = value.shape
+        return value
 
 
 def carrying_error(program: fx.GraphModule) -> set[fx.Node]:

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
-from torch.nn.utils import skip_init
 
 from asapbench.randomness import draw_layer
 from asapbench.rules.base import Declares, LayerPlan, Rule
@@ -140,9 +139,10 @@ class LocalLearner(Learner):
 
 
 def undrawn(kind: type[Layer], *sizes: int, **settings: int | bool) -> Layer:
-    """A layer whose weights hold nothing yet: torch's own drawing would use up the global random stream."""
-    layer: Layer = skip_init(kind, *sizes, **settings)  # type: ignore[no-untyped-call]
-    return layer
+    """A layer that is yet to be drawn: what torch draws for it leaves the global random stream as it was."""
+    # Not by skip_init, whose meta tensors import torch's compiler.
+    with torch.random.fork_rng(devices=[]):
+        return kind(*sizes, **settings)
 
 
 def draw_layers(head: Head, *, seed: int, name: str) -> Head:

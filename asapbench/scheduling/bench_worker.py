@@ -35,6 +35,7 @@ from asapbench.scheduling.compilers import keep_code_in
 from asapbench.scheduling.hardware import hardware
 from asapbench.suite.cell import Cell
 from asapbench.training.environment import is_out_of_memory, peak_memory, reset_peak_memory
+from asapbench.training.optimizer import leave_compiler_out
 from asapbench.training.own_loop import OwnLoop
 from asapbench.training.trainer import Settings
 
@@ -65,6 +66,7 @@ def main() -> None:
     commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(commands,), daemon=True).start()
     torch.set_num_interop_threads(1)
+    leave_compiler_out()
     serve = _Server()
     while True:
         answers.write(_answer(serve, commands.get()).model_dump_json() + "\n")

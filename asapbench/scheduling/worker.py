@@ -43,6 +43,7 @@ from asapbench.scheduling.protocol import (
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
 from asapbench.training.environment import is_out_of_memory
+from asapbench.training.optimizer import leave_compiler_out
 from asapbench.training.trainer import Settings, Trainer
 from asapbench.training.weights import save
 
@@ -113,6 +114,7 @@ def main() -> None:
     commands: queue.SimpleQueue[Train] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(commands, stop), daemon=True).start()
     torch.set_num_interop_threads(1)
+    leave_compiler_out()
     channel.send(Ready(versions=versions(), hardware=hardware()))
     while True:
         command = commands.get()

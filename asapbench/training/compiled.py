@@ -32,6 +32,7 @@ def objective_of(learner: Learner, *, batch_size: int, kernels: bool, graphs: bo
     import torch._functorch.config
     import torch._inductor.config
 
+    torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())  # the compiler hears of it so
     # A process trains many cells, and torch gives a function up that it has compiled a few times.
     torch.compiler.reset()
     # A rule's own backward is compiled under the forward pass's autocast otherwise: plain autograd runs it without.

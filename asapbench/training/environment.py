@@ -35,7 +35,8 @@ def configure(device: torch.device, *, threads: int, deterministic: bool, precis
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
-    torch.use_deterministic_algorithms(deterministic and device.type == "cuda")
+    # `torch.use_deterministic_algorithms` imports torch's compiler to tell it, too; who compiles does so.
+    torch.set_deterministic_debug_mode("error" if deterministic and device.type == "cuda" else "default")
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable
 
@@ -39,6 +40,18 @@ def build_optimizer(
         weight_decay=choice.number("weight_decay"),
         fused=fused,
     )
+
+
+def leave_compiler_out() -> None:
+    """From now on this process makes, steps, saves and loads optimizers without importing torch's compiler.
+
+    torch keeps those methods out of traced functions, and imports the tracer to do so: a third of a worker's start.
+    For a process of our own, once, before it makes an optimizer: nothing in it traces one.
+    """
+    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        setattr(torch.optim.Optimizer, name, inspect.unwrap(getattr(torch.optim.Optimizer, name)))
+    for kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):
+        kind.step = torch.no_grad()(inspect.unwrap(kind.step))  # type: ignore[method-assign]
 
 
 def forget_gradients(optimizer: torch.optim.Optimizer) -> None:

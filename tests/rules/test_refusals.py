@@ -112,7 +112,7 @@ def test_dfa_needs_an_activation() -> None:
 
 
 def test_a_sample_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(GraphError, match=r"\(2, 5, 12, 12\) do not fit"):
+    with pytest.raises(GraphError, match=r"^c0: inputs of shape \(2, 5, 12, 12\) do not fit"):
         attach(Parts(lambda net, x: net.c0(x)), "bp", X.new_zeros(2, 5, 12, 12))
 
 
