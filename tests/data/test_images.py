@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from asapbench.data import images as images_module
 from asapbench.data.images import RELEASED, load, normalization, pixel_statistics
 from asapbench.errors import DataError
 from asapbench.suite import catalog
@@ -20,6 +21,15 @@ def test_digits_are_embedded_split_and_as_the_catalog_says(tmp_path: Path) -> No
     assert images.train_labels.dtype == images.test_labels.dtype == torch.int64
     assert (int(images.train_images.min()), int(images.train_images.max())) == (0, 255)
     assert images.fingerprint == DATASETS["digits"].fingerprint
+
+
+def test_digits_that_lie_elsewhere_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Elsewhere:
+        def locate_file(self, path: str) -> Path:
+            return tmp_path / path
+
+    monkeypatch.setattr(images_module, "distribution", lambda _name: Elsewhere())
+    assert load(DATASETS["digits"].choose(), tmp_path).fingerprint == DATASETS["digits"].fingerprint
 
 
 def test_every_fifth_digit_is_a_test_example(tmp_path: Path) -> None:
