@@ -7,6 +7,7 @@ log.
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import signal
@@ -133,6 +134,13 @@ def _listen(commands: queue.SimpleQueue[Train], stop: threading.Event) -> None:
 
 
 def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
+    """Trains one cell, and lets go of its memory: a model and its graph hold each other until Python looks for such."""
+    ended = _trained(command, channel, stop)
+    gc.collect()
+    return ended
+
+
+def _trained(command: Train, channel: Channel, stop: threading.Event) -> Ended:
     """Trains one cell; whatever it raises becomes the attempt's end."""
     attempt = command.attempt
     trainer: Trainer | None = None

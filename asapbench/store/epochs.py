@@ -19,6 +19,7 @@ from asapbench.store.rows import checked
 from asapbench.store.schema import epoch_metrics
 
 _NAMES = tuple(field.name for field in fields(EpochMetrics))
+_INSERT = insert(epoch_metrics)  # made once, as claims' statement is
 _NAN_IF_NULL = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
@@ -64,7 +65,7 @@ def add(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) -> N
     """Inserts `rows`, which must be `missing`."""
     if rows:
         owner = {"attempt_id": claim.attempt_id, "lineage": claim.lineage}
-        connection.execute(insert(epoch_metrics), [owner | _values(row) for row in rows])
+        connection.execute(_INSERT, [owner | _values(row) for row in rows])
 
 
 def newest(connection: Connection, lineage: str) -> int:
