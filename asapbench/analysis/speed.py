@@ -18,7 +18,7 @@ from typing import Literal
 
 from asapbench.suite.catalog import PRECISIONS, dataset_shape
 from asapbench.suite.cell import Cell
-from asapbench.suite.shapes import layer_shapes
+from asapbench.suite.shapes import layers_for
 
 LoopName = Literal["own", "together", "eager"]
 
@@ -163,8 +163,7 @@ def step_bytes(cell: Cell, *, precision: str) -> int:
     - Each parameter: read on the way forth and back, its gradient written, and what the optimizer reads and writes; 4
       bytes, since bf16 keeps float32 masters.
     """
-    shape = dataset_shape(cell.dataset)
-    layers = layer_shapes(cell.model, channels=shape.channels, size=shape.size, classes=shape.classes)
+    layers = layers_for(cell.model, cell.dataset)
     outputs = 5 * cell.batch_size * sum(layer.units for layer in layers)
     parameters = (3 + _UPDATE[cell.optimizer.name]) * sum(layer.parameters for layer in layers)
     return (2 if precision == "bf16" else 4) * outputs + 4 * parameters

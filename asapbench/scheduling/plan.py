@@ -12,7 +12,7 @@ from asapbench.store.records import FINAL, Attempt, Timing
 from asapbench.suite.catalog import dataset_shape
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
-from asapbench.suite.shapes import checkpoint_bytes, layer_shapes, training_multiplications
+from asapbench.suite.shapes import checkpoint_bytes, layers_for, training_multiplications
 
 _RATE = {"cpu": 3e10, "cuda": 1.5e13, "mps": 1.5e12}
 """Multiply-adds a second of one slot, by nothing but its kind: for cells never measured here."""
@@ -125,7 +125,6 @@ class _Clock:
 
     def _nominal(self, cell: Cell) -> float:
         shape = dataset_shape(cell.dataset)
-        layers = len(layer_shapes(cell.model, channels=shape.channels, size=shape.size, classes=shape.classes))
         steps = -(-shape.train // cell.batch_size)
-        overhead = steps * layers * _STEP_SECONDS.get(self._kind, 1e-4)
-        return training_multiplications(cell) / _RATE.get(self._kind, 1e11) + overhead
+        overhead = steps * len(layers_for(cell.model, cell.dataset)) * _STEP_SECONDS.get(self._kind, 1e-4)
+        return training_multiplications(cell.model, cell.dataset) / _RATE.get(self._kind, 1e11) + overhead

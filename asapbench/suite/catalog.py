@@ -7,6 +7,7 @@ An option keeps its name and default for ever; a change that alters results rais
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from asapbench.suite.options import Choice, Entry, Option
 
@@ -383,6 +384,7 @@ class DatasetShape:
     test: int
 
 
+@lru_cache(maxsize=1_000)
 def dataset_shape(dataset: Choice) -> DatasetShape:
     """The shape of a chosen data set, its subset options taken into account."""
     entry = DATASETS[dataset.name]

@@ -93,12 +93,9 @@ class Cell:
         try:
             if not isinstance(content, dict):
                 raise TypeError(f"it is a {type(content).__name__}")
-            chosen: dict[str, Any] = {kind: _choice(kind, json.dumps(content[kind])) for kind in CHOICES}
-            rest: dict[str, Any] = {n: option.checked(content[n]) for n, option in PLAIN.items() if n in content}
-            rest |= {"lr": checked_learning_rate(content["lr"]), "seed": checked_seed(content["seed"])}
-            if rest["augment"] == "auto":
-                raise ValueError("augment is still to be chosen")
-            return cls(**chosen, **rest)
+            shared = {name: value for name, value in content.items() if name not in ("lr", "seed")}
+            lr, seed = checked_learning_rate(content["lr"]), checked_seed(content["seed"])
+            return cls(**_shared(json.dumps(shared)), lr=lr, seed=seed)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise SuiteError(f"a stored cell cannot be read by this version of asapbench: {error}") from error
 
@@ -144,9 +141,17 @@ def _without_defaults(kind: str, choice: Choice) -> dict[str, Value]:
 
 
 @lru_cache(maxsize=1_000)
-def _choice(kind: str, text: str) -> Choice:
-    """The choice of a JSON object, made once for all cells of a grid."""
-    table = dict(json.loads(text))
+def _shared(text: str) -> dict[str, Any]:
+    """The fields but `lr` and `seed` of what `to_json` wrote, looked at once for all cells that have them in common."""
+    content = json.loads(text)
+    found: dict[str, Any] = {kind: _choice(kind, dict(content[kind])) for kind in CHOICES}
+    found |= {name: option.checked(content[name]) for name, option in PLAIN.items() if name in content}
+    if found["augment"] == "auto":
+        raise ValueError("augment is still to be chosen")
+    return found
+
+
+def _choice(kind: str, table: dict[str, Any]) -> Choice:
     name = table.pop("name")
     if name not in CATALOG[kind]:
         raise ValueError(f'unknown {kind} "{name}"{nearest(name, CATALOG[kind])}')

@@ -1,12 +1,13 @@
 """Layer shapes of the catalog's models, torch-free: what a cell costs in arithmetic, memory and disk.
 
-A test keeps them equal to the torch modules.
+A test keeps them equal to the torch modules. Cells of a suite share a few models and data sets: each is counted once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from asapbench.suite.catalog import LEARNED_BESIDE, dataset_shape
 from asapbench.suite.cell import Cell
@@ -64,34 +65,39 @@ class LayerShape:
         return self.units if self.pooled is None else self.outputs * self.pooled**2
 
 
-def layer_shapes(model: Choice, *, channels: int, size: int, classes: int) -> list[LayerShape]:
+def layer_shapes(model: Choice, *, channels: int, size: int, classes: int) -> tuple[LayerShape, ...]:
     """Every convolution and fully connected layer in forward order, a block's projection after its two convolutions."""
     if model.name == "alexnet":
-        return list(_alexnet(model, channels, size, classes))
+        return tuple(_alexnet(model, channels, size, classes))
     if model.name == "mlp":
-        return list(_mlp(model, channels * size * size, classes))
-    return list(_resnet(model, channels, size, classes))
+        return tuple(_mlp(model, channels * size * size, classes))
+    return tuple(_resnet(model, channels, size, classes))
 
 
-def training_multiplications(cell: Cell) -> int:
+@lru_cache(maxsize=1_000)
+def layers_for(model: Choice, dataset: Choice) -> tuple[LayerShape, ...]:
+    """`layer_shapes` of a model on the images of a data set."""
+    shape = dataset_shape(dataset)
+    return layer_shapes(model, channels=shape.channels, size=shape.size, classes=shape.classes)
+
+
+@lru_cache(maxsize=1_000)
+def training_multiplications(model: Choice, dataset: Choice) -> int:
     """Multiply-adds of one training epoch by backpropagation: forward, error and weight gradient, 3 a weight layer.
 
     The first layer has no error to pass down. Evaluation of the test set is one forward pass more.
     """
-    shape = dataset_shape(cell.dataset)
-    layers = layer_shapes(cell.model, channels=shape.channels, size=shape.size, classes=shape.classes)
+    shape, layers = dataset_shape(dataset), layers_for(model, dataset)
     forward = sum(layer.multiplications for layer in layers)
     return shape.train * (3 * forward - layers[0].multiplications) + shape.test * forward
 
 
 def checkpoint_bytes(cell: Cell) -> int:
     """Bytes of one checkpoint, about: what learns (weights, explicit feedback, heads) and its moments, in float32."""
-    shape = dataset_shape(cell.dataset)
-    layers = layer_shapes(cell.model, channels=shape.channels, size=shape.size, classes=shape.classes)
     copies = 3 if cell.optimizer.name.startswith("adam") else 2
     explicit = dict(cell.rule.options).get("form") == "explicit"
     learned = 1 + LEARNED_BESIDE.get(cell.rule.name, float(explicit))
-    return 4 * round(copies * learned * sum(layer.weights for layer in layers)) + 40_000
+    return 4 * round(copies * learned * _weights(cell.model, cell.dataset)) + 40_000
 
 
 def training_bytes(cell: Cell, *, evaluated: int) -> int:
@@ -100,8 +106,7 @@ def training_bytes(cell: Cell, *, evaluated: int) -> int:
     Weights with their gradients, moments and what the rule learns or fixes beside them; what one batch of training and
     one of `evaluated` examples leave on the way; the data set.
     """
-    shape = dataset_shape(cell.dataset)
-    layers = layer_shapes(cell.model, channels=shape.channels, size=shape.size, classes=shape.classes)
+    shape, layers = dataset_shape(cell.dataset), layers_for(cell.model, cell.dataset)
     weights, units = sum(layer.parameters for layer in layers), sum(layer.units for layer in layers)
     copies = 4 if cell.optimizer.name.startswith("adam") else 3
     learned = 1 + max(LEARNED_BESIDE.get(cell.rule.name, 1.0), 1.0)
@@ -110,6 +115,11 @@ def training_bytes(cell: Cell, *, evaluated: int) -> int:
     passed = 3 * evaluated * max(layer.units for layer in layers)
     images = (shape.train + shape.test) * shape.channels * shape.size**2
     return 2 * images + 4 * round(copies * learned * weights + projected + max(kept, passed))
+
+
+@lru_cache(maxsize=1_000)
+def _weights(model: Choice, dataset: Choice) -> int:
+    return sum(layer.weights for layer in layers_for(model, dataset))
 
 
 def _resnet(model: Choice, channels: int, size: int, classes: int) -> Iterator[LayerShape]:

@@ -67,7 +67,7 @@ def test_resnet18_has_the_published_arithmetic() -> None:
     cell = next(cell for cell in load("cifar10").cells if cell.model.name == "resnet18")
     shapes = layer_shapes(cell.model, channels=3, size=32, classes=10)
     assert sum(shape.multiplications for shape in shapes) == pytest.approx(0.556e9, rel=0.01)
-    assert training_multiplications(cell) == pytest.approx(3 * 0.556e9 * 50_000, rel=0.08)
+    assert training_multiplications(cell.model, cell.dataset) == pytest.approx(3 * 0.556e9 * 50_000, rel=0.08)
     assert checkpoint_bytes(cell) == pytest.approx(8 * 11.17e6, rel=0.01)
 
 

@@ -29,10 +29,10 @@ from asapbench.report.quantity import Angle
 from asapbench.report.statistics import Summary, spread_and_count, summarize, usual_count
 from asapbench.report.table import Column, Field, Group, Note, Row, Table
 from asapbench.store import Result
-from asapbench.suite.catalog import RULES, dataset_shape
+from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
-from asapbench.suite.shapes import LayerShape, layer_shapes
+from asapbench.suite.shapes import layers_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,21 +159,16 @@ def weight_alignment(angled: Iterable[Angled], wanted: Sequence[Cell]) -> Illust
     )
 
 
-def _shapes(cell: Cell) -> list[LayerShape]:
-    shape = dataset_shape(cell.dataset)
-    return layer_shapes(cell.model, channels=shape.channels, size=shape.size, classes=shape.classes)
-
-
 def _paper_panel(cell: Cell) -> str:
     """`Linear network 784-10-10-10`."""
-    layers = _shapes(cell)
+    layers = layers_for(cell.model, cell.dataset)
     kind = "Nonlinear" if cell.model.flag("nonlinear") else "Linear"
     return f"{kind} network {'-'.join(str(n) for n in (layers[0].inputs, *(layer.outputs for layer in layers)))}"
 
 
 def _paper_layers(cell: Cell) -> dict[str, str]:
     """A.2's names: layer 1 is the first 10x10 layer, layer 2 the second."""
-    sizes = {layer.name: f"{layer.inputs}x{layer.outputs}" for layer in _shapes(cell)}
+    sizes = {layer.name: f"{layer.inputs}x{layer.outputs}" for layer in layers_for(cell.model, cell.dataset)}
     return {name: f"layer {place} ({size})" if place else size for place, (name, size) in enumerate(sizes.items())}
 
 

@@ -15,9 +15,9 @@ from asapbench.report.figures.picture import Illustration
 from asapbench.report.metric import Metric
 from asapbench.report.published import SOURCE
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
-from asapbench.suite.catalog import DATASETS, MODELS, dataset_shape
+from asapbench.suite.catalog import DATASETS, MODELS
 from asapbench.suite.options import nearest
-from asapbench.suite.shapes import layer_shapes
+from asapbench.suite.shapes import layers_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,8 +99,7 @@ def _check(option: str, name: str, known: Iterable[str]) -> None:
 
 
 def _network(model: str, block_sizes: Sequence[int], *, batch: int, dataset: str) -> Network:
-    shape = dataset_shape(DATASETS[dataset].choose())
-    layers = layer_shapes(MODELS[model].choose(), channels=shape.channels, size=shape.size, classes=shape.classes)
+    layers = layers_for(MODELS[model].choose(), DATASETS[dataset].choose())
     sizes = tuple(dict.fromkeys(block_sizes or PAPER_BLOCK_SIZES.get(model, (2, 4))))
     try:
         return Network(
