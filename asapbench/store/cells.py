@@ -6,6 +6,7 @@ import json
 import string
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -65,6 +66,7 @@ def _row(cell: Cell) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=20_000)  # a report reads a suite's cells, and then their results
 def read_config(config: str) -> Cell:
     """The cell of a `config` column. Raises SuiteError where this version lacks its rule, model or data set."""
     try:

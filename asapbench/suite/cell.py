@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
+from operator import attrgetter
 from typing import Any
 
 from asapbench.errors import SuiteError
@@ -43,25 +44,24 @@ class Cell:
     precision: str = "float32"
     validation: int = 0
 
-    @cached_property
+    @property
     def identity(self) -> dict[str, Any]:
         """What the cell is, as plain data in canonical form: defaults left out, revisions in."""
-        content: dict[str, Any] = {kind: _without_defaults(kind, getattr(self, kind)) for kind in CHOICES}
-        content |= {name: getattr(self, name) for name in ALWAYS}
-        content |= {n: getattr(self, n) for n, default in UNLESS_DEFAULT.items() if getattr(self, n) != default}
-        content["revision"] = {kind: CATALOG[kind][getattr(self, kind).name].revision for kind in CHOICES}
-        content["revision"]["recipe"] = RECIPE_REVISION
-        return content
+        return _identity(self) | {"seed": self.seed}
 
     @cached_property
     def id(self) -> str:
         """64 hexadecimal digits."""
-        return _digest(self.identity)
+        return _sha256(f"{self._of_group.before_seed}{self.seed:d}{self._of_group.after_seed}")
 
-    @cached_property
+    @property
     def group(self) -> str:
         """The identity without the seed: cells of one group are samples of one number."""
-        return _digest({key: value for key, value in self.identity.items() if key != "seed"})
+        return self._of_group.id
+
+    @cached_property
+    def _of_group(self) -> _Group:
+        return _group(_revisions(self), *_of_group(self))
 
     @property
     def short(self) -> str:
@@ -158,6 +158,46 @@ def _choice(kind: str, table: dict[str, Any]) -> Choice:
     return CATALOG[kind][name].choose(table)
 
 
-def _digest(content: dict[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+@dataclass(frozen=True)
+class _Group:
+    """What is worked out once for cells that differ in their seed alone: canonical JSON about the seed's value."""
+
+    id: str
+    before_seed: str
+    after_seed: str
+
+
+_OF_GROUP = tuple(field.name for field in fields(Cell) if field.name != "seed")
+_of_group = attrgetter(*_OF_GROUP)
+
+
+@lru_cache(maxsize=10_000, typed=True)
+def _group(_revisions: tuple[int, ...], *values: Any) -> _Group:
+    """The group of cells with these `values` of `_OF_GROUP`, under these revisions of what they choose."""
+    content = _identity(Cell(**dict(zip(_OF_GROUP, values, strict=True)), seed=0))
+    before, after = _canonical(content | {"seed": _SEED}).split(json.dumps(_SEED))
+    return _Group(_sha256(_canonical(content)), before, after)
+
+
+_SEED = "the seed's place"
+
+
+def _identity(cell: Cell) -> dict[str, Any]:
+    """`Cell.identity` without the seed."""
+    content: dict[str, Any] = {kind: _without_defaults(kind, getattr(cell, kind)) for kind in CHOICES}
+    content |= {name: getattr(cell, name) for name in ALWAYS if name != "seed"}
+    content |= {n: getattr(cell, n) for n, default in UNLESS_DEFAULT.items() if getattr(cell, n) != default}
+    content["revision"] = dict(zip(CHOICES, _revisions(cell), strict=True)) | {"recipe": RECIPE_REVISION}
+    return content
+
+
+def _revisions(cell: Cell) -> tuple[int, ...]:
+    return tuple([CATALOG[kind][getattr(cell, kind).name].revision for kind in CHOICES])
+
+
+def _canonical(content: dict[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

@@ -4,6 +4,15 @@ from contextlib import closing
 import pytest
 
 from asapbench.store import Store
+from asapbench.store.cells import read_config
+
+
+@pytest.fixture(autouse=True)
+def _cells_are_read_anew():
+    """Some tests change the catalog, which no process does while it reads a database."""
+    read_config.cache_clear()
+    yield
+    read_config.cache_clear()
 
 
 @pytest.fixture

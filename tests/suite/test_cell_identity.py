@@ -1,6 +1,7 @@
 """A cell's identity holds everything that can change the result, and nothing else."""
 
 import dataclasses
+import hashlib
 import json
 
 import pytest
@@ -9,7 +10,7 @@ from asapbench.errors import SuiteError
 from asapbench.suite import catalog
 from asapbench.suite import cell as cell_module
 from asapbench.suite.cell import Cell, differences, title
-from asapbench.suite.load import load, parse
+from asapbench.suite.load import load, parse, shipped
 from asapbench.suite.options import Entry, Option
 
 
@@ -66,6 +67,19 @@ def test_a_revision_moves_the_identity(kind: str, monkeypatch) -> None:
     entry: Entry = cell_module.CATALOG[kind][name]
     monkeypatch.setitem(cell_module.CATALOG[kind], name, dataclasses.replace(entry, revision=entry.revision + 1))
     assert dataclasses.replace(first()).id != before
+
+
+def test_id_and_group_are_the_sha256_of_the_identity_as_canonical_json() -> None:
+    def sha256(content: dict[str, object]) -> str:
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    cells = [cell for name in shipped() for cell in load(name).cells[::7]]
+    assert len({cell.group for cell in cells}) > 40
+    for cell in cells:
+        for one in (cell, cell.with_seed(12)):
+            assert one.id == sha256(one.identity)
+            assert one.group == sha256({name: value for name, value in one.identity.items() if name != "seed"})
 
 
 def test_whole_numbers_and_decimals_of_one_value_are_one_cell() -> None:
