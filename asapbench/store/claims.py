@@ -109,12 +109,12 @@ def _mine(attempt_id: str | BindParameter[str], lease: int | BindParameter[int])
     return update(attempts).where(attempts.c.id == attempt_id, attempts.c.state == "running", attempts.c.lease == lease)
 
 
-_ADVANCE_PAST = (
+ADVANCE_PAST = (
     _mine(bindparam("mine"), bindparam("held"))
     .where(attempts.c.epochs_done < bindparam("first"))
     .values(epochs_done=bindparam("last"))
 )
-"""Made once: making it costs more than SQLite takes for it."""
+"""Counts epochs as done if the claim is current and all of them come after the lineage's last one; made once."""
 
 
 def advance(connection: Connection, held: Sequence[Claim]) -> list[Claim]:
@@ -173,15 +173,17 @@ def record(connection: Connection, measured: Measured) -> None:
 
 
 def _advanced_past(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) -> bool:
-    """Counts `rows` as done if the claim is current and all of them come after the lineage's last epoch.
+    """The usual case in one statement: an epoch is recorded at once, and only then is the next one trained."""
+    given = given_to_advance(claim, rows)
+    return given is not None and connection.execute(ADVANCE_PAST, given).rowcount == 1
 
-    The usual case in one statement: an epoch is recorded at once, and only then is the next one trained.
-    """
+
+def given_to_advance(claim: Claim, rows: Sequence[EpochMetrics]) -> dict[str, Any] | None:
+    """What `ADVANCE_PAST` takes for `rows`; None where there are none, or they are not in order."""
     numbers = [row.epoch for row in rows]
     if not numbers or any(later <= earlier for earlier, later in pairwise(numbers)):
-        return False
-    given = {"mine": claim.attempt_id, "held": claim.lease, "first": numbers[0], "last": numbers[-1]}
-    return connection.execute(_ADVANCE_PAST, given).rowcount == 1
+        return None
+    return {"mine": claim.attempt_id, "held": claim.lease, "first": numbers[0], "last": numbers[-1]}
 
 
 def record_many(connection: Connection, measured: Sequence[Measured]) -> list[StoreError]:

@@ -76,6 +76,22 @@ class Database:
         """
         return self._patiently(self.writing, work, *args, **kwargs)
 
+    def write_bare(self, work: Callable[[sqlite3.Connection, T], bool], given: T) -> bool:
+        """`write` on a bare SQLite connection; writes nothing where `work` says False. Raises StoreError."""
+
+        def whole() -> bool:
+            self._require_writable()
+            with self.outside_transactions() as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    done = work(connection, given)
+                    connection.execute("COMMIT" if done else "ROLLBACK")
+                finally:
+                    connection.rollback()  # of what has failed; of nothing where all is well
+                return done
+
+        return self.patience.call(whole)
+
     def _patiently(
         self,
         transaction: Callable[[], AbstractContextManager[Connection]],
@@ -98,8 +114,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction, alone among writers; all of it is durable afterwards, or none. Raises StoreError."""
-        if not self.writable:
-            raise StoreError(f"{self.name} was opened for reading only")
+        self._require_writable()
         with self._translated(), self.engine.connect() as connection:
             alone = connection.execution_options(asapbench_writes=True)
             with alone.begin():
@@ -120,6 +135,10 @@ class Database:
     def close(self) -> None:
         """Gives every connection back."""
         self.engine.dispose()
+
+    def _require_writable(self) -> None:
+        if not self.writable:
+            raise StoreError(f"{self.name} was opened for reading only")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -19,7 +19,8 @@ from asapbench.store.rows import checked
 from asapbench.store.schema import epoch_metrics
 
 _NAMES = tuple(field.name for field in fields(EpochMetrics))
-_INSERT = insert(epoch_metrics)  # made once, as claims' statement is
+INSERT = insert(epoch_metrics)
+"""Made once: making it costs more than SQLite takes for it."""
 _NAN_IF_NULL = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
@@ -64,8 +65,13 @@ def missing(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) 
 def add(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) -> None:
     """Inserts `rows`, which must be `missing`."""
     if rows:
-        owner = {"attempt_id": claim.attempt_id, "lineage": claim.lineage}
-        connection.execute(_INSERT, [owner | _values(row) for row in rows])
+        connection.execute(INSERT, values_of(claim, rows))
+
+
+def values_of(claim: Claim, rows: Sequence[EpochMetrics]) -> list[dict[str, Any]]:
+    """What `INSERT` takes for `rows`."""
+    owner = {"attempt_id": claim.attempt_id, "lineage": claim.lineage}
+    return [owner | _values(row) for row in rows]
 
 
 def newest(connection: Connection, lineage: str) -> int:

@@ -14,7 +14,7 @@ from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
 from asapbench.metrics import Alignment, EpochMetrics, Measurement
 from asapbench.patience import PATIENCE_SECONDS, Patience
 from asapbench.store import alignment as angles
-from asapbench.store import attempts, claims, epochs, export, measurements, migrate
+from asapbench.store import attempts, claims, epochs, export, measurements, migrate, quick
 from asapbench.store import cells as cell_rows
 from asapbench.store import merge as merging
 from asapbench.store.connect import Database, connect
@@ -191,7 +191,9 @@ class Store:
         Raises AttemptLostError for a claim that is no longer current, StoreError for an epoch or angle that differs
         from the one stored. Then nothing was written.
         """
-        self._database.write(claims.record, Measured(claim, rows, alignment))
+        measured = Measured(claim, rows, alignment)
+        if not self._recorded_quickly([measured]):
+            self._database.write(claims.record, measured)
 
     def record_many(self, measured: Sequence[Measured]) -> None:
         """`record_epochs` for several claims in one commit.
@@ -199,9 +201,14 @@ class Store:
         A claim that is refused costs the others nothing: they are written, then its error is raised
         (AttemptLostError before StoreError). `record_epochs` for each tells which one it was.
         """
+        if self._recorded_quickly(measured):
+            return
         refused = self._database.write(claims.record_many, measured)
         if refused:
             raise next((error for error in refused if isinstance(error, AttemptLostError)), refused[0])
+
+    def _recorded_quickly(self, measured: Sequence[Measured]) -> bool:
+        return self._database.path is not None and self._database.write_bare(quick.record, measured)
 
     def finish(
         self,
