@@ -13,7 +13,8 @@ import argparse
 import gc
 import platform
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from tabulate import tabulate
@@ -52,7 +53,7 @@ def checkpointed(model: nn.Module, x: Tensor, y: Tensor) -> Subject:
     """Activation checkpointing, each residual block computed again in backward."""
     for block in [module for module in model.modules() if isinstance(module, BasicBlock)]:
         inner = block.forward
-        block.forward = lambda x, inner=inner: checkpoint(inner, x, use_reentrant=False)  # type: ignore[method-assign]
+        block.forward = partial(checkpoint, inner, use_reentrant=False)  # type: ignore[method-assign]
     return plain(model, x, y)
 
 
@@ -93,7 +94,7 @@ def peak(found: Subject) -> int:
 
     def step() -> None:
         found.optimizer.zero_grad()
-        found.loss().backward()
+        torch.autograd.backward(found.loss())
         found.optimizer.step()
 
     step()
@@ -133,10 +134,12 @@ def main() -> None:
         initialise(model, 0)
         return model.train()
 
+    def by_rule(rule: str, **options: Any) -> Callable[[], Subject]:
+        return lambda: ours(fresh(), rule, x, y, **options)
+
     makers: dict[str, Callable[[], Subject]] = {CONTROL: lambda: plain(fresh(), x, y)}
-    makers |= {rule: lambda rule=rule: ours(fresh(), rule, x, y) for rule in RULES if rule not in FULLY_CONNECTED}
-    for rule in ("kp", "asap"):
-        makers[f"{rule}, explicit form"] = lambda rule=rule: ours(fresh(), rule, x, y, form="explicit")
+    makers |= {rule: by_rule(rule) for rule in RULES if rule not in FULLY_CONNECTED}
+    makers |= {f"{rule}, explicit form": by_rule(rule, form="explicit") for rule in ("kp", "asap")}
     if given.model == "resnet18":
         by_hand = AsapResNet18(given.width).train()
         makers["ASAP by hand"] = lambda: subject(
@@ -145,8 +148,7 @@ def main() -> None:
         makers["plain, checkpointed"] = lambda: checkpointed(fresh(), x, y)
     if given.compiled:
         makers[f"{CONTROL}, compiled"] = lambda: plain(fresh(), x, y, compiled=True)
-        for rule in ("bp", "kp", "fa", "dfa", "asap"):
-            makers[f"{rule}, compiled"] = lambda rule=rule: ours(fresh(), rule, x, y, compiled=True)
+        makers |= {f"{rule}, compiled": by_rule(rule, compiled=True) for rule in ("bp", "kp", "fa", "dfa", "asap")}
     rows, first = [], None
     for name, make in makers.items():
         found = make()

@@ -20,9 +20,10 @@ from measuring import interleaved, table, terms
 from threadpoolctl import threadpool_limits
 
 from asapbench.data.images import Images
-from asapbench.metrics import EpochMetrics
+from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.suite.catalog import DATASETS, MODELS, OPTIMIZERS, RULES
 from asapbench.suite.cell import Cell
+from asapbench.training.optimizer import leave_compiler_out
 from asapbench.training.trainer import Settings, Trainer
 
 CONTROL = "NumPy"
@@ -46,6 +47,9 @@ class Listener:
 
     def finished_epoch(self, metrics: EpochMetrics) -> None:
         self.metrics = metrics
+
+    def aligned(self, rows: Sequence[Alignment]) -> None:
+        pass
 
     def should_stop(self) -> bool:
         return False
@@ -181,6 +185,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    leave_compiler_out()  # as a worker does
     threadpool_limits(1)  # a second thread of NumPy's library would go on spinning, and be counted, beside the other
     images = noise(given.images)
     print(f"{given.images} training images, batch {BATCH}; {terms(given.rounds)}")

@@ -77,8 +77,8 @@ def main() -> None:
     for _ in range(given.rounds):
         with tempfile.TemporaryDirectory() as folder:
             parts = started(cell, slot, data=data_root(given.data), folder=Path(folder))
-        for name, seconds in ({CONTROL: bare(slot)} | parts | {"all": sum(parts.values())}).items():
-            found.setdefault(name, []).append(seconds)
+        for name, taken in ({CONTROL: bare(slot)} | parts | {"all": sum(parts.values())}).items():
+            found.setdefault(name, []).append(taken)
     rows = []
     for name, seconds in found.items():
         rows.append([name, statistics.median(seconds), min(seconds), max(seconds)])

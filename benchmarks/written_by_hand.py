@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import grad
 
 
 class SharingConv(torch.autograd.Function):
@@ -25,8 +26,8 @@ class SharingConv(torch.autograd.Function):
         (delta,) = grad_outputs
         x, weight, feedback, shared = ctx.saved_tensors
         matched = match(shared, x)
-        grad_x = torch.nn.grad.conv2d_input(x.shape, feedback, delta, ctx.stride, ctx.pad)
-        grad_w = torch.nn.grad.conv2d_weight(matched, weight.shape, delta, ctx.stride, ctx.pad)
+        grad_x = grad.conv2d_input(x.shape, feedback, delta, ctx.stride, ctx.pad)  # type: ignore[no-untyped-call]
+        grad_w = grad.conv2d_weight(matched, weight.shape, delta, ctx.stride, ctx.pad)  # type: ignore[no-untyped-call]
         return grad_x, grad_w, grad_w.clone(), None, None, None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import IO
+
+import pytest
+from filelock import FileLock
 
 SUITE = """\
 [suite]
@@ -80,6 +84,26 @@ def run_with(folder: Path, code: str, *arguments: str) -> subprocess.CompletedPr
         timeout=280,
         check=False,
     )
+
+
+def undisturbed_run(factory: pytest.TempPathFactory) -> Path:
+    """A folder in which nothing disturbed the small suite, its weights kept: trained once, a copy for each process."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    trained, done = root / "trained", root / "trained.done"
+    with FileLock(root / "trained.lock"):
+        if not done.exists():
+            shutil.rmtree(trained, ignore_errors=True)
+            trained.mkdir()
+            write_suite(trained)
+            run(trained, "run", "small.toml", "--slots", "2", "--keep-weights")
+            done.touch()
+    copy = factory.mktemp("undisturbed")
+    shutil.copytree(trained, copy, dirs_exist_ok=True)
+    with closing(sqlite3.connect(copy / DB)) as database, database:
+        database.execute("UPDATE attempt SET weights_path = replace(weights_path, ?, ?)", (str(trained), str(copy)))
+    return copy
 
 
 def query(folder: Path, sql: str) -> list[tuple]:

@@ -86,8 +86,9 @@ class Database:
                 try:
                     done = work(connection, given)
                     connection.execute("COMMIT" if done else "ROLLBACK")
-                finally:
-                    connection.rollback()  # of what has failed; of nothing where all is well
+                except BaseException:
+                    connection.rollback()
+                    raise
                 return done
 
         return self.patience.call(whole)

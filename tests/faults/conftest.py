@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from campaign import SLOTS, Damage, Undisturbed, table
-from running import run, write_suite
+from campaign import Damage, Undisturbed, table
+from running import undisturbed_run
 
 
 def pytest_configure() -> None:
@@ -20,10 +20,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    write_suite(folder)
-    run(folder, "run", "small.toml", *SLOTS)
-    return Undisturbed.of(folder)
+    return Undisturbed.of(undisturbed_run(tmp_path_factory))
 
 
 @pytest.fixture

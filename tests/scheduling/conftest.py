@@ -1,16 +1,14 @@
-"""The curves of the small suite when nothing disturbs it, trained once for each test process."""
+"""The curves of the small suite when nothing disturbs it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from running import curves, run, write_suite
+from running import curves, undisturbed_run
 
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple]]:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    write_suite(folder)
-    run(folder, "run", "small.toml", "--slots", "2", "--keep-weights")
+    folder = undisturbed_run(tmp_path_factory)
     return folder, curves(folder)
