@@ -64,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--widths", type=int, nargs="+", default=[8, 64], help="of the ResNet-18 whose step is timed")
     given = parser.parse_args()
     torch.set_num_threads(1)
     images = torch.randint(0, 256, (given.images, 3, 32, 32), dtype=torch.uint8)
@@ -81,7 +82,7 @@ def main() -> None:
     ratios = sorted(a / b for a, b in zip(found[CONTROL], found["asapbench"], strict=True))
     print(f"\n{ratios[len(ratios) // 2]:.0f} times faster (median; {ratios[0]:.0f} to {ratios[-1]:.0f})")
     batches = statistics.median(found["asapbench"]) / ours.batches(BATCH)
-    for width in (8, 64):
+    for width in given.widths:
         step = statistics.median(interleaved({"step": training_step(width)}, rounds=given.rounds)["step"])
         print(f"a batch takes {batches / step:.2%} of a training step of ResNet-18 of width {width}")
 

@@ -23,7 +23,7 @@ lr = 0.03
 [[grid]]
 model = { name = "resnet10", width = 2 }
 batch_size = 16
-epochs = 2
+epochs = 6 # time enough to set the limit in
 [[grid]]
 model = { name = "resnet10", width = 64 }
 batch_size = 1280

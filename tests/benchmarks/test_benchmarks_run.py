@@ -1,0 +1,89 @@
+"""Every script under benchmarks/ runs, on as little as it takes, and prints its table."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asapbench.metrics import EpochMetrics
+from asapbench.store import Holder, Provenance, Store
+from asapbench.suite.load import load
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+MODULES = ("measuring", "written_by_hand")
+COMMANDS = {
+    "data_path": ("--images 64 --rounds 1 --widths 2", "asapbench"),
+    "gpu": (
+        "--device cpu --only model=alexnet --only dataset=cifar10 --only rule=asap --set model.width=2 --rounds 1"
+        " --seconds 0.01 --peak-tflops 1 --peak-bandwidth 10",
+        "1 of the 70 cells of Table 1",
+    ),
+    "memory": ("--width 2 --batch 2", "plain, checkpointed"),
+    "packing": (
+        "quickstart --only model=resnet10 --only rule=bp --set epochs=2 --set dataset.train_size=64 --rounds 1"
+        " --cores 2",
+        "2 slots",
+    ),
+    "precision": ("sqlite:///results.sqlite", "within"),
+    "recording": ("--rounds 3", "an epoch of 4 slots"),
+    "scale": ("--cells 40 --epochs 2 --rounds 1", "report --table 1"),
+    "small_network": ("--images 200 --rounds 1", "forward_alignment"),
+    "step": ("--width 2 --batch 2 --rounds 1", "ASAP by hand"),
+    "worker_start": ("--rounds 1", "the first step"),
+}
+
+
+def test_every_script_is_tried() -> None:
+    assert {path.stem for path in FOLDER.glob("*.py")} == {*COMMANDS, *MODULES}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_script_prints_its_table(name: str, tmp_path: Path) -> None:
+    if name == "precision":
+        trained_in_two_precisions(tmp_path / "results.sqlite")
+    arguments, row = COMMANDS[name]
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / f"{name}.py"), *arguments.split()],
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert row in done.stdout, done.stdout
+
+
+def test_the_interval_is_welchs(tmp_path: Path) -> None:
+    """Two samples of three with a standard deviation of 0.1: 0 +- t(0.975, 4) 0.1 sqrt(2/3), t = 2.776."""
+    trained_in_two_precisions(tmp_path / "results.sqlite")
+    command = [sys.executable, str(FOLDER / "precision.py"), f"sqlite:///{tmp_path}/results.sqlite"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (line,) = (line for line in printed.splitlines() if "ResNet-10" in line)
+    assert [part.strip() for part in line.split("|")][2:-1] == ["3", "3", "+0.00", "-0.23", "+0.23", "within"]
+
+
+def trained_in_two_precisions(path: Path) -> None:
+    """Made-up accuracies of three seeds each: 90.0, 90.1 and 90.2 %."""
+    first = load("quickstart").cells[0]
+    terms = {"holder": Holder.of_this_process(), "provenance": Provenance(None, None, {}, {}), "device": "cuda"}
+    with Store.open(f"sqlite:///{path}") as store:
+        for precision in ("float32", "bf16"):
+            for seed in range(3):
+                cell = replace(first, precision=precision, seed=seed, epochs=1)
+                store.record_suite("made up", "here", [cell])
+                claim = store.claim(cell, **terms)
+                assert claim is not None
+                accuracy = 0.9 + 0.001 * seed
+                row = EpochMetrics(
+                    epoch=1, train_loss=0.5, train_accuracy=0.5, test_loss=0.5, test_accuracy=accuracy,
+                    validation_loss=None, validation_accuracy=None, lr=0.1, seconds=1.0, samples_per_second=1.0,
+                    peak_memory_bytes=None,
+                )  # fmt: skip
+                store.record_epochs(claim, [row])
+                store.finish(claim, "done")
