@@ -239,7 +239,7 @@ def _shapes(program: fx.GraphModule, sample: Tensor) -> dict[str, torch.Size]:
     try:
         with torch.no_grad():
             found.run(torch.zeros(sample.shape, dtype=like.dtype, device=like.device))
-    except RuntimeError as error:
+    except Exception as error:
         raise GraphError(
             f"{found.node.target}: inputs of shape {tuple(sample.shape)} do not fit the model: {error}"
         ) from error

@@ -173,13 +173,13 @@ def _trained(command: Train, channel: Channel, stop: threading.Event) -> Ended:
     except DivergedError as error:
         exact = trainer is None or trainer.bit_exact
         return Ended(attempt=attempt, state="diverged", error=str(error), bit_exact=exact)
-    except AsapbenchError as error:
-        # What asapbench itself has refused, it refuses again.
-        whole = f"{error}\n\n{traceback.format_exc()}"
-        return Ended(attempt=attempt, state="failed", error=whole, lasting=True)
     except Exception as error:  # noqa: BLE001 - the worker's border: every failure is recorded with its whole traceback
-        full = is_out_of_memory(error)
-        return Ended(attempt=attempt, state="out_of_memory" if full else "failed", error=traceback.format_exc())
+        whole = traceback.format_exc()
+        if is_out_of_memory(error):
+            return Ended(attempt=attempt, state="out_of_memory", error=whole)
+        if isinstance(error, AsapbenchError):  # what asapbench itself has refused, it refuses again
+            return Ended(attempt=attempt, state="failed", error=f"{error}\n\n{whole}", lasting=True)
+        return Ended(attempt=attempt, state="failed", error=whole)
 
 
 @lru_cache(maxsize=1)

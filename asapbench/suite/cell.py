@@ -61,7 +61,7 @@ class Cell:
 
     @cached_property
     def _of_group(self) -> _Group:
-        return _group(_revisions(self), *_of_group(self))
+        return _group(_revisions(self), *_values_of_group(self))
 
     @property
     def short(self) -> str:
@@ -168,7 +168,7 @@ class _Group:
 
 
 _OF_GROUP = tuple(field.name for field in fields(Cell) if field.name != "seed")
-_of_group = attrgetter(*_OF_GROUP)
+_values_of_group = attrgetter(*_OF_GROUP)
 
 
 @lru_cache(maxsize=10_000, typed=True)

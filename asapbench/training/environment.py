@@ -40,8 +40,10 @@ def configure(device: torch.device, *, threads: int, deterministic: bool, precis
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether `error` says that memory is full."""
+    """Whether `error`, or what it was raised from, says that memory is full."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error.__cause__, Exception) and is_out_of_memory(error.__cause__):
         return True
     return isinstance(error, RuntimeError | OSError) and any(said in str(error) for said in _NO_MEMORY)
 

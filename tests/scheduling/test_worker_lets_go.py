@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from asapbench.errors import GraphError
 from asapbench.scheduling import worker
 from asapbench.scheduling.protocol import Train
 from asapbench.suite.load import parse
@@ -27,7 +28,7 @@ epochs = 1
 """
 
 
-@pytest.mark.parametrize("state", ["done", "failed"])
+@pytest.mark.parametrize("state", ["done", "failed", "out_of_memory"])
 def test_no_weight_outlives_its_cell(state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[weakref.ref[nn.Parameter]] = []
     really = worker.Trainer.fit
@@ -36,6 +37,8 @@ def test_no_weight_outlives_its_cell(state: str, tmp_path: Path, monkeypatch: py
         made.extend(weakref.ref(parameter) for parameter in trainer.learner.parameters())
         if state == "failed":
             raise RuntimeError("as asked")
+        if state == "out_of_memory":
+            raise GraphError("fc: does not fit") from RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return really(trainer)
 
     monkeypatch.setattr(worker.Trainer, "fit", fit)
