@@ -45,9 +45,10 @@ RULES: dict[str, type[Rule]] = {
 def attach(model: nn.Module, rule: str | Choice | Rule, sample: Tensor, seed: int = 0) -> Learner:
     """`model` with `rule` attached.
 
-    `sample`: a batch (N, C, H, W) whose shape is that of the data; its values are not used. `seed` draws feedback
-    weights. Layers that the rule does not train stop requiring gradients. Raises GraphError, naming the layer, where
-    the rule cannot be attached, and SuiteError for an unknown rule.
+    `sample`: a batch (N, C, H, W) whose shape is that of the data; its values are not used. One forward pass of so many
+    blank examples is computed: two are enough. `seed` draws feedback weights. Layers that the rule does not train stop
+    requiring gradients. Raises GraphError, naming the layer, where the rule cannot be attached, and SuiteError for an
+    unknown rule.
     """
     return resolve(rule).learner(model, capture(model, sample), seed)
 
