@@ -81,15 +81,12 @@ class Database:
 
         def whole() -> bool:
             self._require_writable()
-            with self.outside_transactions() as connection:
+            with self.outside_transactions() as connection, connection:  # sqlite3's own commit, or rollback
                 connection.execute("BEGIN IMMEDIATE")
-                try:
-                    done = work(connection, given)
-                    connection.execute("COMMIT" if done else "ROLLBACK")
-                except BaseException:
+                done = work(connection, given)
+                if not done:
                     connection.rollback()
-                    raise
-                return done
+            return done
 
         return self.patience.call(whole)
 

@@ -19,9 +19,9 @@ from asapbench.store.rows import checked
 from asapbench.store.schema import epoch_metrics
 
 _NAMES = tuple(field.name for field in fields(EpochMetrics))
+_NAN_IF_NULL = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 INSERT = insert(epoch_metrics)
 """Made once: making it costs more than SQLite takes for it."""
-_NAN_IF_NULL = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
 @dataclass(frozen=True)

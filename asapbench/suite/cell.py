@@ -61,7 +61,7 @@ class Cell:
 
     @cached_property
     def _of_group(self) -> _Group:
-        return _group(_revisions(self), *_values_of_group(self))
+        return _group(_revisions_of(self), *_values_of_group(self))
 
     @property
     def short(self) -> str:
@@ -187,11 +187,11 @@ def _identity(cell: Cell) -> dict[str, Any]:
     content: dict[str, Any] = {kind: _without_defaults(kind, getattr(cell, kind)) for kind in CHOICES}
     content |= {name: getattr(cell, name) for name in ALWAYS if name != "seed"}
     content |= {n: getattr(cell, n) for n, default in UNLESS_DEFAULT.items() if getattr(cell, n) != default}
-    content["revision"] = dict(zip(CHOICES, _revisions(cell), strict=True)) | {"recipe": RECIPE_REVISION}
+    content["revision"] = dict(zip(CHOICES, _revisions_of(cell), strict=True)) | {"recipe": RECIPE_REVISION}
     return content
 
 
-def _revisions(cell: Cell) -> tuple[int, ...]:
+def _revisions_of(cell: Cell) -> tuple[int, ...]:
     return tuple([CATALOG[kind][getattr(cell, kind).name].revision for kind in CHOICES])
 
 
