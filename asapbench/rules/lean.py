@@ -45,6 +45,8 @@ class ReLUByBits(torch.autograd.Function):
         (delta,) = grad_outputs
         bits, eight = ctx.saved_tensors
         inverse = sorted(range(len(ctx.order)), key=ctx.order.__getitem__)
+        if delta.device.type != "cpu" or torch.compiler.is_compiling():
+            return torch.where(shifted(bits, ctx.shape).permute(inverse), delta, 0), None
         passed = unpacked(bits, ctx.shape, eight.to(delta.dtype)).permute(inverse)
         # On a CPU many times as fast as masked_fill, and unlike a product right for an infinite gradient. It goes where
         # the ones and zeros lie: new pages cost more than the arithmetic.
@@ -85,12 +87,24 @@ def packed(mask: Tensor) -> Tensor:
     """A boolean tensor as bits: (ceil(elements / 8),), uint8."""
     flat = mask.flatten()
     flat = F.pad(flat, (0, -flat.numel() % 8)) if flat.numel() % 8 else flat
+    if torch.compiler.is_compiling():  # torch 2.11 cannot compile a view of booleans as integers
+        return (flat.view(-1, 8).to(torch.uint8) << _places(flat)).sum(1, dtype=torch.uint8)
     return ((flat.view(torch.int64) * _GATHER) >> 56).to(torch.uint8)
 
 
 def unpacked(bits: Tensor, shape: torch.Size, eight: Tensor) -> Tensor:
     """Ones and zeros of that shape and of the type of `eight`: the boolean tensor that `packed` made `bits` of."""
     return eight.index_select(0, bits.int()).view(-1)[: shape.numel()].view(shape)
+
+
+def shifted(bits: Tensor, shape: torch.Size) -> Tensor:
+    """As `unpacked`, but booleans and by arithmetic: on a GPU a table is 10 times as slow (docs/performance.md)."""
+    each = (bits.unsqueeze(1) >> _places(bits)) & 1
+    return each.bool().view(-1)[: shape.numel()].view(shape)
+
+
+def _places(like: Tensor) -> Tensor:
+    return torch.arange(8, dtype=torch.uint8, device=like.device)
 
 
 def bits_of_bytes() -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from asapbench.models import build, initialise
 from asapbench.rules import attach
 from asapbench.rules.dfa import Projection
-from asapbench.rules.lean import LeanReLU, bits_of_bytes, packed, unpacked
+from asapbench.rules.lean import LeanReLU, bits_of_bytes, packed, shifted, unpacked
 from asapbench.suite.catalog import MODELS
 
 
@@ -76,6 +76,15 @@ def test_bits_hold_a_mask_of_any_length(values: list[bool]) -> None:
     bits = packed(mask)
     assert bits.numel() == -(-len(values) // 8)
     assert unpacked(bits, mask.shape, bits_of_bytes().float()).tolist() == [float(value) for value in values]
+    assert shifted(bits, mask.shape).tolist() == values
+
+
+@pytest.mark.parametrize("size", [1, 8, 21])
+def test_compiled_code_packs_the_same_bits(size: int) -> None:
+    mask = torch.rand(size, generator=torch.Generator().manual_seed(size)) < 0.5
+    bits = torch.compile(packed, backend="eager", fullgraph=True)(mask)
+    assert bits.dtype == torch.uint8
+    assert torch.equal(bits, packed(mask))
 
 
 def test_the_error_at_a_tap_is_the_projected_error() -> None:
