@@ -1,61 +1,144 @@
-"""Random streams by name: each purpose has its own, seeded by a hash, so that no generator state needs saving.
+"""Random numbers by name, with the same bits on every processor, device and version of torch and NumPy.
 
 A stream depends on (seed, purpose, key) and on nothing else: cells that differ only in their rule share the streams of
-the data, and an interrupted epoch draws again what it drew before. All draws are made on the CPU.
+the data and of the weights, and an interrupted epoch draws again what it drew before. No generator state is saved.
+
+torch's own draws do not have that property: `uniform_` and `normal_` use vectorised code whose last bits depend on the
+processor. Here a stream is the 64-bit integers of a counter-based generator (Philox 4x64, Salmon et al. 2011), whose
+output NumPy guarantees, and each number is computed from them in float64 by single additions, multiplications,
+divisions and square roots, which IEEE 754 defines to the last bit.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # what needs a seed alone does not load torch
+    from torch import Tensor, nn
+
+_LEVELS = 2**24
+"""How many values a uniform draw can take: float32 represents each of them exactly for a bound of 1."""
 
 
 def stream_seed(seed: int, purpose: str, key: str | int) -> int:
     """63 bits: the first 8 bytes of SHA-256 of `seed/purpose/key`, without the sign bit."""
-    digest = hashlib.sha256(f"{seed}/{purpose}/{key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return int.from_bytes(_digest(seed, purpose, key)[:8], "big") >> 1
 
 
-def generator(seed: int, purpose: str, key: str | int) -> torch.Generator:
-    """A fresh CPU generator for the stream (seed, purpose, key); `key` is a parameter's name or an epoch.
+def integers(count: int, *, seed: int, purpose: str, key: str | int) -> NDArray[np.uint64]:
+    """The first `count` numbers of the stream (seed, purpose, key), each uniform in 0..2^64-1; shape (count,).
 
-    torch's CPU generator keeps only the low 32 bits of a seed: two of n streams coincide with odds of n^2 / 2^33.
+    `key` is a parameter's name or an epoch.
+
+    >>> integers(2, seed=0, purpose="order", key=1)
+    array([14052988559139885137, 13443678528725956161], dtype=uint64)
+    """
+    key_of_stream = int.from_bytes(_digest(seed, purpose, key)[:16], "big")
+    return np.random.Philox(key=key_of_stream).random_raw(count)
+
+
+def permutation(count: int, *, seed: int, purpose: str, key: str | int) -> Tensor:
+    """0..count-1 in random order: int64 (count,), on the CPU.
+
+    >>> permutation(5, seed=0, purpose="order", key=1)
+    tensor([4, 2, 3, 1, 0])
     """
     import torch
 
-    return torch.Generator(device="cpu").manual_seed(stream_seed(seed, purpose, key))
+    return torch.from_numpy(np.argsort(integers(count, seed=seed, purpose=purpose, key=key), kind="stable"))
 
 
-def fan_in_uniform(weight: torch.Tensor, *, seed: int, purpose: str, name: str) -> None:
+def uniform(shape: Sequence[int], *, bound: float, seed: int, purpose: str, name: str) -> Tensor:
+    """Numbers from U(-bound, bound): float32 of `shape`, on the CPU.
+
+    >>> uniform((2,), bound=1.0, seed=0, purpose="weight", name="conv.weight")
+    tensor([-0.1197,  0.9564])
+    """
+    import torch
+
+    drawn = integers(math.prod(shape), seed=seed, purpose=purpose, key=name)
+    numbers = _centred(drawn) * (bound / _LEVELS)
+    return torch.from_numpy(numbers.astype(np.float32)).reshape(tuple(shape))
+
+
+def normal(shape: Sequence[int], *, deviation: float, seed: int, purpose: str, name: str) -> Tensor:
+    """Numbers from the normal distribution with mean 0 and standard deviation `deviation`: float32 of `shape`, CPU.
+
+    Marsaglia's polar method: of the points (u, v) of a square, those inside the unit circle give
+    u sqrt(-2 ln(r) / r), r = u^2 + v^2.
+
+    >>> normal((2,), deviation=1.0, seed=0, purpose="projection", name="relu")
+    tensor([1.7367, 1.6022])
+    """
+    import torch
+
+    count = math.prod(shape)
+    drawn = integers(_enough(count), seed=seed, purpose=purpose, key=name)
+    u, v = (_centred(drawn << np.uint64(half)) * (1 / _LEVELS) for half in (0, 32))
+    squared = u * u + v * v
+    inside = np.flatnonzero(squared < 1)[:count]
+    u, squared = u[inside], squared[inside]
+    numbers = u * np.sqrt(-2 * _logarithm(squared) / squared) * deviation
+    return torch.from_numpy(numbers.astype(np.float32)).reshape(tuple(shape))
+
+
+def fan_in_uniform(weight: Tensor, *, seed: int, purpose: str, name: str) -> None:
     """Fills `weight` (out, in, ...) from U(+-1/sqrt(fan_in)), which is Kaiming-uniform with a = sqrt 5.
 
-    Drawn in float32 on the CPU whatever the weight is, so that every device and precision starts alike.
+    Drawn in float32 whatever the weight is, so that every device and precision starts alike.
     """
-    import torch
-
-    drawn = torch.empty(weight.shape)
-    torch.nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator(seed, purpose, name))
-    with torch.no_grad():
-        weight.copy_(drawn.to(weight.dtype))
+    weight.detach().copy_(uniform(weight.shape, bound=_bound(weight), seed=seed, purpose=purpose, name=name))
 
 
 def draw_layer(layer: nn.Conv2d | nn.Linear, *, seed: int, purpose: str, name: str) -> None:
     """Draws weight and bias of the layer called `name` from U(+-1/sqrt(fan_in)), each from a stream of its own.
 
-    That is torch's default. Drawn in float32 on the CPU whatever the layer is.
+    That is torch's default.
     """
-    import torch
-
     fan_in_uniform(layer.weight, seed=seed, purpose=purpose, name=f"{name}.weight")
-    if layer.bias is None:
-        return
-    bound = 1 / math.sqrt(layer.weight[0].numel())
-    stream = generator(seed, purpose, f"{name}.bias")
-    drawn = torch.empty(layer.bias.shape).uniform_(-bound, bound, generator=stream)
-    with torch.no_grad():
-        layer.bias.copy_(drawn.to(layer.bias.dtype))
+    if layer.bias is not None:
+        bias = uniform(layer.bias.shape, bound=_bound(layer.weight), seed=seed, purpose=purpose, name=f"{name}.bias")
+        layer.bias.detach().copy_(bias)
+
+
+def _digest(seed: int, purpose: str, key: str | int) -> bytes:
+    return hashlib.sha256(f"{seed}/{purpose}/{key}".encode()).digest()
+
+
+def _bound(weight: Tensor) -> float:
+    return 1 / math.sqrt(math.prod(weight.shape[1:]))
+
+
+def _centred(drawn: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """The highest 24 bits of each number as an odd integer from 1 - 2^24 to 2^24 - 1: symmetric and never zero."""
+    return (2 * (drawn >> np.uint64(40)).astype(np.int64) + (1 - _LEVELS)).astype(np.float64)
+
+
+def _enough(count: int) -> int:
+    """So many points of the square that `count` lie inside the circle (a share of pi / 4), by 12 deviations."""
+    return math.ceil(count * 4 / math.pi + 12 * math.sqrt(count) + 64)
+
+
+def _logarithm(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The natural logarithm of each positive number by IEEE operations alone.
+
+    Those of libraries differ in the last bit.
+
+    x = m 2^e with m in [sqrt(1/2), sqrt(2)); with t = (m - 1) / (m + 1), ln m = 2 (t + t^3/3 + t^5/5 + ...), where
+    |t| < 0.172 and twelve terms leave 1e-19.
+    """
+    m, e = np.frexp(x)
+    small = m < math.sqrt(0.5)
+    m, e = np.where(small, 2 * m, m), e - small
+    t = (m - 1) / (m + 1)
+    square, series = t * t, np.zeros_like(t)
+    for power in range(23, 0, -2):
+        series = series * square + 1 / power
+    logarithm: NDArray[np.float64] = 2 * t * series + e * math.log(2)
+    return logarithm

@@ -297,7 +297,7 @@ _COLUMNS = (
 def resumed_text(epochs_done: int, batch: int, bit_exact: bool) -> str:
     """`goes on after epoch 3, batch 120`."""
     inside = f", batch {batch}" if batch else ""
-    return f"goes on after epoch {epochs_done}{inside}" + ("" if bit_exact else " (not bit-exact: another machine)")
+    return f"goes on after epoch {epochs_done}{inside}" + ("" if bit_exact else " (not bit-exact)")
 
 
 def ended_text(state: str, cell: Cell, error: str | None, *, again: str | None = None) -> str:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asapbench.randomness import generator
+from asapbench.randomness import integers, permutation
 from asapbench.suite.catalog import AUGMENTATIONS
 
 PADDING = 4
@@ -82,13 +82,12 @@ class Batches:
     def draws(self, epoch: int) -> Draws:
         """Order and augmentation of epoch `epoch`, drawn for all of it at once: from the seed and the epoch only."""
         count = len(self)
-        order = torch.randperm(count, generator=generator(self.seed, "order", epoch))
+        order = permutation(count, seed=self.seed, purpose="order", key=epoch)
         if self.augment == "none":
             return Draws(order, None, None, None)
-        stream = generator(self.seed, "augment", epoch)
-        corner = torch.randint(0, 2 * PADDING + 1, (2, count), generator=stream)
-        flipped = torch.rand(count, generator=stream) < 0.5
-        return Draws(order, corner[0], corner[1], flipped)
+        drawn = integers(3 * count, seed=self.seed, purpose="augment", key=epoch).reshape(3, count)
+        top, left = torch.from_numpy((drawn[:2] % (2 * PADDING + 1)).astype(np.int64))
+        return Draws(order, top, left, torch.from_numpy(drawn[2] % 2 == 1))
 
     def epoch(self, number: int, batch_size: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The shuffled, augmented, normalised batches of epoch `number`, from batch index `start` to the end.

@@ -136,7 +136,7 @@ def by_epoch_report(
 
     option, words = ("--curves", "learning curves") if isinstance(shown, Quantity) else ("--alignment", "alignment")
     if suite is None and not filters:
-        raise SuiteError(f"{option}: name a suite with --suite, or cells with --only, as in --only cell=19c9e7a14a")
+        raise SuiteError(f"{option}: name a suite with --suite, or cells with --only, as in --only cell=744498a257")
     file = _suite_file(suite) if suite is not None else None
     name = file.title if file else suite
     heading = f"{name}, {words}" if name else words.capitalize()

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from asapbench.errors import GraphError
-from asapbench.randomness import generator
+from asapbench.randomness import normal
 from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.learner import Learner, Objective
@@ -124,4 +124,4 @@ class ProjectTap(torch.autograd.Function):
 
 def _projection(classes: int, units: int, seed: int, name: str) -> Tensor:
     """B (classes, units), normal with variance 1 / classes."""
-    return torch.randn(classes, units, generator=generator(seed, "projection", name)).div_(classes**0.5)
+    return normal((classes, units), deviation=classes**-0.5, seed=seed, purpose="projection", name=name)

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from asapbench.randomness import fan_in_uniform, generator
+from asapbench.randomness import fan_in_uniform, uniform
 from asapbench.rules.functions import FeedbackConv2d, FeedbackLinear, Geometry, rebuilt_feedback
 from asapbench.rules.graph import WeightModule
 
@@ -46,8 +46,7 @@ class FeedbackLayer(nn.Module):
             if init == "forward":
                 weight.copy_(self.layer.weight)
             elif init == "uniform":
-                drawn = torch.empty(weight.shape).uniform_(-1, 1, generator=generator(seed, "feedback", name))
-                weight.copy_(drawn)
+                weight.copy_(uniform(weight.shape, bound=1, seed=seed, purpose="feedback", name=name))
             elif init not in ("random", "kaiming"):
                 raise ValueError(f"a feedback weight starts as random, kaiming, uniform or forward, not {init}")
             else:

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from asapbench import __version__
+from asapbench import __version__, processor
 
 _PACKAGES = ("torch", "torchvision", "numpy", "SQLAlchemy")
 
@@ -22,16 +22,19 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores, memory and, in a process that has loaded torch, its graphics devices."""
+    """Processor, cores, memory, environment variables that change bits and, once torch is loaded, its GPUs."""
     import psutil
 
     found: dict[str, Any] = {
         "machine": platform.machine(),
         "system": platform.system(),
-        "processor": _processor(),
+        "processor": processor.name(),
+        "instruction_sets": processor.instruction_sets(),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
     }
+    if changed := processor.overrides():
+        found["overrides"] = changed
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         count = torch.cuda.device_count()
@@ -55,14 +58,3 @@ def commit() -> tuple[str | None, bool | None]:
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=20)
     return done.stdout.strip()
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux: platform knows
-    return platform.processor() or platform.machine()

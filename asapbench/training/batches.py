@@ -7,7 +7,7 @@ from torch import Tensor
 
 from asapbench.data.batches import Batches
 from asapbench.data.images import Images, normalization
-from asapbench.randomness import generator
+from asapbench.randomness import permutation
 from asapbench.suite.cell import Cell
 
 
@@ -17,7 +17,7 @@ def training_batches(cell: Cell, images: Images, device: torch.device) -> tuple[
     if not cell.validation:
         return _batches(cell, images, train, labels, device=device, augment=cell.augment), None
     # The split is the data set's, not the seed's: every seed and rule is chosen on the same examples.
-    order = torch.randperm(len(labels), generator=generator(0, "validation", cell.dataset.name))
+    order = permutation(len(labels), seed=0, purpose="validation", key=cell.dataset.name)
     held, rest = order[: cell.validation], order[cell.validation :].sort().values
     validation = _batches(cell, images, train[held], labels[held], device=device)
     return _batches(cell, images, train[rest], labels[rest], device=device, augment=cell.augment), validation

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import platform
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
+
+from asapbench import processor
 
 _STATUS = Path("/proc/self/status")
 _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "bad_alloc", "Cannot allocate memory")
@@ -19,13 +22,28 @@ def signature(
 ) -> dict[str, str | int | bool]:
     """Two runs of one cell give the same bits if their signatures are equal."""
     found: dict[str, str | int | bool] = {"torch": str(torch.__version__), "device": device.type}
+    found |= processor.overrides()
     if device.type == "cuda":
         found |= {"kind": torch.cuda.get_device_name(device), "deterministic": deterministic}
     else:
         found |= {"kind": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
+        found |= {"processor": processor.name(), "instruction sets": processor.instruction_sets()}
         found |= {"threads": torch.get_num_threads()}
-    # Named only where they are on: a checkpoint of a version that had no such thing stays what it was.
     return found | {name: True for name, on in {"compiled": compiled, "cuda_graphs": cuda_graphs}.items() if on}
+
+
+def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """What differs between two signatures, one text an entry.
+
+    >>> differences({"torch": "2.13.0", "threads": 1}, {"torch": "2.14.1", "threads": 1})
+    ['torch 2.13.0, now 2.14.1']
+    """
+    names = sorted(before.keys() | now.keys())
+    return [
+        f"{name} {before.get(name, 'not set')}, now {now.get(name, 'not set')}"
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
 
 
 def configure(device: torch.device, *, threads: int, deterministic: bool, precision: str) -> None:

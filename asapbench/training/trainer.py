@@ -31,7 +31,7 @@ from asapbench.training import checkpoint, saved
 from asapbench.training.alignment import alignment
 from asapbench.training.batches import testing_batches, training_batches
 from asapbench.training.compiled import objective_of
-from asapbench.training.environment import arithmetic, configure, peak_memory, reset_peak_memory, signature
+from asapbench.training.environment import arithmetic, configure, differences, peak_memory, reset_peak_memory, signature
 from asapbench.training.evaluate import StoppedError, Tally, evaluate
 from asapbench.training.optimizer import build_optimizer, forget_gradients, learning_rate
 from asapbench.training.saved import Saved, describe, require_alike
@@ -122,7 +122,7 @@ class Trainer:
         self.optimizer = build_optimizer(cell.optimizer, parameters, lr=cell.lr, device=self.device)
         if dict(cell.rule.options).get("form") == "recursion" and (why := self.learner.bind(self.optimizer)):
             listener.warned(f"{cell.label}: feedback weights are held explicitly: {why}")
-        # After bind: the start D0 of a recursion is drawn anew on a resume, too, and must be the same.
+        # After bind: the start D0 of a recursion is drawn again on a resume and must be the same.
         self.feedback_digest = self.learner.fixed_digest()
         self._objective = objective_of(
             self.learner,
@@ -287,16 +287,19 @@ class Trainer:
 
     def _load(self, path: Path, held: Saved) -> None:
         """Takes back what `_write` wrote. Raises CheckpointError for what is not this cell's, or not a checkpoint's."""
-        anew = f"train it anew with `asapbench rerun --only cell={self.cell.short}`"
+        again = f"train it from scratch with `asapbench rerun --only cell={self.cell.short}`"
         if held.cell != self.cell.id:
             raise CheckpointError(f"{path}: belongs to cell {held.cell[:10]}, not to {self.cell.short}")
+        changed = differences(held.environment, self._signature())
         if held.feedback_digest != self.feedback_digest:
             raise CheckpointError(
-                f"{path}: was trained with other fixed feedback weights than this version draws; {anew}"
+                f"{path}: its fixed feedback weights (SHA-256 {held.feedback_digest[:10]}) are not those that seed "
+                f"{self.cell.seed} gives here ({self.feedback_digest[:10]}), where every machine should give the same; "
+                f"{'; '.join(changed) or 'the environment is the same'}; {again}"
             )
         last = (self.cell.epochs - 1, self.train.batches(self.cell.batch_size))
         if held.position > last and held.position != (self.cell.epochs, 0):
-            raise CheckpointError(f"{path}: epoch {held.epoch}, batch {held.batch} are beyond the cell's end; {anew}")
+            raise CheckpointError(f"{path}: epoch {held.epoch}, batch {held.batch} are beyond the cell's end; {again}")
         try:
             require_alike(self.model.state_dict(), held.model)
             require_alike(self.learner.rule_state(), held.rule)
@@ -306,8 +309,10 @@ class Trainer:
             self.tally.load(held.tally)
             self._load_optimizer(held.optimizer)
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-            raise CheckpointError(f"{path}: does not fit its cell: {shorten(str(error), 300)}; {anew}") from error
-        self.bit_exact = held.bit_exact and held.environment == self._signature()
+            raise CheckpointError(f"{path}: does not fit its cell: {shorten(str(error), 300)}; {again}") from error
+        if changed:
+            self.listener.warned(f"{self.cell.label}: not bit-exact from here: {'; '.join(changed)}")
+        self.bit_exact = held.bit_exact and not changed
         self.progress = Progress(held.epoch, held.batch, held.seconds, held.history, held.alignment)
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:

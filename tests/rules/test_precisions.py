@@ -53,7 +53,7 @@ def test_bfloat16_gradients_are_float32_and_close(rule: str, options: dict[str, 
         cosine = torch.cosine_similarity(exact.flatten(), rounded.flatten(), dim=0)
         if name not in BEFORE_BATCHNORM:
             # Of BP the worst is 0.92 too, BatchNorm after BatchNorm; DGL's heads put five more behind each block.
-            assert cosine > (0.85 if rule == "dgl" else 0.9), (name, cosine)
+            assert cosine > (0.8 if rule == "dgl" else 0.9), (name, cosine)
     assert any(not torch.equal(exact, found[1][name]) for name, exact in found[0].items())
 
 
