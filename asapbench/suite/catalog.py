@@ -200,7 +200,7 @@ MODELS: dict[str, Entry] = {
                 Option(
                     "conv_bias",
                     False,
-                    "biases in front of BatchNorm, as in the released FA, DFA and ASAP layers",
+                    "biases in front of BatchNorm, as in the released AlexNet",
                 ),
                 _LINEAR_INIT,
             ),
