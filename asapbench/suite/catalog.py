@@ -139,6 +139,7 @@ RULES: dict[str, Entry] = {
             "predsim",
             "predsim",
             "Nøkland and Eidnes 2019",
+            revision=2,
             options=(
                 _unit("conv"),
                 Option(
@@ -147,7 +148,13 @@ RULES: dict[str, Entry] = {
                     "similarity matching and prediction, or one of them",
                     choices=("predsim", "pred", "sim"),
                 ),
-                Option("beta", 0.99, "the share of similarity matching in predsim", minimum=0, below=1),
+                Option(
+                    "beta",
+                    0.99,
+                    "the share of similarity matching in predsim; the output's own loss counts the rest",
+                    minimum=0,
+                    below=1,
+                ),
                 Option("bpf", False, "the backprop-free variant: projected targets, no learned weight for errors"),
             ),
         ),

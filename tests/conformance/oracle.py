@@ -120,10 +120,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Local:
-    """Local losses: (the value that ends a unit, its head) in forward order, and whether units are apart."""
+    """Local losses: (the value that ends a unit, its head) in forward order, and whether units are apart.
+
+    `output_share` multiplies the output's own loss.
+    """
 
     units: tuple[tuple[int, Head], ...] = ()
     apart: bool = True
+    output_share: float = 1.0
 
     def parts(self, net: Network) -> list[int]:
         """For each value the unit whose loss it is trained by: the first whose end is computed from it."""
@@ -210,7 +214,7 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
     shared, kernels, part = shared_values(net, rule), kernels or {}, local.parts(net)
     with_feedback = feedback_layers(net, rule, local)
     deltas: list[Array | None] = [None] * len(values)
-    deltas[-1] = error
+    deltas[-1] = local.output_share * error
     projected = dict(zip(net.taps, projections or [], strict=True)) if rule.name == "dfa" else {}
     approximate = approximate_inputs(net, parameters, values, rule, stand_ins) if stand_ins else {}
     gradients: dict[str, Array] = {}
