@@ -162,7 +162,17 @@ RULES: dict[str, Entry] = {
             "dgl",
             "DGL",
             "Belilovsky et al. 2019, 2020: decoupled greedy learning, standing in for the unidentified [48]",
-            options=(_unit("block"),),
+            revision=2,
+            options=(
+                _unit("block"),
+                Option(
+                    "hidden_layers",
+                    3,
+                    "hidden fully connected layers of the auxiliary network: three in the authors' program, two by one "
+                    "reading of the work's text",
+                    minimum=1,
+                ),
+            ),
         ),
     )
 }
@@ -170,8 +180,9 @@ RULES: dict[str, Entry] = {
 SHARING = ("asap", "as", "asfp", "asfp_lc")
 """Rules that share activations among convolutions."""
 
-LEARNED_BESIDE = {"asfp": 1.0, "asfp_lc": 0.6, "predsim": 1.2, "dgl": 1.6}
-"""What rules learn beside the network (feedback weights, heads), in multiples of its weights: counted on ResNet-18."""
+LEARNED_BESIDE = {"asfp": 1.0, "asfp_lc": 0.6, "predsim": 1.2, "dgl": 2.6}
+"""What rules learn beside the network (feedback weights, heads), in multiples of its weights: counted on ResNet-18 at
+the default options."""
 
 FULLY_CONNECTED = ("forward_alignment",)
 """Rules for networks without convolutions."""

@@ -148,8 +148,8 @@ def _centred(rows: Array) -> tuple[Array, Array]:
     return centred / (EPSILON + length), length
 
 
-def auxiliary(tensors: Arrays, *, unit: str) -> Head:
-    """Belilovsky et al.: average pool by 4, three 1x1 convolutions, pool to 2x2, three fully connected layers."""
+def auxiliary(tensors: Arrays, *, unit: str, hidden_layers: int = 3) -> Head:
+    """Belilovsky et al.: average pool by 4, three 1x1 convolutions, pool to 2x2, fully connected layers."""
 
     def head(h: Array, y: Array) -> LocalOutcome:
         net, value = oracle.Network(), 0
@@ -161,10 +161,10 @@ def auxiliary(tensors: Arrays, *, unit: str) -> Head:
             sides = [math.ceil(side / 4) for side in h.shape[2:]]
             value = net.add("averagepool", value, window=tuple(math.ceil(side / 2) for side in sides))
             value = net.add("flatten", value)
-            for i in (0, 3):
+            for i in range(0, 3 * hidden_layers, 3):
                 value = net.add("linear", value, name=f"classifier.{i}")
                 value = net.relu(net.batchnorm(value, f"classifier.{i + 1}"))
-        net.add("linear", value, name=f"classifier.{6 if h.ndim == 4 else 0}")
+        net.add("linear", value, name=f"classifier.{3 * hidden_layers if h.ndim == 4 else 0}")
         found = oracle.run(net, tensors, h, y, oracle.Rule("bp"), feedback={})
         gradients = {f"head.{unit}.{name}": value for name, value in found.gradients.items()}
         return LocalOutcome(found.loss, found.input_delta, gradients)
