@@ -34,6 +34,12 @@ _CLASSIFIER = Option(
     "fully connected layers: fixed feedback (fa) or learned feedback (kp)",
     choices=("fa", "kp"),
 )
+_CLASSIFIER_OF_AS = Option(
+    "classifier",
+    "bp",
+    "fully connected layers: backpropagation (bp), or fixed feedback (fa) as under the released code's --wt",
+    choices=("bp", "fa"),
+)
 _FORM = Option(
     "form",
     "recursion",
@@ -91,7 +97,12 @@ RULES: dict[str, Entry] = {
             f"{_PAPER}, Algorithm 1, eq. 47",
             options=(_K, _MATCHING, _STEM, _CLASSIFIER, _LINEAR_FEEDBACK, _FEEDBACK_INIT, _FORM),
         ),
-        Entry("as", "AS", f"{_PAPER}: activation sharing with weight transport", options=(_K, _MATCHING, _STEM)),
+        Entry(
+            "as",
+            "AS",
+            f"{_PAPER}: activation sharing with weight transport",
+            options=(_K, _MATCHING, _STEM, _CLASSIFIER_OF_AS, _LINEAR_FEEDBACK),
+        ),
         Entry("forward_alignment", "Forward Alignment", f"{_PAPER}, A.1, A.2", options=(_SOURCE, _APPROXIMATE)),
         Entry(
             "asfp",

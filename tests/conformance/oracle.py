@@ -88,12 +88,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule with its options, as the paper states them."""
+    """A rule with its options, as the paper states them; an empty `classifier` is the rule's own."""
 
     name: str
     k: int = 2
     matching: str = "max"
-    classifier: str = "fa"
+    classifier: str = ""
     stem: str = "fixed"
     source: str = "activation"
     approximate: str = "linear"
@@ -107,9 +107,11 @@ class Rule:
         """Whether a shared activation stands in dW too, or in dB alone (eq. 39-42)."""
         return self.name in ("asap", "as")
 
-    @property
-    def asymmetric(self) -> bool:
-        return self.name in ("kp", "fa", "asap", "asfp", "asfp_lc")
+    def has_feedback(self, op: Operation) -> bool:
+        """Whether the error travels through a B of this operation, where it travels at all."""
+        if self.name == "as":
+            return op.kind == "linear" and self.classifier == "fa"
+        return op.kind in ("conv", "linear") and self.name in ("kp", "fa", "asap", "asfp", "asfp_lc")
 
     def learns(self, op: Operation) -> bool:
         """Whether B of this layer is learned."""
@@ -163,13 +165,11 @@ class Outcome:
 
 def feedback_layers(net: Network, rule: Rule, local: Local = GLOBAL) -> set[str]:
     """The layers whose error travels by a B: those before which something of the same unit has parameters."""
-    if not rule.asymmetric:
-        return set()
     part = local.parts(net)
     found = set()
     for index, op in enumerate(net.operations):
         before = [net.operations[v - 1] for v in net.behind(index + 1) - {0, index + 1} if part[v] == part[index + 1]]
-        if op.kind in ("conv", "linear") and any(other.name for other in before):
+        if rule.has_feedback(op) and any(other.name for other in before):
             found.add(op.name)
     return found
 
