@@ -2,8 +2,8 @@
 
 sim: MSE(S(R h), S(onehot y)), R a trained 3x3 convolution (a fully connected layer where h has no maps), S the cosines
 between the centred features of a batch's examples; the features of maps are their standard deviations by channel.
-pred: cross-entropy of V pooled(h) + b, where V starts at zero. predsim: beta sim + (1 - beta) pred; the output's own loss
-then counts 1 - beta as well. Losses are taken before a max-pool, which falls to the next unit.
+pred: cross-entropy of V pooled(h) + b, where V starts at zero. predsim: beta sim + (1 - beta) pred; the output's own
+loss then counts 1 - beta as well. Losses are taken before a max-pool, which falls to the next unit.
 
 The backprop-free variant (`bpf`) carries no error through a learned weight. R is left out and S sees pooled(h). A fixed
 random projection of y to 128 numbers takes the place of onehot y in sim; in pred their signs take the classes' place,
@@ -155,7 +155,7 @@ def similarity(features: Tensor) -> Tensor:
             deviate = wide.shape[1] > _FEW_CHANNELS and wide.shape[2:].numel() > 1  # a single pixel has no deviation
             wide = wide.flatten(2).std(2) if deviate else wide.flatten(1)
         centred = wide - wide.mean(1, keepdim=True)
-        unit = centred / (_EPSILON + centred.norm(dim=1, keepdim=True))
+        unit: Tensor = centred / (_EPSILON + torch.linalg.vector_norm(centred, dim=1, keepdim=True))
         return unit @ unit.mT
 
 
