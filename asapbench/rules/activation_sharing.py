@@ -26,5 +26,5 @@ class ActivationSharing(Rule):
         shared = shared_activations(flow, self.choice.integer("k"))
         plans = {name: LayerPlan("transport", node) for name, node in shared.items()}
         plans[flow.main[0].name] = LayerPlan("transport", trained=self.stem == "trained")
-        linear = LayerPlan(self.linear_path, init=self.choice.text("linear_feedback"))
+        linear = LayerPlan(self.linear_path, init="uniform")
         return plans | {layer.name: linear for layer in flow.linears}

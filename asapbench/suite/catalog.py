@@ -37,7 +37,7 @@ _CLASSIFIER = Option(
 _CLASSIFIER_OF_AS = Option(
     "classifier",
     "bp",
-    "fully connected layers: backpropagation (bp), or fixed feedback (fa) as under the released code's --wt",
+    "fully connected layers: backpropagation (bp), or fixed uniform(-1, 1) feedback as under the released --wt (fa)",
     choices=("bp", "fa"),
 )
 _FORM = Option(
@@ -101,7 +101,7 @@ RULES: dict[str, Entry] = {
             "as",
             "AS",
             f"{_PAPER}: activation sharing with weight transport",
-            options=(_K, _MATCHING, _STEM, _CLASSIFIER_OF_AS, _LINEAR_FEEDBACK),
+            options=(_K, _MATCHING, _STEM, _CLASSIFIER_OF_AS),
         ),
         Entry("forward_alignment", "Forward Alignment", f"{_PAPER}, A.1, A.2", options=(_SOURCE, _APPROXIMATE)),
         Entry(

@@ -73,7 +73,6 @@ CASES = (
     + [("alexnet", rule, {"classifier": "kp", "linear_feedback": "kaiming"}) for rule in ("asap", "asfp")]
     + [(net, "as", {"classifier": "fa", "k": k}) for net in ("alexnet as released", "resnet18") for k in (2, 4)]
     + [("alexnet", "as", {"classifier": "bp"})]
-    + [("alexnet", "as", {"classifier": "fa", "linear_feedback": "kaiming"})]
     + [
         (net, "forward_alignment", {"source": source, "approximate": approximate})
         for net in FULLY_CONNECTED
