@@ -21,6 +21,9 @@ ErrorPath = Literal["transport", "fixed", "learned", "projected"]
 Stem = Literal["trained", "fixed"]
 Loss = Literal["global", "local", "both"]
 
+_LINEAR_PATHS: dict[str, Feedback] = {"bp": "transport", "fa": "fixed", "kp": "learned"}
+"""What carries the error through fully connected layers, by the option `classifier`."""
+
 
 @dataclass(frozen=True)
 class Declares:
@@ -72,9 +75,9 @@ class Rule(ABC):
         """The plan of each layer that is not trained by plain autograd, by name."""
 
     @property
-    def linear_path(self) -> Literal["fixed", "learned"]:
-        """What carries the error through fully connected layers, by the option `classifier`."""
-        return "learned" if self.choice.text("classifier") == "kp" else "fixed"
+    def linear_path(self) -> Feedback:
+        """What carries the error through fully connected layers."""
+        return _LINEAR_PATHS[self.choice.text("classifier")]
 
     @property
     def stem(self) -> Stem:

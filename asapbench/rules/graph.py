@@ -117,6 +117,12 @@ class Dataflow:
             node = next(iter(node.users))
         return node
 
+    def before_max_pool(self, node: fx.Node) -> fx.Node:
+        """`node`, or what the max-pool reads that `node` is."""
+        while is_max_pool(node, self.program):
+            (node,) = node.all_input_nodes
+        return node
+
 
 def capture(model: nn.Module, sample: Tensor) -> Dataflow:
     """The dataflow of `model` on inputs shaped like `sample`, (N, C, H, W). Raises GraphError naming the layer."""

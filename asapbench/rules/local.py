@@ -38,6 +38,11 @@ class LocalRule(Rule):
     """Each unit is trained by its own head's loss, the last layer by its own, exact error."""
 
     @property
+    def output_share(self) -> float:
+        """The factor of the output's loss."""
+        return 1.0
+
+    @property
     def declares(self) -> Declares:
         """Own input, transported weights inside a unit, a loss for each unit."""
         return Declares(update="own", error_path="transport", linear="transport", stem="trained", loss="local")
@@ -63,7 +68,7 @@ class LocalRule(Rule):
         like = next(iter(model.parameters()))
         heads = {u.name: self.head(flow.shape(u.end), flow.classes, seed=seed, name=u.name).to(like) for u in units}
         _put_behind(units, heads, flow.program)
-        return LocalLearner(model, compiled(flow.program), layers, heads)
+        return LocalLearner(model, compiled(flow.program), layers, heads, output_share=self.output_share)
 
 
 def _put_behind(units: Sequence[Unit], heads: Mapping[str, Head], program: fx.GraphModule) -> None:
@@ -84,12 +89,19 @@ def _put_behind(units: Sequence[Unit], heads: Mapping[str, Head], program: fx.Gr
 
 
 class LocalLearner(Learner):
-    """The cross-entropy of the logits plus the local loss of each unit."""
+    """`output_share` of the logits' cross-entropy plus the local loss of each unit."""
 
     def __init__(
-        self, model: nn.Module, program: fx.GraphModule, layers: dict[str, FeedbackLayer], heads: Mapping[str, Head]
+        self,
+        model: nn.Module,
+        program: fx.GraphModule,
+        layers: dict[str, FeedbackLayer],
+        heads: Mapping[str, Head],
+        *,
+        output_share: float,
     ) -> None:
         super().__init__(model, program, layers)
+        self.output_share = output_share
         self.units = tuple(heads)
         self.heads = nn.ModuleList(heads.values())
 
@@ -104,7 +116,8 @@ class LocalLearner(Learner):
     def objective(self, x: Tensor, y: Tensor) -> Objective:
         """The sum of all losses; where units are detached from each other its gradient is each one's alone."""
         logits, losses = self.program(x, y)
-        loss = scalar = cross_entropy(logits, y)
+        loss = cross_entropy(logits, y)
+        scalar = self.output_share * loss
         for one in losses:
             scalar = scalar + one
         return Objective(scalar, loss.detach(), logits.detach())

@@ -2,11 +2,12 @@
 
 sim: MSE(S(R h), S(onehot y)), R a trained 3x3 convolution (a fully connected layer where h has no maps), S the cosines
 between the centred features of a batch's examples; the features of maps are their standard deviations by channel.
-pred: cross-entropy of V pooled(h) + b, which start at zero. predsim: beta sim + (1 - beta) pred.
+pred: cross-entropy of V pooled(h) + b, where V starts at zero. predsim: beta sim + (1 - beta) pred; the output's own
+loss then counts 1 - beta as well. Losses are taken before a max-pool, which falls to the next unit.
 
 The backprop-free variant (`bpf`) carries no error through a learned weight. R is left out and S sees pooled(h). A fixed
 random projection of y to 128 numbers takes the place of onehot y in sim; in pred their signs take the classes' place,
-with binary cross-entropy. The error of V comes back through a fixed random matrix.
+with binary cross-entropy. The error of V comes back through a fixed random matrix, and b starts at zero too.
 """
 
 from __future__ import annotations
@@ -17,20 +18,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asapbench.randomness import fan_in_uniform
+from asapbench.randomness import draw_layer, fan_in_uniform
+from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.rules.learner import cross_entropy
 from asapbench.rules.local import Head, LocalRule, draw_layers, undrawn
+from asapbench.rules.units import Unit, named_units
 
 _DECODED = 4096
 """The most features that V reads: maps are pooled until there are no more."""
 _PROJECTED = 128
+_EPSILON = 1e-8
+"""Added to the length of a feature vector, as in the published program; where lengths are small it matters."""
+_FEW_CHANNELS = 3
+"""The most channels of maps whose features are their pixels, not their standard deviations."""
 
 
 class PredSim(LocalRule):
     """Own input, plain autograd inside a unit, whose error is that of similarity matching and prediction."""
 
     name = "predsim"
+
+    @property
+    def output_share(self) -> float:
+        """Prediction's share, the output's loss being a prediction too."""
+        return 1 - self.choice.number("beta") if self.choice.text("loss") == "predsim" else 1.0
+
+    def units(self, model: nn.Module, flow: Dataflow) -> list[Unit]:
+        """As every local rule's, but a unit ends before a max-pool."""
+        return named_units([flow.before_max_pool(unit.end) for unit in super().units(model, flow)], flow)
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """Similarity matching, prediction or both behind one unit."""
@@ -41,13 +57,19 @@ class PredSim(LocalRule):
         if self.choice.flag("bpf"):
             targets = torch.empty(_PROJECTED, classes)
             fan_in_uniform(targets, seed=seed, purpose="targets", name=name)
-            decoder = FeedbackLayer(zero_layer(features, _PROJECTED), "fixed")
+            zero = undrawn(nn.Linear, features, _PROJECTED)
+            nn.init.zeros_(zero.weight)
+            nn.init.zeros_(zero.bias)
+            decoder = FeedbackLayer(zero, "fixed")
             decoder.draw(init="random", seed=seed, name=f"{name}.decoder")
             sim = ProjectedSimilarity(window, targets.T)
             pred = ProjectedPrediction(window, targets.T, decoder)
         else:
             sim = draw_layers(Similarity(shape, classes), seed=seed, name=name)
-            pred = Prediction(window, zero_layer(features, classes))
+            layer = undrawn(nn.Linear, features, classes)
+            draw_layer(layer, seed=seed, purpose="head", name=f"{name}.decoder")
+            nn.init.zeros_(layer.weight)
+            pred = Prediction(window, layer)
         both = Both(sim, pred, self.choice.number("beta"))
         return {"sim": sim, "pred": pred, "predsim": both}[self.choice.text("loss")]
 
@@ -129,9 +151,11 @@ def similarity(features: Tensor) -> Tensor:
     """S (N, N) of features (N, F) or maps (N, C, H, W), in float32 at least whatever the precision of training."""
     with torch.autocast(features.device.type, enabled=False):
         wide = features.to(torch.promote_types(features.dtype, torch.float32))
-        if wide.dim() == 4:  # the deviation of a single pixel is none
-            wide = wide.flatten(2).std(2) if wide.shape[2:].numel() > 1 else wide.flatten(1)
-        unit = F.normalize(wide - wide.mean(1, keepdim=True), dim=1, eps=1e-8)
+        if wide.dim() == 4:
+            deviate = wide.shape[1] > _FEW_CHANNELS and wide.shape[2:].numel() > 1  # a single pixel has no deviation
+            wide = wide.flatten(2).std(2) if deviate else wide.flatten(1)
+        centred = wide - wide.mean(1, keepdim=True)
+        unit: Tensor = centred / (_EPSILON + torch.linalg.vector_norm(centred, dim=1, keepdim=True))
         return unit @ unit.mT
 
 
@@ -148,11 +172,3 @@ def pooling_window(shape: torch.Size) -> tuple[int, int]:
 def averaged(h: Tensor, window: tuple[int, int]) -> Tensor:
     """Maps averaged over `window`, those at the border over what there is; features as they are."""
     return h if h.dim() == 2 or window == (1, 1) else F.avg_pool2d(h, window, ceil_mode=True)
-
-
-def zero_layer(features: int, outputs: int) -> nn.Linear:
-    """A fully connected layer whose weights and biases are zero."""
-    layer = undrawn(nn.Linear, features, outputs)
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer

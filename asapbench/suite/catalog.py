@@ -37,6 +37,12 @@ _CLASSIFIER = Option(
     "fully connected layers: fixed feedback (fa) or learned feedback (kp)",
     choices=("fa", "kp"),
 )
+_CLASSIFIER_OF_AS = Option(
+    "classifier",
+    "bp",
+    "fully connected layers: backpropagation (bp), or fixed uniform(-1, 1) feedback as under the released --wt (fa)",
+    choices=("bp", "fa"),
+)
 _FORM = Option(
     "form",
     "recursion",
@@ -94,7 +100,12 @@ RULES: dict[str, Entry] = {
             f"{_PAPER}, Algorithm 1, eq. 47",
             options=(_K, _MATCHING, _STEM, _CLASSIFIER, _LINEAR_FEEDBACK, _FEEDBACK_INIT, _FORM),
         ),
-        Entry("as", "AS", f"{_PAPER}: activation sharing with weight transport", options=(_K, _MATCHING, _STEM)),
+        Entry(
+            "as",
+            "AS",
+            f"{_PAPER}: activation sharing with weight transport",
+            options=(_K, _MATCHING, _STEM, _CLASSIFIER_OF_AS),
+        ),
         Entry("forward_alignment", "Forward Alignment", f"{_PAPER}, A.1, A.2", options=(_SOURCE, _APPROXIMATE)),
         Entry(
             "asfp",
@@ -142,6 +153,7 @@ RULES: dict[str, Entry] = {
             "predsim",
             "predsim",
             "Nøkland and Eidnes 2019",
+            revision=2,
             options=(
                 _unit("conv"),
                 Option(
@@ -150,7 +162,13 @@ RULES: dict[str, Entry] = {
                     "similarity matching and prediction, or one of them",
                     choices=("predsim", "pred", "sim"),
                 ),
-                Option("beta", 0.99, "the share of similarity matching in predsim", minimum=0, below=1),
+                Option(
+                    "beta",
+                    0.99,
+                    "the share of similarity matching in predsim; the output's own loss counts the rest",
+                    minimum=0,
+                    below=1,
+                ),
                 Option("bpf", False, "the backprop-free variant: projected targets, no learned weight for errors"),
             ),
         ),
@@ -158,7 +176,17 @@ RULES: dict[str, Entry] = {
             "dgl",
             "DGL",
             "Belilovsky et al. 2019, 2020: decoupled greedy learning, standing in for the unidentified [48]",
-            options=(_unit("block"),),
+            revision=2,
+            options=(
+                _unit("block"),
+                Option(
+                    "hidden_layers",
+                    3,
+                    "hidden fully connected layers of the auxiliary network: three in the authors' program, two by one "
+                    "reading of the work's text",
+                    minimum=1,
+                ),
+            ),
         ),
     )
 }
@@ -166,8 +194,9 @@ RULES: dict[str, Entry] = {
 SHARING = ("asap", "as", "asfp", "asfp_lc")
 """Rules that share activations among convolutions."""
 
-LEARNED_BESIDE = {"asfp": 1.0, "asfp_lc": 0.6, "predsim": 1.2, "dgl": 1.6}
-"""What rules learn beside the network (feedback weights, heads), in multiples of its weights: counted on ResNet-18."""
+LEARNED_BESIDE = {"asfp": 1.0, "asfp_lc": 0.6, "predsim": 1.2, "dgl": 2.6}
+"""What rules learn beside the network (feedback weights, heads), in multiples of its weights: counted on ResNet-18 at
+the default options."""
 
 FULLY_CONNECTED = ("forward_alignment",)
 """Rules for networks without convolutions."""
@@ -203,7 +232,7 @@ MODELS: dict[str, Entry] = {
                 Option(
                     "conv_bias",
                     False,
-                    "biases in front of BatchNorm, as in the released FA, DFA and ASAP layers",
+                    "biases in front of BatchNorm, as in the released AlexNet",
                 ),
                 _LINEAR_INIT,
             ),

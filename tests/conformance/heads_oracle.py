@@ -12,6 +12,9 @@ import numpy as np
 import oracle
 from oracle import Array, Arrays, Head, LocalOutcome, averaged, averaged_backward, cross_entropy
 
+EPSILON = 1e-8
+"""What the published program of predsim adds to the lengths of its features."""
+
 
 def two_by_two(h: Array) -> tuple[int, int]:
     """The window that leaves maps of 2x2."""
@@ -122,13 +125,13 @@ def predsim(
 def _similarity_loss(features: Array, targets: Array) -> tuple[float, Array]:
     """Mean squared difference of both similarity matrices, and its gradient at `features`."""
     shape, maps = features.shape, features.reshape(*features.shape[:2], -1)
-    deviations = features.ndim == 4 and maps.shape[2] > 1
+    deviations = features.ndim == 4 and maps.shape[1] > 3 and maps.shape[2] > 1
     rows = maps.std(2, ddof=1) if deviations else features.reshape(len(features), -1)
     unit, length = _centred(rows)
     wanted, _ = _centred(targets)
     difference = unit @ unit.T - wanted @ wanted.T
     d_unit = 4 * difference @ unit / difference.size  # both factors of the symmetric product
-    d_centred = (d_unit - unit * (d_unit * unit).sum(1, keepdims=True)) / length
+    d_centred = d_unit / (EPSILON + length) - unit * (d_unit * unit).sum(1, keepdims=True) / length
     d_rows = d_centred - d_centred.mean(1, keepdims=True)
     if not deviations:
         return float((difference**2).mean()), d_rows.reshape(shape)
@@ -139,14 +142,14 @@ def _similarity_loss(features: Array, targets: Array) -> tuple[float, Array]:
 
 
 def _centred(rows: Array) -> tuple[Array, Array]:
-    """Rows about their mean, of length one, and their lengths before."""
+    """Rows about their mean, divided by their lengths plus `EPSILON`, and their lengths before."""
     centred = rows - rows.mean(1, keepdims=True)
     length = np.sqrt((centred**2).sum(1, keepdims=True))
-    return centred / length, length
+    return centred / (EPSILON + length), length
 
 
-def auxiliary(tensors: Arrays, *, unit: str) -> Head:
-    """Belilovsky et al.: average pool by 4, three 1x1 convolutions, pool to 2x2, three fully connected layers."""
+def auxiliary(tensors: Arrays, *, unit: str, hidden_layers: int = 3) -> Head:
+    """Belilovsky et al.: average pool by 4, three 1x1 convolutions, pool to 2x2, fully connected layers."""
 
     def head(h: Array, y: Array) -> LocalOutcome:
         net, value = oracle.Network(), 0
@@ -158,10 +161,10 @@ def auxiliary(tensors: Arrays, *, unit: str) -> Head:
             sides = [math.ceil(side / 4) for side in h.shape[2:]]
             value = net.add("averagepool", value, window=tuple(math.ceil(side / 2) for side in sides))
             value = net.add("flatten", value)
-            for i in (0, 3):
+            for i in range(0, 3 * hidden_layers, 3):
                 value = net.add("linear", value, name=f"classifier.{i}")
                 value = net.relu(net.batchnorm(value, f"classifier.{i + 1}"))
-        net.add("linear", value, name=f"classifier.{6 if h.ndim == 4 else 0}")
+        net.add("linear", value, name=f"classifier.{3 * hidden_layers if h.ndim == 4 else 0}")
         found = oracle.run(net, tensors, h, y, oracle.Rule("bp"), feedback={})
         gradients = {f"head.{unit}.{name}": value for name, value in found.gradients.items()}
         return LocalOutcome(found.loss, found.input_delta, gradients)

@@ -88,12 +88,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule with its options, as the paper states them."""
+    """A rule with its options, as the paper states them; an empty `classifier` is the rule's own."""
 
     name: str
     k: int = 2
     matching: str = "max"
-    classifier: str = "fa"
+    classifier: str = ""
     stem: str = "fixed"
     source: str = "activation"
     approximate: str = "linear"
@@ -107,9 +107,11 @@ class Rule:
         """Whether a shared activation stands in dW too, or in dB alone (eq. 39-42)."""
         return self.name in ("asap", "as")
 
-    @property
-    def asymmetric(self) -> bool:
-        return self.name in ("kp", "fa", "asap", "asfp", "asfp_lc")
+    def has_feedback(self, op: Operation) -> bool:
+        """Whether the error travels through a B of this operation, where it travels at all."""
+        if self.name == "as":
+            return op.kind == "linear" and self.classifier == "fa"
+        return op.kind in ("conv", "linear") and self.name in ("kp", "fa", "asap", "asfp", "asfp_lc")
 
     def learns(self, op: Operation) -> bool:
         """Whether B of this layer is learned."""
@@ -120,10 +122,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Local:
-    """Local losses: (the value that ends a unit, its head) in forward order, and whether units are apart."""
+    """Local losses: (the value that ends a unit, its head) in forward order, and whether units are apart.
+
+    `output_share` multiplies the output's own loss.
+    """
 
     units: tuple[tuple[int, Head], ...] = ()
     apart: bool = True
+    output_share: float = 1.0
 
     def parts(self, net: Network) -> list[int]:
         """For each value the unit whose loss it is trained by: the first whose end is computed from it."""
@@ -159,13 +165,11 @@ class Outcome:
 
 def feedback_layers(net: Network, rule: Rule, local: Local = GLOBAL) -> set[str]:
     """The layers whose error travels by a B: those before which something of the same unit has parameters."""
-    if not rule.asymmetric:
-        return set()
     part = local.parts(net)
     found = set()
     for index, op in enumerate(net.operations):
         before = [net.operations[v - 1] for v in net.behind(index + 1) - {0, index + 1} if part[v] == part[index + 1]]
-        if op.kind in ("conv", "linear") and any(other.name for other in before):
+        if rule.has_feedback(op) and any(other.name for other in before):
             found.add(op.name)
     return found
 
@@ -210,7 +214,7 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
     shared, kernels, part = shared_values(net, rule), kernels or {}, local.parts(net)
     with_feedback = feedback_layers(net, rule, local)
     deltas: list[Array | None] = [None] * len(values)
-    deltas[-1] = error
+    deltas[-1] = local.output_share * error
     projected = dict(zip(net.taps, projections or [], strict=True)) if rule.name == "dfa" else {}
     approximate = approximate_inputs(net, parameters, values, rule, stand_ins) if stand_ins else {}
     gradients: dict[str, Array] = {}

@@ -71,6 +71,8 @@ CASES = (
     + [("resnet10", rule, {"stem": "trained"}) for rule in ("asap", "as", "asfp")]
     + [("alexnet with biases", rule, {}) for rule in ("asap", "as", "asfp")]
     + [("alexnet", rule, {"classifier": "kp", "linear_feedback": "kaiming"}) for rule in ("asap", "asfp")]
+    + [(net, "as", {"classifier": "fa", "k": k}) for net in ("alexnet as released", "resnet18") for k in (2, 4)]
+    + [("alexnet", "as", {"classifier": "bp"})]
     + [
         (net, "forward_alignment", {"source": source, "approximate": approximate})
         for net in FULLY_CONNECTED

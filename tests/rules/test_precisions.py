@@ -11,8 +11,8 @@ from asapbench.rules import RULES, Learner, attach
 from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
 from asapbench.suite.catalog import RULES as CATALOG
 
-BEFORE_BATCHNORM = ("fc.bias", "hidden.0.bias", "hidden.3.bias")
-"""Biases whose gradient BatchNorm leaves rounding only."""
+BEFORE_BATCHNORM = ("fc.bias", "hidden.0.bias", "hidden.3.bias", *(f"classifier.{i}.bias" for i in (0, 3, 6)))
+"""How biases end whose gradient BatchNorm leaves rounding only; those of a classifier are in DGL's heads."""
 
 
 def learner_of(rule: str, **options: str) -> tuple[Learner, Tensor, Tensor]:
@@ -51,8 +51,8 @@ def test_bfloat16_gradients_are_float32_and_close(rule: str, options: dict[str, 
         assert rounded.dtype == torch.float32
         assert rounded.isfinite().all()
         cosine = torch.cosine_similarity(exact.flatten(), rounded.flatten(), dim=0)
-        if name not in BEFORE_BATCHNORM:
-            # Of BP the worst is 0.92 too, BatchNorm after BatchNorm; DGL's heads put five more behind each block.
+        if not name.endswith(BEFORE_BATCHNORM):
+            # Of BP the worst is 0.92 too, BatchNorm after BatchNorm; DGL's heads put six more behind each block.
             assert cosine > (0.8 if rule == "dgl" else 0.9), (name, cosine)
     assert any(not torch.equal(exact, found[1][name]) for name, exact in found[0].items())
 

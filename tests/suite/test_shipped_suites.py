@@ -56,9 +56,10 @@ def test_released_code_differs_from_table_1_where_the_released_code_does() -> No
     for cell in cells:
         assert cell.normalization == "released"
         assert dict(cell.rule.options).get("feedback_init") == {"fa": "forward", "asap": "random"}.get(cell.rule.name)
-        assert (cell.model["linear_init"] == "released") is (cell.rule.name in ("fa", "asap"))
+        assert (cell.model["linear_init"] == "released") is (cell.rule.name != "bp")
         if cell.model.name == "alexnet":
-            assert (cell.model["kernel"], cell.model["conv_bias"]) == (5, cell.rule.name != "bp")
+            assert (cell.model["kernel"], cell.model["conv_bias"]) == (5, True)
+        assert cell.augment == ("none" if cell.dataset.name in ("mnist", "svhn") else "crop_flip")
         assert cell.model.name != "resnet18_nsc" or cell.rule.name == "asap"
         assert cell.lr == published_rate(cell)
     assert len(cells) == 4 * 4 + 4 + 2 * 2 * 4 + 3
