@@ -1,9 +1,18 @@
-"""Names that survive a power loss: a new file or directory is there for good once its directory is synced."""
+"""Names that survive a power loss: a new file or directory is there for good once its directory is synced.
+
+And names that no other process uses, for what is written beside its place and then moved there.
+"""
 
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
+
+
+def temporary_beside(path: Path, ending: str) -> Path:
+    """A hidden name in the folder of `path`. Process numbers would not do: every container counts from 1."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{ending}")
 
 
 def sync_directories(directory: Path) -> None:

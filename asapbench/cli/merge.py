@@ -68,7 +68,10 @@ def _lines(file: str, merged: Merged) -> Iterator[str]:
             "code, versions and hardware; both are kept"
         )
     for cell_id in merged.in_training:
-        yield f"  left out: {cell_id[:10]} is being trained here; merge again when that has ended"
+        yield (
+            f"  left out: {cell_id[:10]} is being trained here, or its run has died where that cannot be seen: "
+            "`asapbench resume` tells; merge again when it has ended"
+        )
 
 
 def _shown(value: object) -> str:

@@ -24,6 +24,7 @@ from typing import IO, Literal
 from asapbench.data import tiny_imagenet
 from asapbench.data.files import FILES, OWN_FOLDER, describe, mend, nothing_there
 from asapbench.data.integrity import complete, damage, file_digest
+from asapbench.durable import temporary_beside
 from asapbench.errors import DataError
 
 Say = Callable[[str], None]
@@ -226,7 +227,7 @@ def _blocks(stream: IO[bytes] | gzip.GzipFile | None) -> Iterator[bytes]:
 def _place(blocks: Iterator[bytes], target: Path, *, sync: bool = True) -> None:
     """Write `blocks` beside `target` and move them there whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
+    temporary = temporary_beside(target, ".part")
     try:
         with temporary.open("wb") as stream:
             for block in blocks:

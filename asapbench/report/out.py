@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from asapbench.durable import temporary_beside
 from asapbench.errors import AsapbenchError
 from asapbench.escape import encodable
 from asapbench.report.figures.picture import SUFFIXES, Illustration, is_picture, picture
@@ -58,7 +59,7 @@ def write_whole(path: Path, content: str | bytes, *, what: str | None = None) ->
     _check_place(path, what)
     # A link stays a link: what it points to is replaced.
     target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(target, ".tmp")
     try:
         with temporary.open("xb") as stream:
             stream.write(content if isinstance(content, bytes) else content.encode())

@@ -19,6 +19,9 @@ from asapbench.store.rows import MEND
 from asapbench.store.store import Store
 from asapbench.training import CHECKPOINT_SUFFIX
 
+_TOKEN = uuid.uuid4().hex[:12]
+"""Of this process: two containers may have one host name, and the same process numbers."""
+
 
 @dataclass(frozen=True)
 class Files:
@@ -100,5 +103,5 @@ def remove(folder: Path) -> None:
 
 
 def _this_process() -> str:
-    """Told apart from those of other hosts, whose logs may lie in the same folder."""
-    return f"{re.sub(r'[^A-Za-z0-9.-]', '-', platform.node())}-{os.getpid()}"
+    """Told apart from those of other hosts and containers, whose logs may lie in the same folder."""
+    return f"{re.sub(r'[^A-Za-z0-9.-]', '-', platform.node())}-{os.getpid()}-{_TOKEN}"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from asapbench.data.files import check, data_root
 from asapbench.errors import StoreError, SuiteError, WorkerError
-from asapbench.scheduling import compilers
+from asapbench.scheduling import compilers, leases
 from asapbench.scheduling.admission import Admission
 from asapbench.scheduling.assignment import Options
 from asapbench.scheduling.devices import free_bytes
@@ -137,8 +137,9 @@ def run(
         the_view = view(the_plan, found)
         store.be_patient(the_view.message)
         if set_aside:
-            store.release_dead()
-            number = store.supersede([cell.id for cell in todo])
+            ids = [cell.id for cell in todo]
+            leases.release(store, ids, say=the_view.message, should_stop=lambda: False, all_unseen=True)
+            number = store.supersede(ids)
             the_view.message(f"earlier attempts set aside: {number}; nothing is deleted")
         options = Options(
             data=root.resolve(),

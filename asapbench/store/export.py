@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, update
 
+from asapbench.durable import temporary_beside
 from asapbench.errors import StoreError, SuiteError
 from asapbench.store import migrate
 from asapbench.store.cells import read_config, require_suite
@@ -35,7 +36,7 @@ def written(path: Path, *, database: Database, force: bool) -> Iterator[Database
     Raises StoreError for a path that cannot be taken.
     """
     _check(path, database=database, force=force)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path, ".tmp")
     try:
         with closing(connect(str(temporary), writable=True)) as file:
             migrate.make(file)
