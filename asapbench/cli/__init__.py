@@ -24,6 +24,7 @@ from asapbench.cli.show import show
 from asapbench.cli.status import status
 from asapbench.cli.text import say
 from asapbench.errors import AsapbenchError, SuiteError
+from asapbench.streams import output_of, steady_streams
 
 app = typer.Typer(
     name="asapbench",
@@ -59,18 +60,35 @@ def _common(
 
 def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 cells failed, 2 bad input, 3 stopped with work left."""
+    with steady_streams():
+        status = _run()
+        sys.stdout.flush()
+        output = output_of(sys.stdout)
+        if output is not None and output.lost is not None and not output.optional:
+            if not isinstance(output.lost, BrokenPipeError):  # `| head` has what it wanted
+                say(
+                    f"error: standard output cannot be written to ({output.lost.strerror}): what it has is cut short; "
+                    "make room, or print to another place",
+                    err=True,
+                )
+            status = status or (1 if isinstance(output.lost, BrokenPipeError) else 2)
+    sys.exit(status)
+
+
+def _run() -> int:
     if not re.fullmatch(r"\d{1,4}", os.environ.get("COLUMNS", "80")):
         del os.environ["COLUMNS"]  # rich would take any digits, thousands of them too
     try:
         app()
+    except SystemExit as ended:  # as every command ends
+        return ended.code if isinstance(ended.code, int) else 0
     except AsapbenchError as error:
         text = str(error)
         # Several problems stand a line each, so that an editor finds each place at the beginning of its line.
         say(f"error:\n{text}" if isinstance(error, SuiteError) and "\n" in text else f"error: {text}", err=True)
-        sys.exit(2)
     except MemoryError as error:
         say(f"error: not enough memory: {error}", err=True)
-        sys.exit(2)
+    return 2
 
 
 __all__ = ["app", "main"]

@@ -226,7 +226,10 @@ def _cells(selected: Sequence[Selected]) -> list[Cell]:
 
 @contextmanager
 def _minding_signals(runner: Runner, store: Store) -> Iterator[None]:
-    """Ctrl-C, SIGTERM, a closed terminal and SIGUSR1 (Slurm's, if asked) stop the run cleanly; a second one at once."""
+    """Ctrl-C, SIGTERM, a closed terminal (but under nohup) and SIGUSR1 (Slurm's, if asked) stop the run cleanly.
+
+    A second one ends it at once.
+    """
     received = 0
 
     def stop(_number: int, _frame: types.FrameType | None) -> None:
@@ -238,6 +241,8 @@ def _minding_signals(runner: Runner, store: Store) -> Iterator[None]:
 
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)  # started by nohup: the closed terminal is nothing to it
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
