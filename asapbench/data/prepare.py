@@ -104,7 +104,10 @@ def prepare(name: str, root: Path, *, say: Say = lambda _: None, received: Recei
         with _lock(name, root, say=say):
             return _fetch_missing(name, root, say=say, received=received)
     except OSError as error:
-        raise DataError(f"{name}: {error.filename or root} cannot be written ({error.strerror or error})") from error
+        raise DataError(
+            f"{name}: {error.filename or root} cannot be written ({error.strerror or error}): make room or change its "
+            "rights, or name another folder with --data"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -131,7 +131,7 @@ def run(
     with closing(_executor(request, files, root.resolve(), datasets)) as executor:
         found = executor.slots
         the_plan = _plan(None if set_aside else store, cells, found, request.only_states)
-        files.make()
+        files.make([cell.id for cell in todo], weights=request.keep_weights)
         for item in selected:
             store.extend_suite(item.name, item.source, item.cells)
         the_view = view(the_plan, found)

@@ -92,6 +92,10 @@ def fill(
 def _check(path: Path, *, database: Database, force: bool) -> None:
     if not path.parent.is_dir():
         raise StoreError(f"{path}: there is no directory {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise StoreError(
+            f"{path}: the directory {path.parent} cannot be written to; change its rights, or name another"
+        )
     if database.path is not None and path.resolve() == database.path.resolve():
         raise StoreError(f"{path}: this is the database itself; name another file")
     if path.exists() and not (force and path.is_file()):
