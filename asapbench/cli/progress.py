@@ -254,7 +254,8 @@ class LiveView(_Counting):
         if row.rate:
             epochs = cell.epochs - row.epoch - row.within
             line |= {"samples/s": f"{row.rate:,.0f}"}
-            line |= {"left": duration(epochs * dataset_shape(cell.dataset).train / row.rate)}
+            left = duration(epochs * dataset_shape(cell.dataset).train / row.rate)
+            line |= {"left": "evaluating" if row.within == 1 else left}
         return line
 
 

@@ -51,7 +51,8 @@ def refused(folder: Path) -> Refused:
     def run(*arguments: str, **variables: str) -> str:
         done = subprocess.run(
             [*user, sys.executable, "-m", "asapbench", *arguments],
-            cwd=folder, env=environment() | {"HOME": str(folder)} | variables, capture_output=True, text=True, timeout=60, check=False,
+            cwd=folder, env=environment() | {"HOME": str(folder)} | variables, capture_output=True, text=True,
+            timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 2, done.stdout + done.stderr
         assert done.stderr.startswith("error: ")
