@@ -63,16 +63,23 @@ def main() -> None:
     with steady_streams():
         status = _run()
         sys.stdout.flush()
-        output = output_of(sys.stdout)
-        if output is not None and output.lost is not None and not output.optional:
-            if not isinstance(output.lost, BrokenPipeError):  # `| head` has what it wanted
-                say(
-                    f"error: standard output cannot be written to ({output.lost.strerror}): what it has is cut short; "
-                    "make room, or print to another place",
-                    err=True,
-                )
-            status = status or (1 if isinstance(output.lost, BrokenPipeError) else 2)
+        status = status or _status_of_output()
     sys.exit(status)
+
+
+def _status_of_output() -> int:
+    """0 where all of it was written, or where the command's work does not depend on that."""
+    output = output_of(sys.stdout)
+    if output is None or output.lost is None or output.optional:
+        return 0
+    if isinstance(output.lost, BrokenPipeError):  # `| head` has what it wanted
+        return 1
+    reason = output.lost.strerror
+    say(
+        f"error: standard output cannot be written to ({reason}): it is cut short; make room, or print elsewhere",
+        err=True,
+    )
+    return 2
 
 
 def _run() -> int:
@@ -81,7 +88,7 @@ def _run() -> int:
     try:
         app()
     except SystemExit as ended:  # as every command ends
-        return ended.code if isinstance(ended.code, int) else 0
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except AsapbenchError as error:
         text = str(error)
         # Several problems stand a line each, so that an editor finds each place at the beginning of its line.
