@@ -24,6 +24,7 @@ from asapbench.cli.show import show
 from asapbench.cli.status import status
 from asapbench.cli.text import say
 from asapbench.errors import AsapbenchError, SuiteError
+from asapbench.streams import output_of, steady_streams
 
 app = typer.Typer(
     name="asapbench",
@@ -59,18 +60,42 @@ def _common(
 
 def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 cells failed, 2 bad input, 3 stopped with work left."""
+    with steady_streams():
+        status = _run()
+        sys.stdout.flush()
+        status = status or _status_of_output()
+    sys.exit(status)
+
+
+def _status_of_output() -> int:
+    """0 where all of it was written, or where the command's work does not depend on that."""
+    output = output_of(sys.stdout)
+    if output is None or output.lost is None or output.optional:
+        return 0
+    if isinstance(output.lost, BrokenPipeError):  # `| head` has what it wanted
+        return 1
+    reason = output.lost.strerror
+    say(
+        f"error: standard output cannot be written to ({reason}): it is cut short; make room, or print elsewhere",
+        err=True,
+    )
+    return 2
+
+
+def _run() -> int:
     if not re.fullmatch(r"\d{1,4}", os.environ.get("COLUMNS", "80")):
         del os.environ["COLUMNS"]  # rich would take any digits, thousands of them too
     try:
         app()
+    except SystemExit as ended:  # as every command ends
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except AsapbenchError as error:
         text = str(error)
         # Several problems stand a line each, so that an editor finds each place at the beginning of its line.
         say(f"error:\n{text}" if isinstance(error, SuiteError) and "\n" in text else f"error: {text}", err=True)
-        sys.exit(2)
     except MemoryError as error:
         say(f"error: not enough memory: {error}", err=True)
-        sys.exit(2)
+    return 2
 
 
 __all__ = ["app", "main"]

@@ -65,10 +65,11 @@ def shortcut(
     Appendix E's g1, g2 and the angle between BP's and ASAP's weight changes.
     """
     from asapbench.report.figures.shortcut import stored_shortcut_effect
-    from asapbench.report.out import deliver
+    from asapbench.report.out import check_place, deliver
     from asapbench.scheduling.shortcut import analyze_shortcut, chosen
     from asapbench.store import Store
 
+    check_place(out)
     with Store.open(db) as store:
         kept = chosen(store, cells or (), suite=suite, filters=only or (), files=files)
         for one in kept:
@@ -91,6 +92,7 @@ def theorem(
     Eq. 30-31 are integrated from random draws of each start, its conditions met and not.
     """
     from asapbench.report.figures.theorem import theorem_check
-    from asapbench.report.out import deliver
+    from asapbench.report.out import check_place, deliver
 
+    check_place(out)
     deliver(theorem_check(whole_numbers(sizes, option="--sizes"), count=runs), form=form, out=out)

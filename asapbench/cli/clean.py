@@ -17,7 +17,7 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
 ) -> None:
     """Remove the checkpoints of cells that are done or diverged. Results and kept weights stay."""
-    from asapbench.cli.text import count, size
+    from asapbench.cli.text import count, printing_is_optional, size
     from asapbench.scheduling.files import files_of, remove
     from asapbench.scheduling.launch import finished_checkpoints
     from asapbench.store import Store
@@ -26,6 +26,7 @@ def clean(
         found = finished_checkpoints(store, files_of(store, files))
     total = sum(held for _, held in found)
     if not dry_run:
+        printing_is_optional()
         for folder, _ in found:
             remove(folder)
     done = "would be removed" if dry_run else "removed"

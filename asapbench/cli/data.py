@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asapbench.cli.text import say
+from asapbench.cli.text import printing_is_optional, say
 from asapbench.data import files
 from asapbench.errors import DataError
 from asapbench.escape import visible
@@ -46,6 +46,7 @@ def prepare(
         files.known(name)
     from asapbench.data.prepare import prepare as fetch
 
+    printing_is_optional()
     for name in names:
         with _progress(name) as received:
             fetch(name, root, say=say, received=received)

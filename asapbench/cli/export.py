@@ -31,10 +31,11 @@ def export(
     A name that ends in .csv or .json gives a plain table instead: the current result of each cell, with the commit,
     versions and hardware that it ran on. Checkpoints and kept weights stay where they are.
     """
-    from asapbench.cli.text import count, say, size
+    from asapbench.cli.text import count, printing_is_optional, say, size
     from asapbench.report.cells import SUFFIXES, write_cells
     from asapbench.store import Store
 
+    printing_is_optional()
     with Store.read_only(db) as store:
         if file.suffix.lower() in SUFFIXES:
             number = write_cells(file, store, suites=suites or (), filters=only or (), anonymous=anonymous, force=force)

@@ -27,11 +27,12 @@ def merge(
     Nothing here is overwritten: where two databases contradict each other, ours stays, the conflict is named, and the
     exit status is 1.
     """
-    from asapbench.cli.text import say
+    from asapbench.cli.text import printing_is_optional, say
     from asapbench.escape import visible
     from asapbench.store import Store
     from asapbench.store.foreign import opened
 
+    printing_is_optional()
     with opened(others) as databases, Store.open(db) as store:
         merged = store.merge(databases)
         for file, result in zip(others, merged, strict=True):
@@ -68,7 +69,10 @@ def _lines(file: str, merged: Merged) -> Iterator[str]:
             "code, versions and hardware; both are kept"
         )
     for cell_id in merged.in_training:
-        yield f"  left out: {cell_id[:10]} is being trained here; merge again when that has ended"
+        yield (
+            f"  left out: {cell_id[:10]} is being trained here, or its run has died where that cannot be seen: "
+            "`asapbench resume` tells; merge again when it has ended"
+        )
 
 
 def _shown(value: object) -> str:

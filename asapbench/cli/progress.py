@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
 import time
@@ -104,7 +103,7 @@ class PlainView(_Counting):
         """Starts with what there is to do."""
         self.follow(plan)
         for line in opening_lines(plan, slots):
-            _say(line)
+            say(line)
         return self
 
     def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
@@ -138,21 +137,13 @@ class PlainView(_Counting):
 
     def message(self, text: str) -> None:
         """A line."""
-        _say(text)
+        say(text)
 
     def tick(self) -> None:
         """Nothing to redraw."""
 
     def _say(self, slot: Slot, cell: Cell, text: str) -> None:
-        _say(f"[{self.finished}/{self.cells}] {cell.label} ({cell.short})  {text}")
-
-
-def _say(line: str) -> None:
-    """A line to standard output. A reader that has gone away, as in `| head`, does not end the training."""
-    try:
-        say(line)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(f"[{self.finished}/{self.cells}] {cell.label} ({cell.short})  {text}")
 
 
 @dataclass
@@ -263,7 +254,8 @@ class LiveView(_Counting):
         if row.rate:
             epochs = cell.epochs - row.epoch - row.within
             line |= {"samples/s": f"{row.rate:,.0f}"}
-            line |= {"left": duration(epochs * dataset_shape(cell.dataset).train / row.rate)}
+            left = duration(epochs * dataset_shape(cell.dataset).train / row.rate)
+            line |= {"left": "evaluating" if row.within == 1 else left}
         return line
 
 

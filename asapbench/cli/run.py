@@ -21,7 +21,7 @@ from asapbench.cli.options import (
     states,
     with_training_options,
 )
-from asapbench.cli.text import say
+from asapbench.cli.text import printing_is_optional, say
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def _submit(training: Training) -> None:
     """Hands this command line to Slurm."""
     from asapbench.scheduling.slurm import submit, without_slurm
 
+    printing_is_optional()
     job = submit(without_slurm(sys.argv[1:]), options=training.slurm or (), folder=Path("results/slurm"))
     say(f"Slurm job {job.number}; what it prints: {job.log}")
 
@@ -191,6 +192,7 @@ def _train(store: Store, selected: Sequence[Selected], request: Request, *, set_
     from asapbench.cli.progress import closing_lines, open_view
     from asapbench.scheduling.launch import run as train
 
+    printing_is_optional()
     with open_view() as view:
         outcome = train(store, selected, request, view=view.begin, set_aside=set_aside)
     status, lines = closing_lines(outcome, selected, request)

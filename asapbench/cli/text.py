@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from asapbench.escape import encodable, printable, visible
+from asapbench.streams import output_of
 
 _LEAST = 12
 """Letters that are left of a column that shrinks."""
@@ -17,6 +18,12 @@ def say(text: str, *, err: bool = False) -> None:
     """Prints `text`, whoever wrote it: control codes made visible, and what the stream cannot encode replaced."""
     encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
     typer.echo(encodable(printable(text), encoding), err=err)
+
+
+def printing_is_optional() -> None:
+    """From now on the exit status says how the command's work ended, whether or not that could be printed."""
+    if (output := output_of(sys.stdout)) is not None:
+        output.optional = True
 
 
 def duration(seconds: float) -> str:

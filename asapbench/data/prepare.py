@@ -24,6 +24,7 @@ from typing import IO, Literal
 from asapbench.data import tiny_imagenet
 from asapbench.data.files import FILES, OWN_FOLDER, describe, mend, nothing_there
 from asapbench.data.integrity import complete, damage, file_digest
+from asapbench.durable import temporary_beside
 from asapbench.errors import DataError
 
 Say = Callable[[str], None]
@@ -103,7 +104,10 @@ def prepare(name: str, root: Path, *, say: Say = lambda _: None, received: Recei
         with _lock(name, root, say=say):
             return _fetch_missing(name, root, say=say, received=received)
     except OSError as error:
-        raise DataError(f"{name}: {error.filename or root} cannot be written ({error.strerror or error})") from error
+        raise DataError(
+            f"{name}: {error.filename or root} cannot be written ({error.strerror or error}): make room or change its "
+            "rights, or name another folder with --data"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -226,7 +230,7 @@ def _blocks(stream: IO[bytes] | gzip.GzipFile | None) -> Iterator[bytes]:
 def _place(blocks: Iterator[bytes], target: Path, *, sync: bool = True) -> None:
     """Write `blocks` beside `target` and move them there whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
+    temporary = temporary_beside(target, ".part")
     try:
         with temporary.open("wb") as stream:
             for block in blocks:

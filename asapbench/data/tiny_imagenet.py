@@ -20,6 +20,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asapbench.durable import temporary_beside
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -278,7 +280,7 @@ def _build_cache(root: Path, wanted: Layout, *, cache: Path, stamp: str) -> Deco
         "stamp": np.array(stamp),
         "checksum": np.array(_checksum(decoded)),
     }
-    temporary = cache.with_suffix(f".{os.getpid()}.part")
+    temporary = temporary_beside(cache, ".part")
     try:
         with temporary.open("wb") as stream:
             np.savez(stream, allow_pickle=False, **arrays)

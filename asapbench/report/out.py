@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from asapbench.durable import temporary_beside
 from asapbench.errors import AsapbenchError
 from asapbench.escape import encodable
 from asapbench.report.figures.picture import SUFFIXES, Illustration, is_picture, picture
@@ -46,7 +47,13 @@ def check(out: Path | None) -> None:
         return
     if out.suffix.lower() in (*SUFFIXES, *_OTHER_PICTURES):
         raise _no_picture(out)
-    _check_place(out, f"--out {out}")
+    check_place(out)
+
+
+def check_place(out: Path | None) -> None:
+    """Raises AsapbenchError where nothing could be written to `out`: known before what takes long is measured."""
+    if out is not None:
+        _check_place(out, f"--out {out}")
 
 
 def write_whole(path: Path, content: str | bytes, *, what: str | None = None) -> None:
@@ -58,7 +65,7 @@ def write_whole(path: Path, content: str | bytes, *, what: str | None = None) ->
     _check_place(path, what)
     # A link stays a link: what it points to is replaced.
     target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(target, ".tmp")
     try:
         with temporary.open("xb") as stream:
             stream.write(content if isinstance(content, bytes) else content.encode())
@@ -74,6 +81,9 @@ def _check_place(path: Path, what: str) -> None:
         raise AsapbenchError(f"{what}: this is {kind}")
     if not os.path.isdir(path.parent):
         raise AsapbenchError(f"{what}: there is no directory {path.parent}; create it first")
+    folder = path.resolve().parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise AsapbenchError(f"{what}: the directory {folder} cannot be written to; change its rights, or name another")
 
 
 def show(table: Table, form: Format) -> None:

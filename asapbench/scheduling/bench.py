@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, fields, replace
@@ -21,6 +20,7 @@ from pydantic import ValidationError
 
 from asapbench.analysis.speed import Benched, Loop, LoopName, Round, Speed
 from asapbench.data.files import check
+from asapbench.durable import temporary_folder
 from asapbench.errors import WorkerError
 from asapbench.scheduling import compilers
 from asapbench.scheduling.bench_protocol import (
@@ -90,7 +90,7 @@ def bench(cells: Sequence[Cell], wanted: Bench, *, say: Callable[[str], None]) -
         torch=versions()["torch"],
     )
     row: _Row | None = None
-    with _interruptible(), tempfile.TemporaryDirectory(prefix="asapbench-") as folder:
+    with _interruptible(), temporary_folder() as folder:
         try:
             for number, cell in enumerate(cells, start=1):
                 row = _Row(cell, wanted, places, Path(folder))

@@ -33,6 +33,7 @@ from asapbench.scheduling.bench_protocol import (
 )
 from asapbench.scheduling.compilers import keep_code_in
 from asapbench.scheduling.hardware import hardware
+from asapbench.streams import steady_streams
 from asapbench.suite.cell import Cell
 from asapbench.training.environment import is_out_of_memory, peak_memory, reset_peak_memory
 from asapbench.training.optimizer import leave_compiler_out
@@ -68,9 +69,10 @@ def main() -> None:
     torch.set_num_interop_threads(1)
     leave_compiler_out()
     serve = _Server()
-    while True:
-        answers.write(_answer(serve, commands.get()).model_dump_json() + "\n")
-        answers.flush()
+    with steady_streams():  # the log's disk may be full
+        while True:
+            answers.write(_answer(serve, commands.get()).model_dump_json() + "\n")
+            answers.flush()
 
 
 def _answer(serve: _Server, command: Command) -> Answer:

@@ -22,6 +22,8 @@ CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 def check(slots: Sequence[Slot], *, compiled: bool, cuda_graphs: bool) -> None:
     """Raises SuiteError, naming the mend, where cells on `slots` of this machine could not be run so."""
+    if compiled and CACHE in os.environ:
+        _check_cache(Path(os.environ[CACHE]))
     kinds = {slot.device.partition(":")[0] for slot in slots}
     if cuda_graphs and kinds != {"cuda"}:
         raise SuiteError(f"--cuda-graphs: only an NVIDIA GPU has them, and cells would train on {', '.join(kinds)}")
@@ -42,6 +44,16 @@ def check(slots: Sequence[Slot], *, compiled: bool, cuda_graphs: bool) -> None:
             f"--compile: torch's compiler needs Python's headers: install your system's package of them, as in "
             f"python{version}-dev"
         )
+
+
+def _check_cache(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.R_OK | os.W_OK | os.X_OK) else "Permission denied"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        raise SuiteError(f"--compile: {CACHE}={folder} cannot be written to ({reason}): name another, or unset it")
 
 
 def _compilers(cplusplus: bool) -> tuple[str, ...]:

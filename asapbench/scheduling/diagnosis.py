@@ -13,6 +13,7 @@ from typing import Literal
 
 from asapbench.data.files import data_root, faults, mend, nothing_there
 from asapbench.errors import AsapbenchError, NoDatabaseError, StoreError
+from asapbench.scheduling.files import Files
 from asapbench.scheduling.hardware import hardware, versions
 from asapbench.scheduling.slots import slots
 from asapbench.store.records import without_password
@@ -106,14 +107,15 @@ def _database(db: str) -> Finding:
 
 
 def _disk(db: str, files: Path | None) -> Finding:
-    """Free space where checkpoints go."""
-    beside = Path(db.removeprefix("sqlite:///")).parent if db.startswith("sqlite:///") else Path()
-    place = (files or beside).resolve()
+    """Free space and rights where checkpoints go."""
+    path = db.removeprefix("sqlite:///")
+    beside = Path("results" if "://" in path else f"{path}.files")
+    root = place = (files or beside).resolve()
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    if not os.access(place, os.W_OK):
-        return Finding("fault", "disk", f"{place} is not writable", "choose another place with --db or --files")
+    for folder in [*([] if os.access(place, os.W_OK) else [place]), *Files(root).unusable()]:
+        return Finding("fault", "disk", f"{folder} is not writable", "choose another place with --db or --files")
     grade: Literal["ok", "note"] = "ok" if free > _LOW_DISK else "note"
     why = "" if grade == "ok" else "`asapbench clean` removes checkpoints no longer needed"
     return Finding(grade, "disk", f"{free / 1e9:.1f} GB free at {place}", why)

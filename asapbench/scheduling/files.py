@@ -5,11 +5,13 @@ Runs on several hosts that share a PostgreSQL database share this folder too, to
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
 import shutil
 import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -18,6 +20,9 @@ from asapbench.errors import StoreError
 from asapbench.store.rows import MEND
 from asapbench.store.store import Store
 from asapbench.training import CHECKPOINT_SUFFIX
+
+_TOKEN = uuid.uuid4().hex[:12]
+"""Of this process: two containers may have one host name, and the same process numbers."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +33,41 @@ class Files:
 
     root: Path
 
-    def make(self) -> None:
-        """Makes the folder. Raises StoreError where that cannot be done or nothing can be written there."""
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{self.root} cannot be made: {error.strerror}; name another with --files") from error
-        if not os.access(self.root, os.W_OK):
-            raise StoreError(f"{self.root} cannot be written to: change its rights, or name another with --files")
+    def make(self, cell_ids: Iterable[str] = (), *, weights: bool = False) -> None:
+        """Makes the folders that a run of these cells writes to.
+
+        Raises StoreError where that cannot be done, or nothing can be written in one of them.
+        """
+        folders = [folder for folder in self._folders() if weights or folder.name != "weights"]
+        for folder in folders:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"{folder} cannot be made: {error.strerror}; name another with --files") from error
+            _require_usable(folder)
+        for folder in self._earlier(cell_ids):
+            _require_usable(folder)
+
+    def unusable(self) -> list[Path]:
+        """Those of a run's folders that are there, and that this user may not write to."""
+        return [folder for folder in self._folders() if os.path.lexists(folder) and not _is_usable(folder)]
+
+    def _folders(self) -> tuple[Path, ...]:
+        return (self.root, *(self.root / name for name in ("logs", "checkpoints", "weights")))
+
+    def _earlier(self, cell_ids: Iterable[str]) -> Iterator[Path]:
+        """What earlier attempts left: a new one makes its folder beside theirs, and removes what it replaces there."""
+        for cell in map(self._cell, cell_ids):
+            if os.path.lexists(cell):
+                yield cell
+                yield from (attempt for attempt in cell.iterdir() if attempt.is_dir())
 
     def checkpoints(self, cell_id: str, attempt_id: str) -> Path:
         """The directory of one attempt's checkpoints; no other attempt writes there."""
-        return self.root / "checkpoints" / _hexadecimal(cell_id[:20]) / _hexadecimal(attempt_id)
+        return self._cell(cell_id) / _hexadecimal(attempt_id)
+
+    def _cell(self, cell_id: str) -> Path:
+        return self.root / "checkpoints" / _hexadecimal(cell_id[:20])
 
     def has_checkpoint(self, cell_id: str, attempt_id: str) -> bool:
         """Whether an attempt left a checkpoint here."""
@@ -51,9 +79,7 @@ class Files:
 
     def log(self, number: int) -> Path:
         """What the worker on slot `number` of this process's run prints."""
-        path = self.root / "logs" / f"{_this_process()}-{number}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        return self.root / "logs" / f"{_this_process()}-{number}.log"
 
     def mark(self) -> Path:
         """A path of this run alone, gone with its logs: who sees the file there sees this folder."""
@@ -61,13 +87,26 @@ class Files:
 
     def remove_logs(self) -> None:
         """Removes this run's logs: what matters of them is in the database."""
-        for path in (self.root / "logs").glob(f"{_this_process()}-*.log"):
-            path.unlink()
+        with contextlib.suppress(OSError):  # a log that stays does no harm
+            for path in (self.root / "logs").glob(f"{_this_process()}-*.log"):
+                path.unlink()
 
     def cells_with_checkpoints(self) -> list[Path]:
         """One directory a cell; its name is the beginning of the cell's identity."""
         folder = self.root / "checkpoints"
-        return sorted(folder.iterdir()) if folder.is_dir() else []
+        try:
+            return sorted(folder.iterdir()) if folder.is_dir() else []
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be read: {error.strerror}; change its rights") from error
+
+
+def _is_usable(folder: Path) -> bool:
+    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+
+
+def _require_usable(folder: Path) -> None:
+    if not _is_usable(folder):
+        raise StoreError(f"{folder} cannot be written to: change its rights, or name another with --files")
 
 
 def _hexadecimal(identity: str) -> str:
@@ -96,9 +135,9 @@ def remove(folder: Path) -> None:
     try:
         shutil.rmtree(folder)
     except OSError as error:
-        raise StoreError(f"{folder} cannot be removed: {error.strerror or error}") from error
+        raise StoreError(f"{folder} cannot be removed: {error.strerror or error}; change its rights") from error
 
 
 def _this_process() -> str:
-    """Told apart from those of other hosts, whose logs may lie in the same folder."""
-    return f"{re.sub(r'[^A-Za-z0-9.-]', '-', platform.node())}-{os.getpid()}"
+    """Told apart from those of other hosts and containers, whose logs may lie in the same folder."""
+    return f"{re.sub(r'[^A-Za-z0-9.-]', '-', platform.node())}-{os.getpid()}-{_TOKEN}"

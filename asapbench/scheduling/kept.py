@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,4 +58,4 @@ def kept_weights(store: Store, prefix: str, *, files: Files) -> Kept:
             f"`asapbench rerun --only cell={cell_id[:10]} --keep-weights`"
         )
     here, written = files.weights(cell_id, current.id), Path(current.weights_path)
-    return Kept(cell_id, store.find_cell(prefix), current, here if here.is_file() else written)
+    return Kept(cell_id, store.find_cell(prefix), current, here if os.path.isfile(here) else written)

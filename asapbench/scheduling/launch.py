@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from asapbench.data.files import check, data_root
 from asapbench.errors import StoreError, SuiteError, WorkerError
-from asapbench.scheduling import compilers
+from asapbench.scheduling import compilers, leases
 from asapbench.scheduling.admission import Admission
 from asapbench.scheduling.assignment import Options
 from asapbench.scheduling.devices import free_bytes
@@ -131,14 +131,15 @@ def run(
     with closing(_executor(request, files, root.resolve(), datasets)) as executor:
         found = executor.slots
         the_plan = _plan(None if set_aside else store, cells, found, request.only_states)
-        files.make()
+        files.make([cell.id for cell in todo], weights=request.keep_weights)
         for item in selected:
             store.extend_suite(item.name, item.source, item.cells)
         the_view = view(the_plan, found)
         store.be_patient(the_view.message)
         if set_aside:
-            store.release_dead()
-            number = store.supersede([cell.id for cell in todo])
+            ids = [cell.id for cell in todo]
+            leases.release(store, ids, say=the_view.message, should_stop=lambda: False, all_unseen=True)
+            number = store.supersede(ids)
             the_view.message(f"earlier attempts set aside: {number}; nothing is deleted")
         options = Options(
             data=root.resolve(),
@@ -225,7 +226,10 @@ def _cells(selected: Sequence[Selected]) -> list[Cell]:
 
 @contextmanager
 def _minding_signals(runner: Runner, store: Store) -> Iterator[None]:
-    """Ctrl-C, SIGTERM, a closed terminal and SIGUSR1 (Slurm's, if asked) stop the run cleanly; a second one at once."""
+    """Ctrl-C, SIGTERM, a closed terminal (but under nohup) and SIGUSR1 (Slurm's, if asked) stop the run cleanly.
+
+    A second one ends it at once.
+    """
     received = 0
 
     def stop(_number: int, _frame: types.FrameType | None) -> None:
@@ -237,6 +241,8 @@ def _minding_signals(runner: Runner, store: Store) -> Iterator[None]:
 
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)  # started by nohup: the closed terminal is nothing to it
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield

@@ -53,7 +53,7 @@ class WorkerProcess:
         self.slot, self.log, self._inbox, self._kills = slot, log, inbox, kills or KernelKills()
         self.ready = False
         self._code: tempfile.TemporaryDirectory[str] | None = None
-        with log.open("ab") as stderr:
+        with _opened(log) as stderr:
             self._process = start("asapbench.scheduling.worker", slot, stderr=stderr)
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -128,8 +128,8 @@ class WorkerProcess:
             event = EVENT.validate_json(line)
         except ValidationError:
             # Cut by the worker's death, or printed by a library before the worker took its output over.
-            with self.log.open("a", encoding="utf-8") as log:
-                log.write(line)
+            with _opened(self.log) as log, contextlib.suppress(OSError):  # a full disk costs the line, not the cell
+                log.write(line.encode(errors="replace"))
         else:
             self._inbox.put(Heard(self, event))
 
@@ -148,6 +148,14 @@ def start(module: str, slot: Slot, *, stderr: IO[bytes]) -> subprocess.Popen[str
         encoding="utf-8",
         errors="replace",
     )
+
+
+def _opened(log: Path) -> IO[bytes]:
+    """The log; the null device where it cannot be opened by now: a cell trains without one."""
+    try:
+        return log.open("ab", buffering=0)
+    except OSError:
+        return open(os.devnull, "ab", buffering=0)
 
 
 def tail(log: Path) -> str:

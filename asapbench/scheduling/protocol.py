@@ -73,7 +73,10 @@ class Resumed(_Message):
 
 
 class Progressed(_Message):
-    """A sign of life from the training loop; `accuracy` over the epoch so far, `rate` in examples a second."""
+    """A sign of life from the training loop; `accuracy` over the epoch so far, `rate` in examples a second.
+
+    After the last of `batches` the cell is evaluated.
+    """
 
     kind: Literal["progressed"] = "progressed"
     attempt: str

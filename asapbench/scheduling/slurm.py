@@ -86,6 +86,11 @@ def submit(arguments: Sequence[str], *, options: Sequence[str], folder: Path) ->
             additional_parameters={"requeue": True} | given,
         )
         job = executor.submit(Job(arguments))
+    except OSError as error:
+        raise WorkerError(
+            f"{error.filename or folder} cannot be written ({error.strerror or error}): change its rights, or start "
+            "from another folder"
+        ) from error
     except (RuntimeError, FailedJobError, FailedSubmissionError) as error:
         raise WorkerError(f"Slurm does not take the job: {' '.join(str(error).split())}") from error
     return Submitted(str(job.job_id), Path(job.paths.stdout))

@@ -41,6 +41,7 @@ from asapbench.scheduling.protocol import (
     Train,
     Warned,
 )
+from asapbench.streams import steady_streams
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
 from asapbench.training.environment import is_out_of_memory
@@ -117,9 +118,10 @@ def main() -> None:
     torch.set_num_interop_threads(1)
     leave_compiler_out()
     channel.send(Ready(versions=versions(), hardware=hardware()))
-    while True:
-        command = commands.get()
-        channel.send(_attempt(command, channel, stop))
+    with steady_streams():  # the log's disk may be full
+        while True:
+            command = commands.get()
+            channel.send(_attempt(command, channel, stop))
 
 
 def _listen(commands: queue.SimpleQueue[Train], stop: threading.Event) -> None:

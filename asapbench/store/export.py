@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, update
 
+from asapbench.durable import temporary_beside
 from asapbench.errors import StoreError, SuiteError
 from asapbench.store import migrate
 from asapbench.store.cells import read_config, require_suite
@@ -35,7 +36,7 @@ def written(path: Path, *, database: Database, force: bool) -> Iterator[Database
     Raises StoreError for a path that cannot be taken.
     """
     _check(path, database=database, force=force)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path, ".tmp")
     try:
         with closing(connect(str(temporary), writable=True)) as file:
             migrate.make(file)
@@ -91,6 +92,10 @@ def fill(
 def _check(path: Path, *, database: Database, force: bool) -> None:
     if not path.parent.is_dir():
         raise StoreError(f"{path}: there is no directory {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise StoreError(
+            f"{path}: the directory {path.parent} cannot be written to; change its rights, or name another"
+        )
     if database.path is not None and path.resolve() == database.path.resolve():
         raise StoreError(f"{path}: this is the database itself; name another file")
     if path.exists() and not (force and path.is_file()):

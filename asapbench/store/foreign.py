@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import (
@@ -31,6 +30,7 @@ from sqlalchemy import (
     text,
 )
 
+from asapbench.durable import temporary_folder
 from asapbench.errors import StoreError, SuiteError
 from asapbench.store import migrate
 from asapbench.store.attempts import content_id
@@ -70,7 +70,7 @@ _IMPOSSIBLE = {
 def opened(files: Sequence[Path]) -> Iterator[list[Database]]:
     """What the files hold, each in a database that is gone afterwards. Raises StoreError."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="asapbench-")))
+        folder = Path(stack.enter_context(temporary_folder()))
         copies = []
         for number, file in enumerate(files):
             copy = stack.enter_context(closing(connect(str(folder / f"{number}.sqlite"), writable=True)))

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from asapbench.durable import sync_directories
+from asapbench.durable import sync_directories, temporary_beside
 from asapbench.errors import CheckpointError
 from asapbench.training import CHECKPOINT_SUFFIX
 from asapbench.training.environment import is_out_of_memory
@@ -42,7 +42,7 @@ def write_file(content: dict[str, Any], path: Path) -> str:
     payload = buffer.getbuffer()
     digest = hashlib.sha256(payload).hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.part")
+    temporary = temporary_beside(path, ".part")
     try:
         with temporary.open("wb") as file:
             file.write(f"{_MAGIC} {digest} {len(payload)}\n".encode())

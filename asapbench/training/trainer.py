@@ -64,7 +64,9 @@ class Listener(Protocol):
         """The cell goes on after the epochs of `history`, `batch` batches into the next; called once, also at 0."""
 
     def progressed(self, *, epoch: int, batch: int, batches: int, accuracy: float, rate: float) -> None:
-        """Called about twice a second from the training loop; `rate` in examples a second."""
+        """Called about twice a second from the training loop, and when its last batch is done and an evaluation of some
+        length begins; `rate` in examples a second.
+        """
 
     def finished_epoch(self, metrics: EpochMetrics) -> None:
         """The checkpoint that closes this epoch is durable."""
@@ -210,21 +212,25 @@ class Trainer:
         epoch = self.progress.epoch + 1
         train_loss = self.tally.loss()
         self._require_finite(train_loss, epoch, "training")
-        seconds = self.progress.seconds
+        seconds, train_accuracy = self.progress.seconds, self.tally.accuracy()
+        rate = self.tally.seen / seconds if seconds > 0 else 0.0
+        if seconds >= _BEAT_SECONDS:  # a short epoch has a short evaluation
+            batches = self.train.batches(self.cell.batch_size)
+            self.listener.progressed(epoch=epoch, batch=batches, batches=batches, accuracy=train_accuracy, rate=rate)
         test = self._measured(self.test)
         self._require_finite(test[0], epoch, "test")
         held_out = (None, None) if self.validation is None else self._measured(self.validation)
         return EpochMetrics(
             epoch=epoch,
             train_loss=train_loss,
-            train_accuracy=self.tally.accuracy(),
+            train_accuracy=train_accuracy,
             test_loss=test[0],
             test_accuracy=test[1],
             validation_loss=held_out[0],
             validation_accuracy=held_out[1],
             lr=self.optimizer.param_groups[0]["lr"],
             seconds=seconds,
-            samples_per_second=self.tally.seen / seconds if seconds > 0 else 0.0,
+            samples_per_second=rate,
             peak_memory_bytes=peak_memory(self.device),
         )
 

@@ -13,6 +13,7 @@ from asapbench.cli.progress import LiveView, PlainView, ended_text
 from asapbench.cli.text import duration, say, size
 from asapbench.metrics import EpochMetrics
 from asapbench.scheduling.plan import make_plan
+from asapbench.scheduling.protocol import Progressed
 from asapbench.scheduling.slots import Slot
 from asapbench.suite.load import load
 
@@ -94,6 +95,22 @@ def test_the_live_table_fits_the_terminal_and_cuts_only_the_cells_name(width: in
     assert ("samples/s" in names.split()) is (width >= 96)
     assert ("BP seed 0" if width >= 50 else "BP seed") in row
     assert ("Digits ResNet-10(width=8)" in row) is (width >= 96)
+
+
+def test_a_row_whose_cell_is_evaluated_says_so() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, force_terminal=True, color_system=None)
+    view = LiveView(console)
+    view.follow(make_plan(CELLS, {}, [], SLOTS))
+    view._slots = SLOTS[:1]
+    for batch, shown in ((11, "s"), (12, "evaluating")):
+        event = Progressed(attempt="a", epoch=1, batch=batch, batches=12, accuracy=0.5, rate=700.0)
+        view.progressed(SLOTS[0], CELLS[0], event)
+        console.print(view._drawn())
+        assert stream.getvalue().rstrip().endswith(shown)
+    view.finished_epoch(SLOTS[0], CELLS[0], EPOCH)
+    console.print(view._drawn())
+    assert stream.getvalue().rstrip().endswith("18 s")
 
 
 def test_an_error_is_told_in_a_line_with_the_command_for_the_rest() -> None:

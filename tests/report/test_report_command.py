@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from asapbench.cli.report import report
 from asapbench.errors import AsapbenchError, StoreError
+from asapbench.report.out import write_whole
 
 app = typer.Typer()
 app.command()(report)
@@ -95,3 +97,9 @@ def test_the_password_of_a_database_stands_in_no_report() -> None:
     assert db_option(DEFAULT_URL) == ""
     assert db_option("postgresql+psycopg://me:s3cret@host/db") == " --db 'postgresql+psycopg://me:***@host/db'"
     assert db_option("sqlite:///a b.sqlite") == " --db 'sqlite:///a b.sqlite'"
+
+
+def test_what_a_killed_report_with_this_process_number_left_does_not_stop_the_next(tmp_path):
+    (tmp_path / f".t.md.{os.getpid()}.tmp").touch()
+    write_whole(tmp_path / "t.md", "a table")
+    assert (tmp_path / "t.md").read_text() == "a table"

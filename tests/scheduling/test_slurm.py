@@ -17,7 +17,7 @@ import psutil
 import pytest
 from running import curves, environment, query, recorded, run, wait_until, workers, write_suite
 
-from asapbench.errors import SuiteError
+from asapbench.errors import SuiteError, WorkerError
 from asapbench.scheduling.slurm import submit, without_slurm
 
 needs_submitit = pytest.mark.skipif(
@@ -45,6 +45,13 @@ def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     return kept
+
+
+@needs_submitit
+def test_a_folder_for_the_jobs_files_that_cannot_be_made_is_one_error(sbatch, tmp_path) -> None:
+    (tmp_path / "results").touch()
+    with pytest.raises(WorkerError, match=r"results/slurm cannot be written .*start from another folder"):
+        submit(["status"], options=["time=1:00"], folder=tmp_path / "results" / "slurm")
 
 
 @needs_submitit

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,7 @@ def test_a_folder_that_cannot_be_made_or_written_to_is_named(tmp_path) -> None:
 
 def test_logs_of_several_hosts_in_one_folder_are_told_apart(tmp_path, monkeypatch) -> None:
     files = Files(tmp_path)
+    files.make()
     names = []
     for host in ("left", "right", "../up"):
         monkeypatch.setattr("platform.node", lambda host=host: host)
@@ -52,6 +55,20 @@ def test_logs_of_several_hosts_in_one_folder_are_told_apart(tmp_path, monkeypatc
     files.remove_logs()
     assert len(set(names)) == 3
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == sorted(names[:2])
+
+
+def test_logs_of_two_containers_with_one_name_and_one_process_number_are_told_apart(tmp_path) -> None:
+    code = (
+        "import os, platform, sys\n"
+        "os.getpid, platform.node = lambda: 7, lambda: 'container'\n"
+        "from pathlib import Path\n"
+        "from asapbench.scheduling.files import Files\n"
+        "Files(Path(sys.argv[1])).log(0).touch()"
+    )
+    Files(tmp_path).make()
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert len(list((tmp_path / "logs").iterdir())) == 2
 
 
 def test_the_doctor_looks_at_the_disk_that_files_go_to(tmp_path) -> None:

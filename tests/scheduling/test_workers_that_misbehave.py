@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
+import pytest
 from running import query, run, run_with, write_suite
 
 
@@ -37,3 +39,26 @@ def test_rerun_changes_nothing_when_it_cannot_train(undisturbed, tmp_path) -> No
     before = query(copy, "SELECT * FROM attempt ORDER BY id")
     run(copy, "rerun", "--only", "rule=bp", "--device", "cuda", status=2)
     assert query(copy, "SELECT * FROM attempt ORDER BY id") == before
+
+
+LOG_THAT_IS_FULL = """
+import errno, gc, os, pathlib, sys
+print("hello from a plug-in", flush=True)
+opened = pathlib.Path.open
+def no_room(path, *given, **named):
+    if path.suffix == ".log":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    return opened(path, *given, **named)
+pathlib.Path.open = no_room
+if "asapbench.scheduling.worker" in sys.orig_argv:
+    os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+    gc.collect = lambda: print("a library's chatter", file=sys.stderr, flush=True)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_log_that_cannot_be_written_costs_no_cell(tmp_path) -> None:
+    write_suite(tmp_path)
+    done = run_bp(tmp_path, LOG_THAT_IS_FULL, "--slots", "1", "--seeds", "0", "--set", "epochs=1", "--retries", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert query(tmp_path, "SELECT state FROM attempt") == [("done",)]

@@ -142,6 +142,7 @@ def test_an_export_that_breaks_off_leaves_what_was_there(filled, tmp_path, monke
 
 def test_the_file_is_durable_before_it_has_its_name_and_the_name_after(filled, tmp_path, monkeypatch):
     told = []
+    monkeypatch.setattr(export, "temporary_beside", lambda path, ending: path.with_name(f"temporary{ending}"))
     sync, replace = os.fsync, type(tmp_path).replace
 
     def named(descriptor):
@@ -151,4 +152,10 @@ def test_the_file_is_durable_before_it_has_its_name_and_the_name_after(filled, t
     monkeypatch.setattr(export.os, "fsync", named)
     monkeypatch.setattr(type(tmp_path), "replace", lambda self, to: (told.append("renamed"), replace(self, to)))
     filled.export(tmp_path / "out.sqlite")
-    assert told == [f".out.sqlite.{os.getpid()}.tmp", "renamed", tmp_path.name]
+    assert told == ["temporary.tmp", "renamed", tmp_path.name]
+
+
+def test_what_a_killed_export_with_this_process_number_left_does_not_get_into_the_next(filled, tmp_path):
+    (tmp_path / f".out.sqlite.{os.getpid()}.tmp").write_text("half an export")
+    filled.export(tmp_path / "out.sqlite")
+    assert Store.read_only(str(tmp_path / "out.sqlite")).results()

@@ -1,17 +1,30 @@
+import json
+import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 
 from asapbench.store import Holder, holder
 
 CHILD = """
+import json, sys
+from dataclasses import astuple
 from asapbench.store import Holder
-h = Holder.of_this_process()
-print(h.host, h.boot_id or "-", h.pid, repr(h.pid_started), flush=True)
-input()
+print(json.dumps(astuple(Holder.of_this_process())), flush=True)
+sys.stdin.readline()
+"""
+
+
+LOOKS_AT = """
+import json, os, sys
+from dataclasses import astuple, replace
+from asapbench.store import Holder
+outer, me = Holder(*json.loads(sys.argv[1])), Holder.of_this_process()
+dead = replace(me, pid=2**22 + 1)
+print(json.dumps([astuple(me), outer.is_dead(), outer.shares_this_kernel(), bool(me.is_dead()), dead.is_dead()]))
 """
 
 
@@ -23,8 +36,19 @@ def test_a_process_of_another_host_is_neither_dead_nor_alive():
     assert replace(Holder.of_this_process(), host="elsewhere").is_dead() is None
 
 
-def test_a_process_of_an_earlier_boot_is_dead():
-    assert replace(Holder.of_this_process(), boot_id="earlier").is_dead() is True
+@pytest.mark.parametrize("pid_started", [1.0, None], ids=["gone here", "with the number of a process here"])
+def test_a_process_of_another_boot_may_live_on_another_machine_of_the_same_name(pid_started):
+    me = Holder.of_this_process()
+    other = replace(me, boot_id="another boot", pid_started=pid_started or me.pid_started)
+    assert other.is_dead() is None
+    assert not other.shares_this_kernel()
+
+
+def test_a_process_that_an_earlier_version_recorded_without_its_pid_namespace_is_not_dead():
+    me = Holder.of_this_process()
+    earlier = replace(me, boot_id=me.boot_id.partition(" ")[0], pid_started=me.pid_started - 60)
+    assert earlier.is_dead() is (None if me.boot_id else True)
+    assert earlier.shares_this_kernel()
 
 
 def test_a_later_process_with_the_same_number_is_another():
@@ -34,13 +58,10 @@ def test_a_later_process_with_the_same_number_is_another():
 
 @pytest.mark.parametrize("way", [holder._started, holder._started_elsewhere])
 def test_a_killed_process_is_dead_even_before_it_is_reaped(monkeypatch, way):
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        _, _, pid, _ = child.stdout.readline().split()
-        started = way(int(pid))
+    with subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
         monkeypatch.setattr(holder, "_started", way)
-        other = replace(Holder.of_this_process(), pid=int(pid), pid_started=started)
+        other = replace(Holder.of_this_process(), pid=child.pid, pid_started=way(child.pid))
         assert other.is_dead() is False
         child.kill()
         deadline = time.monotonic() + 10
@@ -51,11 +72,45 @@ def test_a_killed_process_is_dead_even_before_it_is_reaped(monkeypatch, way):
     assert other.is_dead() is True
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_process_whose_start_is_hidden_may_live_and_a_number_that_nobody_has_is_dead(monkeypatch):
+    me = Holder.of_this_process()
+    monkeypatch.setattr(holder, "_read_stat", lambda process: None)
+    assert me.is_dead() is None
+    assert replace(me, pid=2**22 + 1).is_dead() is True
+    assert replace(me, pid=2**62).is_dead() is True
+
+
 def test_a_process_is_told_alike_by_itself_and_by_another():
     with subprocess.Popen(
         [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
-        host, boot, pid, started = child.stdout.readline().split()
-        assert Holder(host, "" if boot == "-" else boot, int(pid), float(started)).is_dead() is False
+        told = Holder(*json.loads(child.stdout.readline()))
+        assert told.is_dead() is False
         child.communicate("\n")
     assert child.returncode == 0
+
+
+@pytest.mark.parametrize("mount", [["--mount-proc"], []], ids=["with its own /proc", "with the outer one's"])
+def test_a_process_of_another_pid_namespace_is_neither_dead_nor_alive(mount):
+    inside = ["unshare", "--pid", "--fork", *mount, sys.executable, "-c"]
+    if not shutil.which("unshare") or subprocess.run([*inside, ""], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not make a PID namespace")
+    me = json.dumps(astuple(Holder.of_this_process()))
+    done = subprocess.run([*inside, LOOKS_AT, me], capture_output=True, text=True, check=True)
+    other, *said = json.loads(done.stdout)
+    assert said == [None, True, False, True]
+    other = Holder(*other)
+    assert (other.is_dead(), other.shares_this_kernel()) == (None, True)
+
+
+def test_another_users_process_is_not_dead_where_hidepid_hides_it():
+    as_nobody = f"setpriv --reuid=65534 --regid=65534 --clear-groups {sys.executable} -c"
+    script = f"mount -t proc -o hidepid=2 proc /proc && exec {as_nobody} "
+    inside = ["unshare", "--mount", "sh", "-c"]
+    if subprocess.run([*inside, f"{script} 'import asapbench.store'"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount /proc, or not become another one")
+    me = json.dumps(astuple(Holder.of_this_process()))
+    code = "import json, sys; from asapbench.store import Holder; print(Holder(*json.loads(sys.argv[1])).is_dead())"
+    done = subprocess.run([*inside, f"{script} '{code}' '{me}'"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "None"

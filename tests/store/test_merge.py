@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,8 +162,8 @@ def test_a_cell_that_is_being_trained_here_is_left_out_and_named(store, other):
 
 
 def test_an_attempt_whose_process_is_dead_does_not_keep_its_cell_out(store, other):
-    dead = Holder.of_this_process()
-    store.claim(a_cell(), **(TERMS | {"holder": Holder(dead.host, "an earlier boot", 1, 0.0)}))
+    dead = replace(Holder.of_this_process(), pid_started=-60.0)
+    store.claim(a_cell(), **(TERMS | {"holder": dead}))
     trained(other, a_cell(), **THERE)
     assert merged(store, other)[0].in_training == ()
     assert current(store, a_cell()).state == "done"
@@ -178,8 +179,6 @@ def test_a_suites_list_keeps_its_order_and_grows_at_the_end(store, other):
 
 
 def test_of_two_analyses_the_later_counts_wherever_it_was_made(store, other, tmp_path):
-    from dataclasses import replace
-
     claim = trained(other, a_cell())
     copy = tmp_path / "copy.sqlite"
     other.export(copy)

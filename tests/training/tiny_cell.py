@@ -39,6 +39,7 @@ class Recorder:
         self.angles: list[Alignment] = []
         self.warnings: list[str] = []
         self.batch, self.bit_exact = 0, True
+        self.progress: list[tuple[int, int, int]] = []
 
     def warned(self, message: str) -> None:
         self.warnings.append(message)
@@ -47,7 +48,7 @@ class Recorder:
         self.history, self.batch, self.bit_exact = list(history), batch, bit_exact
 
     def progressed(self, *, epoch: int, batch: int, batches: int, accuracy: float, rate: float) -> None:
-        pass
+        self.progress.append((epoch, batch, batches))
 
     def finished_epoch(self, metrics: EpochMetrics) -> None:
         self.rows.append(metrics)
