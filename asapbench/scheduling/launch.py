@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asapbench.data.files import check, data_root
-from asapbench.errors import StoreError, SuiteError, WorkerError
+from asapbench.errors import StoreError, SuiteError, WorkerError, install_extra
 from asapbench.scheduling import compilers
 from asapbench.scheduling.admission import Admission
 from asapbench.scheduling.assignment import Options
@@ -205,7 +205,7 @@ def _wanted(request: Request) -> dict[str, Any]:
 
 def _check_for_ray() -> None:
     if importlib.util.find_spec("ray") is None:
-        raise WorkerError('--executor ray needs Ray: pip install "asapbench[ray]"')
+        raise WorkerError(f"--executor ray needs Ray: {install_extra('ray')}")
 
 
 def _admission(store: Store, found: Sequence[Slot], count: Count) -> Admission:

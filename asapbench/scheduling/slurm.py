@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asapbench.errors import SuiteError, WorkerError
+from asapbench.errors import SuiteError, WorkerError, install_extra
 
 _SIGNAL = "USR1"
 _NOTICE_SECONDS = 90
@@ -69,7 +69,7 @@ def submit(arguments: Sequence[str], *, options: Sequence[str], folder: Path) ->
     if "time" not in given:
         raise SuiteError("--executor slurm: say how long the job may take, as in --slurm time=12:00:00")
     if importlib.util.find_spec("submitit") is None:
-        raise WorkerError('--executor slurm needs submitit: pip install "asapbench[slurm]"')
+        raise WorkerError(f"--executor slurm needs submitit: {install_extra('slurm')}")
     os.environ["SUBMITIT_PREEMPT_SIGNAL"] = _SIGNAL
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError

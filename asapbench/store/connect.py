@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from asapbench.errors import ServerAwayError, StoreError, UnavailableError
+from asapbench.errors import ServerAwayError, StoreError, UnavailableError, install_extra
 from asapbench.patience import PATIENCE_SECONDS, Patience
 from asapbench.store import postgresql
 from asapbench.store.records import without_password
@@ -225,7 +225,7 @@ def _postgresql(parsed: URL, *, writable: bool) -> Database:
     try:
         engine = postgresql.engine(parsed, writable=writable, busy_seconds=BUSY_SECONDS)
     except ModuleNotFoundError as error:
-        raise StoreError(f'{name} needs a driver: pip install "asapbench[postgres]" ({error})') from error
+        raise StoreError(f"{name} needs a driver: {install_extra('postgres')} ({error})") from error
     return Database(
         engine, parsed.render_as_string(hide_password=False), name, None, writable, Patience(PATIENCE_SECONDS)
     )

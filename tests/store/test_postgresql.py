@@ -26,7 +26,7 @@ def test_another_driver_is_refused_with_the_one_to_use():
 
 def test_a_missing_driver_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(StoreError, match=r'needs a driver: pip install "asapbench\[postgres\]"'):
+    with pytest.raises(StoreError, match=r'needs a driver: pip install "\.\[postgres\]" in the clone'):
         Store.open("postgresql://me@here/x")
 
 
