@@ -57,7 +57,7 @@ def run(
     request = _request(
         training, db=db, filters=only or (), settings=set_ or (), seeds=seeds, only_states=states(only_state)
     )
-    selected = [select(suite, request) for suite in suites]
+    selected = select(suites, request)
     if dry_run:
         _dry_run(selected, request)
     elif training.executor == "slurm":

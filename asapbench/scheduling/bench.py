@@ -40,7 +40,7 @@ from asapbench.scheduling.process import start, tail
 from asapbench.scheduling.slots import Slot, slots
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
-from asapbench.suite.select import only, with_settings
+from asapbench.suite.select import choose
 
 _LOADER_WORKERS = {"cuda": 2}
 """Processes that load the control's data: on a CPU none, since its cores are what trains."""
@@ -70,8 +70,8 @@ def chosen(suites: Sequence[str], filters: Sequence[str], settings: Sequence[str
     """The cells of the suites that are asked for; of those that cost the same, the first. Raises SuiteError."""
     kept = [one.name for one in fields(Cell) if one.name not in _COSTS_NOTHING]
     first: dict[tuple[object, ...], Cell] = {}
-    for suite in suites:
-        for cell in with_settings(only(load(suite).cells, filters), settings):
+    for cells in choose([load(suite).cells for suite in suites], filters=filters, settings=settings):
+        for cell in cells:
             first.setdefault(tuple(getattr(cell, name) for name in kept), cell)
     return list(first.values())
 

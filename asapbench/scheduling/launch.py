@@ -29,7 +29,7 @@ from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
 from asapbench.suite.options import Choice
-from asapbench.suite.select import only, with_seeds, with_settings
+from asapbench.suite.select import choose, only
 
 ExecutorName = Literal["local", "ray", "slurm"]
 
@@ -71,13 +71,13 @@ class Selected:
     cells: tuple[Cell, ...] = field(default=())
 
 
-def select(suite: str, request: Request) -> Selected:
-    """The cells of a suite file or shipped suite that the request asks for. Raises SuiteError."""
-    loaded = load(suite)
-    cells = with_settings(only(loaded.cells, request.filters), request.settings)
-    if request.seeds is not None:
-        cells = with_seeds(cells, request.seeds)
-    return Selected(loaded.name, loaded.source, tuple(cells))
+def select(suites: Sequence[str], request: Request) -> list[Selected]:
+    """The suite files or shipped suites that have cells the request asks for, with these. Raises SuiteError."""
+    loaded = [load(suite) for suite in suites]
+    chosen = choose(
+        [suite.cells for suite in loaded], filters=request.filters, settings=request.settings, seeds=request.seeds
+    )
+    return [Selected(s.name, s.source, tuple(cells)) for s, cells in zip(loaded, chosen, strict=True) if cells]
 
 
 def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selected]:
@@ -92,6 +92,7 @@ def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selec
     if request.filters:
         kept = {cell.id for cell in only([cell for item in found for cell in item.cells], request.filters)}
         found = [Selected(s.name, s.source, tuple(c for c in s.cells if c.id in kept)) for s in found]
+        found = [selected for selected in found if selected.cells]
     return found
 
 

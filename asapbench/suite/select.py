@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from asapbench.errors import SuiteError
@@ -16,6 +17,24 @@ from asapbench.suite.options import Choice, Value, nearest
 from asapbench.suite.recipe import PLAIN, checked_learning_rate
 
 _SETTABLE = (*PLAIN, "lr", "optimizer")
+
+
+def choose(
+    suites: Sequence[Sequence[Cell]],
+    *,
+    filters: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    seeds: str | None = None,
+) -> list[list[Cell]]:
+    """The cells of each suite that are asked for, perhaps none of some.
+
+    Raises SuiteError for a filter, setting or seed that fits no cell of any suite.
+    """
+    passed = {cell.id for cell in only([cell for cells in suites for cell in cells], filters)}
+    kept = [[cell for cell in cells if cell.id in passed] for cells in suites]
+    changed = iter(_changed([cell for cells in kept for cell in cells], settings))
+    found = [_different(islice(changed, len(cells))) for cells in kept]
+    return found if seeds is None else [with_seeds(cells, seeds) for cells in found]
 
 
 def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
@@ -53,14 +72,29 @@ def with_settings(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
     """The cells with each `key=value` put in, duplicates removed. An option such as `rule.k` changes the cells whose
     rule has it. Raises SuiteError for a key or value that no cell can take.
     """
-    changed = list(cells)
+    return _different(_changed(cells, settings))
+
+
+def _changed(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
+    """Each of `cells` with every `key=value` put in. Raises SuiteError."""
+    values: dict[str, tuple[str, str]] = {}
     for text in settings:
         key, value = _pair("--set", text)
+        if key in values:
+            raise SuiteError(f"--set {values[key][0]} --set {text}: {key} is set twice: set it once")
+        values[key] = (text, value)
+    changed = list(cells)
+    for key in sorted(values, key=lambda key: key != "optimizer"):  # a new optimizer before its options
+        text, value = values[key]
         changed = _set(changed, key, _value(value), text)
     for cell in changed:
         if fault := impossible(cell):
             raise SuiteError(f"--set {' --set '.join(settings)}: {cell.label}: {fault}")
-    return list({cell.id: cell for cell in changed}.values())
+    return changed
+
+
+def _different(cells: Iterable[Cell]) -> list[Cell]:
+    return list({cell.id: cell for cell in cells}.values())
 
 
 def with_seeds(cells: Sequence[Cell], text: str) -> list[Cell]:

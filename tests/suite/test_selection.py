@@ -4,7 +4,7 @@ import pytest
 
 from asapbench.errors import SuiteError
 from asapbench.suite.load import load
-from asapbench.suite.select import only, with_seeds, with_settings
+from asapbench.suite.select import choose, only, with_seeds, with_settings
 
 CELLS = load("cifar10").cells
 
@@ -94,3 +94,37 @@ def test_seeds_multiply_each_configuration() -> None:
 def test_seeds_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(SuiteError, match="--seeds"):
         with_seeds(CELLS, text)
+
+
+def test_a_filter_must_pass_a_cell_of_one_suite_not_of_each() -> None:
+    suites = [load("quickstart").cells, CELLS]
+    digits, cifar = choose(suites, filters=["model=resnet18"])
+    assert digits == []
+    assert {cell.model.name for cell in cifar} == {"resnet18"}
+    with pytest.raises(SuiteError, match='no cell has model "mlp"'):
+        choose(suites, filters=["model=mlp"])
+
+
+def test_a_setting_must_fit_a_cell_of_one_suite_not_of_each() -> None:
+    only_bp = only(CELLS, ["rule=bp"])
+    bp, quick = choose([only_bp, load("quickstart").cells], settings=["rule.k=4"], seeds="7")
+    assert {cell.seed for cell in (*bp, *quick)} == {7}
+    assert [cell.with_seed(0) for cell in bp] == only_bp
+    assert {cell.rule.integer("k") for cell in quick if cell.rule.name == "asap"} == {4}
+    with pytest.raises(SuiteError, match='no rule here has an option "k"'):
+        choose([only_bp], settings=["rule.k=4"])
+
+
+@pytest.mark.parametrize("settings", [["epochs=1", "epochs=2"], ["rule.k=2", "rule.k=4"], ["lr=1", " lr = 1"]])
+def test_a_key_that_is_set_twice_is_refused(settings: list[str]) -> None:
+    with pytest.raises(SuiteError, match="is set twice: set it once"):
+        with_settings(CELLS, settings)
+
+
+def test_an_optimizer_and_its_option_are_set_in_either_order() -> None:
+    either = [with_settings(CELLS, order) for order in (SETTINGS, SETTINGS[::-1])]
+    assert either[0] == either[1]
+    assert {cell.optimizer.number("beta1") for cell in either[0]} == {0.5}
+
+
+SETTINGS = ["optimizer=adam", "optimizer.beta1=0.5"]
