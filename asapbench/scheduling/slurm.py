@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,10 @@ def submit(arguments: Sequence[str], *, options: Sequence[str], folder: Path) ->
 
     Raises SuiteError for an option that is none, WorkerError where Slurm is not here or refuses the job.
     """
-    given = dict(map(_option, options))
+    pairs = [_option(text) for text in options]
+    given = dict(pairs)
+    if twice := [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]:
+        raise SuiteError(f"--slurm {twice[0]}=...: {twice[0]} is given twice: give it once")
     if "time" not in given:
         raise SuiteError("--executor slurm: say how long the job may take, as in --slurm time=12:00:00")
     if importlib.util.find_spec("submitit") is None:
