@@ -14,7 +14,7 @@ from asapbench.suite.catalog import CATALOG, DATASETS
 from asapbench.suite.cell import CHOICES, Cell
 from asapbench.suite.grid import MOST_CELLS, impossible
 from asapbench.suite.options import Choice, Value, nearest
-from asapbench.suite.recipe import PLAIN, checked_learning_rate
+from asapbench.suite.recipe import PLAIN, checked_learning_rate, checked_seed
 
 _SETTABLE = (*PLAIN, "lr", "optimizer")
 
@@ -101,10 +101,14 @@ def with_seeds(cells: Sequence[Cell], text: str) -> list[Cell]:
     """Each configuration once for every seed of `0,1,2` or `0-4`. Raises SuiteError."""
     seeds: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,18})(?:\s*-\s*(\d{1,18}))?\s*", part)
+        match = re.fullmatch(r"\s*(\d{1,4000})(?:\s*-\s*(\d{1,4000}))?\s*", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if last < first:
             raise SuiteError(f'--seeds {text}: "{part}" is not a seed or a range; write 0,1,2 or 0-4')
+        try:
+            checked_seed(last)
+        except ValueError as error:
+            raise SuiteError(f"--seeds {text}: {error}") from error
         if len(seeds) + last - first >= MOST_CELLS:
             raise SuiteError(f"--seeds {text}: these are more than {MOST_CELLS} seeds")
         seeds += range(first, last + 1)

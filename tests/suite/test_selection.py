@@ -90,6 +90,14 @@ def test_seeds_multiply_each_configuration() -> None:
     assert len(with_seeds(load("quickstart").cells, "5")) == 10
 
 
+def test_the_largest_seed_of_a_suite_is_one_of_the_command_line_too() -> None:
+    largest = 2**63 - 1
+    assert [cell.seed for cell in with_seeds(CELLS[:1], f"{largest - 1}-{largest}")] == [largest - 1, largest]
+    for text in (f"{largest + 1}", "0-" + "9" * 400):
+        with pytest.raises(SuiteError, match=r"a seed must be a whole number from 0 to 2\^63 - 1"):
+            with_seeds(CELLS[:1], text)
+
+
 @pytest.mark.parametrize("text", ["", "a", "3-1", "-1", "0-99999999", "1.5"])
 def test_seeds_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(SuiteError, match="--seeds"):
