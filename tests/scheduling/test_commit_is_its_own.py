@@ -17,9 +17,7 @@ NOT_A_REPOSITORY = (None, None)
 def git(folder: Path, *arguments: str) -> str:
     command = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false", *arguments]
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    done = subprocess.run(
-        ["git", *identity, *arguments], cwd=folder, env=env, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
