@@ -157,7 +157,7 @@ class Database:
                 fault = UnavailableError if _sqlite_code(error).startswith(_UNAVAILABLE) else StoreError
                 raise fault(f"{self.name} {_sqlite_reason(error)}") from error
             kind = ServerAwayError if postgresql.is_away(error) else StoreError
-            raise kind(f"{self.name} {postgresql.reason(error)}") from error
+            raise kind(f"{self.name} {postgresql.reason(error, user=self.engine.url.username)}") from error
         except ForeignRowError as error:
             raise StoreError(f"{self.name} {error}") from error
         except UnicodeDecodeError as error:  # what SQLite says of a damaged schema has the damage in it
