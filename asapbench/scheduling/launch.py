@@ -27,6 +27,7 @@ from asapbench.scheduling.view import Outcome, View
 from asapbench.store.records import FINAL, State
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
+from asapbench.suite.grid import require_trainable
 from asapbench.suite.load import load
 from asapbench.suite.options import Choice
 from asapbench.suite.select import choose, only
@@ -124,6 +125,9 @@ def run(
     """
     cells = _cells(selected)
     todo = cells if set_aside else _todo(store, cells, request.only_states)
+    if set_aside:  # a result that cannot be measured again stays; elsewhere such a cell fails alone
+        for cell in todo:
+            require_trainable(cell)
     root = data_root(request.data)
     datasets = tuple(dict.fromkeys(cell.dataset for cell in todo))
     for dataset in datasets:

@@ -89,7 +89,7 @@ def _changed(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
         changed = _set(changed, key, _value(value), text)
     for cell in changed:
         if fault := impossible(cell):
-            raise SuiteError(f"--set {' --set '.join(settings)}: {cell.label}: {fault}")
+            raise SuiteError(f"--set {' --set '.join(settings)}: {cell.label}: {fault.message}")
     return changed
 
 
