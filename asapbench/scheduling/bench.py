@@ -39,6 +39,7 @@ from asapbench.scheduling.hardware import versions
 from asapbench.scheduling.process import start, tail
 from asapbench.scheduling.slots import Slot, slots
 from asapbench.suite.cell import Cell
+from asapbench.suite.distinct import distinct_labels
 from asapbench.suite.load import load
 from asapbench.suite.select import choose
 
@@ -89,12 +90,13 @@ def bench(cells: Sequence[Cell], wanted: Bench, *, say: Callable[[str], None]) -
         images="random images" if wanted.data is None else "the data set's images",
         torch=versions()["torch"],
     )
+    labels = distinct_labels(cells)
     row: _Row | None = None
     with _interruptible(), tempfile.TemporaryDirectory(prefix="asapbench-") as folder:
         try:
             for number, cell in enumerate(cells, start=1):
                 row = _Row(cell, wanted, places, Path(folder))
-                say(f"[{number}/{len(cells)}] {cell.label}")
+                say(f"[{number}/{len(cells)}] {labels[cell.id]}")
                 row.measure()
                 benched, row = replace(benched, speeds=(*benched.speeds, row.speed)), None
         except KeyboardInterrupt:
