@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
-from typer import Context
 from typer.core import TyperCommand, TyperOption
 
 from asapbench.errors import SuiteError
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 class Command(TyperCommand):
     """A command that refuses an option given twice, where the parser would forget the first value; lists add up."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As usual; a repeated option that takes one value is a usage error."""
         _, _, given = self.make_parser(ctx).parse_args(list(args))
         for parameter, times in Counter(given).items():

@@ -100,8 +100,8 @@ def impossible(cell: Cell) -> Impossible | None:
         return Impossible(
             "normalization", f"the released code has no normalization for {cell.dataset.name} (it has for {known})"
         )
-    fault = _unsuited(cell.rule.name, cell.model.name)
-    return None if fault is None else Impossible("rule", fault)
+    unsuited = _unsuited(cell.rule.name, cell.model.name)
+    return None if unsuited is None else Impossible("rule", unsuited)
 
 
 def _wrong_size(cell: Cell) -> Impossible | None:

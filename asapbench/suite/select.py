@@ -57,6 +57,8 @@ def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
             kept = [cell for cell in kept if _shown(cell, key, text) in canonical]
             missing = [v for v, c in zip(values, canonical, strict=True) if c not in present]
         if missing:
+            if not cells:
+                raise SuiteError(f"--only {text}: there are no cells to choose among")
             if not present:
                 kind, _, option = key.partition(".")
                 raise SuiteError(f"--only {text}: no cell's {kind} has an option {option}")

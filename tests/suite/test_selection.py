@@ -40,6 +40,12 @@ def test_only_says_where_no_cell_has_the_option_at_all() -> None:
         only(bp, ["rule.k=2"])
 
 
+def test_a_filter_of_no_cells_says_that_there_are_none() -> None:
+    for text in ("model=mlp", "rule.k=2", "cell=ab"):
+        with pytest.raises(SuiteError, match="there are no cells to choose among"):
+            only([], [text])
+
+
 def test_cells_that_differ_in_the_optimizer_alone_have_labels_of_their_own() -> None:
     cells = load("weight_decay").cells
     assert len({cell.label for cell in cells}) == len(cells)
