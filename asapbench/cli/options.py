@@ -28,7 +28,7 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As usual; a repeated option that takes one value is a usage error."""
         _, _, given = self.make_parser(ctx).parse_args(list(args))
-        for parameter, times in Counter(given).items():
+        for parameter, times in () if ctx.resilient_parsing else Counter(given).items():
             if times > 1 and isinstance(parameter, TyperOption) and not parameter.multiple:
                 ctx.fail(f"{'/'.join(parameter.opts + parameter.secondary_opts)} is given {times} times: give it once.")
         return super().parse_args(ctx, args)
