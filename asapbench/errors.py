@@ -1,4 +1,9 @@
-"""One root exception: every message says what is wrong, where, and how to mend it."""
+"""One root exception: every message says what is wrong, where, and how to fix it."""
+
+
+def install_extra(name: str) -> str:
+    """How to install an optional part. No package index has asapbench: it is installed from a clone."""
+    return f'pip install ".[{name}]" in the clone of asapbench'
 
 
 class AsapbenchError(Exception):

@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Data, Db, FilesDir, Form, Only, Out, names, whole_numbers
+from asapbench.cli.options import Command, Data, Db, FilesDir, Form, Only, Out, joined, names, whole_numbers
 from asapbench.report.render import Format
 from asapbench.store import DEFAULT_URL
+
+_MODELS = ("alexnet", "resnet18", "resnet34")
+"""Of Figure 11."""
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -18,14 +21,23 @@ def _analyze() -> None:
     """What is computed rather than trained."""
 
 
-@app.command()
+@app.command(cls=Command)
 def memory(
     model: Annotated[
-        str, typer.Option("--model", metavar="NAME[,NAME]", help="Models of the catalog.")
-    ] = "alexnet,resnet18,resnet34",
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="NAME[,NAME]",
+            help=f"Models of the catalog. Repeatable. [default: {joined(_MODELS)}]",
+        ),
+    ] = None,
     k: Annotated[
-        str | None,
-        typer.Option("--k", metavar="K[,K]", help="Block sizes of ASAP. If left out: the paper's, 2 and 4, AlexNet 2."),
+        list[str] | None,
+        typer.Option(
+            "--k",
+            metavar="K[,K]",
+            help="Block sizes of ASAP. Repeatable. If left out: the paper's, 2 and 4, AlexNet 2.",
+        ),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Examples of the step.")] = 128,
     dataset: Annotated[str, typer.Option("--dataset", help="Whose images and classes.")] = "cifar10",
@@ -39,12 +51,13 @@ def memory(
     from asapbench.report.figures.memory import memory_accesses
     from asapbench.report.out import deliver
 
-    block_sizes = () if k is None else whole_numbers(k, option="--k")
-    made = memory_accesses(names(model, option="--model"), block_sizes=block_sizes, batch=batch, dataset=dataset)
+    block_sizes = () if k is None else whole_numbers(joined(k), option="--k")
+    models = names(joined(model or _MODELS), option="--model")
+    made = memory_accesses(models, block_sizes=block_sizes, batch=batch, dataset=dataset)
     deliver(made, form=form, out=out)
 
 
-@app.command()
+@app.command(cls=Command)
 def shortcut(
     cells: Annotated[
         list[str] | None, typer.Argument(metavar="[CELL]...", help="The first digits of cells' identities.")
@@ -78,7 +91,7 @@ def shortcut(
     deliver(made, form=form, out=out)
 
 
-@app.command()
+@app.command(cls=Command)
 def theorem(
     runs: Annotated[int, typer.Option("--runs", min=1, help="Random draws of each start.")] = 10,
     sizes: Annotated[

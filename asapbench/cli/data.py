@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asapbench.cli.options import Command
 from asapbench.cli.text import printing_is_optional, say
 from asapbench.data import files
 from asapbench.errors import DataError
@@ -27,7 +28,7 @@ Folder = Annotated[
 HEADERS = ("name", "data set", "images", "here", "where")
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(data: Folder = None) -> None:
     """Each data set: what it is, its size, whether it is here (by file sizes; `verify` reads every byte)."""
     root = files.data_root(data)
@@ -35,7 +36,7 @@ def list_(data: Folder = None) -> None:
     _print_table(rows)
 
 
-@app.command()
+@app.command(cls=Command)
 def prepare(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets, as `list` names them.")],
     data: Folder = None,
@@ -53,7 +54,7 @@ def prepare(
         say(f"{name}: complete")
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
     names: Annotated[
         list[str] | None,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
 from asapbench.errors import SuiteError
 from asapbench.report.render import Format
@@ -18,6 +20,19 @@ from asapbench.store.records import UNFINISHED, State
 
 if TYPE_CHECKING:
     from asapbench.scheduling.slots import Count
+
+
+class Command(TyperCommand):
+    """A command that refuses an option given twice, where the parser would forget the first value; lists add up."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As usual; a repeated option that takes one value is a usage error."""
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        for parameter, times in () if ctx.resilient_parsing else Counter(given).items():
+            if times > 1 and isinstance(parameter, TyperOption) and not parameter.multiple:
+                ctx.fail(f"{'/'.join(parameter.opts + parameter.secondary_opts)} is given {times} times: give it once.")
+        return super().parse_args(ctx, args)
+
 
 Db = Annotated[str, typer.Option("--db", metavar="URL", envvar="ASAPBENCH_DB", help="The results database.")]
 Only = Annotated[
@@ -29,7 +44,8 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change cells, as in epochs=1 or rule.k=4. Repeatable."),
 ]
 Seeds = Annotated[
-    str | None, typer.Option("--seeds", metavar="SEEDS", help="Seeds instead of the suite's: 0,1 or 0-4.")
+    list[str] | None,
+    typer.Option("--seeds", metavar="SEEDS", help="Seeds instead of the suite's: 0,1 or 0-4. Repeatable."),
 ]
 Form = Annotated[Format, typer.Option("--format", help="What the table is written as.")]
 Out = Annotated[
@@ -58,8 +74,11 @@ Slots = Annotated[
     ),
 ]
 OnlyState = Annotated[
-    str | None,
-    typer.Option(metavar="STATE[,STATE]", help="Only cells that are pending, interrupted, failed or out_of_memory."),
+    list[str] | None,
+    typer.Option(
+        metavar="STATE[,STATE]",
+        help="Only cells that are pending, interrupted, failed or out_of_memory. Repeatable.",
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and how much disk; run nothing.")]
 
@@ -180,11 +199,16 @@ def slot_count(text: str | None) -> Count:
     return int(text)
 
 
-def states(text: str | None) -> tuple[State, ...]:
+def joined(parts: Sequence[str]) -> str:
+    """What a repeated option lists, as if given once: `0` and `5-6` as `0,5-6`."""
+    return ",".join(parts)
+
+
+def states(parts: Sequence[str] | None) -> tuple[State, ...]:
     """The states of `--only-state failed,interrupted`; none where it is not given. Raises SuiteError."""
-    if text is None:
+    if parts is None:
         return ()
-    wanted = names(text, option="--only-state")
+    wanted = names(text := joined(parts), option="--only-state")
     for word in wanted:
         if word not in UNFINISHED:
             listed = ", ".join(UNFINISHED)

@@ -26,6 +26,7 @@ from asapbench.scheduling.view import Outcome
 from asapbench.store import db_option
 from asapbench.suite.catalog import DEFAULT_OPTIMIZER, dataset_shape
 from asapbench.suite.cell import Cell, title
+from asapbench.suite.distinct import distinctions, distinguishing_fields, field_text, value_text
 
 _SHOWN = 100
 """Cells that a dry run lists."""
@@ -55,6 +56,7 @@ class _Counting:
         self.finished = 0
         self._seconds: dict[str, float] = {}
         self._left: dict[str, float] = {}
+        self._distinctions: dict[str, str] = {}
         self._total = 0.0
 
     def follow(self, plan: Plan) -> None:
@@ -62,7 +64,12 @@ class _Counting:
         self.plan, self.started = plan, time.monotonic()
         self._seconds = {item.cell.id: item.epoch_seconds for item in plan.items}
         self._left = {item.cell.id: item.seconds for item in plan.left}
+        self._distinctions = distinctions(item.cell for item in plan.items)
         self._total = sum(self._left.values())
+
+    def name(self, cell: Cell) -> str:
+        """The cell's label, with what tells it apart from the plan's cells of that label."""
+        return f"{cell.label}, {self._distinctions.get(cell.id, '')}".removesuffix(", ")
 
     @property
     def cells(self) -> int:
@@ -143,7 +150,7 @@ class PlainView(_Counting):
         """Nothing to redraw."""
 
     def _say(self, slot: Slot, cell: Cell, text: str) -> None:
-        say(f"[{self.finished}/{self.cells}] {cell.label} ({cell.short})  {text}")
+        say(f"[{self.finished}/{self.cells}] {self.name(cell)} ({cell.short})  {text}")
 
 
 @dataclass
@@ -189,7 +196,7 @@ class LiveView(_Counting):
         self.done(cell, epochs_done)
         self._rows[slot.number] = _Row(cell, epochs_done)
         if epochs_done or batch:
-            self.message(f"{cell.label}  {resumed_text(epochs_done, batch, bit_exact)}")
+            self.message(f"{self.name(cell)}  {resumed_text(epochs_done, batch, bit_exact)}")
 
     def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
         """Inside an epoch."""
@@ -211,7 +218,7 @@ class LiveView(_Counting):
             self.count_ended(cell)
         row = self._rows.pop(slot.number, None)
         test = f", test {percent(row.test)}" if row is not None and state == "done" else ""
-        self.message(f"{cell.label}  {ended_text(state, cell, error, again=again)}{test}")
+        self.message(f"{self.name(cell)}  {ended_text(state, cell, error, again=again)}{test}")
 
     def message(self, text: str) -> None:
         """A line that stays, above the table."""
@@ -249,7 +256,8 @@ class LiveView(_Counting):
         if row is None:
             return line
         cell = row.cell
-        line |= {"cell": Text(_rule_first(cell)), "epoch": f"{min(row.epoch + 1, cell.epochs)}/{cell.epochs}"}
+        line |= {"cell": Text(_rule_first(cell, self._distinctions.get(cell.id, "")))}
+        line |= {"epoch": f"{min(row.epoch + 1, cell.epochs)}/{cell.epochs}"}
         line |= {"train": percent(row.accuracy), "test": percent(row.test)}
         if row.rate:
             epochs = cell.epochs - row.epoch - row.within
@@ -259,11 +267,12 @@ class LiveView(_Counting):
         return line
 
 
-def _rule_first(cell: Cell) -> str:
+def _rule_first(cell: Cell, distinction: str) -> str:
     """The cell's name with what sets it apart from its neighbours in front: the end is what a narrow column cuts."""
     kinds = ("rule",) if cell.optimizer == DEFAULT_OPTIMIZER else ("rule", "optimizer")
     own = " ".join(title(kind, getattr(cell, kind)) for kind in kinds)
-    return f"{own} seed {cell.seed}, {title('dataset', cell.dataset)} {title('model', cell.model)}"
+    apart = [f"{own} seed {cell.seed}", *([distinction] if distinction else [])]
+    return ", ".join([*apart, f"{title('dataset', cell.dataset)} {title('model', cell.model)}"])
 
 
 @dataclass(frozen=True)
@@ -319,19 +328,22 @@ def opening_lines(plan: Plan, slots: Sequence[Slot]) -> Iterator[str]:
 
 
 def print_plan(plan: Plan) -> None:
-    """The dry run: states, cells, time and disk."""
+    """The dry run: states, cells, time and disk. A field that differs among the cells shown has a column."""
+    items = plan.items[:_SHOWN]
+    further = [n for n in distinguishing_fields([item.cell for item in items]) if n not in ("lr", "epochs")]
     print_table(
-        ("cell", "configuration", "state", "lr", "epochs", "time"),
+        ("cell", "configuration", "state", "lr", *further, "epochs", "time"),
         [
             (
                 item.cell.short,
                 item.cell.label,
                 item.state,
-                f"{item.cell.lr:g}",
+                value_text(item.cell.lr),
+                *(field_text(item.cell, name) for name in further),
                 f"{item.epochs_done}/{item.cell.epochs}",
                 duration(item.seconds) if item.left else "",
             )
-            for item in plan.items[:_SHOWN]
+            for item in items
         ],
         shrinks="configuration",
         left=("cell", "configuration", "state"),

@@ -16,6 +16,7 @@ from asapbench.cli.options import (
     Seeds,
     Set,
     Training,
+    joined,
     seconds,
     slot_count,
     states,
@@ -55,9 +56,14 @@ def run(
     from asapbench.scheduling.launch import select
 
     request = _request(
-        training, db=db, filters=only or (), settings=set_ or (), seeds=seeds, only_states=states(only_state)
+        training,
+        db=db,
+        filters=only or (),
+        settings=set_ or (),
+        seeds=None if seeds is None else joined(seeds),
+        only_states=states(only_state),
     )
-    selected = [select(suite, request) for suite in suites]
+    selected = select(suites, request)
     if dry_run:
         _dry_run(selected, request)
     elif training.executor == "slurm":

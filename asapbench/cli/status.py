@@ -56,7 +56,12 @@ def status(
 
 def _print_cells(plan: Plan, *, all_cells: bool) -> None:
     """A line for each cell, or for each that is running, failed or diverged."""
-    for item in plan.items:
-        if all_cells or item.state in ("running", "failed", "out_of_memory", "diverged"):
-            epochs = f"epoch {item.epochs_done}/{item.cell.epochs}"
-            say(f"  {item.cell.short}  {item.cell.label}: {item.state.replace('_', ' ')}, {epochs}")
+    from asapbench.suite.distinct import distinct_labels
+
+    shown = [
+        item for item in plan.items if all_cells or item.state in ("running", "failed", "out_of_memory", "diverged")
+    ]
+    labels = distinct_labels(item.cell for item in plan.items) if shown else {}
+    for item in shown:
+        epochs = f"epoch {item.epochs_done}/{item.cell.epochs}"
+        say(f"  {item.cell.short}  {labels[item.cell.id]}: {item.state.replace('_', ' ')}, {epochs}")

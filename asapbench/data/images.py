@@ -21,7 +21,7 @@ from asapbench.data import cifar, files, tiny_imagenet
 from asapbench.data.files import Fault
 from asapbench.data.integrity import complete, require_sound
 from asapbench.errors import DataError
-from asapbench.suite.catalog import DATASETS, NORMALIZATIONS, dataset_shape
+from asapbench.suite.catalog import DATASETS, NORMALIZATIONS, beyond_data, dataset_shape
 from asapbench.suite.options import Choice, nearest
 
 if TYPE_CHECKING:
@@ -64,8 +64,11 @@ _Split = tuple[Tensor, Tensor]
 def load(dataset: Choice, root: Path) -> Images:
     """Read and verify `dataset`; with `train_size` only its first so many training images.
 
-    Raises DataError naming the file at fault and the command that mends it, or a fingerprint that is not the catalog's.
+    Raises DataError naming the file at fault and the command that fixes it, or a fingerprint that is not the catalog's;
+    also where `train_size` is more than there is.
     """
+    if fault := beyond_data(dataset):
+        raise DataError(f"{dataset.name}: {fault}")
     files.check(dataset, root)
     try:
         train, test = _read(dataset, root)

@@ -39,8 +39,9 @@ from asapbench.scheduling.hardware import versions
 from asapbench.scheduling.process import start, tail
 from asapbench.scheduling.slots import Slot, slots
 from asapbench.suite.cell import Cell
+from asapbench.suite.distinct import distinct_labels
 from asapbench.suite.load import load
-from asapbench.suite.select import only, with_settings
+from asapbench.suite.select import choose
 
 _LOADER_WORKERS = {"cuda": 2}
 """Processes that load the control's data: on a CPU none, since its cores are what trains."""
@@ -70,8 +71,8 @@ def chosen(suites: Sequence[str], filters: Sequence[str], settings: Sequence[str
     """The cells of the suites that are asked for; of those that cost the same, the first. Raises SuiteError."""
     kept = [one.name for one in fields(Cell) if one.name not in _COSTS_NOTHING]
     first: dict[tuple[object, ...], Cell] = {}
-    for suite in suites:
-        for cell in with_settings(only(load(suite).cells, filters), settings):
+    for cells in choose([load(suite).cells for suite in suites], filters=filters, settings=settings):
+        for cell in cells:
             first.setdefault(tuple(getattr(cell, name) for name in kept), cell)
     return list(first.values())
 
@@ -89,12 +90,13 @@ def bench(cells: Sequence[Cell], wanted: Bench, *, say: Callable[[str], None]) -
         images="random images" if wanted.data is None else "the data set's images",
         torch=versions()["torch"],
     )
+    labels = distinct_labels(cells)
     row: _Row | None = None
     with _interruptible(), temporary_folder() as folder:
         try:
             for number, cell in enumerate(cells, start=1):
                 row = _Row(cell, wanted, places, Path(folder))
-                say(f"[{number}/{len(cells)}] {cell.label}")
+                say(f"[{number}/{len(cells)}] {labels[cell.id]}")
                 row.measure()
                 benched, row = replace(benched, speeds=(*benched.speeds, row.speed)), None
         except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from asapbench.data.files import check, data_root
 from asapbench.scheduling.files import files_of
 from asapbench.scheduling.kept import kept_weights
 from asapbench.store.store import Store
+from asapbench.suite.catalog import within_data
 from asapbench.suite.cell import Cell
 
 
@@ -33,5 +34,5 @@ def evaluate_kept(store: Store, prefix: str, data: Path | None, *, files: Path |
     from asapbench.training.weights import evaluated
 
     kept.require_whole()
-    found, loss, accuracy = evaluated(kept.path, load(kept.cell.dataset, root))
+    found, loss, accuracy = evaluated(kept.path, load(within_data(kept.cell.dataset), root))
     return Evaluated(found, kept.path, loss, accuracy, kept.attempt.last_test_accuracy)

@@ -44,10 +44,13 @@ def hardware() -> dict[str, Any]:
 
 def commit() -> tuple[str | None, bool | None]:
     """The checkout's commit and whether its tracked files differ from it; (None, None) for an installed package."""
-    root = Path(__file__).resolve().parent.parent.parent
+    code = Path(__file__).resolve()
+    root = code.parent.parent.parent
     if not (root / ".git").exists():
         return None, None
     try:
+        # Fails where the repository does not hold this code, as for a package installed into somebody's repository.
+        _git(root, "ls-files", "--error-unmatch", str(code))
         head = _git(root, "rev-parse", "HEAD")
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
@@ -56,5 +59,8 @@ def commit() -> tuple[str | None, bool | None]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=20)
+    # GIT_DIR, GIT_WORK_TREE, GIT_INDEX_FILE and the like, as in a hook, are about another repository.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "--no-optional-locks", *arguments]
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=True, timeout=20)
     return done.stdout.strip()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asapbench.data.files import check, data_root
-from asapbench.errors import StoreError, SuiteError, WorkerError
+from asapbench.errors import StoreError, SuiteError, WorkerError, install_extra
 from asapbench.scheduling import compilers, leases
 from asapbench.scheduling.admission import Admission
 from asapbench.scheduling.assignment import Options
@@ -27,9 +27,10 @@ from asapbench.scheduling.view import Outcome, View
 from asapbench.store.records import FINAL, State
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
+from asapbench.suite.grid import require_trainable
 from asapbench.suite.load import load
 from asapbench.suite.options import Choice
-from asapbench.suite.select import only, with_seeds, with_settings
+from asapbench.suite.select import choose, only
 
 ExecutorName = Literal["local", "ray", "slurm"]
 
@@ -71,13 +72,13 @@ class Selected:
     cells: tuple[Cell, ...] = field(default=())
 
 
-def select(suite: str, request: Request) -> Selected:
-    """The cells of a suite file or shipped suite that the request asks for. Raises SuiteError."""
-    loaded = load(suite)
-    cells = with_settings(only(loaded.cells, request.filters), request.settings)
-    if request.seeds is not None:
-        cells = with_seeds(cells, request.seeds)
-    return Selected(loaded.name, loaded.source, tuple(cells))
+def select(suites: Sequence[str], request: Request) -> list[Selected]:
+    """The suite files or shipped suites that have cells the request asks for, with these. Raises SuiteError."""
+    loaded = [load(suite) for suite in suites]
+    chosen = choose(
+        [suite.cells for suite in loaded], filters=request.filters, settings=request.settings, seeds=request.seeds
+    )
+    return [Selected(s.name, s.source, tuple(cells)) for s, cells in zip(loaded, chosen, strict=True) if cells]
 
 
 def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selected]:
@@ -92,6 +93,7 @@ def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selec
     if request.filters:
         kept = {cell.id for cell in only([cell for item in found for cell in item.cells], request.filters)}
         found = [Selected(s.name, s.source, tuple(c for c in s.cells if c.id in kept)) for s in found]
+        found = [selected for selected in found if selected.cells]
     return found
 
 
@@ -123,6 +125,9 @@ def run(
     """
     cells = _cells(selected)
     todo = cells if set_aside else _todo(store, cells, request.only_states)
+    if set_aside:  # a result that cannot be measured again stays; elsewhere such a cell fails alone
+        for cell in todo:
+            require_trainable(cell)
     root = data_root(request.data)
     datasets = tuple(dict.fromkeys(cell.dataset for cell in todo))
     for dataset in datasets:
@@ -206,7 +211,7 @@ def _wanted(request: Request) -> dict[str, Any]:
 
 def _check_for_ray() -> None:
     if importlib.util.find_spec("ray") is None:
-        raise WorkerError('--executor ray needs Ray: pip install "asapbench[ray]"')
+        raise WorkerError(f"--executor ray needs Ray: {install_extra('ray')}")
 
 
 def _admission(store: Store, found: Sequence[Slot], count: Count) -> Admission:

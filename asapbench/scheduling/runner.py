@@ -167,7 +167,8 @@ class Runner:
         current = self._store.states([cell.id])[cell.id]
         if current is not None and current.state == "running":
             self._waiting.elsewhere.append(cell)
-            self._view.message(f"{cell.label}: is being trained by another run (pid {current.pid} on {current.host})")
+            other = f"pid {current.pid} on {current.host}"
+            self._view.message(f"{cell.label} ({cell.short}): is being trained by another run ({other})")
 
     # Hearing workers
 
@@ -363,7 +364,8 @@ class Runner:
         lost = self._store.heartbeat(list(held.values()))
         for worker, claim in held.items():
             if any(claim is other for other in lost):
-                self._lost(worker, f"{self._assigned[worker].cell.label}: another run has taken this cell over")
+                cell = self._assigned[worker].cell
+                self._lost(worker, f"{cell.label} ({cell.short}): another run has taken this cell over")
 
     def _lost(self, worker: Worker, message: str) -> None:
         """Somebody else has the cell: this run's worker must not go on with it. That run may die, too."""

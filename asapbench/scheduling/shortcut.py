@@ -14,6 +14,7 @@ from asapbench.scheduling.hardware import commit, hardware, versions
 from asapbench.scheduling.kept import Kept, kept_weights
 from asapbench.store import Provenance
 from asapbench.store.store import Store
+from asapbench.suite.catalog import within_data
 from asapbench.suite.select import only
 
 
@@ -51,7 +52,7 @@ def analyze_shortcut(store: Store, kept: Kept, *, batches: int, data: Path | Non
 
     device = torch.device("cpu")
     configure(device, threads=1, deterministic=True, precision=kept.cell.precision)
-    images = load(kept.cell.dataset, root)
+    images = load(within_data(kept.cell.dataset), root)
     train, _ = training_batches(kept.cell, images, device)
     rows = shortcut_effect(kept.model(images), islice(train.epoch(1, kept.cell.batch_size), batches))
     provenance = Provenance(*commit(), versions(), hardware())

@@ -81,12 +81,9 @@ def slots(device: str = "auto", *, count: Count = None, threads: int = 1) -> lis
 
 def check_counts(count: Count, threads: int) -> None:
     """Raises SuiteError for `--slots` or `--threads` below 1, or beyond all machines."""
-    if isinstance(count, int) and count < 1:
-        raise SuiteError(f"--slots {count}: at least 1")
-    if threads < 1:
-        raise SuiteError(f"--threads {threads}: at least 1")
-    if threads > _MOST or (isinstance(count, int) and count > _MOST):
-        raise SuiteError(f"--slots {count} --threads {threads}: at most {_MOST} of each")
+    for option, number in (("--slots", count), ("--threads", threads)):
+        if isinstance(number, int) and not 1 <= number <= _MOST:
+            raise SuiteError(f"{option} {number}: " + ("at least 1" if number < 1 else f"at most {_MOST}"))
 
 
 def cores() -> int:

@@ -11,12 +11,13 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asapbench.errors import SuiteError, WorkerError
+from asapbench.errors import SuiteError, WorkerError, install_extra
 
 _SIGNAL = "USR1"
 _NOTICE_SECONDS = 90
@@ -65,11 +66,14 @@ def submit(arguments: Sequence[str], *, options: Sequence[str], folder: Path) ->
 
     Raises SuiteError for an option that is none, WorkerError where Slurm is not here or refuses the job.
     """
-    given = dict(map(_option, options))
+    pairs = [_option(text) for text in options]
+    given = dict(pairs)
+    if twice := [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]:
+        raise SuiteError(f"--slurm {twice[0]}=...: {twice[0]} is given twice: give it once")
     if "time" not in given:
         raise SuiteError("--executor slurm: say how long the job may take, as in --slurm time=12:00:00")
     if importlib.util.find_spec("submitit") is None:
-        raise WorkerError('--executor slurm needs submitit: pip install "asapbench[slurm]"')
+        raise WorkerError(f"--executor slurm needs submitit: {install_extra('slurm')}")
     os.environ["SUBMITIT_PREEMPT_SIGNAL"] = _SIGNAL
     from submitit import SlurmExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError

@@ -8,6 +8,7 @@ PostgreSQL: an advisory lock), so what a write transaction reads holds until it 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -20,11 +21,14 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from asapbench.errors import ServerAwayError, StoreError, UnavailableError
+from asapbench.errors import ServerAwayError, StoreError, UnavailableError, install_extra
 from asapbench.patience import PATIENCE_SECONDS, Patience
 from asapbench.store import postgresql
+from asapbench.store.reading import Place, place_to_read
 from asapbench.store.records import without_password
 from asapbench.store.rows import ForeignRowError
+
+_URLS = "sqlite:///PATH or postgresql://HOST/NAME"
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one before it gives up."""
@@ -55,7 +59,8 @@ _UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR_SHM
 class Database:
     """An open database. `path` is the file of a SQLite one, `name` what messages call it.
 
-    `patience` waits for a server that is away; in a run for a locked or full SQLite database, too.
+    `patience` waits for a server that is away; in a run for a locked or full SQLite database, too. `place` is where a
+    SQLite one is opened.
     """
 
     engine: Engine
@@ -64,6 +69,7 @@ class Database:
     path: Path | None
     writable: bool
     patience: Patience = field(default_factory=Patience)
+    place: Place | None = None
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work` makes of one state of the database. Raises StoreError, and whatever `work` does."""
@@ -108,6 +114,8 @@ class Database:
         """One transaction that reads one state of the database. Raises StoreError."""
         with self._translated(), self.engine.connect() as connection, connection.begin():
             yield connection
+        if self.place is not None and not self.place.unchanged():
+            raise UnavailableError(f"{self.name} was written to while it was read: try again")
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -131,8 +139,10 @@ class Database:
                 pooled.close()
 
     def close(self) -> None:
-        """Gives every connection back."""
+        """Closes every connection."""
         self.engine.dispose()
+        if self.place is not None:
+            self.place.close()
 
     def _require_writable(self) -> None:
         if not self.writable:
@@ -147,7 +157,7 @@ class Database:
                 fault = UnavailableError if _sqlite_code(error).startswith(_UNAVAILABLE) else StoreError
                 raise fault(f"{self.name} {_sqlite_reason(error)}") from error
             kind = ServerAwayError if postgresql.is_away(error) else StoreError
-            raise kind(f"{self.name} {postgresql.reason(error)}") from error
+            raise kind(f"{self.name} {postgresql.reason(error, user=self.engine.url.username)}") from error
         except ForeignRowError as error:
             raise StoreError(f"{self.name} {error}") from error
         except UnicodeDecodeError as error:  # what SQLite says of a damaged schema has the damage in it
@@ -164,19 +174,19 @@ def connect(url: str, *, writable: bool) -> Database:
     if dialect == "sqlite":
         return _sqlite(parsed, url=url, writable=writable)
     if dialect != "postgresql":
-        raise StoreError(f"{_shown(parsed)}: use sqlite:///PATH or postgresql://HOST/NAME")
+        raise StoreError(f"{_shown(parsed)}: use {_URLS}")
     return _postgresql(parsed, writable=writable)
 
 
 def _parsed(url: str) -> URL:
     if "://" not in url:
+        if re.match(r"(sqlite|file|postgresql)(\+\w+)?:", url):
+            raise StoreError(f"{without_password(url)!r} is not the URL of a database: use {_URLS}, or a path alone")
         return URL.create("sqlite", database=url)
     try:
         return make_url(url)
     except (ArgumentError, ValueError) as error:  # a ValueError is a port that is no number
-        raise StoreError(
-            f"{without_password(url)!r} is not the URL of a database: use sqlite:///PATH or postgresql://HOST/NAME"
-        ) from error
+        raise StoreError(f"{without_password(url)!r} is not the URL of a database: use {_URLS}") from error
 
 
 def _shown(url: URL) -> str:
@@ -186,31 +196,40 @@ def _shown(url: URL) -> str:
 def _sqlite(parsed: URL, *, url: str, writable: bool) -> Database:
     if not parsed.database or parsed.database == ":memory:":
         raise StoreError(f"{url!r} names no file: write sqlite:///results/asapbench.sqlite, for example")
+    if fault := _unused(parsed, url):
+        raise StoreError(f"{without_password(url)!r} {fault}")
     shown = Path(parsed.database)
     path = shown.absolute()
-    where = f"file:{quote(os.fsencode(path))}?{_mode(path, writable=writable)}"
+    place = Place(path, "mode=rwc") if writable else place_to_read(path, name=str(shown))
+    where = f"file:{quote(os.fsencode(place.file))}?{place.parameters}"
 
     def open_one() -> sqlite3.Connection:
         return sqlite3.connect(where, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
     engine = create_engine("sqlite:///unused", creator=open_one)
-    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "connect", _set_pragmas if writable else _set_pragmas_of_reader)
     event.listen(engine, "begin", _begin_sqlite)
-    return Database(engine, url, str(shown), path, writable)
+    return Database(engine, url, str(shown), path, writable, place=place)
 
 
-def _mode(path: Path, *, writable: bool) -> str:
-    if writable:
-        return "mode=rwc"
-    # A reader of a WAL database needs its -shm file, which nobody can make in a directory that cannot be written to.
-    # Without a -wal file there is no writer, and the file as it lies is the whole database.
-    frozen = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
-    return "mode=ro&immutable=1" if frozen else "mode=ro"
+def _unused(parsed: URL, url: str) -> str | None:
+    """What the URL of a SQLite database says that asapbench would not do, and how to fix it; None for nothing."""
+    if parsed.drivername.lower() not in ("sqlite", "sqlite+pysqlite"):
+        return "names a driver that asapbench does not use: write sqlite:///PATH"
+    if parsed.host or parsed.username or parsed.port:
+        return "names a host, which SQLite has none of: write sqlite:///PATH, with four slashes for an absolute path"
+    if "://" in url and "?" in url:
+        return "has parameters, which asapbench does not use: leave out what follows ? (write %3F for a ? in a name)"
+    return None
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")
+
+
+def _set_pragmas_of_reader(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA query_only = ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -225,7 +244,7 @@ def _postgresql(parsed: URL, *, writable: bool) -> Database:
     try:
         engine = postgresql.engine(parsed, writable=writable, busy_seconds=BUSY_SECONDS)
     except ModuleNotFoundError as error:
-        raise StoreError(f'{name} needs a driver: pip install "asapbench[postgres]" ({error})') from error
+        raise StoreError(f"{name} needs a driver: {install_extra('postgres')} ({error})") from error
     return Database(
         engine, parsed.render_as_string(hide_password=False), name, None, writable, Patience(PATIENCE_SECONDS)
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from asapbench.errors import NoDatabaseError, StoreError
+from asapbench.store import postgresql
 from asapbench.store.connect import Database
 from asapbench.store.rows import MEND, ForeignRowError
 
@@ -31,7 +32,10 @@ def prepare(database: Database) -> None:
     with _lock(database):
         _write_ahead(database)
         with database.writing() as connection:
-            if _checked_revision(connection, database.name) != HEAD:
+            revision = _checked_revision(connection, database)
+            if revision is not None and revision != HEAD and database.path is None:
+                postgresql.require_owner(connection, database.name, revision=revision)
+            if revision != HEAD:
                 _upgrade(connection)
 
 
@@ -64,10 +68,13 @@ def check(database: Database) -> None:
 
 def _revision(database: Database) -> str | None:
     with database.reading() as connection:
-        return _checked_revision(connection, database.name)
+        return _checked_revision(connection, database)
 
 
-def _checked_revision(connection: Connection, name: str) -> str | None:
+def _checked_revision(connection: Connection, database: Database) -> str | None:
+    name = database.name
+    if database.path is None:
+        postgresql.require_visible(connection, name)
     tables = inspect(connection).get_table_names()
     if "alembic_version" not in tables:
         if tables:

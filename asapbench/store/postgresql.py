@@ -6,6 +6,8 @@ holder that says nothing for a while: a host that loses power in the middle of a
 
 from __future__ import annotations
 
+import re
+
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -16,6 +18,9 @@ DRIVER = "postgresql+psycopg"
 _WRITERS_LOCK = 0x61736170
 _SILENT_SECONDS = 60
 """How long a writer may say nothing inside a transaction before the server ends its session."""
+
+_TOO_FEW_RIGHTS = ("42501", "3F000")
+"""Insufficient privilege; no schema, as for a user without a right to any."""
 
 _CONNECTION = {
     "application_name": "asapbench",
@@ -28,7 +33,6 @@ _CONNECTION = {
 
 _MENDS = {
     "25006": "cannot be written to: it is a standby, or read-only; name the primary server with --db",
-    "42501": "gives this user too few rights: GRANT CREATE, USAGE ON SCHEMA public TO that user",
     "53100": "cannot grow, the server's disk is full: free some space and resume",
     "55P03": "is locked by another process: end that process, or wait, and try again",
 }
@@ -72,13 +76,49 @@ def is_away(error: Exception) -> bool:
     return str(state).startswith(("08", "57P")) or state == "53300"
 
 
-def reason(error: Exception) -> str:
-    """What is wrong and how to mend it, in one line."""
+def reason(error: Exception, *, user: str | None) -> str:
+    """What is wrong for `user` and how to fix it, in one line."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     line = " ".join(str(cause or error).split())
-    mend = _MENDS.get(str(getattr(cause, "sqlstate", None)))
-    if mend is not None:
-        return f"{mend} ({line})"
+    state = str(getattr(cause, "sqlstate", None))
+    if state in _TOO_FEW_RIGHTS:
+        return f"{too_few_rights(user)} ({line})"
+    if state in _MENDS:
+        return f"{_MENDS[state]} ({line})"
     if is_away(error):
-        return f"cannot be reached: is its server running, and are host, user and database right? ({line})"
+        return (
+            "cannot be reached: is its server running, and are host, user, password and database right? May this user "
+            f"connect to the database (GRANT CONNECT)? ({line})"
+        )
     return f"cannot be used: {line}"
+
+
+def too_few_rights(user: str | None) -> str:
+    """The statements that give `user` every right that a run needs, those of a reader first."""
+    name = "that user" if user is None else user if re.fullmatch(r"[a-z_][a-z0-9_]*", user) else f'"{user}"'
+    return (
+        "gives this user too few rights: as the owner of the database and its tables, "
+        f"GRANT USAGE ON SCHEMA public TO {name}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}; and for a run "
+        f"also GRANT CREATE ON SCHEMA public TO {name}; "
+        f"GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name};"
+    )
+
+
+def require_visible(connection: Connection, name: str) -> None:
+    """Raises StoreError where this user sees no schema: its tables would then seem not to be there."""
+    if connection.exec_driver_sql("SELECT current_schema()").scalar() is None:
+        raise StoreError(f"{name} {too_few_rights(connection.engine.url.username)}")
+
+
+def require_owner(connection: Connection, name: str, *, revision: str) -> None:
+    """Raises StoreError where this user does not own the tables, which an upgrade changes."""
+    query = (
+        "SELECT tableowner, pg_has_role(tableowner, 'USAGE') FROM pg_tables "
+        "WHERE tablename = 'alembic_version' AND schemaname = current_schema()"
+    )
+    owner, is_owner = connection.exec_driver_sql(query).one()
+    if not is_owner:
+        raise StoreError(
+            f"{name} is at revision {revision}, and only the owner of its tables can bring it up to date: run "
+            f"`asapbench resume` once as {owner}"
+        )

@@ -420,14 +420,40 @@ class DatasetShape:
 def dataset_shape(dataset: Choice) -> DatasetShape:
     """The shape of a chosen data set, its subset options taken into account."""
     entry = DATASETS[dataset.name]
-    options = dict(dataset.options)
-    classes = min(int(options.get("classes", entry.classes)), entry.classes)
-    train = entry.train * classes // entry.classes
-    limit = int(options.get("train_size", 0))
+    classes = _classes(dataset)
     return DatasetShape(
         channels=entry.channels,
         size=entry.size,
         classes=classes,
-        train=min(train, limit) if limit else train,
+        train=within_data(dataset).integer("train_size") or _available(dataset),
         test=entry.test * classes // entry.classes,
     )
+
+
+def beyond_data(dataset: Choice) -> str | None:
+    """What is wrong with a `train_size` that is more than there is, and how to fix it; None where it is not."""
+    wanted, available, classes = dataset.integer("train_size"), _available(dataset), _classes(dataset)
+    if wanted <= available:
+        return None
+    of = "" if classes == DATASETS[dataset.name].classes else f" of its first {classes} classes"
+    return (
+        f"train_size {wanted} is more than the {available} training images that {dataset.name} has{of}: take at most "
+        f"{available}, or 0 for all"
+    )
+
+
+def within_data(dataset: Choice) -> Choice:
+    """`dataset`, with all training images in place of more than there are: what earlier versions trained on."""
+    if beyond_data(dataset) is None:
+        return dataset
+    return DATASETS[dataset.name].choose(dict(dataset.options) | {"train_size": 0})
+
+
+def _classes(dataset: Choice) -> int:
+    return int(dict(dataset.options).get("classes", DATASETS[dataset.name].classes))
+
+
+def _available(dataset: Choice) -> int:
+    """The training images of the classes that `dataset` keeps."""
+    entry = DATASETS[dataset.name]
+    return entry.train * _classes(dataset) // entry.classes

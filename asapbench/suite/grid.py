@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from asapbench.errors import SuiteError
 from asapbench.suite.catalog import (
     CATALOG,
     DATASETS,
     DEFAULT_OPTIMIZER,
     FULLY_CONNECTED,
     SHARING,
+    beyond_data,
     dataset_shape,
 )
 from asapbench.suite.cell import CHOICES, Cell
@@ -64,31 +66,87 @@ def expand(grid: dict[str, Located], report: Report) -> Iterator[Cell]:
                 recipe["augment"] = DATASETS[dataset.name].augment
             cell = Cell(dataset=dataset, model=model, rule=rule, optimizer=optimizer, lr=lr, seed=seed, **recipe)
             if fault := impossible(cell):
-                report((), fault)
+                report(_place(fault.key, cell, grid), fault.message)
             else:
                 yield cell
 
 
-def impossible(cell: Cell) -> str | None:
+@dataclass(frozen=True)
+class Impossible:
+    """Why a cell cannot be trained: the key at fault, such as `dataset.train_size`, what is wrong and how to fix it."""
+
+    key: str
+    message: str
+
+
+def require_trainable(cell: Cell) -> None:
+    """Raises SuiteError for a cell that cannot be trained as it says: a database may hold one of an earlier version."""
+    if fault := impossible(cell):
+        raise SuiteError(f"{cell.label}: {fault.message}")
+
+
+def impossible(cell: Cell) -> Impossible | None:
     """Why these values cannot be trained together, or None."""
-    train = dataset_shape(cell.dataset).train - cell.validation
-    if train < 2:
-        return f"validation {cell.validation} leaves {max(train, 0)} of the training examples: hold out fewer"
-    if train % cell.batch_size == 1:
-        return (
-            f"{train} training examples in batches of {cell.batch_size} leave a last batch of one example, on which "
-            "BatchNorm has no variance: choose another batch_size"
-        )
+    if fault := _wrong_size(cell):
+        return fault
     if (
         cell.optimizer.name == "sgd"
         and cell.optimizer.flag("nesterov")
         and (cell.optimizer.number("momentum") == 0 or cell.optimizer.number("dampening") != 0)
     ):
-        return "Nesterov momentum needs momentum above 0 and dampening 0"
+        return Impossible("optimizer.nesterov", "Nesterov momentum needs momentum above 0 and dampening 0")
     if cell.normalization == "released" and DATASETS[cell.dataset.name].released is None:
         known = ", ".join(name for name, entry in DATASETS.items() if entry.released is not None)
-        return f"the released code has no normalization for {cell.dataset.name} (it has for {known})"
-    return _unsuited(cell.rule.name, cell.model.name)
+        return Impossible(
+            "normalization", f"the released code has no normalization for {cell.dataset.name} (it has for {known})"
+        )
+    unsuited = _unsuited(cell.rule.name, cell.model.name)
+    return None if unsuited is None else Impossible("rule", unsuited)
+
+
+def _wrong_size(cell: Cell) -> Impossible | None:
+    """What of the sizes does not fit the data, or None."""
+    if fault := beyond_data(cell.dataset):
+        return Impossible("dataset.train_size", fault)
+    whole = dataset_shape(cell.dataset).train
+    train = whole - cell.validation
+    if whole < 2:
+        return Impossible(
+            "dataset.train_size", f"train_size {whole} is too small to train on: take at least 2, or 0 for all"
+        )
+    if train < 2:
+        leaves = f"validation {cell.validation} leaves {max(train, 0)} of {whole} training examples"
+        return Impossible("validation", f"{leaves}: hold out at most {whole - 2}")
+    if cell.batch_size > train:
+        return Impossible(
+            "batch_size",
+            f"batch_size {cell.batch_size} is more than the {train} training examples: choose at most {train}",
+        )
+    if train % cell.batch_size == 1:
+        return Impossible(
+            "batch_size",
+            f"{train} training examples in batches of {cell.batch_size} leave a last batch of one example, on which "
+            "BatchNorm has no variance: choose another batch_size",
+        )
+    return None
+
+
+def _place(key: str, cell: Cell, grid: dict[str, Located]) -> Path:
+    """Where the value that `cell` has of `key` stands; nowhere where it is a default."""
+    kind, _, option = key.partition(".")
+    value = getattr(cell, kind)
+    for item in grid[kind].items() if kind in grid else ():
+        table = item.value if isinstance(item.value, dict) else {"name": item.value}
+        if kind not in CHOICES:
+            if item.value == value:
+                return item.path
+        elif table.get("name") == value.name and not option:
+            return item.path
+        elif table.get("name") == value.name and option in table:
+            for one in Located(table[option], (*item.path, option)).items():
+                if one.value == value[option]:
+                    return one.path
+    return ()
 
 
 def _unsuited(rule: str, model: str) -> str | None:

@@ -24,14 +24,12 @@ class Option:
     def checked(self, value: object) -> Value:
         """`value` in this option's canonical type. Raises ValueError with what would be right."""
         kind = type(self.default)
-        if isinstance(value, int) and abs(value) >= _LARGE:
-            raise ValueError(f"{self.name} must be less than {_LARGE}, not {describe(value)}")
         if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-            value = value + 0.0  # of an identity: 1 is 1.0, and -0.0 is 0.0
+            value = finite(value, name=self.name)
+        elif isinstance(value, int) and abs(value) >= _LARGE:
+            raise ValueError(f"{self.name} must be less than {_LARGE}, not {describe(value)}")
         if type(value) is not kind:
             raise ValueError(f"{self.name} must be {_WORD[kind]}, not {describe(value)}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{self.name} must be finite, not {value}")
         if self.choices and value not in self.choices:
             listed = ", ".join(str(choice) for choice in self.choices)
             raise ValueError(f"{self.name} must be one of {listed}, not {value!r}{nearest(value, self.choices)}")
@@ -50,6 +48,18 @@ _CLOSE = 0.6
 """How alike two names must be to be taken for one another: difflib's own measure."""
 
 _WORD: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
+
+
+def finite(value: float, *, name: str) -> float:
+    """`value` as an identity holds it: 1 is 1.0, and -0.0 is 0.0. Raises ValueError for what is no finite float."""
+    try:
+        number = value + 0.0
+    except OverflowError:  # a whole number beyond any float
+        number = math.inf
+    if not math.isfinite(number):
+        beyond = "" if math.isnan(number) else "; numbers end at 1.79e308"
+        raise ValueError(f"{name} must be finite, not {describe(value)}{beyond}")
+    return number
 
 
 def describe(value: object) -> str:

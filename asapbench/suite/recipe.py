@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from asapbench.suite.catalog import AUGMENTATIONS, NORMALIZATIONS, PRECISIONS, SCHEDULES
-from asapbench.suite.options import Option, describe
+from asapbench.suite.options import Option, describe, finite
 
 PLAIN: dict[str, Option] = {
     option.name: option
@@ -27,15 +25,20 @@ PLAIN: dict[str, Option] = {
 """Recipe keys that hold one value, with their defaults."""
 
 
+_LARGEST_RATE = 1e300
+"""A step by more than this overflows whatever the gradient is."""
+
+
 def checked_learning_rate(value: object) -> float:
     """`value` as a learning rate. Raises ValueError with what would be right."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"a learning rate must be a number, not {describe(value)}")
-    if not 0 < value < math.inf:
+    rate = finite(value, name="a learning rate")
+    if rate <= 0:
         raise ValueError(f"a learning rate must be greater than 0, not {describe(value)}")
-    if value > 1e300:
-        raise ValueError(f"a learning rate must be less than 1e300, not {describe(value)}")
-    return float(value)
+    if rate > _LARGEST_RATE:
+        raise ValueError(f"a learning rate must be at most {_LARGEST_RATE:g}, not {describe(value)}")
+    return rate
 
 
 def checked_seed(value: object) -> int:

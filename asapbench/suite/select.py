@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from asapbench.errors import SuiteError
@@ -13,9 +14,27 @@ from asapbench.suite.catalog import CATALOG, DATASETS
 from asapbench.suite.cell import CHOICES, Cell
 from asapbench.suite.grid import MOST_CELLS, impossible
 from asapbench.suite.options import Choice, Value, nearest
-from asapbench.suite.recipe import PLAIN, checked_learning_rate
+from asapbench.suite.recipe import PLAIN, checked_learning_rate, checked_seed
 
 _SETTABLE = (*PLAIN, "lr", "optimizer")
+
+
+def choose(
+    suites: Sequence[Sequence[Cell]],
+    *,
+    filters: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    seeds: str | None = None,
+) -> list[list[Cell]]:
+    """The cells of each suite that are asked for, perhaps none of some.
+
+    Raises SuiteError for a filter, setting or seed that fits no cell of any suite.
+    """
+    passed = {cell.id for cell in only([cell for cells in suites for cell in cells], filters)}
+    kept = [[cell for cell in cells if cell.id in passed] for cells in suites]
+    changed = iter(_changed([cell for cells in kept for cell in cells], settings))
+    found = [_different(islice(changed, len(cells))) for cells in kept]
+    return found if seeds is None else [with_seeds(cells, seeds) for cells in found]
 
 
 def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
@@ -38,6 +57,8 @@ def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
             kept = [cell for cell in kept if _shown(cell, key, text) in canonical]
             missing = [v for v, c in zip(values, canonical, strict=True) if c not in present]
         if missing:
+            if not cells:
+                raise SuiteError(f"--only {text}: there are no cells to choose among")
             if not present:
                 kind, _, option = key.partition(".")
                 raise SuiteError(f"--only {text}: no cell's {kind} has an option {option}")
@@ -53,24 +74,43 @@ def with_settings(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
     """The cells with each `key=value` put in, duplicates removed. An option such as `rule.k` changes the cells whose
     rule has it. Raises SuiteError for a key or value that no cell can take.
     """
-    changed = list(cells)
+    return _different(_changed(cells, settings))
+
+
+def _changed(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
+    """Each of `cells` with every `key=value` put in. Raises SuiteError."""
+    values: dict[str, tuple[str, str]] = {}
     for text in settings:
         key, value = _pair("--set", text)
+        if key in values:
+            raise SuiteError(f"--set {values[key][0]} --set {text}: {key} is set twice: set it once")
+        values[key] = (text, value)
+    changed = list(cells)
+    for key in sorted(values, key=lambda key: key != "optimizer"):  # a new optimizer before its options
+        text, value = values[key]
         changed = _set(changed, key, _value(value), text)
     for cell in changed:
         if fault := impossible(cell):
-            raise SuiteError(f"--set {' --set '.join(settings)}: {cell.label}: {fault}")
-    return list({cell.id: cell for cell in changed}.values())
+            raise SuiteError(f"--set {' --set '.join(settings)}: {cell.label}: {fault.message}")
+    return changed
+
+
+def _different(cells: Iterable[Cell]) -> list[Cell]:
+    return list({cell.id: cell for cell in cells}.values())
 
 
 def with_seeds(cells: Sequence[Cell], text: str) -> list[Cell]:
     """Each configuration once for every seed of `0,1,2` or `0-4`. Raises SuiteError."""
     seeds: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,18})(?:\s*-\s*(\d{1,18}))?\s*", part)
+        match = re.fullmatch(r"\s*(\d{1,4000})(?:\s*-\s*(\d{1,4000}))?\s*", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if last < first:
             raise SuiteError(f'--seeds {text}: "{part}" is not a seed or a range; write 0,1,2 or 0-4')
+        try:
+            checked_seed(last)
+        except ValueError as error:
+            raise SuiteError(f"--seeds {text}: {error}") from error
         if len(seeds) + last - first >= MOST_CELLS:
             raise SuiteError(f"--seeds {text}: these are more than {MOST_CELLS} seeds")
         seeds += range(first, last + 1)

@@ -27,6 +27,7 @@ from asapbench.models import build, initialise
 from asapbench.patience import PATIENCE_SECONDS, Patience
 from asapbench.rules import attach
 from asapbench.suite.cell import Cell
+from asapbench.suite.grid import require_trainable
 from asapbench.training import checkpoint, saved
 from asapbench.training.alignment import alignment
 from asapbench.training.batches import testing_batches, training_batches
@@ -90,7 +91,10 @@ class Progress:
 
 
 class Trainer:
-    """One cell on one device. `directory` takes this attempt's checkpoints; `previous` may hold earlier ones."""
+    """One cell on one device. `directory` takes this attempt's checkpoints; `previous` may hold earlier ones.
+
+    Raises SuiteError for a cell that cannot be trained as it says.
+    """
 
     def __init__(
         self,
@@ -102,6 +106,7 @@ class Trainer:
         previous: Sequence[Path],
         listener: Listener,
     ) -> None:
+        require_trainable(cell)
         self.cell, self.settings, self.directory, self.listener = cell, settings, directory, listener
         self.device = torch.device(settings.device)
         self.progress = Progress()

@@ -19,6 +19,7 @@ BAD = [
     (["run", "quickstart", "--seeds", "x"], "--seeds x"),
     (["run", "quickstart", "--device", "gpu"], "there are auto, cpu"),
     (["run", "quickstart", "--device", "cpu", "--slots", "0"], "--slots 0: at least 1"),
+    (["run", "quickstart", "--device", "cpu", "--threads", "9" * 20], f"error: --threads {'9' * 20}: at most 1024"),
     (["run", "quickstart", "--slots", "many"], "--slots many: write a number of cells, or auto"),
     (["run", "quickstart", "--only-state", "failled"], 'no run takes cells that are "failled"'),
     (["resume", "--only-state", "done"], "pending, interrupted, failed, out_of_memory"),

@@ -9,13 +9,14 @@ from commands import Commands
 from rich.console import Console
 
 from asapbench.cli.options import seconds
-from asapbench.cli.progress import LiveView, PlainView, ended_text
+from asapbench.cli.progress import LiveView, PlainView, ended_text, print_plan
 from asapbench.cli.text import duration, say, size
 from asapbench.metrics import EpochMetrics
 from asapbench.scheduling.plan import make_plan
 from asapbench.scheduling.protocol import Progressed
 from asapbench.scheduling.slots import Slot
-from asapbench.suite.load import load
+from asapbench.store import Store
+from asapbench.suite.load import load, parse
 
 CELLS = load("quickstart").cells[:4]
 SLOTS = [Slot(0, "cpu"), Slot(1, "cpu")]
@@ -133,3 +134,58 @@ def test_what_to_do_next_repeats_the_options_and_hides_a_password() -> None:
     assert lines[-1].endswith(
         "asapbench resume small --only rule=bp --slots 3 --keep-weights --alignment --db 'postgresql+psycopg://me:***@h/x'"
     )
+
+
+ALIKE = parse(
+    """
+    [suite]
+    name = "alike"
+    [[grid]]
+    dataset = "digits"
+    model = { name = "resnet10", width = 2 }
+    rule = "bp"
+    lr = 0.1
+    batch_size = [32, 64]
+    schedule = ["cosine", "constant"]
+    """,
+    source="alike.toml",
+).cells
+
+
+def test_cells_of_one_label_are_told_apart_in_plain_lines(capsys) -> None:
+    view = PlainView().begin(make_plan(ALIKE, {}, [], SLOTS), SLOTS)
+    for cell in ALIKE:
+        view.ended(SLOTS[0], cell, "done")
+    lines = capsys.readouterr().out.splitlines()[1:]
+    for line, cell in zip(lines, ALIKE, strict=True):
+        assert f"seed 0, schedule {cell.schedule}, batch_size {cell.batch_size} ({cell.short})  done" in line
+
+
+def test_cells_of_one_label_are_told_apart_in_the_live_table_before_it_is_cut() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, force_terminal=True, color_system=None)
+    view = LiveView(console)
+    view.follow(make_plan(ALIKE, {}, [], SLOTS))
+    view._slots = SLOTS
+    for slot, cell in zip(SLOTS, ALIKE, strict=False):
+        view.began(slot, cell, epochs_done=0, batch=0, bit_exact=True)
+    console.print(view._drawn())
+    assert "BP seed 0, schedule cosine" in stream.getvalue()
+    assert "BP seed 0, schedule const" in stream.getvalue()
+
+
+def test_the_dry_run_has_a_column_for_each_field_that_differs(asapbench: Commands, capsys) -> None:
+    print_plan(make_plan(ALIKE, {}, [], SLOTS))
+    head, *rows = (line.split() for line in capsys.readouterr().out.splitlines()[:5])
+    assert head == ["cell", "configuration", "state", "lr", "schedule", "batch_size", "epochs", "time"]
+    assert len({tuple(row[1:]) for row in rows}) == 4
+    print_plan(make_plan(ALIKE[:1], {}, [], SLOTS))
+    assert capsys.readouterr().out.splitlines()[0].split() == ["cell", "configuration", "state", "lr", "epochs", "time"]
+
+
+def test_status_tells_cells_of_one_label_apart(asapbench: Commands) -> None:
+    with Store.open() as store:
+        store.record_suite("alike", "alike.toml", ALIKE)
+    listed = asapbench("status", "--cells", "--device", "cpu").out
+    for cell in ALIKE:
+        assert f"seed 0, schedule {cell.schedule}, batch_size {cell.batch_size}: pending" in listed

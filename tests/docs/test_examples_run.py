@@ -35,6 +35,7 @@ def test_the_guides_query_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     columns = {view: [row[1] for row in database.execute(f"PRAGMA table_info({view})")] for view in VIEWS}
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     database.close()
+    assert not Path("results/asapbench.sqlite-wal").exists(), "the example leaves nothing behind"
     guide = GUIDE.read_text(encoding="utf-8")
     for view, names in columns.items():
         start = guide.index(f"- `{view}`: ")

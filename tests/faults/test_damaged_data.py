@@ -19,6 +19,7 @@ model = { name = "resnet10", width = 2 }
 rule = "bp"
 lr = 0.03
 epochs = 1
+batch_size = 16
 """
 
 

@@ -95,5 +95,5 @@ def test_slots_are_what_a_nodes_resources_have_room_for() -> None:
 def test_without_ray_the_error_is_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     suite = load("quickstart")
-    with pytest.raises(WorkerError, match=r'pip install "asapbench\[ray\]"'):
+    with pytest.raises(WorkerError, match=r'pip install "\.\[ray\]" in the clone'):
         plan(None, [Selected("quickstart", suite.source, suite.cells)], Request(db="", executor="ray"))

@@ -78,7 +78,8 @@ def test_an_attempt_of_another_machine_does_not_hide_a_checkpoint_that_is_here(h
     again = here.assigned()
     assert (again.claim.lineage, again.claim.resumed_from) == (ours.claim.lineage, ours.claim.attempt_id)
     assert again.claim.number == 3
-    assert here.said == [f"{CELL.label}: no checkpoint of attempt 2 is here; it goes on from attempt 1"]
+    said = f"{CELL.label} ({CELL.short}): no checkpoint of attempt 2 is here; it goes on from attempt 1"
+    assert here.said == [said]
 
 
 def test_each_machine_goes_on_in_its_own_lineage(here: Place, there: Place) -> None:

@@ -25,6 +25,7 @@ model = { name = "resnet10", width = 2 }
 rule = "asap"
 lr = 0.03
 epochs = 1
+batch_size = 16
 """
 
 

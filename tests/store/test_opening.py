@@ -1,5 +1,6 @@
 import os
 import random
+import re
 import sqlite3
 from contextlib import closing
 
@@ -126,3 +127,30 @@ def test_every_connection_has_the_pragmas_that_keep_results_safe(path):
             for name in ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
         ]
     assert values == ["wal", 1, 2, 30_000]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("sqlite:///x.sqlite?mode=ro", "has parameters, which asapbench does not use: leave out what follows"),
+        ("sqlite:///x.sqlite?", "has parameters"),
+        ("sqlite:///x.sqlite?timeout", "has parameters"),
+        ("sqlite://host/x.sqlite", "names a host, which SQLite has none of: write sqlite:///PATH"),
+        ("sqlite://me:S3CRET@/x.sqlite", "names a host"),
+        ("sqlite+pysqlcipher:///x.sqlite", "names a driver that asapbench does not use: write sqlite:///PATH"),
+        ("sqlite:x.sqlite", "is not the URL of a database: use sqlite:///PATH"),
+        ("file:x.sqlite?mode=ro", "or a path alone"),
+    ],
+)
+@pytest.mark.parametrize("opening", [Store.open, Store.read_only])
+def test_what_a_url_of_sqlite_says_in_vain_is_refused(url, says, opening, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=re.escape(says)) as raised:
+        opening(url)
+    assert "S3CRET" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_question_mark_in_the_name_of_a_file_is_written_as_in_every_url(tmp_path):
+    with Store.open(f"sqlite:///{tmp_path}/a%3Fb.sqlite") as store:
+        assert store.path == tmp_path / "a?b.sqlite"

@@ -1,5 +1,6 @@
 """What PostgreSQL alone can get wrong: its URL, its driver, its rights, and a schema that is not this version's."""
 
+import re
 import sys
 
 import pytest
@@ -26,7 +27,7 @@ def test_another_driver_is_refused_with_the_one_to_use():
 
 def test_a_missing_driver_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(StoreError, match=r'needs a driver: pip install "asapbench\[postgres\]"'):
+    with pytest.raises(StoreError, match=r'needs a driver: pip install "\.\[postgres\]" in the clone'):
         Store.open("postgresql://me@here/x")
 
 
@@ -60,7 +61,7 @@ def test_no_server_and_no_database_are_named_at_once(postgresql_server, monkeypa
     for url in ("postgresql://me@localhost:1/x", postgresql_server.url("absent")):
         for opening in (Store.open, Store.read_only):
             with pytest.raises(
-                ServerAwayError, match=r"is its server running, and are host, user and database right\?"
+                ServerAwayError, match=r"is its server running, and are host, user, password and database right\?"
             ):
                 opening(url)
 
@@ -89,15 +90,76 @@ def test_a_user_who_may_not_write_reads_and_is_told_what_a_writer_needs(postgres
     postgresql_server.administer(f"CREATE ROLE {role} LOGIN", database=name)
     postgresql_server.administer("REVOKE CREATE ON SCHEMA public FROM PUBLIC", database=name)
     try:
-        with pytest.raises(StoreError, match="gives this user too few rights: GRANT"):
+        with pytest.raises(StoreError, match="gives this user too few rights"):
             Store.open(reader)
         with Store.open(postgresql_url) as store:
             trained(store, a_cell())
         postgresql_server.administer(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}", database=name)
         with Store.read_only(reader) as store:
             assert [result.cell for result in store.all_results()] == [a_cell()]
-        with Store.open(reader) as store, pytest.raises(StoreError, match="gives this user too few rights: GRANT"):
+        with Store.open(reader) as store, pytest.raises(StoreError, match="gives this user too few rights"):
             store.claim(a_cell(1), **TERMS)
+    finally:
+        postgresql_server.administer(f"DROP OWNED BY {role}; DROP ROLE {role}", database=name)
+
+
+@pytest.mark.parametrize("name_of_user", ["plain", "With-Dash"])
+def test_the_advice_on_rights_helps_whatever_is_missing(postgresql_server, postgresql_url, name_of_user):
+    name = postgresql_url.partition("@/")[2].partition("?")[0]
+    role = f"{name_of_user}_{name}"
+    other = postgresql_url.replace("asapbench@", f"{role}@")
+
+    def administer(statement):
+        postgresql_server.administer(statement, database=name)
+
+    def advised(work):
+        """The statements that the error of `work` says to run."""
+        with pytest.raises(StoreError, match="gives this user too few rights") as e:
+            work()
+        assert not isinstance(e.value, NoDatabaseError | ServerAwayError)
+        return re.findall(r"GRANT [^;]+;", str(e.value))
+
+    def read():
+        with Store.read_only(other) as store:
+            return len(store.all_results())
+
+    def write():
+        with Store.open(other) as store:
+            return store.claim(a_cell(1), **TERMS)
+
+    administer(f'CREATE ROLE "{role}" LOGIN')
+    administer("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    try:
+        advised(write)  # nothing is there yet
+        with Store.open(postgresql_url) as store:
+            trained(store, a_cell())
+        statements = advised(read)
+        assert advised(write) == statements
+        assert len(statements) == 4
+        for statement in statements[:2]:
+            administer(statement)
+        assert read() == 1
+        assert advised(write) == statements
+        for statement in statements[2:]:
+            administer(statement)
+        assert write()
+    finally:
+        administer(f'DROP OWNED BY "{role}"; DROP ROLE "{role}"')
+
+
+def test_only_the_owner_of_the_tables_is_asked_to_bring_them_up_to_date(postgresql_server, postgresql_url):
+    name = postgresql_url.partition("@/")[2].partition("?")[0]
+    Store.open(postgresql_url).close()
+    role = f"other_{name}"
+    postgresql_server.administer("UPDATE alembic_version SET version_num = '0001'", database=name)
+    postgresql_server.administer(
+        f"CREATE ROLE {role} LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}", database=name
+    )
+    try:
+        with pytest.raises(
+            StoreError, match=r"at revision 0001, and only the owner .* `asapbench resume` once as asapb"
+        ):
+            Store.open(postgresql_url.replace("asapbench@", f"{role}@"))
     finally:
         postgresql_server.administer(f"DROP OWNED BY {role}; DROP ROLE {role}", database=name)
 

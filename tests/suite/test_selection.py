@@ -4,7 +4,7 @@ import pytest
 
 from asapbench.errors import SuiteError
 from asapbench.suite.load import load
-from asapbench.suite.select import only, with_seeds, with_settings
+from asapbench.suite.select import choose, only, with_seeds, with_settings
 
 CELLS = load("cifar10").cells
 
@@ -38,6 +38,12 @@ def test_only_says_where_no_cell_has_the_option_at_all() -> None:
     bp = only(CELLS, ["rule=bp"])
     with pytest.raises(SuiteError, match=r"--only rule\.k=2: no cell's rule has an option k$"):
         only(bp, ["rule.k=2"])
+
+
+def test_a_filter_of_no_cells_says_that_there_are_none() -> None:
+    for text in ("model=mlp", "rule.k=2", "cell=ab"):
+        with pytest.raises(SuiteError, match="there are no cells to choose among"):
+            only([], [text])
 
 
 def test_cells_that_differ_in_the_optimizer_alone_have_labels_of_their_own() -> None:
@@ -90,7 +96,49 @@ def test_seeds_multiply_each_configuration() -> None:
     assert len(with_seeds(load("quickstart").cells, "5")) == 10
 
 
+def test_the_largest_seed_of_a_suite_is_one_of_the_command_line_too() -> None:
+    largest = 2**63 - 1
+    assert [cell.seed for cell in with_seeds(CELLS[:1], f"{largest - 1}-{largest}")] == [largest - 1, largest]
+    for text in (f"{largest + 1}", "0-" + "9" * 400):
+        with pytest.raises(SuiteError, match=r"a seed must be a whole number from 0 to 2\^63 - 1"):
+            with_seeds(CELLS[:1], text)
+
+
 @pytest.mark.parametrize("text", ["", "a", "3-1", "-1", "0-99999999", "1.5"])
 def test_seeds_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(SuiteError, match="--seeds"):
         with_seeds(CELLS, text)
+
+
+def test_a_filter_must_pass_a_cell_of_one_suite_not_of_each() -> None:
+    suites = [load("quickstart").cells, CELLS]
+    digits, cifar = choose(suites, filters=["model=resnet18"])
+    assert digits == []
+    assert {cell.model.name for cell in cifar} == {"resnet18"}
+    with pytest.raises(SuiteError, match='no cell has model "mlp"'):
+        choose(suites, filters=["model=mlp"])
+
+
+def test_a_setting_must_fit_a_cell_of_one_suite_not_of_each() -> None:
+    only_bp = only(CELLS, ["rule=bp"])
+    bp, quick = choose([only_bp, load("quickstart").cells], settings=["rule.k=4"], seeds="7")
+    assert {cell.seed for cell in (*bp, *quick)} == {7}
+    assert [cell.with_seed(0) for cell in bp] == only_bp
+    assert {cell.rule.integer("k") for cell in quick if cell.rule.name == "asap"} == {4}
+    with pytest.raises(SuiteError, match='no rule here has an option "k"'):
+        choose([only_bp], settings=["rule.k=4"])
+
+
+@pytest.mark.parametrize("settings", [["epochs=1", "epochs=2"], ["rule.k=2", "rule.k=4"], ["lr=1", " lr = 1"]])
+def test_a_key_that_is_set_twice_is_refused(settings: list[str]) -> None:
+    with pytest.raises(SuiteError, match="is set twice: set it once"):
+        with_settings(CELLS, settings)
+
+
+def test_an_optimizer_and_its_option_are_set_in_either_order() -> None:
+    either = [with_settings(CELLS, order) for order in (SETTINGS, SETTINGS[::-1])]
+    assert either[0] == either[1]
+    assert {cell.optimizer.number("beta1") for cell in either[0]} == {0.5}
+
+
+SETTINGS = ["optimizer=adam", "optimizer.beta1=0.5"]

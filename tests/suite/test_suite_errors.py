@@ -99,7 +99,22 @@ def test_text_that_is_not_toml_is_one_error_with_its_place(text: str, place: str
         ),
         (
             '[[grid]]\ndataset = "mnist"\nmodel = "mlp"\nrule = "bp"\nlr = inf',
-            "a learning rate must be greater than 0, not inf",
+            "a learning rate must be finite, not inf; numbers end at 1.79e308",
+        ),
+        *(
+            (f'[[grid]]\ndataset = "mnist"\nmodel = "mlp"\nrule = "bp"\n{line}', says)
+            for line, says in {
+                "lr = nan": "a learning rate must be finite, not nan",
+                "lr = 1e400": "a learning rate must be finite, not inf; numbers end at 1.79e308",
+                "lr = -inf": "a learning rate must be finite, not -inf",
+                f"lr = 1{'0' * 400}": "a learning rate must be finite, not a number of more than 18 digits",
+                "lr = 1e301": "a learning rate must be at most 1e+300, not 1e+301",
+                "lr = 0.0": "a learning rate must be greater than 0, not 0.0",
+                'lr = 1\noptimizer = { name = "adam", eps = 1e400 }': "eps must be finite, not inf",
+                f'lr = 1\noptimizer = {{ name = "adam", eps = 1{"0" * 400} }}': "eps must be finite, not a number of",
+                "lr = 1\nepochs = inf": "epochs must be a whole number, not inf",
+                "lr = 1\nseeds = nan": "a seed must be a whole number from 0 to 2^63 - 1, not nan",
+            }.items()
         ),
     ],
 )

@@ -1,0 +1,95 @@
+"""How a SQLite database is opened for reading: what is committed is read, and no file is made, changed or left behind.
+
+A reader of a database with a write-ahead log (WAL) needs a -shm file beside it. SQLite removes -wal and -shm when the
+last connection closes, but only where that connection may write. So the way to read depends on what may be written,
+and on whether rows are in a log alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from asapbench.errors import StoreError, UnavailableError
+
+_LOGS = ("-wal", "-journal")
+"""Files that hold part of a database: its newest rows, or what a half-done transaction must be undone with."""
+
+_TRIES = 5
+"""Copies begun before a database counts as being written to all the time."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The file to open, SQLite's parameters for it, and whether it is still what it was when reading began."""
+
+    file: Path
+    parameters: str
+    unchanged: Callable[[], bool] = lambda: True
+    folder: TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    def close(self) -> None:
+        """Removes the copy, where this is one."""
+        if self.folder is not None:
+            self.folder.cleanup()
+
+
+def place_to_read(path: Path, *, name: str) -> Place:
+    """Where to read the database `path`, which messages call `name`. Raises StoreError where it cannot be copied."""
+    shared = os.path.exists(_beside(path, "-wal")) and os.access(_beside(path, "-shm"), os.R_OK)
+    if any(_size(_beside(path, ending)) for ending in _LOGS):
+        # A log without -shm is no live writer's. To open it here would make -shm or change the log.
+        return Place(path, "mode=ro") if shared else _copied(path, name=name)
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        return Place(path, "mode=rw")  # `query_only` writes nothing; closing removes -wal and -shm
+    if shared:
+        return Place(path, "mode=ro")
+    before = _state(path)
+    return Place(path, "mode=ro&immutable=1", lambda: _state(path) == before)
+
+
+def _copied(path: Path, *, name: str) -> Place:
+    folder = TemporaryDirectory(prefix="asapbench-")
+    copy = Path(folder.name) / "copy.sqlite"
+    try:
+        for _ in range(_TRIES):
+            before = _state(path)
+            for ending in ("", *_LOGS):
+                _beside(copy, ending).unlink(missing_ok=True)
+                if os.path.exists(_beside(path, ending)):
+                    shutil.copyfile(_beside(path, ending), _beside(copy, ending))
+            if _state(path) == before:
+                return Place(copy, "mode=rw", folder=folder)
+    except OSError as error:
+        folder.cleanup()
+        fault = f"{error.filename or name}: {error.strerror or error}"
+        raise StoreError(f"{name} has a log beside it and cannot be copied to be read ({fault})") from error
+    folder.cleanup()
+    raise UnavailableError(f"{name} is written to all the time: try again")
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _state(path: Path) -> list[tuple[int, int] | None]:
+    """Size and time of change of the database and its logs."""
+    found: list[tuple[int, int] | None] = []
+    for ending in ("", *_LOGS):
+        try:
+            status = _beside(path, ending).stat()
+            found.append((status.st_size, status.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    return found

@@ -1,0 +1,143 @@
+"""Reading a SQLite database makes, changes and leaves no file, and finds what is in a log alone, also where it may not
+write.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from store_examples import a_cell, trained
+
+from asapbench.errors import UnavailableError
+from asapbench.store import Store
+from asapbench.store.foreign import opened
+
+ENDINGS = {"clean": ("",), "log": ("", "-wal"), "log and index": ("", "-wal", "-shm")}
+"""What a run leaves: nothing but the file, or after a crash its log too, which a copy may have lost the index of."""
+
+
+@pytest.fixture(params=ENDINGS)
+def left(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A database of one cell; where it has a log, the device's name stands there alone."""
+    busy, folder = tmp_path / "busy.sqlite", tmp_path / "left"
+    folder.mkdir()
+    with Store.open(str(busy)) as store:
+        trained(store, a_cell())
+    with closing(sqlite3.connect(busy)) as writer:
+        with writer:
+            writer.execute("UPDATE attempt SET device = 'in the log'")
+        if request.param == "clean":
+            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for ending in ENDINGS[request.param]:
+            shutil.copy(f"{busy}{ending}", folder / f"x.sqlite{ending}")
+    return folder / "x.sqlite"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file but the index of the log, which readers of a log share and SQLite makes from it."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
+
+
+def devices(path: Path) -> list[str]:
+    with Store.read_only(str(path)) as store:
+        return [result.attempt.device for result in store.all_results()]
+
+
+def test_a_reader_finds_every_row_and_leaves_the_folder_as_it_was(left: Path) -> None:
+    before, names = content(left.parent), set(os.listdir(left.parent))
+    assert devices(left) == ["in the log"]
+    assert content(left.parent) == before
+    assert set(os.listdir(left.parent)) == names
+
+
+def test_a_file_that_is_merged_is_left_as_it_was(left: Path) -> None:
+    before, names = content(left.parent), set(os.listdir(left.parent))
+    with opened([left]) as (copy,), copy.reading() as rows:
+        assert rows.exec_driver_sql("SELECT device FROM attempt").scalar() == "in the log"
+    assert content(left.parent) == before
+    assert set(os.listdir(left.parent)) == names
+
+
+def test_a_folder_that_may_not_be_written_to_is_read_too(left: Path) -> None:
+    for path in left.parent.iterdir():
+        path.chmod(0o444)
+    left.parent.chmod(0o555)
+    before = content(left.parent)
+    code = (
+        "import sys; from asapbench.store import Store\n"
+        "with Store.read_only(sys.argv[1]) as store: print([r.attempt.device for r in store.all_results()])"
+    )
+    try:
+        said = subprocess.run(
+            [*without_privileges(), sys.executable, "-c", code, str(left)],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        left.parent.chmod(0o755)
+    assert (said.stdout, said.stderr) == ("['in the log']\n", "")
+    assert content(left.parent) == before
+
+
+def without_privileges() -> list[str]:
+    """The command that takes from root the right to write to every file; none for an ordinary user."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root may write to every file, and setpriv is not installed")
+    dropped = "-dac_override,-dac_read_search,-fowner"
+    return ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}"]
+
+
+def test_a_reader_beside_a_writer_sees_what_it_commits_and_nothing_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    with Store.open(str(path)) as writer:
+        with Store.read_only(str(path)) as reader:
+            trained(writer, a_cell())
+            assert len(reader.all_results()) == 1
+        assert devices(path) == ["cpu"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["x.sqlite", "x.sqlite.lock"]
+
+
+def test_what_cannot_be_followed_is_refused_when_it_changes_under_the_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.sqlite"
+    with Store.open(str(path)) as store:
+        trained(store, a_cell())
+    monkeypatch.setattr(os, "access", lambda *_: False)  # a folder of another user, who may start a run at any time
+    with Store.read_only(str(path)) as reader:
+        assert len(reader.all_results()) == 1
+        with closing(sqlite3.connect(path)) as writer, writer:
+            writer.execute("UPDATE attempt SET device = 'changed'")
+        with pytest.raises(UnavailableError, match=r"x\.sqlite was written to while it was read: try again"):
+            reader.all_results()
+
+
+def test_a_half_done_transaction_of_an_older_kind_is_undone_in_a_copy(tmp_path: Path) -> None:
+    source, path = tmp_path / "export.sqlite", tmp_path / "left" / "x.sqlite"
+    path.parent.mkdir()
+    with Store.open(str(tmp_path / "whole.sqlite")) as store:
+        trained(store, a_cell())
+        store.export(source)  # has no write-ahead log
+    with closing(sqlite3.connect(source, isolation_level=None)) as writer:
+        writer.execute("PRAGMA cache_size = 1")
+        writer.execute("BEGIN")
+        writer.execute("CREATE TABLE filler AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n "
+                       "LIMIT 20000) SELECT x, randomblob(50) AS y FROM n")  # fmt: skip
+        for ending in ("", "-journal"):
+            shutil.copy(f"{source}{ending}", f"{path}{ending}")
+        writer.execute("ROLLBACK")
+    before = content(path.parent)
+    assert devices(path) == ["cpu"]
+    assert content(path.parent) == before
