@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from asapbench.report.metric import Metric
@@ -11,12 +11,10 @@ from asapbench.report.statistics import Summary, summarize
 from asapbench.report.table import Field, Footnotes, Number, Row
 from asapbench.store import Result
 from asapbench.store.records import FINAL
-from asapbench.suite.catalog import CATALOG
-from asapbench.suite.cell import CHOICES, Cell, title
+from asapbench.suite.cell import Cell, name, title
+from asapbench.suite.columns import varying
 
 MISSING = "-"
-
-_ROW_AND_COLUMN = ("dataset", "model", "rule", "seed")
 
 
 @dataclass(frozen=True)
@@ -128,15 +126,6 @@ def state_text(result: Result) -> str:
     return result.attempt.state.replace("_", " ")
 
 
-def varying(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """The fields in which configurations of the same data set, model and rule differ."""
-    candidates = [field.name for field in fields(Cell) if field.name not in _ROW_AND_COLUMN]
-    same: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells:
-        same.setdefault(tuple(title(kind, getattr(cell, kind)) for kind in _ROW_AND_COLUMN[:3]), []).append(cell)
-    return tuple(n for n in candidates if any(len({getattr(c, n) for c in group}) > 1 for group in same.values()))
-
-
 def told_apart_by(cells: Sequence[Cell]) -> tuple[list[str], str]:
     """The fields that tell configurations from each other; and what data set, model and rule all of them share."""
     kinds = ("dataset", "model", "rule")
@@ -145,19 +134,6 @@ def told_apart_by(cells: Sequence[Cell]) -> tuple[list[str], str]:
     return own, ", ".join(title(kind, getattr(cells[0], kind)) for kind in kinds if kind not in own)
 
 
-def field_text(cell: Cell, name: str) -> str:
-    """`ASAP(k=4)` or `lr 0.03`: what the cell has in field `name`."""
-    value = getattr(cell, name)
-    if name in CHOICES:
-        return title(name, value)
-    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-
-
 def names(cell: Cell) -> tuple[str, str, str]:
     """Data set, model and rule as a suite names them, options in brackets: `resnet10(width=8)`."""
-    return _name("dataset", cell), _name("model", cell), _name("rule", cell)
-
-
-def _name(kind: str, cell: Cell) -> str:
-    choice = getattr(cell, kind)
-    return f"{choice.name}{title(kind, choice).removeprefix(CATALOG[kind][choice.name].title)}"
+    return name("dataset", cell.dataset), name("model", cell.model), name("rule", cell.rule)

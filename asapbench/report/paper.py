@@ -25,7 +25,7 @@ from asapbench.report.references import CITED, UNIDENTIFIED, Line, Printed, colu
 from asapbench.report.statistics import Summary, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
 from asapbench.store import Result
-from asapbench.suite.cell import Cell, differences
+from asapbench.suite.cell import Cell, differences, plain
 
 ACCURACIES = (1, 2, 4, 5)
 """The printed tables that hold test accuracies. Table 3 holds learning rates."""
@@ -107,7 +107,8 @@ class _Layout:
                 summary = exact.summary if exact else None
                 yield _number(summary, one, metric=metric, variant=_variant(one))
             for other in self._deviations(line):
-                yield _number(other.configuration.summary, other.printed, metric=metric, variant=other.what)
+                variant = ", ".join(filter(None, (_variant(other.printed), other.what)))
+                yield _number(other.configuration.summary, other.printed, metric=metric, variant=variant)
 
     def _of_line(self, line: Line) -> Iterable[Row]:
         summaries = [c.summary if (c := _exact(one, self.found)) else None for one in line.numbers]
@@ -196,7 +197,7 @@ def _number(summary: Summary | None, printed: Printed, *, metric: Metric, varian
 def _variant(printed: Printed) -> str:
     if printed.key[2] == CITED[UNIDENTIFIED]:
         return f"stands in for {UNIDENTIFIED}, which is unidentified"
-    return f"weight_decay {printed.key[3]}" if printed.key[3] else ""
+    return "" if printed.key[3] is None else f"weight_decay {plain(printed.key[3])}"
 
 
 def _caption(metric: Metric, summaries: list[Summary]) -> str:

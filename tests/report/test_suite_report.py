@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import pytest
 from made_up import result
 
 from asapbench.report.metric import Metric
 from asapbench.report.suite import suite_table
 from asapbench.store import Result
+from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
 
@@ -36,6 +38,28 @@ def test_the_rules_are_ordered_from_best_to_worst() -> None:
 def test_a_row_without_every_rule_does_not_count_for_the_order() -> None:
     cells = [c for c in QUICK.cells if not (c.model.name == "resnet10_nsc" and c.rule.name == "bp")]
     table = suite_table("quickstart", QUICK.cells, trained(cells), shipped=QUICK)
+    assert table.summary.startswith("Best to worst (one row): BP")
+
+
+@pytest.mark.parametrize("field", ["lr", "batch_size", "k"])
+def test_no_order_is_printed_where_a_rule_has_several_values(field: str) -> None:
+    def another(cell: Cell) -> Cell:
+        if field == "k":
+            return replace(cell, rule=RULES["asap"].choose({"k": 4}))
+        return replace(cell, **{field: 64 if field == "batch_size" else cell.lr / 10})  # type: ignore[arg-type]
+
+    cells = [*QUICK.cells, *(another(cell) for cell in QUICK.cells if cell.rule.name == "asap")]
+    table = suite_table("mine", cells, trained(cells), metric=Metric.BEST)
+    assert table.summary == ""
+    assert table.notes[0].text.startswith("No order from best to worst: ASAP has several values on one network")
+
+
+def test_a_row_in_which_a_training_diverged_does_not_count_for_the_order() -> None:
+    def made(cell: Cell) -> Result:
+        diverged = cell.rule.name == "fa" and cell.model.name == "resnet10" and cell.seed
+        return result(cell, state="diverged") if diverged else trained([cell])[0]
+
+    table = suite_table("quickstart", QUICK.cells, [made(cell) for cell in QUICK.cells], shipped=QUICK)
     assert table.summary.startswith("Best to worst (one row): BP")
 
 
@@ -77,8 +101,6 @@ def test_a_suite_without_a_file_is_shown_all_the_same() -> None:
 
 
 def test_options_of_a_rule_make_a_column_of_their_own() -> None:
-    from asapbench.suite.catalog import RULES
-
     four = [replace(c, rule=RULES["asap"].choose({"k": 4})) for c in QUICK.cells if c.rule.name == "asap"]
     table = suite_table("mine", [*QUICK.cells, *four], trained([*QUICK.cells, *four]))
     assert [column.title for column in table.columns][-2:] == ["ASAP", "ASAP(k=4)"]

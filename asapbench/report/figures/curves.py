@@ -17,7 +17,6 @@ from asapbench.metrics import EpochMetrics
 from asapbench.report.configuration import (
     MISSING,
     comparable,
-    field_text,
     measured_field,
     names,
     number,
@@ -30,6 +29,7 @@ from asapbench.report.statistics import Summary, spread_and_count, summarize, us
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
 from asapbench.store import Result
 from asapbench.suite.cell import Cell
+from asapbench.suite.columns import field_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
