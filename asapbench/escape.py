@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from asapbench.signs import ascii_signs
+
 _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 """Unicode categories: control, format (bidirectional overrides too), surrogate, private use, separators of lines."""
-
-_ASCII = str.maketrans({"±": "+/-", "─": "-", "×": "x", "ø": "o"} | dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True)))
 
 
 def visible(text: str) -> str:
@@ -25,9 +25,13 @@ def printable(text: str) -> str:
 
 
 def encodable(text: str, encoding: str) -> str:
-    """`text` with what `encoding` lacks replaced by its nearest ASCII, else by `?`."""
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return text.translate(_ASCII).encode(encoding, errors="replace").decode(encoding)
-    return text
+    """`text` with what `encoding` lacks written in ASCII, as by `ascii_signs`: its meaning stays."""
+
+    def has(part: str) -> bool:
+        try:
+            part.encode(encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    return text if has(text) else ascii_signs(text, kept=has)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asapbench.errors import AsapbenchError
-from asapbench.escape import encodable
 from asapbench.report.figures.picture import SUFFIXES, Illustration, is_picture, picture
 from asapbench.report.render import Format, render
 from asapbench.report.table import Table
@@ -80,8 +79,8 @@ def show(table: Table, form: Format) -> None:
     """Prints a report. Colour and the terminal's width only where there is a terminal; else COLUMNS or 100."""
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size(fallback=(100, 24)).columns
-    text = render(table, form, width=width, color=terminal and "NO_COLOR" not in os.environ)
-    sys.stdout.write(encodable(text, sys.stdout.encoding or "utf-8"))
+    color, encoding = terminal and "NO_COLOR" not in os.environ, sys.stdout.encoding or "utf-8"
+    sys.stdout.write(render(table, form, width=width, color=color, encoding=encoding))
 
 
 def _no_picture(out: Path) -> AsapbenchError:

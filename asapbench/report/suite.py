@@ -181,7 +181,8 @@ class _Layout:
 
     def notes(self) -> Iterable[Note]:
         """Why there is no order, where the reason is no lack of numbers."""
-        if len(self.rules) > 1 and (several := self.with_several_values()):
+        measured = {cell.rule for row in self.compared() for cell in row.values() if self.summary(cell)}
+        if len(measured) > 1 and (several := self.with_several_values()):
             rules = ", ".join(CATALOG["rule"][name].title for name in several)
             yield Note(
                 f"No order from best to worst: {rules} {'has' if len(several) == 1 else 'have'} several values on one "

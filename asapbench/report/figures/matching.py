@@ -18,7 +18,7 @@ from asapbench.report.metric import Metric
 from asapbench.report.published import SOURCE
 from asapbench.report.references import Reference, lines
 from asapbench.report.statistics import Summary, spread_and_count, summarize
-from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
+from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table, bracketed
 from asapbench.store import Result
 from asapbench.suite.cell import Cell, differences, title
 from asapbench.suite.load import load
@@ -164,15 +164,16 @@ def _missing(found: DimensionMatching) -> Iterable[Note]:
 def _draw(found: DimensionMatching) -> Figure:
     from asapbench.report.figures.style import COLORS, canvas
 
-    numbered = {what: place for place, what in enumerate(dict.fromkeys(bar.what for bar in found.bars if bar.what), 1)}
-    apart = "".join(f" [{place}] differs: {what}." for what, place in numbered.items())
+    footnotes = Footnotes()
+    marks = [bracketed([footnotes.mark(bar.what)]) if bar.what else "" for bar in found.bars]
+    apart = "".join(f" {bracketed(note.mark or '')} differs: {note.text}." for note in footnotes.notes())
     figure, axes = canvas(_TITLE, f"{found.setting} ({SOURCE}, D.2). {found.measured}{apart}")
     for x, bar in enumerate(found.bars):
         mean, spread = bar.summary.mean, bar.summary.sd
         if mean is None:
             begun = "begun, not finished" if bar.unfinished else "not measured"
             why = "diverged" if bar.summary.of else begun
-            axes.text(x, 1, fill(why, 10) if numbered else why, ha="center", va="bottom", color="#777777")
+            axes.text(x, 1, fill(why, 10) if apart else why, ha="center", va="bottom", color="#777777")
         else:
             color = COLORS[list(TITLES).index(bar.cell.rule.text("matching"))]
             axes.bar(x, mean, width=0.6, color=color, alpha=0.6 if bar.what else 1.0, yerr=spread, capsize=6)
@@ -183,11 +184,10 @@ def _draw(found: DimensionMatching) -> Figure:
         if bar.published is not None:
             axes.hlines(bar.published, x - 0.38, x + 0.38, color="black", linestyle="--", label="published in Table 1")
             axes.text(x + 0.4, bar.published, f"{bar.published:.2f}", ha="left", va="center")
-    marks = [f" [{numbered[bar.what]}]" if bar.what else "" for bar in found.bars]
-    labels = [bar.title + mark for bar, mark in zip(found.bars, marks, strict=True)]
-    if numbered:  # more bars than there is room for whole titles
+    labels = [f"{bar.title} {mark}".strip() for bar, mark in zip(found.bars, marks, strict=True)]
+    if apart:  # more bars than there is room for whole titles
         labels = [fill(label, 13) for label in labels]
-    axes.set_xticks(range(len(found.bars)), labels, fontsize="small" if numbered else None)
+    axes.set_xticks(range(len(found.bars)), labels, fontsize="small" if apart else None)
     axes.set_xlim(-0.5, len(found.bars) - 0.5)
     axes.set_ylim(0, 100)
     axes.tick_params(axis="x", length=0)
