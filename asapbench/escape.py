@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import re
 import unicodedata
+from typing import TextIO
 
-from asapbench.signs import ascii_signs
+from asapbench.signs import ascii_part, ascii_signs
 
 _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 """Unicode categories: control, format (bidirectional overrides too), surrogate, private use, separators of lines."""
@@ -22,6 +25,22 @@ def visible(text: str) -> str:
 def printable(text: str) -> str:
     """`text` of several lines as by `visible`; line breaks and tabs stay."""
     return "".join(part if part in "\n\t" else visible(part) for part in re.split(r"([\n\t])", text))
+
+
+def let_every_sign_through(stream: TextIO | None) -> None:
+    """What `stream` cannot encode is written in ASCII instead of ending the program, whoever prints it."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=_ERRORS)
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return ascii_part(error.object, error.start, error.end)
+
+
+_ERRORS = "asapbench.ascii"
+codecs.register_error(_ERRORS, _in_ascii)
 
 
 def encodable(text: str, encoding: str) -> str:

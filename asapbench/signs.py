@@ -139,6 +139,15 @@ def ascii_signs(text: str, *, kept: Callable[[str], bool] = lambda _: False) -> 
     return _PARTS.sub(written, unicodedata.normalize("NFC", text))
 
 
+def ascii_part(text: str, start: int, end: int) -> tuple[str, int]:
+    """The ASCII of `text[start:end]`, all of it beyond ASCII, and where it ends: later, if a part does."""
+    written = []
+    while start < end and (match := _PARTS.match(text, start)):
+        written.append(_ascii(match))
+        start = match.end()
+    return "".join(written), start
+
+
 def latex_signs(text: str) -> str:
     """`text`, whose ASCII is LaTeX already, in ASCII."""
     return _PARTS.sub(_latex, unicodedata.normalize("NFC", text))

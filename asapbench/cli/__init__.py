@@ -24,6 +24,7 @@ from asapbench.cli.show import show
 from asapbench.cli.status import status
 from asapbench.cli.text import say
 from asapbench.errors import AsapbenchError, SuiteError
+from asapbench.escape import let_every_sign_through
 
 app = typer.Typer(
     name="asapbench",
@@ -61,6 +62,8 @@ def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 cells failed, 2 bad input, 3 stopped with work left."""
     if not re.fullmatch(r"\d{1,4}", os.environ.get("COLUMNS", "80")):
         del os.environ["COLUMNS"]  # rich would take any digits, thousands of them too
+    for stream in (sys.stdout, sys.stderr):
+        let_every_sign_through(stream)
     try:
         app()
     except AsapbenchError as error:

@@ -22,7 +22,8 @@ from asapbench.suite.columns import settings
 if TYPE_CHECKING:
     from asapbench.store import Provenance, Result, Store
 
-SUFFIXES = (".csv", ".json")
+_TABLES = (".csv", ".json")
+_DATABASES = (".sqlite", ".sqlite3", ".db")
 
 _OF_ATTEMPT = (
     "state",
@@ -38,6 +39,17 @@ _OF_ATTEMPT = (
     "started_at",
     "ended_at",
 )
+
+
+def asks_for_table(path: Path) -> bool:
+    """Whether a file to export to is a table by its name, not a database. Raises AsapbenchError where it is neither."""
+    ending = path.suffix.lower()
+    if ending not in (*_TABLES, *_DATABASES):
+        raise AsapbenchError(
+            f"{path}: the name does not say what to write: end it in {', '.join(_DATABASES)} for a database, in "
+            f"{' or '.join(_TABLES)} for a table"
+        )
+    return ending in _TABLES
 
 
 def write_cells(

@@ -1,14 +1,16 @@
 """Marks and signs beside numbers: none is read as a digit, in any format and any encoding."""
 
 import io
+import os
 import re
+import subprocess
 import sys
 import unicodedata
 
 import pytest
 from made_up import result, shipped_cell
 
-from asapbench.escape import encodable
+from asapbench.escape import encodable, let_every_sign_through
 from asapbench.report.out import show
 from asapbench.report.paper import accuracy_table
 from asapbench.report.render import Format
@@ -81,6 +83,24 @@ def test_signs_keep_their_meaning_in_ascii(text: str, ascii_text: str) -> None:
 
 def test_one_half_of_an_exponent_does_not_stay_alone() -> None:
     assert encodable("10⁻³ and 2²", "cp1252") == "10^-3 and 2²"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
+def test_whatever_a_library_prints_goes_through(encoding: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    let_every_sign_through(stream)
+    stream.write("Nøkland 10⁻³ 10⁴5 中 ·─")
+    stream.flush()
+    text = stream.buffer.getvalue().decode(encoding).replace("ø", "o").replace("·", "*").replace("─", "-")  # type: ignore[attr-defined]
+    assert text == r"Nokland 10^-3 10^4 5 \u4e2d *-"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
+def test_a_command_that_prints_signs_ends_well_in_any_encoding(encoding: str) -> None:
+    command = [sys.executable, "-m", "asapbench", "catalog", "rule"]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    found = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert "N\xf8kland" in found.stdout.decode(encoding) or "Nokland" in found.stdout.decode(encoding)
 
 
 def test_what_replaces_a_sign_is_escaped_for_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
