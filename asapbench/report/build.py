@@ -16,6 +16,7 @@ from asapbench.report.learning_rates import table3
 from asapbench.report.metric import Metric
 from asapbench.report.paper import ACCURACIES, accuracy_table
 from asapbench.report.quantity import Angle, Quantity
+from asapbench.report.results import recorded_results
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Table
 from asapbench.suite.load import Suite, load, shipped
@@ -83,8 +84,8 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
 def paper_table(table: str, *, url: str, metric: Metric | None = None, allow_deviations: bool = False) -> Table:
     """Printed table `table` (1 to 5, or A.2 for that section's numbers) from the database at `url`.
 
-    Table 3 needs no database. `metric` defaults to the paper's. Raises AsapbenchError for a table there is not,
-    StoreError for a database there is not.
+    Table 3 needs no database, and the others are shown as published before there is any. `metric` defaults to the
+    paper's. Raises AsapbenchError for a table there is not, StoreError for a database that was named and is not there.
     """
     table = table.upper()
     if table == "3":
@@ -97,10 +98,7 @@ def paper_table(table: str, *, url: str, metric: Metric | None = None, allow_dev
         raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
     if table == SECTION and allow_deviations:
         raise AsapbenchError(f"--allow-deviations: {SECTION} has readings, each in a row of its own; leave it out")
-    from asapbench.store import Store
-
-    with Store.read_only(url) as store:
-        results = store.results()
+    results = recorded_results(url)
     chosen = metric or Metric.BEST
     if table == SECTION:
         made = forward_alignment_table(results, metric=chosen)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from asapbench.report.metric import Metric
 from asapbench.report.statistics import Summary, summarize
-from asapbench.report.table import Field, Footnotes, Number, Row
+from asapbench.report.table import Field, Footnotes, Note, Number, Row
 from asapbench.store import Result
 from asapbench.store.records import FINAL
 from asapbench.suite.cell import Cell, name, title
 from asapbench.suite.columns import varying
 
 MISSING = "-"
+
+_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,24 @@ def measured_field(summary: Summary | None, footnotes: Footnotes) -> Field:
         return Field("diverged", marks, emphasis="strong")
     spread = "" if summary.sd is None else f" ± {summary.sd:.2f}"
     return Field(f"{summary.mean:.2f}{spread}", marks, emphasis="strong")
+
+
+def left_out(whats: Sequence[str], *, of: str, command: str) -> Iterator[Note]:
+    """Why configurations are not shown, and the command that shows them; `whats` are what sets each apart."""
+    if whats:
+        one = len(whats) == 1
+        yield Note(
+            f"{len(whats)} configuration{'' if one else 's'} left out that {'differs' if one else 'differ'} from this "
+            f"{of}'s cells ({some(whats)}). To show:",
+            (command,),
+        )
+
+
+def some(texts: Iterable[str]) -> str:
+    """The most frequent of `texts`, each once, and how many more there are."""
+    distinct = [text for text, _ in Counter(texts).most_common()]
+    more = len(distinct) - _LISTED
+    return "; ".join([*distinct[:_LISTED], *([f"and {more} more"] if more > 0 else [])])
 
 
 def counts_row(summaries: Sequence[Summary | None], *, usual: int) -> tuple[Row, ...]:
