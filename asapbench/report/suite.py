@@ -34,25 +34,32 @@ def suite_table(
     results: Iterable[Result],
     *,
     metric: Metric = Metric.LAST,
-    shipped: Suite | None = None,
+    file: Suite | None = None,
+    notes: Sequence[Note] = (),
 ) -> Table:
     """Test accuracy in percent of the `cells` that the database holds for suite `name`.
 
-    `shipped` is the suite's file, where it is known: what deviates from it is said in footnotes.
+    `file` is the suite's file as it was run, where it is known: what deviates from it is said in footnotes.
     """
     wanted = {cell.id for cell in cells}
     results = [result for result in results if result.cell.id in wanted]
-    layout = _Layout.of(cells, configurations(results, metric), shipped)
-    summaries = [configuration.summary for configuration in layout.found.values()]
+    found = configurations(results, metric)
+    layout = _Layout.of(cells, found, file)
+    summaries = [configuration.summary for configuration in found.values()]
     footnotes = Footnotes()
     groups = tuple(layout.groups(footnotes, usual=usual_count(summaries)))
-    heading = shipped.title if shipped else name
+    heading = file.title if file else name
     return Table(
         title=heading if heading == name else f"{heading} (suite {name})",
         caption=f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}{layout.shared_note}.",
         columns=(Column("Model", "left"), *(Column(title("rule", rule)) for rule in layout.rules)),
         groups=groups,
-        notes=(*footnotes.notes(), *layout.notes(), *_notes(name, cells, results, layout.found.values(), metric)),
+        notes=(
+            *footnotes.notes(),
+            *notes,
+            *layout.notes(),
+            *_notes(name, cells, results, layout.found.values(), metric),
+        ),
         numbers=tuple(
             number(
                 layout.summary(cell),
@@ -78,15 +85,15 @@ class _Layout:
     found: dict[str, Configuration]
     varying: tuple[str, ...]
     shared: str
-    shipped: Suite | None
+    file: Suite | None
 
     @classmethod
-    def of(cls, cells: Sequence[Cell], found: dict[str, Configuration], shipped: Suite | None) -> _Layout:
+    def of(cls, cells: Sequence[Cell], found: dict[str, Configuration], file: Suite | None) -> _Layout:
         first = {cell.group: cell for cell in reversed(cells)}
         distinct = tuple(first[group] for group in dict.fromkeys(cell.group for cell in cells))
         options = {_options(cell) for cell in distinct}
         shared = options.pop() if len(options) == 1 else ""
-        return cls(distinct, found, varying(distinct), shared, shipped)
+        return cls(distinct, found, varying(distinct), shared, file)
 
     @property
     def rules(self) -> list[Choice]:
@@ -109,9 +116,9 @@ class _Layout:
 
     def deviation(self, cell: Cell) -> str:
         """What sets the configuration apart from the nearest cell of the suite's file; empty if it is one of its."""
-        if self.shipped is None or cell.group in {known.group for known in self.shipped.cells}:
+        if self.file is None or cell.group in {known.group for known in self.file.cells}:
             return ""
-        same = [differences(cell, known) for known in self.shipped.cells if _names(known) == _names(cell)]
+        same = [differences(cell, known) for known in self.file.cells if _names(known) == _names(cell)]
         nearest: list[str] = min(same, key=len, default=["not in it"])
         return ", ".join(nearest)
 

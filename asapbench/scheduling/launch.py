@@ -7,7 +7,7 @@ import signal
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,11 +64,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Selected:
-    """Cells to run under a suite's name."""
+    """Cells to run under a suite's name. `text` is what stands in its file `source`, as far as that is known."""
 
     name: str
     source: str
     cells: tuple[Cell, ...] = field(default=())
+    text: str | None = None
 
 
 def select(suite: str, request: Request) -> Selected:
@@ -77,7 +78,7 @@ def select(suite: str, request: Request) -> Selected:
     cells = with_settings(only(loaded.cells, request.filters), request.settings)
     if request.seeds is not None:
         cells = with_seeds(cells, request.seeds)
-    return Selected(loaded.name, loaded.source, tuple(cells))
+    return Selected(loaded.name, loaded.source, tuple(cells), loaded.text)
 
 
 def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selected]:
@@ -88,10 +89,10 @@ def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selec
     found = []
     for name in names or known:
         cells = store.suite_cells(name)
-        found.append(Selected(name, known[name].source, tuple(cells)))
+        found.append(Selected(name, known[name].source, tuple(cells), known[name].text))
     if request.filters:
         kept = {cell.id for cell in only([cell for item in found for cell in item.cells], request.filters)}
-        found = [Selected(s.name, s.source, tuple(c for c in s.cells if c.id in kept)) for s in found]
+        found = [replace(s, cells=tuple(cell for cell in s.cells if cell.id in kept)) for s in found]
     return found
 
 
@@ -133,7 +134,7 @@ def run(
         the_plan = _plan(None if set_aside else store, cells, found, request.only_states)
         files.make()
         for item in selected:
-            store.extend_suite(item.name, item.source, item.cells)
+            store.extend_suite(item.name, item.source, item.cells, text=item.text)
         the_view = view(the_plan, found)
         store.be_patient(the_view.message)
         if set_aside:

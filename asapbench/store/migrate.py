@@ -16,7 +16,7 @@ from asapbench.errors import NoDatabaseError, StoreError
 from asapbench.store.connect import Database
 from asapbench.store.rows import MEND, ForeignRowError
 
-KNOWN = ("0001", "0002")
+KNOWN = ("0001", "0002", "0003")
 """Every revision, oldest first, as in migrations/versions; a test holds them equal."""
 HEAD = KNOWN[-1]
 

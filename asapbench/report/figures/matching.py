@@ -24,8 +24,8 @@ from asapbench.report.configuration import (
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.metric import Metric
 from asapbench.report.published import SOURCE
+from asapbench.report.recorded import recorded_results
 from asapbench.report.references import Reference, lines
-from asapbench.report.results import recorded_results
 from asapbench.report.statistics import Summary, spread_and_count, summarize
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table, bracketed
 from asapbench.store import Result
