@@ -172,7 +172,8 @@ def _ascii(match: re.Match[str]) -> str:
 def _ascii_letter(letter: str) -> str:
     if letter in _SIGNS:
         return _SIGNS[letter][0]
-    base, *marks = unicodedata.normalize("NFD", letter)
+    decomposed = unicodedata.normalize("NFD", letter)
+    base, marks = decomposed[:1], decomposed[1:]
     if marks and base.isascii() and base.isalpha() and all(map(unicodedata.combining, marks)):
         return base
     return letter.encode("ascii", errors="backslashreplace").decode()
@@ -195,7 +196,8 @@ def _latex(match: re.Match[str]) -> str:
 def _latex_letter(letter: str) -> str:
     if letter in _SIGNS:
         return _SIGNS[letter][1]
-    base, *marks = unicodedata.normalize("NFD", letter)
+    decomposed = unicodedata.normalize("NFD", letter)
+    base, marks = decomposed[:1], decomposed[1:]
     if len(marks) == 1 and marks[0] in _ACCENTS and base.isascii():
         return f"{_ACCENTS[marks[0]]}{{{base}}}"
     return _ascii_letter(letter).replace("\\", r"\textbackslash{}")

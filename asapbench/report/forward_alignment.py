@@ -187,7 +187,8 @@ def _left_out(found: Mapping[str, Configuration], all_readings: Sequence[Reading
         ours = configuration.cell
         same = [differences(ours, cell) for cell in cells.values() if _names(cell) == _names(ours)]
         if same and group not in cells and configuration.summary.of:
-            whats.append(", ".join(min(same, key=len)))
+            nearest: list[str] = min(same, key=len)
+            whats.append(", ".join(nearest))
     return left_out(whats, of="table", command=f"asapbench report --suite {SUITE}")
 
 

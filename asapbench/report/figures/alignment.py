@@ -317,7 +317,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.axhline(90, color="black", linewidth=0.8, linestyle="--")
     axes.set_xlabel("epoch")
     axes.set_ylabel("degrees")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     legend_beside(axes, fontsize=7 if len(panel.lines) > 8 else None)
 
 

@@ -241,6 +241,6 @@ def _draw(found: LearningCurves) -> Figure:
             axes.fill_between(epochs, lower, upper, color=style["color"], alpha=0.15, linewidth=0)
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"{found.quantity.words} in {found.quantity.unit}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     legend_beside(axes)
     return figure
