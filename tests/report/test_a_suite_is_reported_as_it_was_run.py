@@ -7,9 +7,10 @@ import pytest
 from asapbench.metrics import EpochMetrics
 from asapbench.report.build import by_epoch_report, suite_report
 from asapbench.report.quantity import Quantity
-from asapbench.scheduling.launch import Request, select
 from asapbench.store import Holder, Provenance, Store
 from asapbench.store.foreign import opened
+from asapbench.suite.load import load
+from asapbench.suite.select import with_settings
 
 HEAD = '[suite]\nname = "{name}"\ntitle = "My own title"\n[defaults]\ndataset = "digits"\nmodel = "resnet10"\n'
 GRID = '[[grid]]\nrule = ["bp", "fa"]\nlr = {lr}\nepochs = {epochs}\n'
@@ -29,10 +30,11 @@ def written(folder: Path, *, name: str = "own", lr: float = 0.01, epochs: int = 
 
 def run(url: str, file: str, *settings: str) -> None:
     """What `asapbench run` records, with one epoch of each cell."""
-    selected = select(file, Request(db=url, settings=settings))
+    suite = load(file)
+    cells = with_settings(suite.cells, settings)
     with Store.open(url) as store:
-        store.extend_suite(selected.name, selected.source, selected.cells, text=selected.text)
-        for cell in selected.cells:
+        store.extend_suite(suite.name, suite.source, cells, text=suite.text)
+        for cell in cells:
             claim = store.claim(cell, holder=Holder("a-host", "b", 4, 1.0), provenance=WHERE, device="cpu")
             store.record_epochs(claim, [EpochMetrics(1, 1.0, 0.5, 1.0, 0.5, None, None, 0.1, 1.0, 100.0, None)])
             store.finish(claim, "done")
@@ -91,16 +93,14 @@ def test_a_shipped_suite_that_was_run_has_no_such_note(url: str) -> None:
 
 
 def test_a_file_that_this_version_cannot_read_is_said(url: str) -> None:
-    selected = select("quickstart", Request(db=url))
     with Store.open(url) as store:
-        store.record_suite("own", "own.toml", selected.cells, text="[suite]\nname = 1\n")
+        store.record_suite("own", "own.toml", load("quickstart").cells, text="[suite]\nname = 1\n")
     table = suite_report("own", url=url)
     assert table.title == "own"
     assert table.notes[0].text.startswith("The suite's file, as it was run, cannot be read by this version")
 
 
 def test_a_suite_of_an_older_database_is_compared_with_the_shipped_file_as_before(url: str) -> None:
-    selected = select("quickstart", Request(db=url))
     with Store.open(url) as store:
-        store.record_suite("quickstart", "shipped", selected.cells)
+        store.record_suite("quickstart", "shipped", load("quickstart").cells)
     assert suite_report("quickstart", url=url).title == "Quickstart: 8x8 digits (suite quickstart)"
