@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import re
 import unicodedata
+from typing import TextIO
+
+from asapbench.signs import ascii_part, ascii_signs
 
 _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 """Unicode categories: control, format (bidirectional overrides too), surrogate, private use, separators of lines."""
-
-_ASCII = str.maketrans({"±": "+/-", "─": "-", "×": "x", "ø": "o"} | dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True)))
 
 
 def visible(text: str) -> str:
@@ -24,10 +27,30 @@ def printable(text: str) -> str:
     return "".join(part if part in "\n\t" else visible(part) for part in re.split(r"([\n\t])", text))
 
 
+def let_every_sign_through(stream: TextIO | None) -> None:
+    """What `stream` cannot encode is written in ASCII instead of ending the program, whoever prints it."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=_ERRORS)
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return ascii_part(error.object, error.start, error.end)
+
+
+_ERRORS = "asapbench.ascii"
+codecs.register_error(_ERRORS, _in_ascii)
+
+
 def encodable(text: str, encoding: str) -> str:
-    """`text` with what `encoding` lacks replaced by its nearest ASCII, else by `?`."""
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return text.translate(_ASCII).encode(encoding, errors="replace").decode(encoding)
-    return text
+    """`text` with what `encoding` lacks written in ASCII, as by `ascii_signs`: its meaning stays."""
+
+    def has(part: str) -> bool:
+        try:
+            part.encode(encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    return text if has(text) else ascii_signs(text, kept=has)

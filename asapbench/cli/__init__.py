@@ -25,6 +25,7 @@ from asapbench.cli.show import show
 from asapbench.cli.status import status
 from asapbench.cli.text import say
 from asapbench.errors import AsapbenchError, SuiteError
+from asapbench.escape import let_every_sign_through
 from asapbench.streams import output_of, steady_streams
 
 app = typer.Typer(
@@ -86,6 +87,8 @@ def _status_of_output() -> int:
 def _run() -> int:
     if not re.fullmatch(r"\d{1,4}", os.environ.get("COLUMNS", "80")):
         del os.environ["COLUMNS"]  # rich would take any digits, thousands of them too
+    for stream in (sys.stdout, sys.stderr):
+        let_every_sign_through(stream)
     try:
         app()
     except SystemExit as ended:  # as every command ends

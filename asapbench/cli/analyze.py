@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from asapbench.cli.options import Command, Data, Db, FilesDir, Form, Only, Out, joined, names, whole_numbers
-from asapbench.report.render import Format
 from asapbench.store import DEFAULT_URL
 
 _MODELS = ("alexnet", "resnet18", "resnet34")
@@ -41,7 +40,7 @@ def memory(
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Examples of the step.")] = 128,
     dataset: Annotated[str, typer.Option("--dataset", help="Whose images and classes.")] = "cifar10",
-    form: Form = Format.TERMINAL,
+    form: Form = None,
     out: Out = None,
 ) -> None:
     """Count a training step's external memory accesses (Figure 11).
@@ -69,7 +68,7 @@ def shortcut(
     batches: Annotated[int, typer.Option("--batches", min=1, help="Training batches to average over.")] = 8,
     data: Data = None,
     files: FilesDir = None,
-    form: Form = Format.TERMINAL,
+    form: Form = None,
     out: Out = None,
     db: Db = DEFAULT_URL,
 ) -> None:
@@ -78,11 +77,11 @@ def shortcut(
     Appendix E's g1, g2 and the angle between BP's and ASAP's weight changes.
     """
     from asapbench.report.figures.shortcut import stored_shortcut_effect
-    from asapbench.report.out import check_place, deliver
+    from asapbench.report.out import check, deliver
     from asapbench.scheduling.shortcut import analyze_shortcut, chosen
     from asapbench.store import Store
 
-    check_place(out)
+    check(form, out, has_picture=True)
     with Store.open(db) as store:
         kept = chosen(store, cells or (), suite=suite, filters=only or (), files=files)
         for one in kept:
@@ -97,7 +96,7 @@ def theorem(
     sizes: Annotated[
         str, typer.Option("--sizes", metavar="N_H,N_X,N_Y", help="Hidden, input and output units.")
     ] = "12,8,4",
-    form: Form = Format.TERMINAL,
+    form: Form = None,
     out: Out = None,
 ) -> None:
     """Check the theorem of Forward Alignment (A.1).
@@ -105,7 +104,7 @@ def theorem(
     Eq. 30-31 are integrated from random draws of each start, its conditions met and not.
     """
     from asapbench.report.figures.theorem import theorem_check
-    from asapbench.report.out import check_place, deliver
+    from asapbench.report.out import check, deliver
 
-    check_place(out)
+    check(form, out, has_picture=True)
     deliver(theorem_check(whole_numbers(sizes, option="--sizes"), count=runs), form=form, out=out)

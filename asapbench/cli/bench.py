@@ -9,7 +9,6 @@ import typer
 
 from asapbench.cli.options import Compiled, CudaGraphs, Deterministic, Device, Form, Only, Out, Set, Threads
 from asapbench.cli.text import say
-from asapbench.report.render import Format
 
 _LONGEST = 3600.0
 
@@ -50,7 +49,7 @@ def bench(
         float | None,
         typer.Option(min=1e-6, max=1e9, metavar="X", help="The peak of its memory, in GB/s."),
     ] = None,
-    form: Form = Format.TERMINAL,
+    form: Form = None,
     out: Out = None,
 ) -> None:
     """Measure how fast cells train here.
@@ -63,7 +62,7 @@ def bench(
     from asapbench.scheduling.bench import Bench, chosen
     from asapbench.scheduling.bench import bench as measured
 
-    check(out)
+    check(form, out, has_picture=False)
     cells = chosen(suites, only or (), set_ or ())
     wanted = Bench(
         device=device,

@@ -14,7 +14,9 @@ from asapbench.store import DEFAULT_URL
 def export(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="The file to write: a database, or a table for a name in .csv or .json."),
+        typer.Argument(
+            metavar="FILE", help="The file to write: a database (.sqlite, .sqlite3, .db) or a table (.csv, .json)."
+        ),
     ],
     suites: Annotated[
         list[str] | None, typer.Argument(metavar="[SUITE]...", help="Suites that the database knows. [default: all]")
@@ -32,12 +34,13 @@ def export(
     versions and hardware that it ran on. Checkpoints and kept weights stay where they are.
     """
     from asapbench.cli.text import count, printing_is_optional, say, size
-    from asapbench.report.cells import SUFFIXES, write_cells
+    from asapbench.report.cells import asks_for_table, write_cells
     from asapbench.store import Store
 
     printing_is_optional()
+    is_table = asks_for_table(file)
     with Store.read_only(db) as store:
-        if file.suffix.lower() in SUFFIXES:
+        if is_table:
             number = write_cells(file, store, suites=suites or (), filters=only or (), anonymous=anonymous, force=force)
             say(f"{file}: {count(number, 'cell')}")
             return

@@ -47,10 +47,18 @@ Seeds = Annotated[
     list[str] | None,
     typer.Option("--seeds", metavar="SEEDS", help="Seeds instead of the suite's: 0,1 or 0-4. Repeatable."),
 ]
-Form = Annotated[Format, typer.Option("--format", help="What the table is written as.")]
+Form = Annotated[
+    Format | None,
+    typer.Option("--format", help="What the table is written as. [default: as --out's name ends, else terminal]"),
+]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", help="Write to this file, whole or not at all; .png, .svg or .pdf: a figure's picture."),
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Write to this file, whole or not at all: .txt, .md, .tex, .csv, .json; .png, .svg, .pdf: a figure's "
+        "picture; -: print.",
+    ),
 ]
 Data = Annotated[
     Path | None,

@@ -9,7 +9,6 @@ import typer
 from asapbench.cli.options import Db, Form, Only, Out
 from asapbench.report.metric import Metric
 from asapbench.report.quantity import Angle, Quantity
-from asapbench.report.render import Format
 from asapbench.store import DEFAULT_URL
 
 
@@ -42,7 +41,7 @@ def report(
             "validation epoch. If left out: best for tables, last for suites.",
         ),
     ] = None,
-    form: Form = Format.TERMINAL,
+    form: Form = None,
     out: Out = None,
     db: Db = DEFAULT_URL,
     allow_deviations: Annotated[

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.figures import FIGURES, Illustration, paper_figure
@@ -16,14 +14,10 @@ from asapbench.report.learning_rates import table3
 from asapbench.report.metric import Metric
 from asapbench.report.paper import ACCURACIES, accuracy_table
 from asapbench.report.quantity import Angle, Quantity
+from asapbench.report.recorded import recorded_results, recorded_suite
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Table
-from asapbench.suite.load import Suite, load, shipped
-from asapbench.suite.options import nearest
 from asapbench.suite.select import only
-
-if TYPE_CHECKING:
-    from asapbench.store import Store
 
 SECTION = "A.2"
 """What `--table` calls the numbers of section A.2, which the paper prints in its text."""
@@ -83,8 +77,8 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
 def paper_table(table: str, *, url: str, metric: Metric | None = None, allow_deviations: bool = False) -> Table:
     """Printed table `table` (1 to 5, or A.2 for that section's numbers) from the database at `url`.
 
-    Table 3 needs no database. `metric` defaults to the paper's. Raises AsapbenchError for a table there is not,
-    StoreError for a database there is not.
+    Table 3 needs no database, and the others are shown as published before there is any. `metric` defaults to the
+    paper's. Raises AsapbenchError for a table there is not, StoreError for a database that was named and is not there.
     """
     table = table.upper()
     if table == "3":
@@ -97,10 +91,7 @@ def paper_table(table: str, *, url: str, metric: Metric | None = None, allow_dev
         raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
     if table == SECTION and allow_deviations:
         raise AsapbenchError(f"--allow-deviations: {SECTION} has readings, each in a row of its own; leave it out")
-    from asapbench.store import Store
-
-    with Store.read_only(url) as store:
-        results = store.results()
+    results = recorded_results(url)
     chosen = metric or Metric.BEST
     if table == SECTION:
         made = forward_alignment_table(results, metric=chosen)
@@ -116,12 +107,11 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
     """
     from asapbench.store import Store
 
-    file = _suite_file(suite)
-    name = file.name if file else suite
     with Store.read_only(url) as store:
-        _require_recorded(store, suite, name=name, is_known=file is not None)
-        cells, results = store.suite_cells(name), store.results(suite=name)
-    return _naming(suite_table(name, cells, results, metric=metric or Metric.LAST, shipped=file), url)
+        known = recorded_suite(store, suite)
+        cells, results = store.suite_cells(known.name), store.results(suite=known.name)
+    table = suite_table(known.name, cells, results, metric=metric or Metric.LAST, file=known.file, notes=known.notes)
+    return _naming(table, url)
 
 
 def by_epoch_report(
@@ -137,13 +127,10 @@ def by_epoch_report(
     option, words = ("--curves", "learning curves") if isinstance(shown, Quantity) else ("--alignment", "alignment")
     if suite is None and not filters:
         raise SuiteError(f"{option}: name a suite with --suite, or cells with --only, as in --only cell=744498a257")
-    file = _suite_file(suite) if suite is not None else None
-    name = file.title if file else suite
-    heading = f"{name}, {words}" if name else words.capitalize()
     with Store.read_only(url) as store:
-        if suite is not None:
-            _require_recorded(store, suite, name=file.name if file else suite, is_known=file is not None)
-        results = store.results(suite=file.name if file else suite)
+        known = None if suite is None else recorded_suite(store, suite)
+        heading = f"{known.title}, {words}" if known else words.capitalize()
+        results = store.results(suite=known.name if known else None)
         chosen = {cell.id for cell in only([result.cell for result in results], filters)} if results else set()
         kept = [(result, result.attempt.lineage) for result in results if result.cell.id in chosen]
         if isinstance(shown, Quantity):
@@ -153,17 +140,6 @@ def by_epoch_report(
         return angle_curves(angled, angle=shown, heading=heading)
 
 
-def _require_recorded(store: Store, suite: str, *, name: str, is_known: bool) -> None:
-    """Raises AsapbenchError, with what would record it, for a suite of which the database holds nothing."""
-    recorded = [known.name for known in store.suites()]
-    if name not in recorded:
-        run = f"asapbench run {suite}" if is_known else "asapbench run FILE"
-        near = "" if is_known else nearest(suite, {*recorded, *shipped()})
-        raise AsapbenchError(
-            f'--suite {suite}: the database holds nothing of suite "{name}"{near or "."} To train it: {run}'
-        )
-
-
 def _naming(table: Table, url: str) -> Table:
     """The table, its commands naming the database they are about where that is not the usual one."""
     from asapbench.store import db_option
@@ -171,7 +147,3 @@ def _naming(table: Table, url: str) -> Table:
     option = db_option(url)
     notes = [replace(note, commands=tuple(command + option for command in note.commands)) for note in table.notes]
     return replace(table, notes=tuple(notes))
-
-
-def _suite_file(suite: str) -> Suite | None:
-    return load(suite) if os.path.isfile(suite) or suite in shipped() else None

@@ -1,6 +1,6 @@
 """Results cell by cell, each beside what it ran on: plain tables for other programs, or to commit.
 
-CSV has a row a cell; JSON has the whole configuration and the learning curve too. Accuracies are fractions of 1.
+CSV has a row a cell with every setting of it; JSON has the learning curve too. Accuracies are fractions of 1.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from asapbench.errors import AsapbenchError
 from asapbench.report.out import write_whole
 from asapbench.report.render.data import inert
+from asapbench.suite.columns import settings
 
 if TYPE_CHECKING:
     from asapbench.store import Provenance, Result, Store
 
-SUFFIXES = (".csv", ".json")
+_TABLES = (".csv", ".json")
+_DATABASES = (".sqlite", ".sqlite3", ".db")
 
-_OF_CELL = ("dataset", "model", "rule", "optimizer")
 _OF_ATTEMPT = (
     "state",
     "epochs_done",
@@ -38,6 +39,17 @@ _OF_ATTEMPT = (
     "started_at",
     "ended_at",
 )
+
+
+def asks_for_table(path: Path) -> bool:
+    """Whether a file to export to is a table by its name, not a database. Raises AsapbenchError where it is neither."""
+    ending = path.suffix.lower()
+    if ending not in (*_TABLES, *_DATABASES):
+        raise AsapbenchError(
+            f"{path}: the name does not say what to write: end it in {', '.join(_DATABASES)} for a database, in "
+            f"{' or '.join(_TABLES)} for a table"
+        )
+    return ending in _TABLES
 
 
 def write_cells(
@@ -61,8 +73,7 @@ def write_cells(
 def _row(result: Result, provenance: Provenance, *, anonymous: bool) -> dict[str, Any]:
     cell, attempt = result.cell, result.attempt
     row: dict[str, Any] = {"cell": attempt.cell_id, "label": cell.label}
-    row |= {kind: getattr(cell, kind).name for kind in _OF_CELL}
-    row |= {"lr": cell.lr, "epochs": cell.epochs, "seed": cell.seed}
+    row |= settings(cell)
     row |= {name: getattr(attempt, name) for name in _OF_ATTEMPT}
     row |= {"host": ""} if anonymous else {}
     row |= {"commit": provenance.commit, "commit.dirty": provenance.dirty}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import permutations
 
 from asapbench.report.references import Reference
-from asapbench.suite.cell import Cell
+from asapbench.suite.cell import Cell, plain
 from asapbench.suite.load import load
 
 _FILTERS = ("model", "rule", "optimizer.weight_decay")
@@ -50,4 +50,4 @@ def _value(cell: Cell, key: str) -> str:
         case "rule":
             return cell.rule.name
         case _:
-            return f"{cell.optimizer.number('weight_decay'):g}"
+            return plain(cell.optimizer.number("weight_decay"))

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from asapbench.report.metric import Metric
 from asapbench.report.statistics import Summary, summarize
-from asapbench.report.table import Field, Footnotes, Number, Row
+from asapbench.report.table import Field, Footnotes, Note, Number, Row
 from asapbench.store import Result
 from asapbench.store.records import FINAL
-from asapbench.suite.catalog import CATALOG
-from asapbench.suite.cell import CHOICES, Cell, title
+from asapbench.suite.cell import Cell, name, title
+from asapbench.suite.columns import varying
 
 MISSING = "-"
 
-_ROW_AND_COLUMN = ("dataset", "model", "rule", "seed")
+_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,24 @@ def measured_field(summary: Summary | None, footnotes: Footnotes) -> Field:
         return Field("diverged", marks, emphasis="strong")
     spread = "" if summary.sd is None else f" ± {summary.sd:.2f}"
     return Field(f"{summary.mean:.2f}{spread}", marks, emphasis="strong")
+
+
+def left_out(whats: Sequence[str], *, of: str, command: str) -> Iterator[Note]:
+    """Why configurations are not shown, and the command that shows them; `whats` are what sets each apart."""
+    if whats:
+        one = len(whats) == 1
+        yield Note(
+            f"{len(whats)} configuration{'' if one else 's'} left out that {'differs' if one else 'differ'} from this "
+            f"{of}'s cells ({some(whats)}). To show:",
+            (command,),
+        )
+
+
+def some(texts: Iterable[str]) -> str:
+    """The most frequent of `texts`, each once, and how many more there are."""
+    distinct = [text for text, _ in Counter(texts).most_common()]
+    more = len(distinct) - _LISTED
+    return "; ".join([*distinct[:_LISTED], *([f"and {more} more"] if more > 0 else [])])
 
 
 def counts_row(summaries: Sequence[Summary | None], *, usual: int) -> tuple[Row, ...]:
@@ -128,15 +147,6 @@ def state_text(result: Result) -> str:
     return result.attempt.state.replace("_", " ")
 
 
-def varying(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """The fields in which configurations of the same data set, model and rule differ."""
-    candidates = [field.name for field in fields(Cell) if field.name not in _ROW_AND_COLUMN]
-    same: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells:
-        same.setdefault(tuple(title(kind, getattr(cell, kind)) for kind in _ROW_AND_COLUMN[:3]), []).append(cell)
-    return tuple(n for n in candidates if any(len({getattr(c, n) for c in group}) > 1 for group in same.values()))
-
-
 def told_apart_by(cells: Sequence[Cell]) -> tuple[list[str], str]:
     """The fields that tell configurations from each other; and what data set, model and rule all of them share."""
     kinds = ("dataset", "model", "rule")
@@ -145,19 +155,6 @@ def told_apart_by(cells: Sequence[Cell]) -> tuple[list[str], str]:
     return own, ", ".join(title(kind, getattr(cells[0], kind)) for kind in kinds if kind not in own)
 
 
-def field_text(cell: Cell, name: str) -> str:
-    """`ASAP(k=4)` or `lr 0.03`: what the cell has in field `name`."""
-    value = getattr(cell, name)
-    if name in CHOICES:
-        return title(name, value)
-    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-
-
 def names(cell: Cell) -> tuple[str, str, str]:
     """Data set, model and rule as a suite names them, options in brackets: `resnet10(width=8)`."""
-    return _name("dataset", cell), _name("model", cell), _name("rule", cell)
-
-
-def _name(kind: str, cell: Cell) -> str:
-    choice = getattr(cell, kind)
-    return f"{choice.name}{title(kind, choice).removeprefix(CATALOG[kind][choice.name].title)}"
+    return name("dataset", cell.dataset), name("model", cell.model), name("rule", cell.rule)

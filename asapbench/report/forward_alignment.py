@@ -15,6 +15,7 @@ from asapbench.report.configuration import (
     Configuration,
     configurations,
     counts_row,
+    left_out,
     measured_field,
     names,
     number,
@@ -26,7 +27,7 @@ from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number
 from asapbench.store import Result
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import MODELS, RULES
-from asapbench.suite.cell import Cell
+from asapbench.suite.cell import Cell, differences
 from asapbench.suite.load import load
 
 SUITE = "forward_alignment"
@@ -99,7 +100,7 @@ def forward_alignment_table(results: Iterable[Result], *, metric: Metric = Metri
         ),
         columns=(Column("Rule", "left"), Column("linear"), Column("nonlinear"), Column("distance")),
         groups=tuple(Group(header, tuple(rows)) for header, rows in groups.items()),
-        notes=(*layout.footnotes.notes(), *_notes(results)),
+        notes=(*layout.footnotes.notes(), *_notes(results), *_left_out(found, all_readings)),
         numbers=tuple(_numbers(all_readings, found, metric)),
         metric=str(metric),
         unit="percent",
@@ -176,6 +177,23 @@ def _notes(results: Iterable[Result]) -> Iterable[Note]:
     done = {result.cell.id for result in results if result.attempt.state in FINAL and not result.outdated}
     if left := cells - done:
         yield Note(f"{len(left)} of {len(cells)} trainings left. To train them:", (f"asapbench run {SUITE}",))
+
+
+def _left_out(found: Mapping[str, Configuration], all_readings: Sequence[Reading]) -> Iterable[Note]:
+    """What the suite's rules measured on its networks in another way."""
+    cells = {cell.group: cell for reading in all_readings for cell in reading.cells}
+    whats = []
+    for group, configuration in found.items():
+        ours = configuration.cell
+        same = [differences(ours, cell) for cell in cells.values() if _names(cell) == _names(ours)]
+        if same and group not in cells and configuration.summary.of:
+            nearest: list[str] = min(same, key=len)
+            whats.append(", ".join(nearest))
+    return left_out(whats, of="table", command=f"asapbench report --suite {SUITE}")
+
+
+def _names(cell: Cell) -> tuple[str, str, str]:
+    return cell.dataset.name, cell.model.name, cell.rule.name
 
 
 def _numbers(all_readings: Iterable[Reading], found: Mapping[str, Configuration], metric: Metric) -> Iterable[Number]:

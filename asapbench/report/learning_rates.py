@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from asapbench.report.configuration import MISSING
 from asapbench.report.published import SOURCE, published
 from asapbench.report.references import Line, Printed, column_titles, lines
@@ -43,8 +45,7 @@ def _rate(printed: Printed) -> float | None:
 
 def scientific(rate: float) -> str:
     """3e-2, as the paper prints it."""
-    mantissa, exponent = f"{rate:e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{Decimal(repr(rate)).normalize():e}".replace("e+", "e")
 
 
 def _number(printed: Printed) -> Number:

@@ -10,50 +10,72 @@ from pathlib import Path
 
 from asapbench.durable import temporary_beside
 from asapbench.errors import AsapbenchError
-from asapbench.escape import encodable
-from asapbench.report.figures.picture import SUFFIXES, Illustration, is_picture, picture
+from asapbench.report.figures.picture import SUFFIXES, Illustration, picture
 from asapbench.report.render import Format, render
 from asapbench.report.table import Table
 
+STANDARD_OUTPUT = Path("-")
+
+_ENDINGS = {
+    ".txt": Format.TERMINAL,
+    ".md": Format.MARKDOWN,
+    ".tex": Format.LATEX,
+    ".csv": Format.CSV,
+    ".json": Format.JSON,
+    **dict.fromkeys(SUFFIXES),
+}
+"""What a file's name asks for: a format of the table, or None for the picture."""
+
+_TABLES = [ending for ending, form in _ENDINGS.items() if form is not None]
 _OTHER_PICTURES = (".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".eps", ".ps", ".svgz")
 """Endings of pictures in formats that are not written: a table under such a name would be a surprise."""
 
 
-def deliver(report: Table | Illustration, *, form: Format, out: Path | None) -> None:
-    """Prints a report, or writes it to `out`: the picture where the name asks for one, else the table as `form`.
+def deliver(report: Table | Illustration, *, form: Format | None, out: Path | None) -> None:
+    """Prints a report, or writes it to `out`, in the format that `chosen_format` says.
 
-    Raises AsapbenchError for a file that cannot be written, and for a picture of what has none.
+    Raises AsapbenchError as `check` does.
     """
+    check(form, out, has_picture=isinstance(report, Illustration))
     table = report.table if isinstance(report, Illustration) else report
-    if out is None:
-        show(table, form)
-    elif out.suffix.lower() in _OTHER_PICTURES:
-        raise AsapbenchError(f"--out {out}: pictures are written as {_or(SUFFIXES)}; name one of these")
-    elif not is_picture(out):
-        write_whole(out, render(table, form))
-    elif not isinstance(report, Illustration):
-        raise _no_picture(out)
-    elif form is not Format.TERMINAL:
-        raise AsapbenchError(
-            f"--out {out}: this asks for a picture, --format {form} for a table; leave one of them out"
-        )
-    else:
+    wanted = chosen_format(form, out)
+    if out is None or out == STANDARD_OUTPUT:
+        show(table, wanted or Format.TERMINAL)
+    elif wanted is not None:
+        write_whole(out, render(table, wanted))
+    elif isinstance(report, Illustration):
         write_whole(out, picture(report, out.suffix.lower()))
 
 
-def check(out: Path | None) -> None:
-    """Raises AsapbenchError where a table could not be written to `out`: known before what takes long is measured."""
-    if out is None:
+def chosen_format(form: Format | None, out: Path | None) -> Format | None:
+    """The table's format, by `--format`, else by the ending of `out`; None: the picture.
+
+    Raises AsapbenchError where the ending says nothing and `form` neither, or where the two contradict each other.
+    """
+    if out is None or out == STANDARD_OUTPUT:
+        return form or Format.TERMINAL
+    ending = out.suffix.lower()
+    if ending in _ENDINGS:
+        asked = _ENDINGS[ending]
+        if form is None or form is asked:
+            return asked
+        what = "a picture" if asked is None else asked
+        raise AsapbenchError(f"--out {out}: this name asks for {what}, --format {form} does not; leave one of them out")
+    if form is not None and ending not in _OTHER_PICTURES:
+        return form
+    kind = f'"{ending}" is no format that is written' if ending else "the name has no ending that says the format"
+    raise AsapbenchError(
+        f"--out {out}: {kind}; end it in {_or(_TABLES)}, for a figure's picture in {_or(SUFFIXES)}, or add --format"
+    )
+
+
+def check(form: Format | None, out: Path | None, *, has_picture: bool) -> None:
+    """Raises AsapbenchError where a report could not be written to `out`: known before what takes long is measured."""
+    if out is None or out == STANDARD_OUTPUT:
         return
-    if out.suffix.lower() in (*SUFFIXES, *_OTHER_PICTURES):
+    _check_place(out, f"--out {out}")
+    if chosen_format(form, out) is None and not has_picture:
         raise _no_picture(out)
-    check_place(out)
-
-
-def check_place(out: Path | None) -> None:
-    """Raises AsapbenchError where nothing could be written to `out`: known before what takes long is measured."""
-    if out is not None:
-        _check_place(out, f"--out {out}")
 
 
 def write_whole(path: Path, content: str | bytes, *, what: str | None = None) -> None:
@@ -77,7 +99,7 @@ def write_whole(path: Path, content: str | bytes, *, what: str | None = None) ->
 
 def _check_place(path: Path, what: str) -> None:
     if os.path.exists(path) and not os.path.isfile(path):
-        kind = "a directory; name a file in it" if os.path.isdir(path) else "not a file; leave --out away to print"
+        kind = "a directory; name a file in it" if os.path.isdir(path) else "not a file; leave --out out to print"
         raise AsapbenchError(f"{what}: this is {kind}")
     if not os.path.isdir(path.parent):
         raise AsapbenchError(f"{what}: there is no directory {path.parent}; create it first")
@@ -90,12 +112,12 @@ def show(table: Table, form: Format) -> None:
     """Prints a report. Colour and the terminal's width only where there is a terminal; else COLUMNS or 100."""
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size(fallback=(100, 24)).columns
-    text = render(table, form, width=width, color=terminal and "NO_COLOR" not in os.environ)
-    sys.stdout.write(encodable(text, sys.stdout.encoding or "utf-8"))
+    color, encoding = terminal and "NO_COLOR" not in os.environ, sys.stdout.encoding or "utf-8"
+    sys.stdout.write(render(table, form, width=width, color=color, encoding=encoding))
 
 
 def _no_picture(out: Path) -> AsapbenchError:
-    return AsapbenchError(f"--out {out}: a table is no picture; name a file that does not end in {_or(SUFFIXES)}")
+    return AsapbenchError(f"--out {out}: a table is no picture; end the name in {_or(_TABLES)}")
 
 
 def _or(words: Sequence[str]) -> str:

@@ -16,8 +16,10 @@ from asapbench.report.configuration import (
     Configuration,
     configurations,
     counts_row,
+    left_out,
     measured_field,
     number,
+    some,
 )
 from asapbench.report.metric import Metric
 from asapbench.report.published import SOURCE, published
@@ -25,7 +27,7 @@ from asapbench.report.references import CITED, UNIDENTIFIED, Line, Printed, colu
 from asapbench.report.statistics import Summary, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
 from asapbench.store import Result
-from asapbench.suite.cell import Cell, differences
+from asapbench.suite.cell import Cell, differences, plain, title
 
 ACCURACIES = (1, 2, 4, 5)
 """The printed tables that hold test accuracies. Table 3 holds learning rates."""
@@ -68,7 +70,8 @@ def accuracy_table(
             *footnotes.notes(),
             *map(Note, _REMARKS.get(table, ())),
             *_notes(table, printed, found, metric),
-            *_left_out(table, 0 if allow_deviations else len(deviating), outdated),
+            *_left_out(table, [] if allow_deviations else deviating, outdated),
+            *([] if shown or deviating else _others(found.values())),
         ),
         numbers=tuple(layout.numbers(printed, metric)),
         metric=str(metric),
@@ -107,7 +110,8 @@ class _Layout:
                 summary = exact.summary if exact else None
                 yield _number(summary, one, metric=metric, variant=_variant(one))
             for other in self._deviations(line):
-                yield _number(other.configuration.summary, other.printed, metric=metric, variant=other.what)
+                variant = ", ".join(filter(None, (_variant(other.printed), other.what)))
+                yield _number(other.configuration.summary, other.printed, metric=metric, variant=variant)
 
     def _of_line(self, line: Line) -> Iterable[Row]:
         summaries = [c.summary if (c := _exact(one, self.found)) else None for one in line.numbers]
@@ -178,15 +182,25 @@ def _notes(table: int, printed: Iterable[Line], found: Mapping[str, Configuratio
         yield Note(f'"{MISSING}": not measured yet. To fill:', commands=tuple(commands_to_fill(missing)))
 
 
-def _left_out(table: int, count: int, outdated: int) -> Iterable[Note]:
-    if count:
-        other = "it is none" if count == 1 else "they are none"
-        text = (
-            f"{_count(count, 'configuration')} of these rules and networks left out: {other} of this table's. To show:"
-        )
-        yield Note(text, (f"asapbench report --table {table} --allow-deviations",))
+def _left_out(table: int, deviating: Sequence[_Deviating], outdated: int) -> Iterable[Note]:
+    command = f"asapbench report --table {table} --allow-deviations"
+    yield from left_out([other.what for other in deviating], of="table", command=command)
     if outdated:
         yield Note(f"{_count(outdated, 'result')} left out: measured under an earlier revision of the code.")
+
+
+def _others(found: Iterable[Configuration]) -> Iterable[Note]:
+    """Why a table shows nothing of a database that is not empty."""
+    measured = [c.cell for c in found if c.summary.of]
+    if measured:
+        trained = [
+            f"{title('rule', cell.rule)} on {title('dataset', cell.dataset)}, {title('model', cell.model)}"
+            for cell in measured
+        ]
+        yield Note(
+            "Nothing in the database is of this table's data sets, networks and rules; what is there "
+            f"({some(trained)}) is shown by `asapbench report --suite NAME`."
+        )
 
 
 def _number(summary: Summary | None, printed: Printed, *, metric: Metric, variant: str) -> Number:
@@ -196,7 +210,7 @@ def _number(summary: Summary | None, printed: Printed, *, metric: Metric, varian
 def _variant(printed: Printed) -> str:
     if printed.key[2] == CITED[UNIDENTIFIED]:
         return f"stands in for {UNIDENTIFIED}, which is unidentified"
-    return f"weight_decay {printed.key[3]}" if printed.key[3] else ""
+    return "" if printed.key[3] is None else f"weight_decay {plain(printed.key[3])}"
 
 
 def _caption(metric: Metric, summaries: list[Summary]) -> str:

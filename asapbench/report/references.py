@@ -22,7 +22,7 @@ CITED = {"[46]": "local_errors", "[47]": "predsim", UNIDENTIFIED: "dgl"}
 WEIGHT_DECAY = 4
 """The table whose columns are weight decays, and whose rows are rules."""
 
-Key = tuple[str, str, str, str]
+Key = tuple[str, str, str, float | None]
 """Names of data set, model and rule, and what else tells printed numbers apart: the weight decay in Table 4."""
 
 
@@ -89,14 +89,14 @@ def _keyed(printed: PublishedTable, row: PublishedRow) -> Iterator[tuple[Key, fl
     """Each number of a row with its key. Table 4 names no data set in its rows: its caption says CIFAR-10."""
     for column, value in zip(printed.columns, row.values, strict=True):
         if printed.number == WEIGHT_DECAY:
-            yield ("cifar10", str(row.model), str(row.rule), f"{column:g}"), value
+            yield ("cifar10", str(row.model), str(row.rule), float(column)), value
         else:
             rule = CITED.get(str(column), str(column))
-            yield (str(row.dataset), str(row.model), rule, ""), value
+            yield (str(row.dataset), str(row.model), rule, None), value
 
 
 def _key(cell: Cell, table: int) -> Key:
-    decay = f"{cell.optimizer.number('weight_decay'):g}" if table == WEIGHT_DECAY else ""
+    decay = cell.optimizer.number("weight_decay") if table == WEIGHT_DECAY else None
     return cell.dataset.name, cell.model.name, cell.rule.name, decay
 
 

@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from asapbench.analysis.speed import Benched, LoopName, Peak, Speed, peak_of
 from asapbench.report.configuration import MISSING, names
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
-from asapbench.suite.cell import title
+from asapbench.suite.cell import Cell, title
+from asapbench.suite.columns import field_text, varying
 
 _TITLE = "Speed of training"
 _METRIC, _UNIT = "speed of training", "as the variant names it"
 _MIB = 2**20
+_NAMED = ("batch_size", "precision")
 _COLUMNS = ("s/epoch", "samples/s", "min", "max", "/ eager", "arithmetic", "bandwidth", "peak MiB")
 
 
@@ -20,9 +22,10 @@ def speed_table(found: Benched, *, teraflops: float | None = None, gigabytes: fl
     """What was measured; the peaks are those known of the devices, or those given, in TFLOP/s and GB/s."""
     peaks = [peak_of(speed.device, teraflops=teraflops, gigabytes=gigabytes) for speed in found.speeds]
     footnotes = Footnotes()
+    others = [name for name in varying([speed.cell for speed in found.speeds]) if name not in _NAMED]
     groups: dict[str, list[Row]] = {}
     for speed, peak in zip(found.speeds, peaks, strict=True):
-        groups.setdefault(_heading(speed), []).extend(_rows(speed, peak, footnotes))
+        groups.setdefault(_heading(speed.cell, others), []).extend(_rows(speed, peak, footnotes))
     return Table(
         title=_TITLE,
         caption=_caption(found),
@@ -30,7 +33,7 @@ def speed_table(found: Benched, *, teraflops: float | None = None, gigabytes: fl
         groups=tuple(Group(header, tuple(rows)) for header, rows in groups.items()),
         notes=(*footnotes.notes(), *_notes(found, peaks)),
         numbers=tuple(
-            number for speed, peak in zip(found.speeds, peaks, strict=True) for number in _numbers(speed, peak)
+            number for speed, peak in zip(found.speeds, peaks, strict=True) for number in _numbers(speed, peak, others)
         ),
         metric=_METRIC,
         unit=_UNIT,
@@ -47,10 +50,15 @@ def _caption(found: Benched) -> str:
     )
 
 
-def _heading(speed: Speed) -> str:
-    cell = speed.cell
-    parts = (title("dataset", cell.dataset), title("model", cell.model), f"batch {cell.batch_size}", cell.precision)
-    return ", ".join((*parts, title("optimizer", cell.optimizer)))
+def _heading(cell: Cell, others: Sequence[str]) -> str:
+    """`others` are the fields that vary beside those always named."""
+    named = ["optimizer", *(name for name in others if name != "optimizer")]
+    return ", ".join((title("dataset", cell.dataset), title("model", cell.model), *_terms(cell, named)))
+
+
+def _terms(cell: Cell, names: Sequence[str]) -> Iterator[str]:
+    yield from (f"batch {cell.batch_size}", cell.precision)
+    yield from (field_text(cell, name) for name in names)
 
 
 def _label(speed: Speed, name: LoopName) -> str:
@@ -103,7 +111,7 @@ def _notes(found: Benched, peaks: Sequence[Peak]) -> Iterator[Note]:
         )
 
 
-def _numbers(speed: Speed, peak: Peak) -> Iterator[Number]:
+def _numbers(speed: Speed, peak: Peak, others: Sequence[str]) -> Iterator[Number]:
     dataset, model, rule = names(speed.cell)
     for name, loop in speed.loops.items():
         ratios = speed.against_eager(name)
@@ -122,7 +130,7 @@ def _numbers(speed: Speed, peak: Peak) -> Iterator[Number]:
                 dataset=dataset,
                 model=model,
                 rule=rule,
-                variant=", ".join((*_variant(speed, name), what)),
+                variant=", ".join((*_variant(speed, name), *_terms(speed.cell, others), what)),
                 measured=value,
                 sd=sd,
                 n=len(loop.rounds),
@@ -137,8 +145,6 @@ def _numbers(speed: Speed, peak: Peak) -> Iterator[Number]:
 def _variant(speed: Speed, name: LoopName) -> Iterator[str]:
     if name != "own":
         yield _label(speed, name)
-    yield f"batch {speed.cell.batch_size}"
-    yield speed.cell.precision
 
 
 def _figures(value: float | None) -> str:

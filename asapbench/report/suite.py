@@ -12,11 +12,9 @@ from asapbench.report.configuration import (
     Configuration,
     configurations,
     counts_row,
-    field_text,
     measured_field,
     names,
     number,
-    varying,
 )
 from asapbench.report.metric import Metric
 from asapbench.report.statistics import Summary, spread_and_count, usual_count
@@ -25,7 +23,9 @@ from asapbench.store import Result
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import CATALOG
 from asapbench.suite.cell import Cell, differences, title
+from asapbench.suite.columns import field_text, varying
 from asapbench.suite.load import Suite
+from asapbench.suite.options import Choice
 
 
 def suite_table(
@@ -34,25 +34,32 @@ def suite_table(
     results: Iterable[Result],
     *,
     metric: Metric = Metric.LAST,
-    shipped: Suite | None = None,
+    file: Suite | None = None,
+    notes: Sequence[Note] = (),
 ) -> Table:
     """Test accuracy in percent of the `cells` that the database holds for suite `name`.
 
-    `shipped` is the suite's file, where it is known: what deviates from it is said in footnotes.
+    `file` is the suite's file as it was run, where it is known: what deviates from it is said in footnotes.
     """
     wanted = {cell.id for cell in cells}
     results = [result for result in results if result.cell.id in wanted]
-    layout = _Layout.of(cells, configurations(results, metric), shipped)
-    summaries = [configuration.summary for configuration in layout.found.values()]
+    found = configurations(results, metric)
+    layout = _Layout.of(cells, found, file)
+    summaries = [configuration.summary for configuration in found.values()]
     footnotes = Footnotes()
     groups = tuple(layout.groups(footnotes, usual=usual_count(summaries)))
-    heading = shipped.title if shipped else name
+    heading = file.title if file else name
     return Table(
         title=heading if heading == name else f"{heading} (suite {name})",
         caption=f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}{layout.shared_note}.",
-        columns=(Column("Model", "left"), *(Column(rule) for rule in layout.rules)),
+        columns=(Column("Model", "left"), *(Column(title("rule", rule)) for rule in layout.rules)),
         groups=groups,
-        notes=(*footnotes.notes(), *_notes(name, cells, results, layout.found.values(), metric)),
+        notes=(
+            *footnotes.notes(),
+            *notes,
+            *layout.notes(),
+            *_notes(name, cells, results, layout.found.values(), metric),
+        ),
         numbers=tuple(
             number(
                 layout.summary(cell),
@@ -78,19 +85,19 @@ class _Layout:
     found: dict[str, Configuration]
     varying: tuple[str, ...]
     shared: str
-    shipped: Suite | None
+    file: Suite | None
 
     @classmethod
-    def of(cls, cells: Sequence[Cell], found: dict[str, Configuration], shipped: Suite | None) -> _Layout:
+    def of(cls, cells: Sequence[Cell], found: dict[str, Configuration], file: Suite | None) -> _Layout:
         first = {cell.group: cell for cell in reversed(cells)}
         distinct = tuple(first[group] for group in dict.fromkeys(cell.group for cell in cells))
         options = {_options(cell) for cell in distinct}
         shared = options.pop() if len(options) == 1 else ""
-        return cls(distinct, found, varying(distinct), shared, shipped)
+        return cls(distinct, found, varying(distinct), shared, file)
 
     @property
-    def rules(self) -> list[str]:
-        return list(dict.fromkeys(title("rule", cell.rule) for cell in self.cells))
+    def rules(self) -> list[Choice]:
+        return list(dict.fromkeys(cell.rule for cell in self.cells))
 
     @property
     def shared_note(self) -> str:
@@ -109,53 +116,85 @@ class _Layout:
 
     def deviation(self, cell: Cell) -> str:
         """What sets the configuration apart from the nearest cell of the suite's file; empty if it is one of its."""
-        if self.shipped is None or cell.group in {known.group for known in self.shipped.cells}:
+        if self.file is None or cell.group in {known.group for known in self.file.cells}:
             return ""
-        same = [differences(cell, known) for known in self.shipped.cells if _names(known) == _names(cell)]
+        same = [differences(cell, known) for known in self.file.cells if _names(known) == _names(cell)]
         nearest: list[str] = min(same, key=len, default=["not in it"])
         return ", ".join(nearest)
 
-    def rows(self) -> dict[tuple[str, str], dict[str, Cell]]:
-        """Configurations by (data set, row name), then by rule."""
-        rows: dict[tuple[str, str], dict[str, Cell]] = {}
+    def stub(self, cell: Cell) -> str:
+        """How the configuration's row is named."""
+        model = title("model", cell.model).removesuffix(self.shared)
+        return ", ".join(filter(None, (model, self.variant(cell))))
+
+    def rows(self) -> list[dict[Choice, Cell]]:
+        """For each row its configurations by rule: they have everything else that varies in common."""
+        rows: dict[tuple[object, ...], dict[Choice, Cell]] = {}
         for cell in self.cells:
-            model = title("model", cell.model).removesuffix(self.shared)
-            stub = ", ".join(filter(None, (model, self.variant(cell))))
-            rows.setdefault((title("dataset", cell.dataset), stub), {})[title("rule", cell.rule)] = cell
-        return rows
+            values = tuple(getattr(cell, name) for name in self.varying)
+            rows.setdefault((cell.dataset, cell.model, *values), {})[cell.rule] = cell
+        return list(rows.values())
 
     def groups(self, footnotes: Footnotes, *, usual: int) -> Iterable[Group]:
-        groups: dict[str, list[Row]] = {}
-        for (dataset, stub), by_rule in self.rows().items():
+        groups: dict[Choice, list[Row]] = {}
+        for by_rule in self.rows():
+            first = next(iter(by_rule.values()))
             deviations = {self.deviation(cell) for cell in by_rule.values()}
             faults = [f"deviates from the suite file: {what}" for what in sorted(deviations) if what]
             marks = tuple(footnotes.mark(fault) for fault in faults)
             cells = [by_rule.get(rule) for rule in self.rules]
             summaries = [self.summary(cell) if cell else None for cell in cells]
-            lines = groups.setdefault(dataset, [])
+            lines = groups.setdefault(first.dataset, [])
             # Blank where the suite has no such cell, "-" where it has one that is not measured.
             shown = (measured_field(self.summary(cell), footnotes) if cell else Field("") for cell in cells)
-            lines.append(Row((Field(stub, marks), *shown)))
+            lines.append(Row((Field(self.stub(first), marks), *shown)))
             lines.extend(counts_row(summaries, usual=usual))
-        return (Group(dataset, tuple(rows)) for dataset, rows in groups.items())
+        return (Group(title("dataset", dataset), tuple(rows)) for dataset, rows in groups.items())
 
     def order(self) -> str:
-        """The rules from best to worst by their average over the rows in which each of them has a number.
+        """The rules from best to worst by their average over the rows in which no training of any of them diverged.
 
-        Rows that deviate from the suite's file count only if no other row does.
+        Empty where a rule has several values.
         """
-        rows = list(self.rows().values())
-        regular = [row for row in rows if not any(self.deviation(cell) for cell in row.values())]
-        chosen = [{rule: s.mean for rule, c in row.items() if (s := self.summary(c))} for row in regular or rows]
-        measured = [rule for rule in self.rules if any(row.get(rule) is not None for row in chosen)]
-        values = [[mean for rule in measured if (mean := row.get(rule)) is not None] for row in chosen]
-        complete = [row for row in values if len(row) == len(measured)]
-        if len(measured) < 2 or not complete:
+        rows = self.compared()
+        summaries = [{rule: s for rule, cell in row.items() if (s := self.summary(cell)) and s.of} for row in rows]
+        measured = [rule for rule in self.rules if any(rule in row for row in summaries)]
+        complete = [
+            means
+            for row in summaries
+            if len(means := {r: s.mean for r, s in row.items() if s.mean is not None and not s.diverged})
+            == len(measured)
+        ]
+        if len(measured) < 2 or not complete or self.with_several_values():
             return ""
-        means = {rule: fmean(row[place] for row in complete) for place, rule in enumerate(measured)}
+        means = {rule: fmean(row[rule] for row in complete) for rule in measured}
         ranked = sorted(means, key=lambda rule: -means[rule])
         over = f"average over {len(complete)} rows" if len(complete) > 1 else "one row"
-        return f"Best to worst ({over}): {', '.join(f'{rule} {means[rule]:.2f}' for rule in ranked)}"
+        listed = ", ".join(f"{title('rule', rule)} {means[rule]:.2f}" for rule in ranked)
+        return f"Best to worst ({over}): {listed}"
+
+    def compared(self) -> list[dict[Choice, Cell]]:
+        """The rows that an order is over: those that deviate from the suite's file only if there is no other."""
+        rows = self.rows()
+        return [row for row in rows if not any(self.deviation(cell) for cell in row.values())] or rows
+
+    def with_several_values(self) -> list[str]:
+        """Names of rules that some network has with several values, such as learning rates or options.
+
+        Their average would say nothing of the rule, and a choice among them takes validation data.
+        """
+        counts = Counter(_names(cell) for row in self.compared() for cell in row.values())
+        return list(dict.fromkeys(rule for (_, _, rule), count in counts.items() if count > 1))
+
+    def notes(self) -> Iterable[Note]:
+        """Why there is no order, where the reason is no lack of numbers."""
+        measured = {cell.rule for row in self.compared() for cell in row.values() if self.summary(cell)}
+        if len(measured) > 1 and (several := self.with_several_values()):
+            rules = ", ".join(CATALOG["rule"][name].title for name in several)
+            yield Note(
+                f"No order from best to worst: {rules} {'has' if len(several) == 1 else 'have'} several values on one "
+                "network, and a choice among them needs validation data."
+            )
 
 
 def _options(cell: Cell) -> str:

@@ -5,8 +5,10 @@ Nothing in it is escaped: each renderer escapes for its own format.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from string import ascii_lowercase
+from typing import Literal, TypeVar, cast
 
 Align = Literal["left", "right"]
 Emphasis = Literal["plain", "strong", "faint"]
@@ -22,10 +24,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a row. `marks` are the numbers of its footnotes, `indent` counts levels."""
+    """One field of a row. `marks` are those of its footnotes, `indent` counts levels."""
 
     text: str
-    marks: tuple[int, ...] = ()
+    marks: tuple[str, ...] = ()
     indent: int = 0
     emphasis: Emphasis = "plain"
 
@@ -51,7 +53,7 @@ class Note:
 
     text: str
     commands: tuple[str, ...] = ()
-    mark: int | None = None
+    mark: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,43 @@ class Table:
 
 
 class Footnotes:
-    """Numbers footnotes in the order in which they are first needed; the same text keeps its number."""
+    """Marks footnotes `a`, `b`, ..., `z`, `aa` in the order in which they are first needed; one text has one mark.
+
+    A mark is a letter, and `bracketed` where it is printed: it can never be read as a digit of the number it is at.
+    """
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self._marks: dict[str, str] = {}
 
-    def mark(self, text: str) -> int:
-        """The number of the footnote that says `text`."""
-        return self._numbers.setdefault(text, len(self._numbers) + 1)
+    def mark(self, text: str) -> str:
+        """The mark of the footnote that says `text`."""
+        return self._marks.setdefault(text, _letters(len(self._marks)))
 
     def notes(self) -> tuple[Note, ...]:
         """The footnotes, in order."""
-        return tuple(Note(text, mark=number) for text, number in self._numbers.items())
+        return tuple(Note(text, mark=mark) for text, mark in self._marks.items())
+
+
+def bracketed(marks: Sequence[str]) -> str:
+    """`[a,b]`, or nothing for no mark."""
+    return f"[{','.join(marks)}]" if marks else ""
+
+
+def _letters(number: int) -> str:
+    before, last = divmod(number, len(ascii_lowercase))
+    return (_letters(before - 1) if before else "") + ascii_lowercase[last]
+
+
+T = TypeVar("T")
+
+
+def with_texts(value: T, change: Callable[[str], str]) -> T:
+    """`value`, a table or a part of one, with `change` made in every text."""
+    if isinstance(value, str):
+        return cast(T, change(value))
+    if isinstance(value, tuple):
+        return cast(T, tuple(with_texts(item, change) for item in value))
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {field.name: with_texts(getattr(value, field.name), change) for field in fields(value)}
+        return cast(T, replace(value, **changed))
+    return value

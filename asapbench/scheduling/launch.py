@@ -7,7 +7,7 @@ import signal
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,11 +65,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Selected:
-    """Cells to run under a suite's name."""
+    """Cells to run under a suite's name. `text` is what stands in its file `source`, as far as that is known."""
 
     name: str
     source: str
     cells: tuple[Cell, ...] = field(default=())
+    text: str | None = None
 
 
 def select(suites: Sequence[str], request: Request) -> list[Selected]:
@@ -78,7 +79,7 @@ def select(suites: Sequence[str], request: Request) -> list[Selected]:
     chosen = choose(
         [suite.cells for suite in loaded], filters=request.filters, settings=request.settings, seeds=request.seeds
     )
-    return [Selected(s.name, s.source, tuple(cells)) for s, cells in zip(loaded, chosen, strict=True) if cells]
+    return [Selected(s.name, s.source, tuple(cells), s.text) for s, cells in zip(loaded, chosen, strict=True) if cells]
 
 
 def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selected]:
@@ -89,10 +90,10 @@ def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selec
     found = []
     for name in names or known:
         cells = store.suite_cells(name)
-        found.append(Selected(name, known[name].source, tuple(cells)))
+        found.append(Selected(name, known[name].source, tuple(cells), known[name].text))
     if request.filters:
         kept = {cell.id for cell in only([cell for item in found for cell in item.cells], request.filters)}
-        found = [Selected(s.name, s.source, tuple(c for c in s.cells if c.id in kept)) for s in found]
+        found = [replace(s, cells=tuple(cell for cell in s.cells if cell.id in kept)) for s in found]
         found = [selected for selected in found if selected.cells]
     return found
 
@@ -138,7 +139,7 @@ def run(
         the_plan = _plan(None if set_aside else store, cells, found, request.only_states)
         files.make([cell.id for cell in todo], weights=request.keep_weights)
         for item in selected:
-            store.extend_suite(item.name, item.source, item.cells)
+            store.extend_suite(item.name, item.source, item.cells, text=item.text)
         the_view = view(the_plan, found)
         store.be_patient(the_view.message)
         if set_aside:

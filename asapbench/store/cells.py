@@ -76,16 +76,18 @@ def read_config(config: str) -> Cell:
     return Cell.from_json(content)
 
 
-def record_suite(connection: Connection, name: str, *, source: str, wanted: Sequence[Cell]) -> None:
+def record_suite(
+    connection: Connection, name: str, *, source: str, wanted: Sequence[Cell], text: str | None = None
+) -> None:
     """Adds the cells; writes the suite and its list only where they differ from what is there."""
     insert_missing(connection, wanted)
     ids = list(dict.fromkeys(cell.id for cell in wanted))
-    old_source = connection.scalar(select(suites.c.source).where(suites.c.name == name))
+    old = connection.execute(select(suites.c.source, suites.c.text).where(suites.c.name == name)).one_or_none()
     old_ids = _cell_ids(connection, name)
-    if old_source == source and old_ids == ids:
+    if old is not None and tuple(old) == (source, text) and old_ids == ids:
         return
-    values = {"source": source, "updated_at": now()}
-    if old_source is None:
+    values = {"source": source, "text": text, "updated_at": now()}
+    if old is None:
         connection.execute(insert(suites).values(name=name, **values))
     else:
         connection.execute(update(suites).where(suites.c.name == name).values(**values))
@@ -96,11 +98,19 @@ def record_suite(connection: Connection, name: str, *, source: str, wanted: Sequ
             connection.execute(insert(suite_cell), rows)
 
 
-def extend_suite(connection: Connection, name: str, *, source: str, wanted: Sequence[Cell], database: str) -> None:
+def extend_suite(
+    connection: Connection,
+    name: str,
+    *,
+    source: str,
+    wanted: Sequence[Cell],
+    database: str,
+    text: str | None = None,
+) -> None:
     """`record_suite` with the cells that the suite has and then those of `wanted` that it lacks."""
     known = suite_cells(connection, name, database=database) if _cell_ids(connection, name) else []
     cells_by_id = {cell.id: cell for cell in (*known, *wanted)}
-    record_suite(connection, name, source=source, wanted=list(cells_by_id.values()))
+    record_suite(connection, name, source=source, wanted=list(cells_by_id.values()), text=text)
 
 
 def _cell_ids(connection: Connection, name: str) -> list[str]:
@@ -112,9 +122,9 @@ def all_suites(connection: Connection) -> list[SuiteRecord]:
     """Every suite, by name."""
     count = func.count(suite_cell.c.cell_id)
     query = (
-        select(suites.c.name, suites.c.source, suites.c.updated_at, count.label("cells"))
+        select(suites.c.name, suites.c.source, suites.c.text, suites.c.updated_at, count.label("cells"))
         .outerjoin(suite_cell, suite_cell.c.suite == suites.c.name)
-        .group_by(suites.c.name, suites.c.source, suites.c.updated_at)
+        .group_by(suites.c.name, suites.c.source, suites.c.text, suites.c.updated_at)
         .order_by(suites.c.name)
     )
     return [checked(SuiteRecord, row) for row in connection.execute(query).mappings()]

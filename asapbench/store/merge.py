@@ -126,9 +126,9 @@ class _Merging:
             return
         known = _list_of(self.target, name)
         if self.target.scalar(select(suites.c.name).where(suites.c.name == name)) is None:
-            file = self.source.scalar(select(suites.c.source).where(suites.c.name == name)) or ""
+            file, text = self.source.execute(select(suites.c.source, suites.c.text).where(suites.c.name == name)).one()
             # The folder of another machine, which is nobody's business, says nothing here.
-            row = {"name": name, "source": re.split(r"[/\\]", file)[-1], "updated_at": now()}
+            row = {"name": name, "source": re.split(r"[/\\]", file)[-1], "text": text, "updated_at": now()}
             self._insert(suites, [row], count="suites")
         new = [cell_id for cell_id in wanted if cell_id not in set(known)]
         if new:

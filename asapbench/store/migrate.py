@@ -17,7 +17,7 @@ from asapbench.store import postgresql
 from asapbench.store.connect import Database
 from asapbench.store.rows import MEND, ForeignRowError
 
-KNOWN = ("0001", "0002")
+KNOWN = ("0001", "0002", "0003")
 """Every revision, oldest first, as in migrations/versions; a test holds them equal."""
 HEAD = KNOWN[-1]
 

@@ -117,10 +117,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class SuiteRecord:
-    """A suite the database knows. `source` is the file it was read from, or `shipped`; `cells` how many it has."""
+    """A suite the database knows. `source` is the file it was read from last, `text` what stood in it, None where an
+    earlier version recorded it; `cells` how many it has.
+    """
 
     name: str
     source: str
+    text: str | None
     updated_at: str
     cells: int
 

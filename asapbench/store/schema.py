@@ -56,6 +56,7 @@ suite = Table(
     Column("name", Text, primary_key=True),
     Column("source", Text, nullable=False),
     Column("updated_at", String(32), nullable=False),
+    Column("text", Text),
 )
 
 suite_cell = Table(

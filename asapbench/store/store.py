@@ -123,13 +123,16 @@ class Store:
 
     # Suites and cells
 
-    def record_suite(self, name: str, source: str, cells: Sequence[Cell]) -> None:
-        """Records the suite and those cells that are new. Writes nothing where nothing has changed."""
-        self._database.write(cell_rows.record_suite, name, source=source, wanted=cells)
+    def record_suite(self, name: str, source: str, cells: Sequence[Cell], *, text: str | None = None) -> None:
+        """Records the suite and those cells that are new. Writes nothing where nothing has changed.
 
-    def extend_suite(self, name: str, source: str, cells: Sequence[Cell]) -> None:
+        `text` is what stands in the suite's file `source`.
+        """
+        self._database.write(cell_rows.record_suite, name, source=source, wanted=cells, text=text)
+
+    def extend_suite(self, name: str, source: str, cells: Sequence[Cell], *, text: str | None = None) -> None:
         """Records the suite with those cells that it lacks; what it has stays, so that `resume` forgets nothing."""
-        self._database.write(cell_rows.extend_suite, name, source=source, wanted=cells, database=self.name)
+        self._database.write(cell_rows.extend_suite, name, source=source, wanted=cells, database=self.name, text=text)
 
     def suites(self) -> list[SuiteRecord]:
         """Every suite ever recorded, by name."""

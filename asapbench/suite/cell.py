@@ -102,35 +102,50 @@ class Cell:
 
 def title(kind: str, choice: Choice) -> str:
     """`ASAP(k=4)`: the entry's title with the options that are not at their default."""
+    return CATALOG[kind][choice.name].title + _options(kind, choice)
+
+
+def name(kind: str, choice: Choice) -> str:
+    """`asap(k=4)`: the entry's name with the options that are not at their default."""
+    return choice.name + _options(kind, choice)
+
+
+def _options(kind: str, choice: Choice) -> str:
     changed = {k: v for k, v in _without_defaults(kind, choice).items() if k != "name"}
-    inner = ", ".join(f"{name}={_plain(value)}" for name, value in changed.items())
-    name = CATALOG[kind][choice.name].title
-    return f"{name}({inner})" if inner else name
+    inner = ", ".join(f"{option}={plain(value)}" for option, value in changed.items())
+    return f"({inner})" if inner else ""
 
 
 def differences(cell: Cell, reference: Cell) -> list[str]:
-    """What sets `cell` apart from `reference`, seed aside: `epochs 1 instead of 200`, one entry a field or option."""
+    """What sets `cell` apart from `reference`, seed aside: `epochs 1 instead of 200`, one entry a field or option.
+
+    Different cells differ from one reference in different words.
+    """
     found: list[str] = []
     for field in fields(Cell):
         ours, theirs = getattr(cell, field.name), getattr(reference, field.name)
         if field.name == "seed" or ours == theirs:
             continue
         if field.name not in CHOICES:
-            found.append(f"{field.name} {_plain(ours)} instead of {_plain(theirs)}")
+            found.append(f"{field.name} {plain(ours)} instead of {plain(theirs)}")
         elif ours.name != theirs.name:
-            found.append(f"{field.name} {ours.name} instead of {theirs.name}")
+            found.append(f"{field.name} {name(field.name, ours)} instead of {name(field.name, theirs)}")
         else:
             known = dict(theirs.options)
             found += [
-                f"{field.name}.{name} {_plain(value)} instead of {_plain(known[name])}"
-                for name, value in ours.options
-                if value != known[name]
+                f"{field.name}.{option} {plain(value)} instead of {plain(known[option])}"
+                for option, value in ours.options
+                if value != known[option]
             ]
     return found
 
 
-def _plain(value: Value) -> str:
-    return json.dumps(value) if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+def plain(value: Value) -> str:
+    """The shortest text that reads back as `value` and no other: `0.03`, `5e-05`, `0.99999999`, `true`."""
+    if isinstance(value, bool):
+        return json.dumps(value)
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) and float(short) != value else short
 
 
 @lru_cache(maxsize=1_000)

@@ -23,13 +23,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 @dataclass(frozen=True)
 class Suite:
-    """A named grid of cells. `tables` are the paper's tables that its cells belong to."""
+    """A named grid of cells. `tables` are the paper's tables that its cells belong to, `text` what `parse` read."""
 
     name: str
     title: str
     source: str
     cells: tuple[Cell, ...]
     tables: tuple[int, ...] = ()
+    text: str = ""
 
 
 def load(name_or_path: str) -> Suite:
@@ -58,7 +59,7 @@ def parse(text: str, *, source: str) -> Suite:
     if not cells:
         problems.add(("grid",), "the suite has no cells")
         problems.raise_if_any()
-    return Suite(cells=tuple(cells.values()), source=source, **head)
+    return Suite(cells=tuple(cells.values()), source=source, text=text, **head)
 
 
 def locate(name_or_path: str) -> FilePath:

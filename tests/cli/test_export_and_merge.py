@@ -85,6 +85,9 @@ def test_what_somebody_elses_file_says_cannot_move_the_cursor(trained: Commands)
     [
         (["export", "x.sqlite", "quikstart"], 'did you mean "quickstart"'),
         (["export", "x.sqlite", "--only", "rule=asup"], 'no cell has rule "asup"'),
+        (["export", "x.txt"], "end it in .sqlite, .sqlite3, .db for a database, in .csv or .json for a table"),
+        (["export", "x"], "does not say what to write"),
+        (["export", "-"], "does not say what to write"),
         (["export", "absent/x.sqlite"], "there is no directory absent"),
         (["export", "results/asapbench.sqlite", "--force"], "this is the database itself"),
         (["merge", "absent.sqlite"], "absent.sqlite: there is no such database file"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from asapbench.errors import AsapbenchError
 from asapbench.metrics import EpochMetrics
 from asapbench.report.cells import write_cells
 from asapbench.store import Holder, Provenance, Store
+from asapbench.suite.catalog import CATALOG
 from asapbench.suite.load import load
 
 CELLS = load("quickstart").cells[:3]
@@ -52,6 +54,34 @@ def test_csv_has_a_row_a_trained_cell_with_its_accuracies_and_provenance(store, 
     assert (first["host"], first["commit"], first["versions.torch"]) == ("a-host", "0123abc", "2.14.1")
     assert (first["hardware.cores"], first["hardware.gpus"]) == ("2", "")
     assert (second["state"], second["commit"], second["hardware.gpus"]) == ("diverged", "", "H100; H100")
+
+
+@pytest.mark.parametrize(
+    ("column", "change"),
+    [
+        ("batch_size", {"batch_size": 64}),
+        ("schedule", {"schedule": "constant"}),
+        ("augment", {"augment": "crop_flip"}),
+        ("validation", {"validation": 100}),
+        ("precision", {"precision": "bf16"}),
+        ("optimizer.beta1", {"optimizer": CATALOG["optimizer"]["adam"].choose({"beta1": 0.99999999})}),
+        ("rule.k", {"rule": CATALOG["rule"]["asap"].choose({"k": 4})}),
+        ("model.width", {"model": CATALOG["model"]["resnet10"].choose({"width": 4})}),
+    ],
+)
+def test_cells_that_differ_in_any_setting_differ_in_its_column(tmp_path, column, change):
+    base = replace(CELLS[0], rule=CATALOG["rule"]["asap"].choose(), optimizer=CATALOG["optimizer"]["adam"].choose())
+    cells = [base, replace(base, **change)]
+    with Store.open(str(tmp_path / "x.sqlite")) as store:
+        store.record_suite("mine", "mine.toml", cells)
+        for cell in cells:
+            claim = store.claim(cell, holder=Holder("a-host", "b", 4, 1.0), provenance=ONE, device="cpu")
+            store.record_epochs(claim, [an_epoch(1, 0.75)])
+            store.finish(claim, "done")
+        rows = list(csv.DictReader(written(store, tmp_path / "x.csv").splitlines()))
+        told = json.loads(written(store, tmp_path / "x.json"))["cells"]
+    assert len({row[column] for row in rows}) == 2
+    assert len({cell[column] for cell in told}) == 2
 
 
 def test_a_spreadsheet_takes_no_text_for_a_formula(store, tmp_path):

@@ -41,7 +41,7 @@ def test_table_3_needs_neither_a_database_nor_sqlalchemy_nor_torch() -> None:
         (("--table", "3", "--metric", "last"), "no metric"),
         (("--table", "3", "--allow-deviations"), "leave it out"),
         (("--table", "1", "--figure", "6", "--suite", "mnist"), "only one of --table, --figure, --suite"),
-        (("--figure", "11", "--out", "memory.jpg"), "written as .png, .svg or .pdf"),
+        (("--figure", "11", "--out", "memory.jpg"), "in .png, .svg or .pdf"),
         (("--suite", "mnist", "--allow-deviations"), "leave it out"),
     ],
 )

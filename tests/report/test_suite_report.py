@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import pytest
 from made_up import result
 
 from asapbench.report.metric import Metric
 from asapbench.report.suite import suite_table
 from asapbench.store import Result
+from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
 
@@ -17,7 +19,7 @@ def trained(cells: list[Cell]) -> list[Result]:
 
 
 def test_rules_stand_side_by_side_with_spread_and_count() -> None:
-    table = suite_table("quickstart", QUICK.cells, trained(list(QUICK.cells)), metric=Metric.BEST, shipped=QUICK)
+    table = suite_table("quickstart", QUICK.cells, trained(list(QUICK.cells)), metric=Metric.BEST, file=QUICK)
     assert [column.title for column in table.columns] == ["Model", "BP", "KP", "FA", "DFA", "ASAP"]
     assert [group.header for group in table.groups] == ["Digits"]
     assert [row.fields[0].text for row in table.groups[0].rows] == ["ResNet-10", "ResNet-10 (nsc)"]
@@ -29,20 +31,42 @@ def test_rules_stand_side_by_side_with_spread_and_count() -> None:
 
 
 def test_the_rules_are_ordered_from_best_to_worst() -> None:
-    table = suite_table("quickstart", QUICK.cells, trained(list(QUICK.cells)), metric=Metric.BEST, shipped=QUICK)
+    table = suite_table("quickstart", QUICK.cells, trained(list(QUICK.cells)), metric=Metric.BEST, file=QUICK)
     assert table.summary == ("Best to worst (average over 2 rows): BP 97.00, KP 96.00, ASAP 95.00, FA 91.00, DFA 86.00")
 
 
 def test_a_row_without_every_rule_does_not_count_for_the_order() -> None:
     cells = [c for c in QUICK.cells if not (c.model.name == "resnet10_nsc" and c.rule.name == "bp")]
-    table = suite_table("quickstart", QUICK.cells, trained(cells), shipped=QUICK)
+    table = suite_table("quickstart", QUICK.cells, trained(cells), file=QUICK)
+    assert table.summary.startswith("Best to worst (one row): BP")
+
+
+@pytest.mark.parametrize("field", ["lr", "batch_size", "k"])
+def test_no_order_is_printed_where_a_rule_has_several_values(field: str) -> None:
+    def another(cell: Cell) -> Cell:
+        if field == "k":
+            return replace(cell, rule=RULES["asap"].choose({"k": 4}))
+        return replace(cell, **{field: 64 if field == "batch_size" else cell.lr / 10})  # type: ignore[arg-type]
+
+    cells = [*QUICK.cells, *(another(cell) for cell in QUICK.cells if cell.rule.name == "asap")]
+    table = suite_table("mine", cells, trained(cells), metric=Metric.BEST)
+    assert table.summary == ""
+    assert table.notes[0].text.startswith("No order from best to worst: ASAP has several values on one network")
+
+
+def test_a_row_in_which_a_training_diverged_does_not_count_for_the_order() -> None:
+    def made(cell: Cell) -> Result:
+        diverged = cell.rule.name == "fa" and cell.model.name == "resnet10" and cell.seed
+        return result(cell, state="diverged") if diverged else trained([cell])[0]
+
+    table = suite_table("quickstart", QUICK.cells, [made(cell) for cell in QUICK.cells], file=QUICK)
     assert table.summary.startswith("Best to worst (one row): BP")
 
 
 def test_unfinished_cells_are_counted_with_their_states_and_the_command_to_go_on() -> None:
     cells = list(QUICK.cells)
     results = [*trained(cells[:-3]), result(cells[-3], state="failed"), result(cells[-2], state="interrupted")]
-    table = suite_table("quickstart", cells, results, shipped=QUICK)
+    table = suite_table("quickstart", cells, results, file=QUICK)
     note = table.notes[-1]
     assert note.text == "3 of 30 cells not finished (1 failed, 1 interrupted, 1 pending):"
     assert note.commands == ("asapbench resume quickstart", f"asapbench show {cells[-3].short}")
@@ -50,16 +74,16 @@ def test_unfinished_cells_are_counted_with_their_states_and_the_command_to_go_on
 
 def test_cells_that_deviate_from_the_file_say_so() -> None:
     cells = [replace(cell, epochs=1) for cell in QUICK.cells]
-    table = suite_table("quickstart", cells, trained(cells), shipped=QUICK)
+    table = suite_table("quickstart", cells, trained(cells), file=QUICK)
     assert [note.text for note in table.notes] == ["deviates from the suite file: epochs 1 instead of 10"]
-    assert all(row.fields[0].marks == (1,) for row in table.groups[0].rows)
+    assert all(row.fields[0].marks == ("a",) for row in table.groups[0].rows)
     assert {number.variant for number in table.numbers} == {"epochs 1 instead of 10"}
 
 
 def test_cut_and_full_cells_never_share_a_number_or_a_row_or_the_order() -> None:
     cut = [replace(cell, epochs=1) for cell in QUICK.cells]
     results = [*trained(list(QUICK.cells)), *(result(cell, 10.0) for cell in cut)]
-    table = suite_table("quickstart", [*QUICK.cells, *cut], results, metric=Metric.BEST, shipped=QUICK)
+    table = suite_table("quickstart", [*QUICK.cells, *cut], results, metric=Metric.BEST, file=QUICK)
     assert [row.fields[0].text for row in table.groups[0].rows] == [
         "ResNet-10, epochs 10",
         "ResNet-10 (nsc), epochs 10",
@@ -77,8 +101,6 @@ def test_a_suite_without_a_file_is_shown_all_the_same() -> None:
 
 
 def test_options_of_a_rule_make_a_column_of_their_own() -> None:
-    from asapbench.suite.catalog import RULES
-
     four = [replace(c, rule=RULES["asap"].choose({"k": 4})) for c in QUICK.cells if c.rule.name == "asap"]
     table = suite_table("mine", [*QUICK.cells, *four], trained([*QUICK.cells, *four]))
     assert [column.title for column in table.columns][-2:] == ["ASAP", "ASAP(k=4)"]
@@ -86,6 +108,6 @@ def test_options_of_a_rule_make_a_column_of_their_own() -> None:
 
 def test_outdated_results_are_not_numbers() -> None:
     results = [result(cell, 50.0, cell_id="0" * 64) for cell in QUICK.cells]
-    table = suite_table("quickstart", QUICK.cells, results, shipped=QUICK)
+    table = suite_table("quickstart", QUICK.cells, results, file=QUICK)
     assert all(number.measured is None for number in table.numbers)
     assert "30 outdated" in table.notes[0].text

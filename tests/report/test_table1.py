@@ -53,7 +53,7 @@ def test_a_cell_that_deviates_never_enters_a_measured_line(cut: dict[str, float]
         table = accuracy_table(1, [deviating], allow_deviations=allowed)
         assert number(table, "cifar10", "resnet18", "asap").measured is None
     assert any(
-        "1 configuration of these rules and networks left out" in note.text
+        "1 configuration left out that differs from this table's cells" in note.text
         for note in accuracy_table(1, [deviating]).notes
     )
 

@@ -18,7 +18,7 @@ FROZEN = Path(__file__).parent / "frozen" / f"{HEAD}.sqlite"
 
 def fill(store):
     cells = [a_cell(), a_cell(rule="fa"), a_cell(k=4), a_cell(1)]
-    store.record_suite("frozen", "shipped", cells)
+    store.record_suite("frozen", "shipped", cells, text="# as it was run\n")
     trained(store, cells[0], tests=(0.5,), state="interrupted")
     claim = store.claim(cells[0], **TERMS)
     angles = [an_angle(0), an_angle(3, degrees=None)]

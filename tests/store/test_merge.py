@@ -202,7 +202,7 @@ def test_a_cell_of_a_rule_that_is_not_installed_is_taken_as_text(store, other, t
     assert store.unreadable_cells() == [a_cell().id]
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
 def test_a_database_of_an_older_revision_is_brought_up_to_date_in_a_copy(store, tmp_path, revision):
     frozen = Path(__file__).parent / "frozen" / f"{revision}.sqlite"
     old = tmp_path / "old.sqlite"

@@ -44,6 +44,7 @@ def test_a_frozen_database_of_each_revision_is_opened_upgraded_and_read(tmp_path
     with Store.open(str(path)) as store:
         [suite] = store.suites()
         assert (suite.name, suite.source, suite.cells) == ("frozen", "shipped", 4)
+        assert suite.text == (None if revision < "0003" else "# as it was run\n")
         states = [r.attempt.state for r in store.results(suite="frozen")]
         assert states == ["done", "diverged", "failed"]
         done = store.results(suite="frozen")[0].attempt

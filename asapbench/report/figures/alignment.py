@@ -16,7 +16,6 @@ from asapbench.metrics import Alignment
 from asapbench.report.configuration import (
     MISSING,
     comparable,
-    field_text,
     names,
     number,
     state_text,
@@ -31,6 +30,7 @@ from asapbench.report.table import Column, Field, Group, Note, Row, Table
 from asapbench.store import Result
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
+from asapbench.suite.columns import field_text
 from asapbench.suite.load import load
 from asapbench.suite.shapes import layers_for
 
@@ -317,7 +317,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.axhline(90, color="black", linewidth=0.8, linestyle="--")
     axes.set_xlabel("epoch")
     axes.set_ylabel("degrees")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     legend_beside(axes, fontsize=7 if len(panel.lines) > 8 else None)
 
 

@@ -17,7 +17,6 @@ from asapbench.metrics import EpochMetrics
 from asapbench.report.configuration import (
     MISSING,
     comparable,
-    field_text,
     measured_field,
     names,
     number,
@@ -30,6 +29,7 @@ from asapbench.report.statistics import Summary, spread_and_count, summarize, us
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
 from asapbench.store import Result
 from asapbench.suite.cell import Cell
+from asapbench.suite.columns import field_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -241,6 +241,6 @@ def _draw(found: LearningCurves) -> Figure:
             axes.fill_between(epochs, lower, upper, color=style["color"], alpha=0.15, linewidth=0)
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"{found.quantity.words} in {found.quantity.unit}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     legend_beside(axes)
     return figure

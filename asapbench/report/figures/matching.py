@@ -12,13 +12,22 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from asapbench.report.commands import commands_to_fill
-from asapbench.report.configuration import MISSING, Configuration, configurations, measured_field, names, number
+from asapbench.report.configuration import (
+    MISSING,
+    Configuration,
+    configurations,
+    left_out,
+    measured_field,
+    names,
+    number,
+)
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.metric import Metric
 from asapbench.report.published import SOURCE
+from asapbench.report.recorded import recorded_results
 from asapbench.report.references import Reference, lines
 from asapbench.report.statistics import Summary, spread_and_count, summarize
-from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
+from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table, bracketed
 from asapbench.store import Result
 from asapbench.suite.cell import Cell, differences, title
 from asapbench.suite.load import load
@@ -82,10 +91,7 @@ class DimensionMatching:
 
 def figure9(url: str, metric: Metric | None, *, allow_deviations: bool = False) -> Illustration:
     """The figure from the database at `url`; `metric` is the best test epoch if left out, as in the paper's tables."""
-    from asapbench.store import Store
-
-    with Store.read_only(url) as store:
-        return dimension_matching(store.results(), metric=metric or Metric.BEST, allow_deviations=allow_deviations)
+    return dimension_matching(recorded_results(url), metric=metric or Metric.BEST, allow_deviations=allow_deviations)
 
 
 def dimension_matching(
@@ -99,10 +105,11 @@ def dimension_matching(
     printed = {one.reference.cell.group: one.value for line in lines(1) for one in line.numbers if one.reference}
     cells = load(SUITE).cells
     bars = [_bar(cell, found.get(cell.group), printed.get(cell.group)) for cell in cells]
-    if allow_deviations:
-        bars += _deviating(found, cells)
-    numbers = DimensionMatching(metric, tuple(bars))
-    return Illustration(_table(numbers), lambda: _draw(numbers))
+    deviating = list(_deviating(found, cells))
+    numbers = DimensionMatching(metric, (*bars, *(deviating if allow_deviations else [])))
+    command = "asapbench report --figure 9 --allow-deviations"
+    notes = left_out([] if allow_deviations else [bar.what for bar in deviating], of="figure", command=command)
+    return Illustration(_table(numbers, list(notes)), lambda: _draw(numbers))
 
 
 def _bar(cell: Cell, found: Configuration | None, published: float | None) -> Bar:
@@ -125,7 +132,7 @@ def _key(cell: Cell) -> tuple[object, ...]:
     return cell.dataset.name, cell.model.name, cell.rule.name, dict(cell.rule.options).get("matching")
 
 
-def _table(found: DimensionMatching) -> Table:
+def _table(found: DimensionMatching, notes: Sequence[Note]) -> Table:
     footnotes = Footnotes()
     rows = tuple(_row(bar, footnotes) for bar in found.bars)
     return Table(
@@ -133,7 +140,7 @@ def _table(found: DimensionMatching) -> Table:
         caption=f"{found.measured} The numbers of the printed figure are not known; published is Table 1's ({SOURCE}).",
         columns=(Column("Matching", "left"), Column("Measured"), Column("n"), Column("Published")),
         groups=(Group(found.setting, rows),),
-        notes=(*footnotes.notes(), *_missing(found)),
+        notes=(*footnotes.notes(), *_missing(found), *notes),
         numbers=tuple(
             number(bar.summary, names=names(bar.cell), metric=found.metric, published=bar.published, variant=bar.what)
             for bar in found.bars
@@ -164,15 +171,16 @@ def _missing(found: DimensionMatching) -> Iterable[Note]:
 def _draw(found: DimensionMatching) -> Figure:
     from asapbench.report.figures.style import COLORS, canvas
 
-    numbered = {what: place for place, what in enumerate(dict.fromkeys(bar.what for bar in found.bars if bar.what), 1)}
-    apart = "".join(f" [{place}] differs: {what}." for what, place in numbered.items())
+    footnotes = Footnotes()
+    marks = [bracketed([footnotes.mark(bar.what)]) if bar.what else "" for bar in found.bars]
+    apart = "".join(f" {bracketed(note.mark or '')} differs: {note.text}." for note in footnotes.notes())
     figure, axes = canvas(_TITLE, f"{found.setting} ({SOURCE}, D.2). {found.measured}{apart}")
     for x, bar in enumerate(found.bars):
         mean, spread = bar.summary.mean, bar.summary.sd
         if mean is None:
             begun = "begun, not finished" if bar.unfinished else "not measured"
             why = "diverged" if bar.summary.of else begun
-            axes.text(x, 1, fill(why, 10) if numbered else why, ha="center", va="bottom", color="#777777")
+            axes.text(x, 1, fill(why, 10) if apart else why, ha="center", va="bottom", color="#777777")
         else:
             color = COLORS[list(TITLES).index(bar.cell.rule.text("matching"))]
             axes.bar(x, mean, width=0.6, color=color, alpha=0.6 if bar.what else 1.0, yerr=spread, capsize=6)
@@ -183,11 +191,10 @@ def _draw(found: DimensionMatching) -> Figure:
         if bar.published is not None:
             axes.hlines(bar.published, x - 0.38, x + 0.38, color="black", linestyle="--", label="published in Table 1")
             axes.text(x + 0.4, bar.published, f"{bar.published:.2f}", ha="left", va="center")
-    marks = [f" [{numbered[bar.what]}]" if bar.what else "" for bar in found.bars]
-    labels = [bar.title + mark for bar, mark in zip(found.bars, marks, strict=True)]
-    if numbered:  # more bars than there is room for whole titles
+    labels = [f"{bar.title} {mark}".strip() for bar, mark in zip(found.bars, marks, strict=True)]
+    if apart:  # more bars than there is room for whole titles
         labels = [fill(label, 13) for label in labels]
-    axes.set_xticks(range(len(found.bars)), labels, fontsize="small" if numbered else None)
+    axes.set_xticks(range(len(found.bars)), labels, fontsize="small" if apart else None)
     axes.set_xlim(-0.5, len(found.bars) - 0.5)
     axes.set_ylim(0, 100)
     axes.tick_params(axis="x", length=0)

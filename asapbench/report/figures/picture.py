@@ -6,7 +6,6 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asapbench.report.table import Table
@@ -30,11 +29,6 @@ class Illustration:
 
     table: Table
     draw: Callable[[], Figure]
-
-
-def is_picture(path: Path) -> bool:
-    """Whether the file's name asks for a picture."""
-    return path.suffix.lower() in SUFFIXES
 
 
 def picture(illustration: Illustration, suffix: str) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asapbench.analysis.shortcut import ANGLE, ANGLE_OF_G1, LENGTHS, NAME
 from asapbench.errors import AsapbenchError
 from asapbench.metrics import Measurement
-from asapbench.report.configuration import MISSING, field_text, names, number, told_apart_by
+from asapbench.report.configuration import MISSING, names, number, told_apart_by
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.metric import Metric
 from asapbench.report.published import SOURCE
@@ -21,6 +21,7 @@ from asapbench.report.statistics import Summary, spread_and_count, summarize
 from asapbench.report.table import Column, Field, Group, Note, Row, Table
 from asapbench.store import Result
 from asapbench.suite.cell import Cell
+from asapbench.suite.columns import field_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,10 +38,14 @@ _NETWORKS = 6
 
 @dataclass(frozen=True)
 class Network:
-    """One configuration: by layer and quantity its summary over seeds. `cell` is one of them."""
+    """One configuration: by layer and quantity its summary over seeds. `cell` is one of them.
+
+    `label` tells it from the others, `apart` from those of its data set, model and rule.
+    """
 
     cell: Cell
     label: str
+    apart: str
     values: Mapping[tuple[str, str], Summary]
 
     @property
@@ -114,9 +119,10 @@ def _network(members: Sequence[tuple[Cell, Sequence[Measurement]]], own: Sequenc
             samples.setdefault((row.layer, row.quantity), []).extend([] if row.value is None else [row.value])
     cell = members[0][0]
     label = ", ".join(f"trained by {field_text(cell, n)}" if n == "rule" else field_text(cell, n) for n in own)
+    apart = ", ".join(field_text(cell, name) for name in own if name not in ("dataset", "model", "rule"))
     layers = dict.fromkeys(layer for layer, _ in samples)
     places = [(layer, quantity) for layer in layers for quantity in _QUANTITIES]
-    return Network(cell, label, {place: summarize(samples.get(place, [])) for place in places})
+    return Network(cell, label, apart, {place: summarize(samples.get(place, [])) for place in places})
 
 
 def _range(numbers: set[int], one: str, many: str = "") -> str:
@@ -139,7 +145,7 @@ def _table(found: ShortcutEffect) -> Table:
                 names=names(network.cell),
                 metric=quantity,
                 unit=_UNITS[quantity],
-                variant=layer,
+                variant=", ".join(text for text in (network.apart, layer) if text),
             )
             for network in found.networks
             for (layer, quantity), summary in network.values.items()

@@ -1,4 +1,4 @@
-"""LaTeX: a table environment that needs no package."""
+"""LaTeX: a table environment, in ASCII, that needs no package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 from tabulate import tabulate
 
 from asapbench.escape import visible
-from asapbench.report.table import Field, Note, Table
+from asapbench.report.table import Field, Note, Table, bracketed
+from asapbench.signs import latex_signs
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -27,8 +28,6 @@ _SPECIAL = {
     "[": "{[}",
     "]": "{]}",
     "*": "{*}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
 }
 
 
@@ -56,8 +55,11 @@ def render_latex(table: Table) -> str:
 
 def escape(text: str) -> str:
     """`text` so that LaTeX sets it as it is."""
-    quoted = re.sub(r'(^|[\s(])"', r"\1``", visible(text)).replace('"', "''")
-    return "".join(_SPECIAL.get(character, character) for character in quoted)
+    escaped = "".join(_SPECIAL.get(character, character) for character in visible(text))
+    # Two hyphens would be set as a dash, two quotes as one, `?` and a quote as a Spanish question mark.
+    escaped = re.sub(r"([-'`])(?=\1)|([?!])(?=`)", r"\g<0>{}", escaped)
+    quoted = re.sub(r'(^|[\s(])"', r"\1``", escaped).replace('"', "''")
+    return latex_signs(quoted)
 
 
 def _caption(table: Table) -> str:
@@ -70,11 +72,14 @@ def _field(field: Field) -> str:
     text = escape(field.text)
     if field.text[:1] == "-" and field.text[1:2].isdigit():
         text = f"$-${text[1:]}"
-    return r"\quad " * field.indent + text + "".join(rf"\textsuperscript{{{mark}}}" for mark in field.marks)
+    return r"\quad " * field.indent + text + _raised(bracketed(field.marks))
+
+
+def _raised(mark: str) -> str:
+    return rf"\textsuperscript{{{escape(mark)}}}" if mark else ""
 
 
 def _note(note: Note) -> list[str]:
-    mark = rf"\textsuperscript{{{note.mark}}} " if note.mark else ""
-    # Two hyphens would be set as a dash.
-    commands = (rf"\quad\texttt{{{escape(command).replace('-', '-{}')}}}" for command in note.commands)
+    mark = f"{_raised(bracketed(note.mark))} " if note.mark else ""
+    commands = (rf"\quad\texttt{{{escape(command)}}}" for command in note.commands)
     return [f"{mark}{escape(note.text)}", *commands]

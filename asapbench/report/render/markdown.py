@@ -7,7 +7,7 @@ import re
 from tabulate import tabulate
 
 from asapbench.escape import visible
-from asapbench.report.table import Field, Note, Table
+from asapbench.report.table import Field, Note, Table, bracketed
 
 
 def render_markdown(table: Table) -> str:
@@ -35,12 +35,16 @@ def escape(text: str) -> str:
 
 
 def _field(field: Field) -> str:
-    text = escape(field.text) + "".join(f"<sup>{mark}</sup>" for mark in field.marks)
+    text = escape(field.text) + _raised(bracketed(field.marks))
     return "&nbsp;&nbsp;" * field.indent + text
 
 
+def _raised(mark: str) -> str:
+    return f"<sup>{escape(mark)}</sup>" if mark else ""
+
+
 def _note(note: Note) -> str:
-    mark = f"<sup>{note.mark}</sup> " if note.mark else ""
+    mark = f"{_raised(bracketed(note.mark))} " if note.mark else ""
     # Inside a code span nothing needs escaping but the backtick itself.
     commands = "".join(f"\n  - `{visible(command).replace('`', chr(39))}`" for command in note.commands)
     return f"- {mark}{escape(note.text)}{commands}"

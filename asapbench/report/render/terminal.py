@@ -7,6 +7,7 @@ row names repeated. Numbers are never broken or cut.
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from dataclasses import dataclass, replace
 
@@ -14,16 +15,16 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from asapbench.escape import visible
-from asapbench.report.table import Field, Group, Note, Row, Table
+from asapbench.escape import encodable, visible
+from asapbench.report.table import Field, Group, Note, Row, Table, bracketed
 
 _GAP = 2
+_SPREAD = re.compile(r" (±|\+/-) ")
 _STYLE = {"plain": "", "strong": "bold", "faint": "dim"}
-_SUPERSCRIPT = str.maketrans("0123456789,", "⁰¹²³⁴⁵⁶⁷⁸⁹ ")
 
 
-def render_terminal(table: Table, *, width: int = 100, color: bool = False) -> str:
-    """The table as lines of at most `width` columns, where a single column of it fits."""
+def render_terminal(table: Table, *, width: int = 100, color: bool = False, encoding: str = "utf-8") -> str:
+    """The table as lines of at most `width` columns, where a single column of it fits, for a terminal's `encoding`."""
     stream = io.StringIO()
     console = Console(
         file=stream,
@@ -35,15 +36,15 @@ def render_terminal(table: Table, *, width: int = 100, color: bool = False) -> s
         markup=False,
         width=width,
     )
-    for line in _lines(table, width):
+    for line in _lines(table, width, encodable("─", encoding)):
         line.rstrip()
         console.print(line, soft_wrap=True)
     return stream.getvalue()
 
 
-def _lines(table: Table, width: int) -> list[Text]:
+def _lines(table: Table, width: int, rule: str) -> list[Text]:
     lines = [*_wrapped(table.title, width, "bold"), *_wrapped(table.caption, width, "dim"), Text()]
-    for panel in _panels(table, width):
+    for panel in _panels(table, width, rule):
         lines += [*panel.lines(), Text()]
     if table.summary:
         lines += [*_wrapped(table.summary, width, "bold"), Text()]
@@ -62,9 +63,10 @@ class _Panel:
     table: Table
     widths: tuple[int, ...]
     hangs: tuple[int, ...]
+    rule: str
 
     def lines(self) -> list[Text]:
-        rule = Text("─" * self.total, style="dim")
+        rule = Text(self.rule * self.total, style="dim")
         titles = Row(tuple(Field(column.title, emphasis="strong") for column in self.table.columns))
         lines = [self._row(titles), rule]
         for group in self.table.groups:
@@ -98,11 +100,11 @@ class _Panel:
         return line
 
 
-def _panels(table: Table, width: int) -> list[_Panel]:
-    whole = _panel(table)
+def _panels(table: Table, width: int, rule: str) -> list[_Panel]:
+    whole = _panel(table, rule)
     if whole.total > width:
         table = replace(table, groups=tuple(_tight(group) for group in table.groups))
-        whole = _panel(table)
+        whole = _panel(table, rule)
     panels: list[list[int]] = [[]]
     for column in whole.columns:
         wider = replace(whole, columns=(*panels[-1], column))
@@ -112,18 +114,18 @@ def _panels(table: Table, width: int) -> list[_Panel]:
     return [replace(whole, columns=tuple(columns)) for columns in panels]
 
 
-def _panel(table: Table) -> _Panel:
+def _panel(table: Table, rule: str) -> _Panel:
     rows = [row.fields for group in table.groups for row in group.rows]
     places = range(len(table.columns))
     titles = [cell_len(visible(column.title)) for column in table.columns]
     widths = tuple(max([titles[p], *(cell_len(_text(row[p])) for row in rows)]) for p in places)
     hangs = tuple(max([0, *(cell_len(_mark(row[p])) for row in rows)]) for p in places)
-    return _Panel(tuple(places)[1:], table, widths, hangs)
+    return _Panel(tuple(places)[1:], table, widths, hangs, rule)
 
 
 def _tight(group: Group) -> Group:
     def tight(row: Row) -> Row:
-        return Row(tuple(replace(field, text=field.text.replace(" ± ", "±")) for field in row.fields))
+        return Row(tuple(replace(field, text=_SPREAD.sub(r"\1", field.text)) for field in row.fields))
 
     return replace(group, rows=tuple(tight(row) for row in group.rows))
 
@@ -133,11 +135,11 @@ def _text(field: Field) -> str:
 
 
 def _mark(field: Field) -> str:
-    return ",".join(map(str, field.marks)).translate(_SUPERSCRIPT)
+    return bracketed(field.marks)
 
 
 def _note(note: Note, width: int) -> list[Text]:
-    mark = f"{note.mark} ".translate(_SUPERSCRIPT) if note.mark else ""
+    mark = f"{bracketed(note.mark)} " if note.mark else ""
     lines = _wrapped(mark + visible(note.text), width, "")
     return [*lines, *(Text(f"    {visible(command)}", style="cyan") for command in note.commands)]
 

@@ -57,6 +57,10 @@ def lines_of(members: Sequence[Trained]) -> dict[str, list[float]]:
     return {str(line.get_label()): [float(y) for y in line.get_ydata()] for line in axes_of(members).lines}
 
 
+def test_the_axis_of_a_single_epoch_has_whole_numbers() -> None:
+    assert all(tick == round(tick) for tick in axes_of([trained(BP, 50.0)]).get_xticks())
+
+
 SEEDS = [(10.0, 30.0, 50.0), (20.0, 40.0, 90.0), (15.0, 50.0, 70.0)]
 TWO_RULES = [trained(BP.with_seed(seed), *values) for seed, values in enumerate(SEEDS)] + [trained(ASAP, 9.0, 8.0, 7.0)]
 

@@ -131,6 +131,6 @@ def test_cells_that_deviate_are_drawn_and_named() -> None:
     figure = dimension_matching(short, allow_deviations=True).draw()
     (axes,) = figure.axes
     assert [bar.get_height() for bar in axes.patches] == [40.0] * 3
-    assert [label.get_text().split()[-1] for label in axes.get_xticklabels()[3:]] == ["[1]"] * 3
+    assert [label.get_text().split()[-1] for label in axes.get_xticklabels()[3:]] == ["[a]"] * 3
     said = " ".join(text.get_text() for text in figure.findobj(Text))
-    assert "[1] differs: epochs 2 instead of 200" in said.replace("\n", " ")
+    assert "[a] differs: epochs 2 instead of 200" in said.replace("\n", " ")

@@ -72,7 +72,7 @@ def test_the_ending_of_the_name_decides_whatever_its_case(tmp_path: Path) -> Non
         (("--figure", "11", "--out", "nowhere/x.png"), "there is no directory nowhere"),
         (
             ("--table", "3", "--out", "x.svg"),
-            "a table is no picture; name a file that does not end in .png,",
+            "a table is no picture; end the name in .txt, .md, .tex, .csv or .json",
         ),
     ],
 )

@@ -1,0 +1,85 @@
+"""What the database holds, as reports need it: all results, or a suite with its file as it was run."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asapbench.errors import AsapbenchError, NoDatabaseError, SuiteError
+from asapbench.report.table import Note
+from asapbench.suite.load import Suite, load, parse, shipped
+from asapbench.suite.options import nearest
+
+if TYPE_CHECKING:
+    from asapbench.store import Result, Store
+    from asapbench.store.records import SuiteRecord
+
+
+def recorded_results(url: str) -> list[Result]:
+    """Every result in the database at `url`: none where the usual database is not there yet.
+
+    Raises StoreError for another one that is not there: its name is probably misspelled.
+    """
+    from asapbench.store import DEFAULT_URL, Store
+
+    try:
+        with Store.read_only(url) as store:
+            return store.results()
+    except NoDatabaseError:
+        if url == DEFAULT_URL:
+            return []
+        raise
+
+
+@dataclass(frozen=True)
+class RecordedSuite:
+    """A suite that the database knows. `file` is what was run under its name, where that is known.
+
+    `notes` say where that is not what the user may take it for.
+    """
+
+    name: str
+    file: Suite | None
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The file's title, else the name."""
+        return self.file.title if self.file else self.name
+
+
+def recorded_suite(store: Store, suite: str) -> RecordedSuite:
+    """The suite that `suite` names: a file, a shipped suite or one of the database.
+
+    Raises AsapbenchError, with what would record it, where the database holds nothing of it.
+    """
+    named = load(suite) if os.path.isfile(suite) or suite in shipped() else None
+    name = named.name if named else suite
+    known = {record.name: record for record in store.suites()}
+    if name not in known:
+        run = f"asapbench run {suite}" if named else "asapbench run FILE"
+        near = "" if named else nearest(suite, {*known, *shipped()})
+        raise AsapbenchError(
+            f'--suite {suite}: the database holds nothing of suite "{name}"{near or "."} To train it: {run}'
+        )
+    record = known[name]
+    if record.text is None:
+        return RecordedSuite(name, named)
+    try:
+        file = parse(record.text, source=record.source)
+    except SuiteError:
+        text = "The suite's file, as it was run, cannot be read by this version: what deviates from it is not marked."
+        return RecordedSuite(name, None, (Note(text),))
+    return RecordedSuite(name, file, tuple(_differing(suite, named, file, record)))
+
+
+def _differing(suite: str, named: Suite | None, file: Suite, record: SuiteRecord) -> list[Note]:
+    """What to say where the file that the user names has other cells than the one that was run."""
+    if named is None or {cell.group for cell in named.cells} == {cell.group for cell in file.cells}:
+        return []
+    which = f"The shipped suite {suite}" if suite in shipped() and not os.path.isfile(suite) else suite
+    ran = re.split(r"[/\\]", record.source)[-1]
+    text = f"{which} has other cells than the file that was run under this name ({ran}): rows are compared with that."
+    return [Note(f"{text} To run what it has now:", (f"asapbench run {suite}",))]

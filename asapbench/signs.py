@@ -1,0 +1,203 @@
+r"""Characters beyond ASCII, written in ASCII and in LaTeX without a package, so that their text keeps its meaning.
+
+No digit is put beside another (`10⁻³` is `10^-3`, `5½` is `5 1/2`), and nothing is dropped: what is not known here
+stands as its escape, `\u4e2d`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+_SIGNS: dict[str, tuple[str, str]] = {
+    "±": ("+/-", r"$\pm$"),
+    "∓": ("-/+", r"$\mp$"),
+    "−": ("-", "$-$"),
+    "×": ("x", r"$\times$"),
+    "·": ("*", r"$\cdot$"),
+    "∗": ("*", "$*$"),
+    "÷": ("/", r"$\div$"),
+    "∘": (" o ", r"$\circ$"),
+    "⊙": (" (.) ", r"$\odot$"),
+    "⊗": (" (x) ", r"$\otimes$"),
+    "≤": ("<=", r"$\leq$"),
+    "≥": (">=", r"$\geq$"),
+    "≪": ("<<", r"$\ll$"),
+    "≫": (">>", r"$\gg$"),
+    "≠": ("!=", r"$\neq$"),
+    "≈": ("~", r"$\approx$"),
+    "≡": ("==", r"$\equiv$"),
+    "∼": ("~", r"$\sim$"),
+    "∝": (" prop. to ", r"$\propto$"),
+    "∞": ("inf", r"$\infty$"),
+    "∈": (" in ", r"$\in$"),
+    "√": ("sqrt ", r"$\surd$"),
+    "∑": ("sum ", r"$\sum$"),
+    "∏": ("prod ", r"$\prod$"),
+    "∂": ("d", r"$\partial$"),
+    "∇": ("grad ", r"$\nabla$"),
+    "‖": ("||", r"$\|$"),
+    "→": ("->", r"$\rightarrow$"),
+    "←": ("<-", r"$\leftarrow$"),
+    "↔": ("<->", r"$\leftrightarrow$"),
+    "⇒": ("=>", r"$\Rightarrow$"),
+    "↑": ("(up)", r"$\uparrow$"),
+    "↓": ("(down)", r"$\downarrow$"),
+    "°": (" deg", r"$^{\circ}$"),
+    "′": ("'", "$'$"),
+    "‰": (" per mille", r"~per mille"),
+    "µ": ("u", r"$\mu$"),
+    "–": ("-", r"--"),
+    "—": (" - ", r"---"),
+    "‐": ("-", "-"),
+    "─": ("-", "-"),
+    "…": ("...", r"\ldots{}"),
+    "“": ('"', "``"),
+    "”": ('"', "''"),
+    "„": ('"', ",,"),
+    "‘": ("'", "`"),
+    "’": ("'", "'"),
+    "«": ('"', "``"),
+    "»": ('"', "''"),
+    "•": ("*", r"$\bullet$"),
+    "†": ("+", r"\dag{}"),
+    "‡": ("++", r"\ddag{}"),
+    "§": ("sec. ", r"\S{}"),
+    "©": ("(c)", r"\copyright{}"),
+    "€": ("EUR ", "EUR~"),
+    "£": ("GBP ", r"\pounds{}"),
+    "\N{NO-BREAK SPACE}": (" ", "~"),
+    "\N{NARROW NO-BREAK SPACE}": (" ", r"\,"),
+    "\N{THIN SPACE}": (" ", r"\,"),
+    "ß": ("ss", r"\ss{}"),
+    "ø": ("o", r"\o{}"),
+    "Ø": ("O", r"\O{}"),
+    "æ": ("ae", r"\ae{}"),
+    "Æ": ("AE", r"\AE{}"),
+    "œ": ("oe", r"\oe{}"),
+    "Œ": ("OE", r"\OE{}"),
+    "ł": ("l", r"\l{}"),
+    "Ł": ("L", r"\L{}"),
+    "ı": ("i", r"\i{}"),
+}
+"""A character's ASCII and its LaTeX."""
+
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
+    "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "ο": "omicron", "π": "pi", "ρ": "rho",
+    "σ": "sigma", "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
+}  # fmt: skip
+_LATIN_CAPITALS = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABEZHIKMNOPTX", strict=True))
+"""Greek capitals that LaTeX has no command for, since they look like Latin ones."""
+for _letter, _name in _GREEK.items():
+    _capital = _letter.upper()
+    _roman = _LATIN_CAPITALS.get(_capital)
+    _SIGNS[_letter] = (_name, "$o$" if _name == "omicron" else rf"$\{_name}$")
+    _SIGNS[_capital] = (_name.capitalize(), rf"$\mathrm{{{_roman}}}$" if _roman else rf"$\{_name.capitalize()}$")
+_SIGNS["ς"] = ("sigma", r"$\varsigma$")
+
+_ACCENTS = {
+    "\N{COMBINING GRAVE ACCENT}": r"\`",
+    "\N{COMBINING ACUTE ACCENT}": r"\'",
+    "\N{COMBINING CIRCUMFLEX ACCENT}": r"\^",
+    "\N{COMBINING TILDE}": r"\~",
+    "\N{COMBINING DIAERESIS}": r"\"",
+    "\N{COMBINING RING ABOVE}": r"\r",
+    "\N{COMBINING CARON}": r"\v",
+    "\N{COMBINING CEDILLA}": r"\c",
+    "\N{COMBINING MACRON}": r"\=",
+    "\N{COMBINING BREVE}": r"\u",
+    "\N{COMBINING DOT ABOVE}": r"\.",
+    "\N{COMBINING DOUBLE ACUTE ACCENT}": r"\H",
+    "\N{COMBINING DOT BELOW}": r"\d",
+}
+
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵀ", "0123456789+-=()niT")
+_LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₙᵢ", "0123456789+-=()ni")
+_BARS = str.maketrans("▁▂▃▄▅▆▇█", "_.-:=+*#")
+_FRACTIONS = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅛": "1/8"}
+
+
+def _class(table: dict[int, int]) -> str:
+    return "".join(map(chr, table))
+
+
+_PARTS = re.compile(
+    rf"(?P<raised>[{_class(_RAISED)}]+)|(?P<lowered>[{_class(_LOWERED)}]+)|(?P<bars>[{_class(_BARS)}]+)"
+    rf"|(?P<fraction>[{''.join(_FRACTIONS)}])|(?P<letter>[^\x00-\x7f])"
+)
+"""What is replaced as one: of `⁻³` not one half alone."""
+
+
+def ascii_signs(text: str, *, kept: Callable[[str], bool] = lambda _: False) -> str:
+    """`text` in ASCII, but for the parts that `kept` says may stay."""
+
+    def written(match: re.Match[str]) -> str:
+        return match[0] if kept(match[0]) else _ascii(match)
+
+    return _PARTS.sub(written, unicodedata.normalize("NFC", text))
+
+
+def ascii_part(text: str, start: int, end: int) -> tuple[str, int]:
+    """The ASCII of `text[start:end]`, all of it beyond ASCII, and where it ends: later, if a part does."""
+    written = []
+    while start < end and (match := _PARTS.match(text, start)):
+        written.append(_ascii(match))
+        start = match.end()
+    return "".join(written), start
+
+
+def latex_signs(text: str) -> str:
+    """`text`, whose ASCII is LaTeX already, in ASCII."""
+    return _PARTS.sub(_latex, unicodedata.normalize("NFC", text))
+
+
+def _ascii(match: re.Match[str]) -> str:
+    part, before, after = match[0], match.string[: match.start()], match.string[match.end() :]
+    space = " " if after[:1].isalnum() else ""
+    match match.lastgroup:
+        case "raised":
+            return f"^{part.translate(_RAISED)}{space}"
+        case "lowered":
+            return f"_{part.translate(_LOWERED)}{space}"
+        case "bars":
+            return part.translate(_BARS)
+        case "fraction":
+            return f"{' ' if before[-1:].isdigit() else ''}{_FRACTIONS[part]}{space}"
+        case _:
+            return _ascii_letter(part)
+
+
+def _ascii_letter(letter: str) -> str:
+    if letter in _SIGNS:
+        return _SIGNS[letter][0]
+    decomposed = unicodedata.normalize("NFD", letter)
+    base, marks = decomposed[:1], decomposed[1:]
+    if marks and base.isascii() and base.isalpha() and all(map(unicodedata.combining, marks)):
+        return base
+    return letter.encode("ascii", errors="backslashreplace").decode()
+
+
+def _latex(match: re.Match[str]) -> str:
+    part = match[0]
+    match match.lastgroup:
+        case "raised":
+            return f"$^{{{part.translate(_RAISED)}}}$"
+        case "lowered":
+            return f"$_{{{part.translate(_LOWERED)}}}$"
+        case "fraction":
+            above, below = _FRACTIONS[part].split("/")
+            return rf"\,$\frac{{{above}}}{{{below}}}$"
+        case _:
+            return "".join(map(_latex_letter, part))
+
+
+def _latex_letter(letter: str) -> str:
+    if letter in _SIGNS:
+        return _SIGNS[letter][1]
+    decomposed = unicodedata.normalize("NFD", letter)
+    base, marks = decomposed[:1], decomposed[1:]
+    if len(marks) == 1 and marks[0] in _ACCENTS and base.isascii():
+        return f"{_ACCENTS[marks[0]]}{{{base}}}"
+    return _ascii_letter(letter).replace("\\", r"\textbackslash{}")
