@@ -25,8 +25,8 @@ from asapbench.scheduling.slots import Slot
 from asapbench.scheduling.view import Outcome
 from asapbench.store import db_option
 from asapbench.suite.catalog import DEFAULT_OPTIMIZER, dataset_shape
-from asapbench.suite.cell import Cell, title
-from asapbench.suite.distinct import distinctions, distinguishing_fields, field_text, value_text
+from asapbench.suite.cell import Cell, plain, title
+from asapbench.suite.distinct import distinctions, distinguishing_fields
 
 _SHOWN = 100
 """Cells that a dry run lists."""
@@ -338,8 +338,8 @@ def print_plan(plan: Plan) -> None:
                 item.cell.short,
                 item.cell.label,
                 item.state,
-                value_text(item.cell.lr),
-                *(field_text(item.cell, name) for name in further),
+                plain(item.cell.lr),
+                *(plain(getattr(item.cell, name)) for name in further),
                 f"{item.epochs_done}/{item.cell.epochs}",
                 duration(item.seconds) if item.left else "",
             )
