@@ -112,7 +112,9 @@ class ProjectTap(torch.autograd.Function):
         """(N, ...) -> (N, classes)."""
         ctx.save_for_backward(projection)
         ctx.shape, ctx.dtype = tap.shape, tap.dtype
-        return (tap.flatten(1).to(projection.dtype) @ projection.mT).to(projection.dtype)
+        projected = tap.flatten(1).to(projection.dtype) @ projection.mT
+        # Compiled by torch 2.11, a conversion that changes nothing here loses the gradient (pytorch#180642).
+        return projected if projected.dtype == projection.dtype else projected.to(projection.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:

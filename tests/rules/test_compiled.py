@@ -34,6 +34,6 @@ def test_the_objective_compiles_without_a_graph_break(choice: Choice) -> None:
     plain, compiled = learner_of(choice, x), learner_of(choice, x)
     plain.objective(x, y).scalar.backward()
     torch._dynamo.reset()
-    torch.compile(compiled.objective, backend="eager", fullgraph=True)(x, y).scalar.backward()
+    torch.compile(compiled.objective, backend="aot_eager", fullgraph=True)(x, y).scalar.backward()
     for (name, one), (_, other) in zip(plain.trained_parameters(), compiled.trained_parameters(), strict=True):
         torch.testing.assert_close(other.grad, one.grad, rtol=1e-9, atol=1e-12, msg=name)
