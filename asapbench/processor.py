@@ -18,7 +18,6 @@ _INSTRUCTION_SETS = ("avx", "amx", "fma", "f16c", "asimd", "sve", "bf16", "i8mm"
 
 OVERRIDES = (
     "ATEN_CPU_CAPABILITY",
-    "CUBLAS_WORKSPACE_CONFIG",
     "DNNL_CPU_ISA_HINTS",
     "DNNL_DEFAULT_FPMATH_MODE",
     "DNNL_MAX_CPU_ISA",
@@ -32,7 +31,10 @@ OVERRIDES = (
     "OPENBLAS_CORETYPE",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )
-"""Environment variables by which ATen, MKL, oneDNN, OpenBLAS and cuBLAS run other code than they would choose."""
+"""Environment variables by which ATen, MKL, oneDNN, OpenBLAS and cuBLAS run other code than they would choose.
+
+cuBLAS's workspace is not one: every worker is given the same.
+"""
 
 
 def name() -> str:

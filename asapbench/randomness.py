@@ -121,7 +121,7 @@ def _centred(drawn: NDArray[np.uint64]) -> NDArray[np.float64]:
 
 
 def _enough(count: int) -> int:
-    """So many points of the square that `count` lie inside the circle (a share of pi / 4), by 12 deviations."""
+    """How many points of the square to draw so that `count` lie inside the circle: 12 standard deviations are spare."""
     return math.ceil(count * 4 / math.pi + 12 * math.sqrt(count) + 64)
 
 

@@ -1,7 +1,7 @@
 """Standard output and standard error whose faults end nothing: a full disk, a closed terminal, pipe or descriptor.
 
 What cannot be written is dropped, and the stream remembers why. A program that must not end with its output, such as
-days of training, goes on; the caller of `steady_streams` decides what the loss means.
+days of training, continues; the caller of `steady_streams` decides what the loss means.
 """
 
 from __future__ import annotations

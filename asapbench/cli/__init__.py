@@ -74,7 +74,7 @@ def _status_of_output() -> int:
     output = output_of(sys.stdout)
     if output is None or output.lost is None or output.optional:
         return 0
-    if isinstance(output.lost, BrokenPipeError):  # `| head` has what it wanted
+    if isinstance(output.lost, BrokenPipeError):  # `| head` has read all that it needs
         return 1
     reason = output.lost.strerror
     say(

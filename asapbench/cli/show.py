@@ -87,6 +87,8 @@ def _print_provenance(provenance: Provenance) -> None:
     hardware = provenance.hardware
     gpus = f", {', '.join(map(str, hardware['gpus']))}" if isinstance(hardware.get("gpus"), list) else ""
     say(f"hardware       {hardware.get('processor')}, {hardware.get('cores')} cores{gpus}")
+    if isinstance(overrides := hardware.get("overrides"), dict):
+        say(f"environment    {', '.join(f'{name}={value}' for name, value in overrides.items())}")
 
 
 def _print_epochs(epochs: Sequence[EpochMetrics], *, all_epochs: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -12,7 +14,7 @@ from asapbench.randomness import draw_layer
 from asapbench.suite.options import Choice
 from asapbench.suite.shapes import RESNET_BLOCKS
 
-_RELEASED_GAIN = 6**0.5
+_RELEASED_GAIN = math.sqrt(6)
 """Kaiming-uniform's bound at a = 0 over the one at a = sqrt 5."""
 
 

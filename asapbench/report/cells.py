@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,15 @@ def _row(result: Result, provenance: Provenance, *, anonymous: bool) -> dict[str
     row |= {"host": ""} if anonymous else {}
     row |= {"commit": provenance.commit, "commit.dirty": provenance.dirty}
     row |= {f"versions.{name}": version for name, version in sorted(provenance.versions.items())}
-    return row | {f"hardware.{name}": _plain(value) for name, value in sorted(provenance.hardware.items())}
+    return row | dict(_hardware(provenance))
+
+
+def _hardware(provenance: Provenance) -> Iterator[tuple[str, Any]]:
+    for name, value in sorted(provenance.hardware.items()):
+        if isinstance(value, dict):
+            yield from ((f"hardware.{name}.{inner}", _plain(one)) for inner, one in sorted(value.items()))
+        else:
+            yield f"hardware.{name}", _plain(value)
 
 
 def _plain(value: Any) -> Any:

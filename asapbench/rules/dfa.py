@@ -7,6 +7,7 @@ exact derivative applies. The last layer is trained by its own, exact error.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -126,4 +127,4 @@ class ProjectTap(torch.autograd.Function):
 
 def _projection(classes: int, units: int, seed: int, name: str) -> Tensor:
     """B (classes, units), normal with variance 1 / classes."""
-    return normal((classes, units), deviation=classes**-0.5, seed=seed, purpose="projection", name=name)
+    return normal((classes, units), deviation=1 / math.sqrt(classes), seed=seed, purpose="projection", name=name)

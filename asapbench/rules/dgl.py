@@ -30,19 +30,19 @@ class Auxiliary(Head):
 
     def __init__(self, shape: torch.Size, classes: int, hidden_layers: int) -> None:
         super().__init__()
-        channels = int(shape[1])
+        channels = features = int(shape[1])
         self.maps, self.classifier = nn.Sequential(), nn.Sequential()
         if len(shape) == 4:
             self.maps.append(nn.AvgPool2d(4, ceil_mode=True))
             for _ in range(3):
                 self.maps.append(undrawn(nn.Conv2d, channels, channels, 1, bias=False))
                 self.maps.extend([nn.BatchNorm2d(channels, track_running_stats=False), nn.ReLU()])
-            channels, hidden = pooled_features(shape, by=4), 4 * channels
+            features, hidden = pooled_features(shape, by=4), 4 * channels
             for _ in range(hidden_layers):
-                self.classifier.append(undrawn(nn.Linear, channels, hidden))
+                self.classifier.append(undrawn(nn.Linear, features, hidden))
                 self.classifier.extend([nn.BatchNorm1d(hidden, track_running_stats=False), nn.ReLU()])
-                channels = hidden
-        self.classifier.append(undrawn(nn.Linear, channels, classes))
+                features = hidden
+        self.classifier.append(undrawn(nn.Linear, features, classes))
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""

@@ -118,7 +118,7 @@ class Dataflow:
         return node
 
     def before_max_pool(self, node: fx.Node) -> fx.Node:
-        """`node`, or what the max-pool reads that `node` is."""
+        """`node`; where it is a max-pool, the pool's input."""
         while is_max_pool(node, self.program):
             (node,) = node.all_input_nodes
         return node

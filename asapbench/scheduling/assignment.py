@@ -78,10 +78,10 @@ def assign(
     stopped = _stopped(store, cell)
     before = _to_go_on_from(stopped, options.files)
     if before is None and any(attempt.epochs_done for attempt in stopped):
-        say(f"{cell.label} ({cell.short}): no checkpoint is left of its earlier attempt; it begins anew")
+        say(f"{cell.label} ({cell.short}): no checkpoint is left of its earlier attempt; it starts from scratch")
     elif before is not None and before.lineage != stopped[-1].lineage:
         gone = f"no checkpoint of attempt {stopped[-1].number} is here"
-        say(f"{cell.label} ({cell.short}): {gone}; it goes on from attempt {before.number}")
+        say(f"{cell.label} ({cell.short}): {gone}; it resumes from attempt {before.number}")
     claim = store.claim(
         cell,
         holder=Holder.of_this_process(),

@@ -49,7 +49,7 @@ def commit() -> tuple[str | None, bool | None]:
     if not (root / ".git").exists():
         return None, None
     try:
-        # Fails where the repository does not hold this code, as for a package installed into somebody's repository.
+        # Fails where the repository does not hold this code, as for a package installed inside another repository.
         _git(root, "ls-files", "--error-unmatch", str(code))
         head = _git(root, "rev-parse", "HEAD")
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")

@@ -126,7 +126,7 @@ def run(
     """
     cells = _cells(selected)
     todo = cells if set_aside else _todo(store, cells, request.only_states)
-    if set_aside:  # a result that cannot be measured again stays; elsewhere such a cell fails alone
+    if set_aside:  # keep a result that cannot be measured again; in `run` and `resume` such a cell fails by itself
         for cell in todo:
             require_trainable(cell)
     root = data_root(request.data)
@@ -248,7 +248,7 @@ def _minding_signals(runner: Runner, store: Store) -> Iterator[None]:
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        numbers.remove(signal.SIGHUP)  # started by nohup: the closed terminal is nothing to it
+        numbers.remove(signal.SIGHUP)  # started by nohup: a closed terminal does not stop it
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield

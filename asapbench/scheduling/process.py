@@ -151,7 +151,7 @@ def start(module: str, slot: Slot, *, stderr: IO[bytes]) -> subprocess.Popen[str
 
 
 def _opened(log: Path) -> IO[bytes]:
-    """The log; the null device where it cannot be opened by now: a cell trains without one."""
+    """The log, or the null device where the log can no longer be opened: a cell trains without one."""
     try:
         return log.open("ab", buffering=0)
     except OSError:

@@ -213,7 +213,7 @@ def _sqlite(parsed: URL, *, url: str, writable: bool) -> Database:
 
 
 def _unused(parsed: URL, url: str) -> str | None:
-    """What the URL of a SQLite database says that asapbench would not do, and how to fix it; None for nothing."""
+    """The part of a SQLite URL that would have no effect, and how to fix it; None where there is none."""
     if parsed.drivername.lower() not in ("sqlite", "sqlite+pysqlite"):
         return "names a driver that asapbench does not use: write sqlite:///PATH"
     if parsed.host or parsed.username or parsed.port:

@@ -88,7 +88,7 @@ def _read_stat(process: str) -> float | None:
     # living process look like another one. Ticks since boot do not move.
     try:
         stat = Path("/proc", process, "stat").read_bytes()
-    except (FileNotFoundError, PermissionError):  # hidden, or it has ended since: the next look says
+    except (FileNotFoundError, PermissionError):  # hidden, or ended a moment ago, which the next call detects
         return None
     after_name = stat.rpartition(b")")[2].split()
     state, ticks = after_name[0], int(after_name[19])

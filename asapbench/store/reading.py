@@ -20,7 +20,7 @@ _LOGS = ("-wal", "-journal")
 """Files that hold part of a database: its newest rows, or what a half-done transaction must be undone with."""
 
 _TRIES = 5
-"""Copies begun before a database counts as being written to all the time."""
+"""How often a copy is retried before the database counts as constantly written to."""
 
 
 @dataclass(frozen=True)

@@ -117,11 +117,6 @@ def _wrong_size(cell: Cell) -> Impossible | None:
     if train < 2:
         leaves = f"validation {cell.validation} leaves {max(train, 0)} of {whole} training examples"
         return Impossible("validation", f"{leaves}: hold out at most {whole - 2}")
-    if cell.batch_size > train:
-        return Impossible(
-            "batch_size",
-            f"batch_size {cell.batch_size} is more than the {train} training examples: choose at most {train}",
-        )
     if train % cell.batch_size == 1:
         return Impossible(
             "batch_size",

@@ -13,6 +13,7 @@ import torch
 from asapbench import processor
 
 _STATUS = Path("/proc/self/status")
+_INSTRUCTION_SETS = "instruction sets"
 _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "bad_alloc", "Cannot allocate memory")
 """What torch and the libraries below it say who have no error of their own for it."""
 
@@ -27,7 +28,7 @@ def signature(
         found |= {"kind": torch.cuda.get_device_name(device), "deterministic": deterministic}
     else:
         found |= {"kind": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
-        found |= {"processor": processor.name(), "instruction sets": processor.instruction_sets()}
+        found |= {"processor": processor.name(), _INSTRUCTION_SETS: processor.instruction_sets()}
         found |= {"threads": torch.get_num_threads()}
     return found | {name: True for name, on in {"compiled": compiled, "cuda_graphs": cuda_graphs}.items() if on}
 
@@ -38,12 +39,16 @@ def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list
     >>> differences({"torch": "2.13.0", "threads": 1}, {"torch": "2.14.1", "threads": 1})
     ['torch 2.13.0, now 2.14.1']
     """
-    names = sorted(before.keys() | now.keys())
-    return [
-        f"{name} {before.get(name, 'not set')}, now {now.get(name, 'not set')}"
-        for name in names
-        if before.get(name) != now.get(name)
-    ]
+    names = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    return [_difference(name, before.get(name, "not set"), now.get(name, "not set")) for name in names]
+
+
+def _difference(name: str, before: object, now: object) -> str:
+    if name != _INSTRUCTION_SETS:
+        return f"{name} {before}, now {now}"
+    ours, theirs = set(str(now).split()), set(str(before).split())
+    changes = {"missing": theirs - ours, "new": ours - theirs}
+    return f"{name}: {', '.join(f'{word} {one}' for word, sets in changes.items() for one in sorted(sets))}"
 
 
 def configure(device: torch.device, *, threads: int, deterministic: bool, precision: str) -> None:

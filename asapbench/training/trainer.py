@@ -128,7 +128,7 @@ class Trainer:
         parameters = [parameter for _, parameter in self.learner.trained_parameters()]
         self.optimizer = build_optimizer(cell.optimizer, parameters, lr=cell.lr, device=self.device)
         if dict(cell.rule.options).get("form") == "recursion" and (why := self.learner.bind(self.optimizer)):
-            listener.warned(f"{cell.label}: feedback weights are held explicitly: {why}")
+            listener.warned(f"{cell.label} ({cell.short}): feedback weights are held explicitly: {why}")
         # After bind: the start D0 of a recursion is drawn again on a resume and must be the same.
         self.feedback_digest = self.learner.fixed_digest()
         self._objective = objective_of(
@@ -219,7 +219,7 @@ class Trainer:
         self._require_finite(train_loss, epoch, "training")
         seconds, train_accuracy = self.progress.seconds, self.tally.accuracy()
         rate = self.tally.seen / seconds if seconds > 0 else 0.0
-        if seconds >= _BEAT_SECONDS:  # a short epoch has a short evaluation
+        if seconds >= _BEAT_SECONDS or len(self.test) > len(self.train):  # else the evaluation is short, too
             batches = self.train.batches(self.cell.batch_size)
             self.listener.progressed(epoch=epoch, batch=batches, batches=batches, accuracy=train_accuracy, rate=rate)
         test = self._measured(self.test)
@@ -322,7 +322,9 @@ class Trainer:
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"{path}: does not fit its cell: {shorten(str(error), 300)}; {again}") from error
         if changed:
-            self.listener.warned(f"{self.cell.label}: not bit-exact from here: {'; '.join(changed)}")
+            self.listener.warned(
+                f"{self.cell.label} ({self.cell.short}): not bit-exact from here: {'; '.join(changed)}"
+            )
         self.bit_exact = held.bit_exact and not changed
         self.progress = Progress(held.epoch, held.batch, held.seconds, held.history, held.alignment)
 

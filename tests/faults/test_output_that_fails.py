@@ -61,7 +61,7 @@ def test_a_run_outlives_its_terminal_where_the_hang_up_is_ignored(tmp_path: Path
     if not shutil.which("setsid"):
         pytest.skip("no setsid here")
     ours, theirs = pty.openpty()
-    line = f"trap '' HUP; exec {RUN} --set epochs=60"
+    line = f"trap '' HUP; exec {RUN.replace('epochs=2', 'epochs=60')}"
     process = subprocess.Popen(
         ["setsid", "--ctty", "--wait", "sh", "-c", line],
         cwd=tmp_path, env=environment() | {"TERM": "xterm"}, stdin=theirs, stdout=theirs, stderr=theirs,

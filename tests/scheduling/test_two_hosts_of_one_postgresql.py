@@ -106,7 +106,7 @@ def test_a_cell_whose_files_another_host_kept_to_itself_begins_anew_and_says_so(
     dies.kill()
     dies.communicate()
     output = ended(start(tmp_path, postgresql_url, *one_cell, host="lives"))
-    assert "no checkpoint is left of its earlier attempt; it begins anew" in output
+    assert "no checkpoint is left of its earlier attempt; it starts from scratch" in output
     [(lineage,)] = query(postgresql_url, "SELECT lineage FROM attempt WHERE state = 'done'")
     curve = query(postgresql_url, CURVES.replace("ORDER BY", f"WHERE attempt.lineage = '{lineage}' ORDER BY"))
     assert curve == [row for row in undisturbed[1] if row[0] == curve[0][0]]

@@ -78,7 +78,7 @@ def test_an_attempt_of_another_machine_does_not_hide_a_checkpoint_that_is_here(h
     again = here.assigned()
     assert (again.claim.lineage, again.claim.resumed_from) == (ours.claim.lineage, ours.claim.attempt_id)
     assert again.claim.number == 3
-    said = f"{CELL.label} ({CELL.short}): no checkpoint of attempt 2 is here; it goes on from attempt 1"
+    said = f"{CELL.label} ({CELL.short}): no checkpoint of attempt 2 is here; it resumes from attempt 1"
     assert here.said == [said]
 
 
@@ -131,7 +131,7 @@ def test_after_a_merge_a_machine_goes_on_from_its_own_checkpoint_to_the_same_bit
     first = curves(here)
     run(here, "merge", str(there / DB))
     output = run(here, "resume")
-    assert "no checkpoint of attempt 2 is here; it goes on from attempt 1" in output
+    assert "no checkpoint of attempt 2 is here; it resumes from attempt 1" in output
     run(quiet, *cell)
     assert curve_of_the_result(here) == curves(quiet)
     assert first == curves(quiet)[: len(first)]

@@ -46,20 +46,15 @@ def problems(grid: str) -> list[str]:
             'dataset = "digits"\nvalidation = 99999',
             "10:14: validation 99999 leaves 0 of 1438 training examples: hold out at most 1436",
         ),
-        (
-            'dataset = "digits"\nvalidation = 438\nbatch_size = [500, 1001]',
-            "11:20: batch_size 1001 is more than the 1000 training examples: choose at most 1000",
-        ),
     ],
 )
 def test_a_suite_names_the_place_the_actual_size_and_the_fix(grid: str, says: str) -> None:
     assert problems(grid) == [f"s.toml:{says}"]
 
 
-def test_a_default_that_is_beyond_the_data_is_reported_for_its_grid() -> None:
+def test_a_batch_may_hold_all_examples() -> None:
     text = (HEAD + 'dataset = { name = "digits", train_size = 64 }').replace("batch_size = 16\n", "")
-    with pytest.raises(SuiteError, match=r"^s\.toml:7:3: batch_size 128 is more than the 64 training examples"):
-        parse(text, source="s.toml")
+    assert parse(text, source="s.toml").cells[0].batch_size == 128
 
 
 def test_all_of_the_data_is_not_beyond_them() -> None:
@@ -67,15 +62,13 @@ def test_all_of_the_data_is_not_beyond_them() -> None:
     assert len(parse(text, source="s.toml").cells) == 1
 
 
-@pytest.mark.parametrize(
-    "setting", ["dataset.train_size=1439", "validation=1437", "batch_size=1439", "dataset.train_size=1"]
-)
+@pytest.mark.parametrize("setting", ["dataset.train_size=1439", "validation=1437", "dataset.train_size=1"])
 def test_set_refuses_the_same(setting: str) -> None:
     with pytest.raises(SuiteError, match=f"^--set {setting}: .*(at most|at least)"):
         with_settings(load("quickstart").cells, [setting])
 
 
-@pytest.mark.parametrize("changes", [{"train_size": 5000}, {"batch_size": 1439}, {"validation": 1437}])
+@pytest.mark.parametrize("changes", [{"train_size": 5000}, {"validation": 1437}])
 def test_a_stored_cell_of_an_earlier_version_is_read_and_not_trained(changes: dict[str, int]) -> None:
     content = load("quickstart").cells[0].to_json()
     if "train_size" in changes:
