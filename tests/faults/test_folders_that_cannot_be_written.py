@@ -93,9 +93,8 @@ def test_files_that_nobody_may_even_look_at(folder: Path, refused: Refused) -> N
 
 @pytest.mark.parametrize("attempt", ["", "0" * 32])
 def test_what_an_earlier_attempt_left(folder: Path, refused: Refused, attempt: str) -> None:
-    ((cell,),) = (
-        one.cells for one in select(["quickstart"], Request(db="", filters=("model=resnet10", "rule=bp"), seeds="0"))
-    )
+    (suite,) = select(["quickstart"], Request(db="", filters=("model=resnet10", "rule=bp"), seeds="0"))
+    (cell,) = suite.cells
     place = locked(folder, f"x.sqlite.files/checkpoints/{cell.id[:20]}/{attempt}")
     assert f"{place} cannot be written to" in refused(*RUN)
 
