@@ -138,10 +138,17 @@ def run(
         found = executor.slots
         the_plan = _plan(None if set_aside else store, cells, found, request.only_states)
         files.make([cell.id for cell in todo], weights=request.keep_weights)
+        outdated = {item.name: store.outdated_cells(item.name) for item in selected}
         for item in selected:
             store.extend_suite(item.name, item.source, item.cells, text=item.text)
         the_view = view(the_plan, found)
         store.be_patient(the_view.message)
+        for name, number in outdated.items():
+            if number:
+                the_view.message(
+                    f"{name}: cells trained under an earlier revision of the code: {number}; their results stay in the "
+                    "database, reports leave them out, and the cells train again from scratch"
+                )
         if set_aside:
             ids = [cell.id for cell in todo]
             leases.release(store, ids, say=the_view.message, should_stop=lambda: False, all_unseen=True)

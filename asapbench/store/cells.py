@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from asapbench.errors import StoreError, SuiteError
 from asapbench.store.records import SuiteRecord
 from asapbench.store.rows import MEND, checked
+from asapbench.store.schema import attempt as attempts
 from asapbench.store.schema import cell as cells
 from asapbench.store.schema import suite as suites
 from asapbench.store.schema import suite_cell
@@ -147,6 +148,16 @@ def suite_cells(connection: Connection, name: str, *, database: str) -> list[Cel
         .order_by(suite_cell.c.position)
     )
     return [read_config(config) for config in connection.scalars(query)]
+
+
+def outdated(connection: Connection, name: str) -> int:
+    """How many cells of the suite were trained under an earlier revision; none where there is no such suite."""
+    query = (
+        select(cells.c.id, cells.c.config)
+        .join(suite_cell, suite_cell.c.cell_id == cells.c.id)
+        .where(suite_cell.c.suite == name, cells.c.id.in_(select(attempts.c.cell_id)))
+    )
+    return sum(read_config(row.config).id != row.id for row in connection.execute(query))
 
 
 def find_id(connection: Connection, prefix: str, *, database: str) -> str:

@@ -142,6 +142,10 @@ class Store:
         """The cells of a suite in its order. Raises StoreError for an unknown one, with the nearest name."""
         return self._database.read(cell_rows.suite_cells, name, database=self.name)
 
+    def outdated_cells(self, name: str) -> int:
+        """How many cells of the suite were trained under an earlier revision of what they name, or of the recipe."""
+        return self._database.read(cell_rows.outdated, name)
+
     def find_cell_id(self, prefix: str) -> str:
         """The identity that begins with these digits. Raises StoreError where none does, or more than one."""
         return self._database.read(cell_rows.find_id, prefix, database=self.name)
