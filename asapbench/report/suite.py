@@ -179,11 +179,11 @@ class _Layout:
         return [row for row in rows if not any(self.deviation(cell) for cell in row.values())] or rows
 
     def with_several_values(self) -> list[str]:
-        """Names of rules that some network has with several values, such as learning rates or options.
+        """Names of rules that some network, on one data set, has with several values, such as learning rates or options.
 
         Their average would say nothing of the rule, and a choice among them takes validation data.
         """
-        counts = Counter(_names(cell) for row in self.compared() for cell in row.values())
+        counts = Counter((cell.dataset, cell.model, cell.rule.name) for row in self.compared() for cell in row.values())
         return list(dict.fromkeys(rule for (_, _, rule), count in counts.items() if count > 1))
 
     def notes(self) -> Iterable[Note]:
