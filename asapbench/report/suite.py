@@ -12,6 +12,7 @@ from asapbench.report.configuration import (
     Configuration,
     configurations,
     counts_row,
+    entries,
     measured_field,
     names,
     number,
@@ -118,7 +119,7 @@ class _Layout:
         """What sets the configuration apart from the nearest cell of the suite's file; empty if it is one of its."""
         if self.file is None or cell.group in {known.group for known in self.file.cells}:
             return ""
-        same = [differences(cell, known) for known in self.file.cells if _names(known) == _names(cell)]
+        same = [differences(cell, known) for known in self.file.cells if entries(known) == entries(cell)]
         nearest: list[str] = min(same, key=len, default=["not in it"])
         return ", ".join(nearest)
 
@@ -179,7 +180,7 @@ class _Layout:
         return [row for row in rows if not any(self.deviation(cell) for cell in row.values())] or rows
 
     def with_several_values(self) -> list[str]:
-        """Names of rules that some network, on one data set, has with several values, such as learning rates or options.
+        """Names of rules that a network has with several values on one data set, such as learning rates or options.
 
         Their average would say nothing of the rule, and a choice among them takes validation data.
         """
@@ -200,10 +201,6 @@ class _Layout:
 def _options(cell: Cell) -> str:
     """The model's options that are not at their default: `(width=8)`."""
     return title("model", cell.model).removeprefix(CATALOG["model"][cell.model.name].title)
-
-
-def _names(cell: Cell) -> tuple[str, str, str]:
-    return cell.dataset.name, cell.model.name, cell.rule.name
 
 
 def _notes(
