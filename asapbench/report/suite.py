@@ -34,11 +34,12 @@ def suite_table(
     cells: Sequence[Cell],
     results: Iterable[Result],
     *,
+    heading: str = "",
     metric: Metric = Metric.LAST,
     file: Suite | None = None,
     notes: Sequence[Note] = (),
 ) -> Table:
-    """Test accuracy in percent of the `cells` that the database holds for suite `name`.
+    """Test accuracy in percent of the `cells` that the database holds for suite `name`, below its `heading`.
 
     `file` is the suite's file as it was run, where it is known: what deviates from it is said in footnotes.
     """
@@ -49,9 +50,8 @@ def suite_table(
     summaries = [configuration.summary for configuration in found.values()]
     footnotes = Footnotes()
     groups = tuple(layout.groups(footnotes, usual=usual_count(summaries)))
-    heading = file.title if file else name
     return Table(
-        title=heading if heading == name else f"{heading} (suite {name})",
+        title=name if heading in ("", name) else f"{heading} (suite {name})",
         caption=f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}{layout.shared_note}.",
         columns=(Column("Model", "left"), *(Column(title("rule", rule)) for rule in layout.rules)),
         groups=groups,

@@ -56,7 +56,7 @@ def _shipped_tables() -> Iterator[Table]:
     cell = load("forward_alignment").cells[-1]
     yield weight_alignment([Angled(result(cell, 90.0), [Alignment(0, "layer", "weights", 90.0)])], [cell]).table
     for suite in map(load, shipped()):
-        yield suite_table(suite.name, suite.cells, [], file=suite)
+        yield suite_table(suite.name, suite.cells, [], heading=suite.title, file=suite)
 
 
 def titled(text: str) -> Table:
