@@ -1,7 +1,7 @@
-r"""Characters beyond ASCII, written in ASCII and in LaTeX without a package, so that their text keeps its meaning.
+"""Characters beyond ASCII, written in ASCII and in LaTeX without a package, so that their text keeps its meaning.
 
-No digit is put beside another (`10⁻³` is `10^-3`, `5½` is `5 1/2`), and nothing is dropped: what is not known here
-stands as its escape, `\u4e2d`.
+No digit is put beside another (`10⁻³` is `10^-3`, `5½` is `5 1/2`), and nothing is dropped: a character that is not
+known here is written as its code point in brackets, `<U+4E2D>`.
 """
 
 from __future__ import annotations
@@ -48,18 +48,19 @@ _SIGNS: dict[str, tuple[str, str]] = {
     "′": ("'", "$'$"),
     "‰": (" per mille", r"~per mille"),
     "µ": ("u", r"$\mu$"),
-    "–": ("-", r"--"),
-    "—": (" - ", r"---"),
-    "‐": ("-", "-"),
-    "─": ("-", "-"),
+    "⁄": ("/", "/"),
+    "∕": ("/", "/"),
+    "–": ("-", "{--}"),
+    "—": (" - ", "{---}"),
+    "―": (" - ", "{---}"),
     "…": ("...", r"\ldots{}"),
-    "“": ('"', "``"),
-    "”": ('"', "''"),
+    "“": ('"', "{``}"),
+    "”": ('"', "{''}"),
     "„": ('"', ",,"),
-    "‘": ("'", "`"),
-    "’": ("'", "'"),
-    "«": ('"', "``"),
-    "»": ('"', "''"),
+    "‘": ("'", "{`}"),
+    "’": ("'", "{'}"),
+    "«": ('"', "{``}"),
+    "»": ('"', "{''}"),
     "•": ("*", r"$\bullet$"),
     "†": ("+", r"\dag{}"),
     "‡": ("++", r"\ddag{}"),
@@ -67,9 +68,6 @@ _SIGNS: dict[str, tuple[str, str]] = {
     "©": ("(c)", r"\copyright{}"),
     "€": ("EUR ", "EUR~"),
     "£": ("GBP ", r"\pounds{}"),
-    "\N{NO-BREAK SPACE}": (" ", "~"),
-    "\N{NARROW NO-BREAK SPACE}": (" ", r"\,"),
-    "\N{THIN SPACE}": (" ", r"\,"),
     "ß": ("ss", r"\ss{}"),
     "ø": ("o", r"\o{}"),
     "Ø": ("O", r"\O{}"),
@@ -81,7 +79,10 @@ _SIGNS: dict[str, tuple[str, str]] = {
     "Ł": ("L", r"\L{}"),
     "ı": ("i", r"\i{}"),
 }
-"""A character's ASCII and its LaTeX."""
+"""A character's ASCII and its LaTeX. Hyphens and quotes are in braces: LaTeX joins those that stand side by side."""
+_SIGNS |= dict.fromkeys("‐‑‒⁃─﹣－", ("-", "{-}"))
+_SIGNS |= dict.fromkeys("\u00a0\u1680\u2000\u2001\u2002\u2003\u2007\u3000", (" ", "~"))
+_SIGNS |= dict.fromkeys("\u2004\u2005\u2006\u2008\u2009\u200a\u202f\u205f", (" ", r"\,"))
 
 _GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
@@ -116,7 +117,7 @@ _ACCENTS = {
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱᵀ", "0123456789+-=()niT")
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₙᵢ", "0123456789+-=()ni")
 _BARS = str.maketrans("▁▂▃▄▅▆▇█", "_.-:=+*#")
-_FRACTIONS = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅛": "1/8"}
+_FRACTIONS = {sign: unicodedata.normalize("NFKD", sign).replace("⁄", "/") for sign in "½¼¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉"}
 
 
 def _class(table: dict[int, int]) -> str:
@@ -127,7 +128,7 @@ _PARTS = re.compile(
     rf"(?P<raised>[{_class(_RAISED)}]+)|(?P<lowered>[{_class(_LOWERED)}]+)|(?P<bars>[{_class(_BARS)}]+)"
     rf"|(?P<fraction>[{''.join(_FRACTIONS)}])|(?P<letter>[^\x00-\x7f])"
 )
-"""What is replaced as one: of `⁻³` not one half alone."""
+"""A part is replaced as a whole: all characters of `⁻³` or none, and one `^` for all of them."""
 
 
 def ascii_signs(text: str, *, kept: Callable[[str], bool] = lambda _: False) -> str:
@@ -176,7 +177,7 @@ def _ascii_letter(letter: str) -> str:
     base, marks = decomposed[:1], decomposed[1:]
     if marks and base.isascii() and base.isalpha() and all(map(unicodedata.combining, marks)):
         return base
-    return letter.encode("ascii", errors="backslashreplace").decode()
+    return f"<U+{ord(letter):04X}>"
 
 
 def _latex(match: re.Match[str]) -> str:
@@ -200,4 +201,4 @@ def _latex_letter(letter: str) -> str:
     base, marks = decomposed[:1], decomposed[1:]
     if len(marks) == 1 and marks[0] in _ACCENTS and base.isascii():
         return f"{_ACCENTS[marks[0]]}{{{base}}}"
-    return _ascii_letter(letter).replace("\\", r"\textbackslash{}")
+    return _ascii_letter(letter).replace("<", r"\textless{}").replace(">", r"\textgreater{}")

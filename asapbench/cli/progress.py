@@ -26,7 +26,7 @@ from asapbench.scheduling.view import Outcome
 from asapbench.store import db_option
 from asapbench.suite.catalog import DEFAULT_OPTIMIZER, dataset_shape
 from asapbench.suite.cell import Cell, plain, title
-from asapbench.suite.distinct import distinctions, distinguishing_fields
+from asapbench.suite.columns import differing, distinctions
 
 _SHOWN = 100
 """Cells that a dry run lists."""
@@ -330,7 +330,7 @@ def opening_lines(plan: Plan, slots: Sequence[Slot]) -> Iterator[str]:
 def print_plan(plan: Plan) -> None:
     """The dry run: states, cells, time and disk. A field that differs among the cells shown has a column."""
     items = plan.items[:_SHOWN]
-    further = [n for n in distinguishing_fields([item.cell for item in items]) if n not in ("lr", "epochs")]
+    further = [n for n in differing([item.cell for item in items]) if n not in ("optimizer", "lr", "epochs")]
     print_table(
         ("cell", "configuration", "state", "lr", *further, "epochs", "time"),
         [

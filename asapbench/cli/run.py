@@ -179,7 +179,7 @@ def _submit(training: Training) -> None:
 def _dry_run(selected: Sequence[Selected], request: Request) -> None:
     from asapbench.cli.progress import print_plan
     from asapbench.errors import NoDatabaseError
-    from asapbench.scheduling.launch import plan
+    from asapbench.scheduling.launch import other_files, plan
     from asapbench.store import Store
 
     try:
@@ -188,6 +188,8 @@ def _dry_run(selected: Sequence[Selected], request: Request) -> None:
         store = None
     try:
         print_plan(plan(store, selected, request))
+        for line in other_files(store, selected) if store is not None else ():
+            say(line)
     finally:
         if store is not None:
             store.close()

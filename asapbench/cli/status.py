@@ -56,7 +56,7 @@ def status(
 
 def _print_cells(plan: Plan, *, all_cells: bool) -> None:
     """A line for each cell, or for each that is running, failed or diverged."""
-    from asapbench.suite.distinct import distinct_labels
+    from asapbench.suite.columns import distinct_labels
 
     shown = [
         item for item in plan.items if all_cells or item.state in ("running", "failed", "out_of_memory", "diverged")

@@ -110,7 +110,15 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
     with Store.read_only(url) as store:
         known = recorded_suite(store, suite)
         cells, results = store.suite_cells(known.name), store.results(suite=known.name)
-    table = suite_table(known.name, cells, results, metric=metric or Metric.LAST, file=known.file, notes=known.notes)
+    table = suite_table(
+        known.name,
+        cells,
+        results,
+        heading=known.title,
+        metric=metric or Metric.LAST,
+        file=known.file,
+        notes=known.notes,
+    )
     return _naming(table, url)
 
 

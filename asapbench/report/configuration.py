@@ -158,3 +158,8 @@ def told_apart_by(cells: Sequence[Cell]) -> tuple[list[str], str]:
 def names(cell: Cell) -> tuple[str, str, str]:
     """Data set, model and rule as a suite names them, options in brackets: `resnet10(width=8)`."""
     return name("dataset", cell.dataset), name("model", cell.model), name("rule", cell.rule)
+
+
+def entries(cell: Cell) -> tuple[str, str, str]:
+    """Data set, model and rule by their names alone: cells that have these in common are compared with each other."""
+    return cell.dataset.name, cell.model.name, cell.rule.name

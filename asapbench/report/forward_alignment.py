@@ -15,6 +15,7 @@ from asapbench.report.configuration import (
     Configuration,
     configurations,
     counts_row,
+    entries,
     left_out,
     measured_field,
     names,
@@ -185,15 +186,11 @@ def _left_out(found: Mapping[str, Configuration], all_readings: Sequence[Reading
     whats = []
     for group, configuration in found.items():
         ours = configuration.cell
-        same = [differences(ours, cell) for cell in cells.values() if _names(cell) == _names(ours)]
+        same = [differences(ours, cell) for cell in cells.values() if entries(cell) == entries(ours)]
         if same and group not in cells and configuration.summary.of:
             nearest: list[str] = min(same, key=len)
             whats.append(", ".join(nearest))
     return left_out(whats, of="table", command=f"asapbench report --suite {SUITE}")
-
-
-def _names(cell: Cell) -> tuple[str, str, str]:
-    return cell.dataset.name, cell.model.name, cell.rule.name
 
 
 def _numbers(all_readings: Iterable[Reading], found: Mapping[str, Configuration], metric: Metric) -> Iterable[Number]:

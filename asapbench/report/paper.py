@@ -16,6 +16,7 @@ from asapbench.report.configuration import (
     Configuration,
     configurations,
     counts_row,
+    entries,
     left_out,
     measured_field,
     number,
@@ -150,7 +151,7 @@ def _deviating(found: Mapping[str, Configuration], printed: Iterable[Line]) -> l
     deviating = []
     for group, configuration in found.items():
         cell = configuration.cell
-        pairs = by_names.get((cell.dataset.name, cell.model.name, cell.rule.name))
+        pairs = by_names.get(entries(cell))
         if pairs and group not in exact and configuration.summary.of:
             apart = [(differences(cell, reference), one) for one, reference in pairs]
             what, one = min(apart, key=lambda pair: len(pair[0]))

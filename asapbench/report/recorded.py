@@ -35,24 +35,22 @@ def recorded_results(url: str) -> list[Result]:
 
 @dataclass(frozen=True)
 class RecordedSuite:
-    """A suite that the database knows. `file` is what was run under its name, where that is known.
+    """A suite that the database knows, under the title to show. `file` is what was run under its name, where known.
 
     `notes` say where that is not what the user may take it for.
     """
 
     name: str
+    title: str
     file: Suite | None
     notes: tuple[Note, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """The file's title, else the name."""
-        return self.file.title if self.file else self.name
 
 
 def recorded_suite(store: Store, suite: str) -> RecordedSuite:
     """The suite that `suite` names: a file, a shipped suite or one of the database.
 
+    The title is the one in the file that the user names. A shipped suite has the title that was run where its cells
+    differ from those that were run: then the results may belong to another file of that name.
     Raises AsapbenchError, with what would record it, where the database holds nothing of it.
     """
     named = load(suite) if os.path.isfile(suite) or suite in shipped() else None
@@ -66,13 +64,15 @@ def recorded_suite(store: Store, suite: str) -> RecordedSuite:
         )
     record = known[name]
     if record.text is None:
-        return RecordedSuite(name, named)
+        return RecordedSuite(name, named.title if named else name, named)
     try:
         file = parse(record.text, source=record.source)
     except SuiteError:
         text = "The suite's file, as it was run, cannot be read by this version: what deviates from it is not marked."
-        return RecordedSuite(name, None, (Note(text),))
-    return RecordedSuite(name, file, tuple(_differing(suite, named, file, record)))
+        return RecordedSuite(name, named.title if named else name, None, (Note(text),))
+    notes = tuple(_differing(suite, named, file, record))
+    title = named.title if named and (os.path.isfile(suite) or not notes) else file.title
+    return RecordedSuite(name, title, file, notes)
 
 
 def _differing(suite: str, named: Suite | None, file: Suite, record: SuiteRecord) -> list[Note]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from asapbench.report.configuration import entries
 from asapbench.report.published import PublishedRow, PublishedTable, published
 from asapbench.suite.catalog import DATASETS, MODELS, RULES
 from asapbench.suite.cell import Cell
@@ -97,7 +98,7 @@ def _keyed(printed: PublishedTable, row: PublishedRow) -> Iterator[tuple[Key, fl
 
 def _key(cell: Cell, table: int) -> Key:
     decay = cell.optimizer.number("weight_decay") if table == WEIGHT_DECAY else None
-    return cell.dataset.name, cell.model.name, cell.rule.name, decay
+    return *entries(cell), decay
 
 
 def _column_title(column: str | float) -> str:

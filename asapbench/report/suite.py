@@ -12,6 +12,7 @@ from asapbench.report.configuration import (
     Configuration,
     configurations,
     counts_row,
+    entries,
     measured_field,
     names,
     number,
@@ -33,11 +34,12 @@ def suite_table(
     cells: Sequence[Cell],
     results: Iterable[Result],
     *,
+    heading: str = "",
     metric: Metric = Metric.LAST,
     file: Suite | None = None,
     notes: Sequence[Note] = (),
 ) -> Table:
-    """Test accuracy in percent of the `cells` that the database holds for suite `name`.
+    """Test accuracy in percent of the `cells` that the database holds for suite `name`, below its `heading`.
 
     `file` is the suite's file as it was run, where it is known: what deviates from it is said in footnotes.
     """
@@ -48,9 +50,8 @@ def suite_table(
     summaries = [configuration.summary for configuration in found.values()]
     footnotes = Footnotes()
     groups = tuple(layout.groups(footnotes, usual=usual_count(summaries)))
-    heading = file.title if file else name
     return Table(
-        title=heading if heading == name else f"{heading} (suite {name})",
+        title=name if heading in ("", name) else f"{heading} (suite {name})",
         caption=f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}{layout.shared_note}.",
         columns=(Column("Model", "left"), *(Column(title("rule", rule)) for rule in layout.rules)),
         groups=groups,
@@ -118,7 +119,7 @@ class _Layout:
         """What sets the configuration apart from the nearest cell of the suite's file; empty if it is one of its."""
         if self.file is None or cell.group in {known.group for known in self.file.cells}:
             return ""
-        same = [differences(cell, known) for known in self.file.cells if _names(known) == _names(cell)]
+        same = [differences(cell, known) for known in self.file.cells if entries(known) == entries(cell)]
         nearest: list[str] = min(same, key=len, default=["not in it"])
         return ", ".join(nearest)
 
@@ -179,11 +180,11 @@ class _Layout:
         return [row for row in rows if not any(self.deviation(cell) for cell in row.values())] or rows
 
     def with_several_values(self) -> list[str]:
-        """Names of rules that some network has with several values, such as learning rates or options.
+        """Names of rules that a network has with several values on one data set, such as learning rates or options.
 
         Their average would say nothing of the rule, and a choice among them takes validation data.
         """
-        counts = Counter(_names(cell) for row in self.compared() for cell in row.values())
+        counts = Counter((cell.dataset, cell.model, cell.rule.name) for row in self.compared() for cell in row.values())
         return list(dict.fromkeys(rule for (_, _, rule), count in counts.items() if count > 1))
 
     def notes(self) -> Iterable[Note]:
@@ -200,10 +201,6 @@ class _Layout:
 def _options(cell: Cell) -> str:
     """The model's options that are not at their default: `(width=8)`."""
     return title("model", cell.model).removeprefix(CATALOG["model"][cell.model.name].title)
-
-
-def _names(cell: Cell) -> tuple[str, str, str]:
-    return cell.dataset.name, cell.model.name, cell.rule.name
 
 
 def _notes(

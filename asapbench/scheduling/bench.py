@@ -39,7 +39,7 @@ from asapbench.scheduling.hardware import versions
 from asapbench.scheduling.process import start, tail
 from asapbench.scheduling.slots import Slot, slots
 from asapbench.suite.cell import Cell
-from asapbench.suite.distinct import distinct_labels
+from asapbench.suite.columns import distinct_labels
 from asapbench.suite.load import load
 from asapbench.suite.select import choose
 

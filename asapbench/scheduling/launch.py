@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,7 @@ from asapbench.store.records import FINAL, State
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import require_trainable
-from asapbench.suite.load import load
+from asapbench.suite.load import load, parse
 from asapbench.suite.options import Choice
 from asapbench.suite.select import choose, only
 
@@ -98,6 +99,31 @@ def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selec
     return found
 
 
+def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
+    """What to say of each suite whose name the database has from another file, with cells that this file lacks."""
+    known = {suite.name: suite for suite in store.suites()}
+    found = []
+    for item in selected:
+        before = known.get(item.name)
+        if before is None or os.path.abspath(before.source) == os.path.abspath(item.source):
+            continue
+        if _groups(before.text) - _groups(item.text):
+            found.append(
+                f'suite "{item.name}": another file of this name was run with other cells ({before.source}). Reports '
+                f"compare the cells of both with {item.source} and mark those of the other file as deviating. To keep "
+                "them apart, give one of the files another name under [suite], or use another --db."
+            )
+    return found
+
+
+def _groups(text: str | None) -> set[str]:
+    """The groups of a suite file's cells; none where its text is unknown or of another version."""
+    try:
+        return {cell.group for cell in parse(text, source="").cells} if text else set()
+    except SuiteError:
+        return set()
+
+
 def plan(store: Store | None, selected: Sequence[Selected], request: Request) -> Plan:
     """What is left of the selected cells, by the database if there is one."""
     return _plan(store, _cells(selected), _planned_slots(request), request.only_states)
@@ -138,17 +164,13 @@ def run(
         found = executor.slots
         the_plan = _plan(None if set_aside else store, cells, found, request.only_states)
         files.make([cell.id for cell in todo], weights=request.keep_weights)
-        outdated = {item.name: store.outdated_cells(item.name) for item in selected}
+        said = [*other_files(store, selected), *_earlier_revisions(store, selected)]
         for item in selected:
             store.extend_suite(item.name, item.source, item.cells, text=item.text)
         the_view = view(the_plan, found)
+        for line in said:
+            the_view.message(line)
         store.be_patient(the_view.message)
-        for name, number in outdated.items():
-            if number:
-                the_view.message(
-                    f"{name}: cells trained under an earlier revision of the code: {number}; their results stay in the "
-                    "database, reports leave them out, and the cells train again from scratch"
-                )
         if set_aside:
             ids = [cell.id for cell in todo]
             leases.release(store, ids, say=the_view.message, should_stop=lambda: False, all_unseen=True)
@@ -172,6 +194,15 @@ def run(
         runner = Runner(store, todo, executor, options=options, view=the_view, admission=admission)
         with _minding_signals(runner, store):
             return runner.run()
+
+
+def _earlier_revisions(store: Store, selected: Sequence[Selected]) -> Iterator[str]:
+    for item in selected:
+        if number := store.outdated_cells(item.name):
+            yield (
+                f"{item.name}: cells trained under an earlier revision of the code: {number}; their results stay in "
+                "the database, reports leave them out, and the cells train again from scratch"
+            )
 
 
 def _todo(store: Store, cells: Sequence[Cell], only_states: Sequence[State]) -> list[Cell]:

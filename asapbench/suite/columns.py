@@ -1,11 +1,12 @@
 """A cell as columns: everything that tells it from other cells, under the names that `--only` and `--set` take.
 
-`settings` is the whole cell; `varying` and `field_text` say in a few words what a list of cells does not share.
+`settings` is the whole cell. The other functions say in a few words in what cells that are shown together differ, so
+that no two of them look the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 
 from asapbench.suite.cell import CHOICES, Cell, plain, title
@@ -27,16 +28,46 @@ def settings(cell: Cell) -> dict[str, Value]:
     return found
 
 
+def differing(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """The fields besides data set, model, rule and seed that have several values among `cells`, as in `batch_size`."""
+    cells = list(cells)
+    candidates = (field.name for field in fields(Cell) if field.name not in _NAMED)
+    return tuple(name for name in candidates if len({getattr(cell, name) for cell in cells}) > 1)
+
+
 def varying(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """The fields in which cells of the same data set, model and rule differ, the seed aside."""
-    candidates = [field.name for field in fields(Cell) if field.name not in _NAMED]
+    """The fields of `differing` that have several values among cells of the same data set, model and rule."""
     same: dict[tuple[object, ...], list[Cell]] = {}
     for cell in cells:
         same.setdefault((cell.dataset, cell.model, cell.rule), []).append(cell)
-    return tuple(n for n in candidates if any(len({getattr(c, n) for c in group}) > 1 for group in same.values()))
+    found = {name for alike in same.values() for name in differing(alike)}
+    return tuple(name for name in differing(cells) if name in found)
 
 
 def field_text(cell: Cell, name: str) -> str:
     """`ASAP(k=4)` or `lr 0.03`: what the cell has in field `name`. Different values have different texts."""
     value = getattr(cell, name)
     return title(name, value) if name in CHOICES else f"{name} {plain(value)}"
+
+
+def distinctions(cells: Iterable[Cell]) -> dict[str, str]:
+    """By identity, what must stand beside `Cell.label` so that no two of `cells` look the same: `lr 0.1`, or nothing.
+
+    A label has the choices with their options, and the seed; numbers in it are exact.
+    """
+    groups: dict[str, list[Cell]] = {}
+    for cell in {cell.id: cell for cell in cells}.values():
+        groups.setdefault(cell.label, []).append(cell)
+    found = {}
+    for alike in groups.values():
+        names = differing(alike)
+        for cell in alike:
+            found[cell.id] = ", ".join(field_text(cell, name) for name in names)
+    return found
+
+
+def distinct_labels(cells: Iterable[Cell]) -> dict[str, str]:
+    """By identity, the label of each cell with its distinction."""
+    wanted = {cell.id: cell for cell in cells}
+    needed = distinctions(wanted.values())
+    return {cell_id: f"{cell.label}, {needed[cell_id]}".removesuffix(", ") for cell_id, cell in wanted.items()}

@@ -104,3 +104,32 @@ def test_a_suite_of_an_older_database_is_compared_with_the_shipped_file_as_befor
     with Store.open(url) as store:
         store.record_suite("quickstart", "shipped", load("quickstart").cells)
     assert suite_report("quickstart", url=url).title == "Quickstart: 8x8 digits (suite quickstart)"
+
+
+@pytest.mark.parametrize("lr", [0.01, 0.5])
+def test_the_title_of_the_file_that_is_named_counts(lr: float, tmp_path: Path, url: str) -> None:
+    path = written(tmp_path)
+    run(url, str(path))
+    written(tmp_path, lr=lr)
+    path.write_text(path.read_text(encoding="utf-8").replace("My own title", "A corrected title"), encoding="utf-8")
+    assert suite_report(str(path), url=url).title == "A corrected title (suite own)"
+    assert by_epoch_report(Quantity.ACCURACY, url=url, suite=str(path)).table.title.startswith("A corrected title, ")
+    assert suite_report("own", url=url).title == "My own title (suite own)"
+
+
+def test_a_shipped_suite_whose_title_changed_since_has_its_title_of_today(url: str) -> None:
+    shipped = load("quickstart")
+    with Store.open(url) as store:
+        text = shipped.text.replace(shipped.title, "The title of an earlier version")
+        assert text != shipped.text
+        store.record_suite("quickstart", shipped.source, shipped.cells, text=text)
+    assert suite_report("quickstart", url=url).title == f"{shipped.title} (suite quickstart)"
+
+
+def test_the_file_that_is_named_gives_the_title_where_the_recorded_one_cannot_be_read(tmp_path: Path, url: str) -> None:
+    path = written(tmp_path)
+    with Store.open(url) as store:
+        store.record_suite("own", "own.toml", load(str(path)).cells, text="[suite]\nname = 1\n")
+    table = suite_report(str(path), url=url)
+    assert table.title == "My own title (suite own)"
+    assert table.notes[0].text.startswith("The suite's file, as it was run, cannot be read by this version")

@@ -27,7 +27,7 @@ from asapbench.report.render import Format, render
 from asapbench.report.render.latex import escape
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Column, Field, Group, Note, Row, Table
-from asapbench.signs import _SIGNS
+from asapbench.signs import _FRACTIONS, _SIGNS
 from asapbench.suite.load import load, shipped
 
 CELL = load("quickstart").cells[0]
@@ -35,7 +35,8 @@ TITLES = (
     "Größe ≤ 10⁻³, α sweep",
     "λ → 0: ½·|E|² ≥ x₁",
     "中文 и кириллица, ǖ, 😀, e\u0301",
-    "".join(_SIGNS),
+    "".join((*_SIGNS, *_FRACTIONS)),
+    "10‑3, ①2, 5⅗3, 中5",
     "a--b ``c''",
 )
 
@@ -55,7 +56,7 @@ def _shipped_tables() -> Iterator[Table]:
     cell = load("forward_alignment").cells[-1]
     yield weight_alignment([Angled(result(cell, 90.0), [Alignment(0, "layer", "weights", 90.0)])], [cell]).table
     for suite in map(load, shipped()):
-        yield suite_table(suite.name, suite.cells, [], file=suite)
+        yield suite_table(suite.name, suite.cells, [], heading=suite.title, file=suite)
 
 
 def titled(text: str) -> Table:
@@ -71,7 +72,8 @@ def test_latex_is_ascii_whatever_the_text_is() -> None:
 
 def test_a_sign_is_set_as_itself_and_what_is_not_known_as_its_escape() -> None:
     assert escape("Größe ≤ 10⁻³, α") == r"Gr\"{o}\ss{}e $\leq$ 10$^{-3}$, $\alpha$"
-    assert escape("中") == r"\textbackslash{}u4e2d"
+    assert escape("中5") == r"\textless{}U+4E2D\textgreater{}5"
+    assert escape("-‑‐") == "-{-}{-}", "no two hyphens are set as a dash"
     assert escape("--set a-b") == "-{}-set a-b"
 
 

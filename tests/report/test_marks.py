@@ -14,6 +14,7 @@ from asapbench.escape import encodable, let_every_sign_through
 from asapbench.report.out import show
 from asapbench.report.paper import accuracy_table
 from asapbench.report.render import Format
+from asapbench.report.render.latex import escape
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
 
 ENCODINGS = ("ascii", "cp1252", "latin-1", "cp437", "utf-8", "utf-16")
@@ -73,12 +74,33 @@ def test_the_marks_after_z_are_words_too() -> None:
         ("94.9 ± 0.1", "94.9 +/- 0.1"),
         ("E → 0 …", "E -> 0 ..."),
         ("Nøkland, Gödel", "Nokland, Godel"),
-        ("14.82中", r"14.82\u4e2d"),
+        ("5⅗3", "5 3/5 3"),
+        ("10\N{NON-BREAKING HYPHEN}3", "10-3"),
+        ("10\N{FIGURE SPACE}000", "10 000"),
+        ("14.82中5", "14.82<U+4E2D>5"),
+        ("①2", "<U+2460>2"),
     ],
 )
 def test_signs_keep_their_meaning_in_ascii(text: str, ascii_text: str) -> None:
     assert encodable(text, "ascii") == ascii_text
     assert encodable(text, "utf-8") == text
+
+
+def test_no_sign_puts_one_digit_beside_another() -> None:
+    for sign in map(chr, range(0x80, sys.maxunicode + 1)):
+        category = unicodedata.category(sign)
+        if category[0] not in "MNPSZ" or category in ("Zl", "Zp"):  # control characters have escapes of their own
+            continue
+        for written in (encodable(f"1{sign}2", "ascii"), escape(f"1{sign}2")):
+            assert re.fullmatch(r"1\D(.*\D)?2", written), sign
+
+
+def test_every_space_hyphen_and_fraction_of_unicode_has_an_ascii_form() -> None:
+    spaces = {chr(code) for code in range(0x80, 0x10000) if unicodedata.category(chr(code)) == "Zs"}
+    fractions = {chr(code) for code in range(0x80, 0x10000) if "VULGAR FRACTION" in unicodedata.name(chr(code), "")}
+    assert {encodable(space, "ascii") for space in spaces} == {" "}
+    assert {encodable(hyphen, "ascii") for hyphen in "‐‑‒⁃－﹣−"} == {"-"}
+    assert all(re.fullmatch(r"\d/\d+", encodable(fraction, "ascii")) for fraction in fractions)
 
 
 def test_one_half_of_an_exponent_does_not_stay_alone() -> None:
@@ -92,7 +114,7 @@ def test_whatever_a_library_prints_goes_through(encoding: str) -> None:
     stream.write("Nøkland 10⁻³ 10⁴5 中 ·─")
     stream.flush()
     text = stream.buffer.getvalue().decode(encoding).replace("ø", "o").replace("·", "*").replace("─", "-")  # type: ignore[attr-defined]
-    assert text == r"Nokland 10^-3 10^4 5 \u4e2d *-"
+    assert text == "Nokland 10^-3 10^4 5 <U+4E2D> *-"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])

@@ -8,7 +8,7 @@ from asapbench.report.suite import suite_table
 from asapbench.store import Result
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
-from asapbench.suite.load import load
+from asapbench.suite.load import load, parse
 
 QUICK = load("quickstart")
 BASE = {"bp": 96.0, "kp": 95.0, "asap": 94.0, "fa": 90.0, "dfa": 85.0}
@@ -52,6 +52,22 @@ def test_no_order_is_printed_where_a_rule_has_several_values(field: str) -> None
     table = suite_table("mine", cells, trained(cells), metric=Metric.BEST)
     assert table.summary == ""
     assert table.notes[0].text.startswith("No order from best to worst: ASAP has several values on one network")
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [
+        'model = { name = "resnet10", width = [2, 3] }',
+        'model = { name = "resnet10", linear_init = ["default", "released"] }',
+        'model = "resnet10"\ndataset = { name = "digits", train_size = [256, 512] }',
+    ],
+)
+def test_each_network_and_data_set_with_one_value_a_rule_counts_for_the_order(networks: str) -> None:
+    head = '[suite]\nname = "two"\n[defaults]\ndataset = "digits"\nlr = 0.1\nepochs = 1\n'
+    cells = list(parse(f'{head}[[grid]]\nrule = ["bp", "fa"]\n{networks}', source="two.toml").cells)
+    table = suite_table("two", cells, trained(cells), metric=Metric.BEST)
+    assert table.summary == "Best to worst (average over 2 rows): BP 96.00, FA 90.00"
+    assert not table.notes
 
 
 def test_a_row_in_which_a_training_diverged_does_not_count_for_the_order() -> None:

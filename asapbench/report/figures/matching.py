@@ -16,6 +16,7 @@ from asapbench.report.configuration import (
     MISSING,
     Configuration,
     configurations,
+    entries,
     left_out,
     measured_field,
     names,
@@ -129,7 +130,7 @@ def _deviating(found: Mapping[str, Configuration], cells: Sequence[Cell]) -> Ite
 
 
 def _key(cell: Cell) -> tuple[object, ...]:
-    return cell.dataset.name, cell.model.name, cell.rule.name, dict(cell.rule.options).get("matching")
+    return *entries(cell), dict(cell.rule.options).get("matching")
 
 
 def _table(found: DimensionMatching, notes: Sequence[Note]) -> Table:
