@@ -1,6 +1,6 @@
 """Names that survive a power loss: a new file or directory is there for good once its directory is synced.
 
-And names that no other process uses, for what is written beside its place and then moved there.
+And names that no other process uses, for what is written beside its place and then moved there; and what links name.
 """
 
 from __future__ import annotations
@@ -11,6 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from asapbench.errors import AsapbenchError
+
+
+def without_links(path: Path) -> Path:
+    """The absolute path that `path` names, with every link followed; a link that leads nowhere stays as it is.
+
+    `Path.resolve` raises RuntimeError where links form a loop.
+    """
+    return Path(os.path.realpath(path))
 
 
 def temporary_beside(path: Path, ending: str) -> Path:

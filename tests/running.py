@@ -43,6 +43,16 @@ def write_suite(folder: Path, text: str = SUITE) -> Path:
     return path
 
 
+def without_privileges() -> list[str]:
+    """The command that takes from root the right to write to every file; none for an ordinary user."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        pytest.skip("root may write to every file, and setpriv is not installed")
+    dropped = "-dac_override,-dac_read_search,-fowner"
+    return ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}"]
+
+
 def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(("ASAPBENCH", "COLUMNS"))}
 

@@ -9,13 +9,14 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asapbench.errors import AsapbenchError
-from asapbench.report.out import write_whole
+from asapbench.report.out import check_place, write_whole
 from asapbench.report.render.data import inert
 from asapbench.suite.columns import settings
 
@@ -60,7 +61,8 @@ def write_cells(
     Raises AsapbenchError for a file that cannot be written or is there already, StoreError and SuiteError as the
     store does.
     """
-    if path.exists() and not force:
+    check_place(path, str(path))
+    if os.path.exists(path) and not force:
         raise AsapbenchError(f"{path} exists already: name another file, or replace it with --force")
     unreadable = set(store.unreadable_cells())
     chosen = [cell_id for cell_id in store.chosen(suites=suites, filters=filters) if cell_id not in unreadable]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from asapbench.durable import temporary_beside
+from asapbench.durable import temporary_beside, without_links
 from asapbench.errors import AsapbenchError
 from asapbench.report.figures.picture import SUFFIXES, Illustration, picture
 from asapbench.report.render import Format, render
@@ -73,7 +73,7 @@ def check(form: Format | None, out: Path | None, *, has_picture: bool) -> None:
     """Raises AsapbenchError where a report could not be written to `out`: known before what takes long is measured."""
     if out is None or out == STANDARD_OUTPUT:
         return
-    _check_place(out, f"--out {out}")
+    check_place(out, f"--out {out}")
     if chosen_format(form, out) is None and not has_picture:
         raise _no_picture(out)
 
@@ -84,26 +84,27 @@ def write_whole(path: Path, content: str | bytes, *, what: str | None = None) ->
     Raises AsapbenchError, which calls it `what`; `--out PATH` if that is left out.
     """
     what = f"--out {path}" if what is None else what
-    _check_place(path, what)
+    check_place(path, what)
     # A link stays a link: what it points to is replaced.
-    target = path.resolve()
-    temporary = temporary_beside(target, ".tmp")
+    file = without_links(path)
+    temporary = temporary_beside(file, ".tmp")
     try:
         with temporary.open("xb") as stream:
             stream.write(content if isinstance(content, bytes) else content.encode())
-        os.replace(temporary, target)
+        os.replace(temporary, file)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise AsapbenchError(f"{what}: the report cannot be written: {error.strerror or error}") from error
 
 
-def _check_place(path: Path, what: str) -> None:
+def check_place(path: Path, what: str) -> None:
+    """Raises AsapbenchError, which calls it `what`, where `path` is no place for a file that this user may write."""
     if os.path.exists(path) and not os.path.isfile(path):
         kind = "a directory; name a file in it" if os.path.isdir(path) else "not a file; leave --out out to print"
         raise AsapbenchError(f"{what}: this is {kind}")
     if not os.path.isdir(path.parent):
         raise AsapbenchError(f"{what}: there is no directory {path.parent}; create it first")
-    folder = path.resolve().parent
+    folder = without_links(path).parent
     if not os.access(folder, os.W_OK | os.X_OK):
         raise AsapbenchError(f"{what}: the directory {folder} cannot be written to; change its rights, or name another")
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from asapbench.analysis.speed import Benched, Loop, LoopName, Round, Speed
 from asapbench.data.files import check
-from asapbench.durable import temporary_folder
+from asapbench.durable import temporary_folder, without_links
 from asapbench.errors import WorkerError
 from asapbench.scheduling import compilers
 from asapbench.scheduling.bench_protocol import (
@@ -197,7 +197,7 @@ class _Row:
                 **wanted.settings,
             },
             directory=str(self._folder / "checkpoints"),
-            data=None if wanted.data is None else str(wanted.data.resolve()),
+            data=None if wanted.data is None else str(without_links(wanted.data)),
             code=str(self._folder / "code"),
             loader_workers=_LOADER_WORKERS.get(self.speed.kind, 0) if workers is None else workers,
         )

@@ -13,7 +13,7 @@ from typing import Literal
 
 from asapbench.data.files import data_root, faults, mend, nothing_there
 from asapbench.errors import AsapbenchError, NoDatabaseError, StoreError
-from asapbench.scheduling.files import Files
+from asapbench.scheduling.files import files_at
 from asapbench.scheduling.hardware import hardware, versions
 from asapbench.scheduling.slots import slots
 from asapbench.store.records import without_password
@@ -102,19 +102,24 @@ def _database(db: str) -> Finding:
             return Finding("ok", "database", text)
     except NoDatabaseError:
         return Finding("note", "database", f"none yet at {without_password(db)}: the first run makes it")
-    except StoreError as error:
+    except AsapbenchError as error:
         return Finding("fault", "database", str(error))
 
 
 def _disk(db: str, files: Path | None) -> Finding:
     """Free space and rights where checkpoints go."""
-    path = db.removeprefix("sqlite:///")
-    beside = Path("results" if "://" in path else f"{path}.files")
-    root = place = (files or beside).resolve()
-    while not place.exists():
+    try:
+        found = files_at(db, files)
+    except StoreError:
+        return Finding(
+            "note", "disk", "not looked at: --db does not say where files go", "correct --db, or add --files"
+        )
+    place = found.root
+    while not os.path.exists(place):  # Path.exists raises where this user may not enter the folder
         place = place.parent
     free = shutil.disk_usage(place).free
-    for folder in [*([] if os.access(place, os.W_OK) else [place]), *Files(root).unusable()]:
+    usable = os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)
+    for folder in [*([] if usable else [place]), *found.unusable()]:
         return Finding("fault", "disk", f"{folder} is not writable", "choose another place with --db or --files")
     grade: Literal["ok", "note"] = "ok" if free > _LOW_DISK else "note"
     why = "" if grade == "ok" else "`asapbench clean` removes checkpoints no longer needed"

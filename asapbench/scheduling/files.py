@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from asapbench.durable import without_links
 from asapbench.errors import StoreError
+from asapbench.store.connect import file_of
 from asapbench.store.rows import MEND
 from asapbench.store.store import Store
 from asapbench.training import CHECKPOINT_SUFFIX
@@ -116,18 +118,25 @@ def _hexadecimal(identity: str) -> str:
 
 
 def files_of(store: Store, directory: Path | None) -> Files:
-    """The files of a database: in `directory` if one is named."""
-    if directory is not None:
-        return Files(directory.resolve())
-    if store.path is not None:
-        return Files(store.path.with_name(f"{store.path.name}.files"))
-    name = Path(unquote(urlsplit(store.url).path)).name or "postgresql"
-    return Files(Path("results", f"{name}.files").resolve())
+    """The files of an open database: in `directory` if one is named."""
+    return _beside(store.path, store.url) if directory is None else Files(without_links(directory))
+
+
+def files_at(url: str, directory: Path | None) -> Files:
+    """The files of the database `url`, which need not be there. Raises StoreError for a URL that names none."""
+    return _beside(file_of(url), url) if directory is None else Files(without_links(directory))
+
+
+def _beside(database: Path | None, url: str) -> Files:
+    if database is not None:
+        return Files(database.with_name(f"{database.name}.files"))
+    name = Path(unquote(urlsplit(url).path)).name or "postgresql"
+    return Files(without_links(Path("results", f"{name}.files")))
 
 
 def size(folder: Path) -> int:
     """Bytes of all files below `folder`."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(os.path.getsize(path) for path in folder.rglob("*") if os.path.isfile(path))
 
 
 def remove(folder: Path) -> None:

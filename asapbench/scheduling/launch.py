@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asapbench.data.files import check, data_root
+from asapbench.durable import without_links
 from asapbench.errors import StoreError, SuiteError, WorkerError, install_extra
 from asapbench.scheduling import compilers, leases
 from asapbench.scheduling.admission import Admission
@@ -160,7 +161,7 @@ def run(
     for dataset in datasets:
         check(dataset, root)
     files = files_of(store, request.files)
-    with closing(_executor(request, files, root.resolve(), datasets)) as executor:
+    with closing(_executor(request, files, without_links(root), datasets)) as executor:
         found = executor.slots
         the_plan = _plan(None if set_aside else store, cells, found, request.only_states)
         files.make([cell.id for cell in todo], weights=request.keep_weights)
@@ -177,7 +178,7 @@ def run(
             number = store.supersede(ids)
             the_view.message(f"earlier attempts set aside: {number}; nothing is deleted")
         options = Options(
-            data=root.resolve(),
+            data=without_links(root),
             files=files,
             checkpoint_seconds=request.checkpoint_seconds,
             keep_weights=request.keep_weights,

@@ -5,6 +5,7 @@ Plain code that imports no Ray: `ray_executor` makes an actor of `NodeWorker` an
 
 from __future__ import annotations
 
+import os
 import queue
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ def what_is_missing(needs: Needs) -> str | None:
     """Why cells cannot train on this node; None where they can."""
     if needs.version != __version__:
         return f"asapbench {__version__} is installed there and {needs.version} here: install the same version"
-    if not needs.mark.exists():
+    if not os.path.exists(needs.mark):
         folder = needs.mark.parent.parent
         return f"{folder} is not the same folder there as here: every node must see it, as on a network file system"
     try:

@@ -15,12 +15,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from asapbench.durable import without_links
 from asapbench.errors import ServerAwayError, StoreError, UnavailableError, install_extra
 from asapbench.patience import PATIENCE_SECONDS, Patience
 from asapbench.store import postgresql
@@ -170,12 +171,15 @@ def connect(url: str, *, writable: bool) -> Database:
     Raises StoreError for a URL that names no database this version can use.
     """
     parsed = _parsed(url)
-    dialect = parsed.get_backend_name()
-    if dialect == "sqlite":
-        return _sqlite(parsed, url=url, writable=writable)
-    if dialect != "postgresql":
-        raise StoreError(f"{_shown(parsed)}: use {_URLS}")
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(_named_file(parsed, url), url=url, writable=writable)
     return _postgresql(parsed, writable=writable)
+
+
+def file_of(url: str) -> Path | None:
+    """The file that `url` names, absolute; None for PostgreSQL. Raises StoreError as `connect` does."""
+    parsed = _parsed(url)
+    return _named_file(parsed, url).absolute() if parsed.get_backend_name() == "sqlite" else None
 
 
 def _parsed(url: str) -> URL:
@@ -184,23 +188,31 @@ def _parsed(url: str) -> URL:
             raise StoreError(f"{without_password(url)!r} is not the URL of a database: use {_URLS}, or a path alone")
         return URL.create("sqlite", database=url)
     try:
-        return make_url(url)
+        parsed = make_url(url)
+        urlsplit(url)  # looks at brackets, too
     except (ArgumentError, ValueError) as error:  # a ValueError is a port that is no number
         raise StoreError(f"{without_password(url)!r} is not the URL of a database: use {_URLS}") from error
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError(f"{_shown(parsed)}: use {_URLS}")
+    return parsed
 
 
 def _shown(url: URL) -> str:
     return without_password(url.render_as_string(hide_password=False))
 
 
-def _sqlite(parsed: URL, *, url: str, writable: bool) -> Database:
+def _named_file(parsed: URL, url: str) -> Path:
     if not parsed.database or parsed.database == ":memory:":
         raise StoreError(f"{url!r} names no file: write sqlite:///results/asapbench.sqlite, for example")
     if fault := _unused(parsed, url):
         raise StoreError(f"{without_password(url)!r} {fault}")
-    shown = Path(parsed.database)
+    return Path(parsed.database)
+
+
+def _sqlite(shown: Path, *, url: str, writable: bool) -> Database:
     path = shown.absolute()
-    place = Place(path, "mode=rwc") if writable else place_to_read(path, name=str(shown))
+    file = without_links(path)
+    place = Place(file, "mode=rwc") if writable else place_to_read(file, name=str(shown))
     where = f"file:{quote(os.fsencode(place.file))}?{place.parameters}"
 
     def open_one() -> sqlite3.Connection:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, update
 
-from asapbench.durable import temporary_beside
+from asapbench.durable import temporary_beside, without_links
 from asapbench.errors import StoreError, SuiteError
 from asapbench.store import migrate
 from asapbench.store.cells import read_config, require_suite
@@ -90,18 +90,18 @@ def fill(
 
 
 def _check(path: Path, *, database: Database, force: bool) -> None:
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # Path.is_dir raises where this user may not enter the folder above
         raise StoreError(f"{path}: there is no directory {path.parent}; make it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise StoreError(
             f"{path}: the directory {path.parent} cannot be written to; change its rights, or name another"
         )
-    if database.path is not None and path.resolve() == database.path.resolve():
+    if database.path is not None and without_links(path) == without_links(database.path):
         raise StoreError(f"{path}: this is the database itself; name another file")
-    if path.exists() and not (force and path.is_file()):
-        mend = "name another file, or replace it with --force" if path.is_file() else "name a file"
+    if os.path.exists(path) and not (force and os.path.isfile(path)):
+        mend = "name another file, or replace it with --force" if os.path.isfile(path) else "name a file"
         raise StoreError(f"{path} exists already: {mend}")
-    if path.with_name(path.name + "-wal").exists():
+    if os.path.exists(f"{path}-wal"):
         raise StoreError(f"{path}-wal lies beside it: a program has that database open; end it, or name another file")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -80,8 +81,10 @@ def opened(files: Sequence[Path]) -> Iterator[list[Database]]:
 
 
 def _copy(file: Path, copy: Database) -> None:
-    if not file.is_file():
-        raise StoreError(f"{file}: there is no such database file; nothing was merged")
+    if not os.path.isfile(file):  # Path.is_file raises where this user may not enter the folder
+        raise StoreError(
+            f"{file}: there is no such database file, or this user may not enter its folder; nothing was merged"
+        )
     with closing(connect(str(file), writable=False)) as other:
         with _reading(other) as theirs:
             revision = _revision(theirs, str(file))

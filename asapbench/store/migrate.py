@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
+from asapbench.durable import without_links
 from asapbench.errors import NoDatabaseError, StoreError
 from asapbench.store import postgresql
 from asapbench.store.connect import Database
@@ -125,7 +126,8 @@ def _lock(database: Database) -> Iterator[None]:
         return
     from filelock import FileLock, Timeout
 
-    lock = database.path.with_name(database.path.name + ".lock")
+    file = without_links(database.path)  # one lock, by whichever link the database is named
+    lock = file.with_name(f"{file.name}.lock")
     try:
         with FileLock(lock, timeout=LOCK_SECONDS):
             yield

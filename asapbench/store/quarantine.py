@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count
 from pathlib import Path
 
-from asapbench.durable import sync_directories
+from asapbench.durable import sync_directories, without_links
 from asapbench.errors import StoreError, UnavailableError
 from asapbench.store.connect import DAMAGED, Database, connect
 
@@ -29,16 +30,16 @@ def quarantine(url: str) -> Path:
     Raises StoreError where there is none, where it is whole, or where it cannot be renamed.
     """
     database = connect(url, writable=False)
-    path = database.path
-    if path is None or not path.exists():
+    path = None if database.path is None else without_links(database.path)  # its log lies beside it, not beside a link
+    if path is None or not os.path.exists(path):
         raise StoreError(f"{database.name}: there is no file to quarantine")
     if _is_whole(database):
         raise StoreError(f"{database.name} is whole: there is nothing to quarantine")
-    number = next(n for n in count(1) if not _moved(path, n).exists())
+    number = next(n for n in count(1) if not os.path.lexists(_moved(path, n)))
     try:
         for ending in _COMPANIONS:
             companion = path.with_name(path.name + ending)
-            if companion.exists():
+            if os.path.exists(companion):
                 companion.rename(_moved(path, number, ending))
         sync_directories(path.parent)
     except OSError as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from asapbench.durable import temporary_folder
 from asapbench.errors import StoreError, UnavailableError
 
 _LOGS = ("-wal", "-journal")
@@ -39,7 +40,11 @@ class Place:
 
 
 def place_to_read(path: Path, *, name: str) -> Place:
-    """Where to read the database `path`, which messages call `name`. Raises StoreError where it cannot be copied."""
+    """Where to read the database `path`, which messages call `name`.
+
+    `path` is the file itself, not a link to it: SQLite has its logs beside the file. Raises AsapbenchError where it
+    cannot be copied.
+    """
     shared = os.path.exists(_beside(path, "-wal")) and os.access(_beside(path, "-shm"), os.R_OK)
     if any(_size(_beside(path, ending)) for ending in _LOGS):
         # A log without -shm is no live writer's. To open it here would make -shm or change the log.
@@ -53,7 +58,7 @@ def place_to_read(path: Path, *, name: str) -> Place:
 
 
 def _copied(path: Path, *, name: str) -> Place:
-    folder = TemporaryDirectory(prefix="asapbench-")
+    folder = temporary_folder()
     copy = Path(folder.name) / "copy.sqlite"
     try:
         for _ in range(_TRIES):

@@ -383,8 +383,14 @@ def _check_place(path: Path, *, name: str, make_directory: bool) -> None:
 
 
 def _require_file(path: Path, *, name: str) -> None:
-    if not os.path.exists(path):  # Path.exists raises on a name that is too long
-        raise NoDatabaseError(f"no database at {name}: run a suite first, or name another with --db")
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise StoreError(
+            f"{name}: this user may not enter its folder: change its rights, or use another --db"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise NoDatabaseError(f"no database at {name}: run a suite first, or name another with --db") from error
 
 
 def _check_file(path: Path, *, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,13 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from running import environment
+from running import environment, without_privileges
 
 from asapbench.errors import AsapbenchError
 from asapbench.scheduling.launch import Request, select
 
 ONE_CELL = ("--only", "model=resnet10", "--only", "rule=bp", "--seeds", "0")
 RUN = ("run", "quickstart", *ONE_CELL, "--db", "x.sqlite")
+Started = Callable[..., subprocess.CompletedProcess[str]]
 Refused = Callable[..., str]
 
 
@@ -34,26 +34,25 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def refused(folder: Path) -> Refused:
-    """The error of `asapbench ARGUMENTS` in `folder`, as a user whom rights bind."""
-    user: list[str] = []
-    if os.geteuid() == 0:
-        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        able = (
-            shutil.which("setpriv")
-            and not subprocess.run(
-                [*user, sys.executable, "-c", "import asapbench.cli"], cwd=folder, capture_output=True, check=False
-            ).returncode
-        )
-        if not able:
-            pytest.skip("root may write everywhere, and an ordinary user cannot run this Python")
+def started(folder: Path) -> Started:
+    """`asapbench ARGUMENTS` in `folder`, as a user whom rights bind."""
 
-    def run(*arguments: str, **variables: str) -> str:
-        done = subprocess.run(
-            [*user, sys.executable, "-m", "asapbench", *arguments],
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*without_privileges(), sys.executable, "-m", "asapbench", *arguments],
             cwd=folder, env=environment() | {"HOME": str(folder)} | variables, capture_output=True, text=True,
             timeout=60, check=False,
         )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def refused(started: Started) -> Refused:
+    """The error of `asapbench ARGUMENTS`, as a user whom rights bind."""
+
+    def run(*arguments: str, **variables: str) -> str:
+        done = started(*arguments, **variables)
         assert done.returncode == 2, done.stdout + done.stderr
         assert done.stderr.startswith("error: ")
         assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -65,15 +64,6 @@ def refused(folder: Path) -> Refused:
 def locked(folder: Path, name: str) -> Path:
     made = folder / name
     made.mkdir(parents=True)
-    for path in (made, *made.parents):
-        if path == folder:
-            break
-        path.chmod(0o755)
-    if os.geteuid() == 0:
-        for path in (made, *made.parents):
-            if path == folder:
-                break
-            os.chown(path, 65534, 65534)
     made.chmod(0o555)
     return made
 
@@ -93,8 +83,8 @@ def test_files_that_nobody_may_even_look_at(folder: Path, refused: Refused) -> N
 
 @pytest.mark.parametrize("attempt", ["", "0" * 32])
 def test_what_an_earlier_attempt_left(folder: Path, refused: Refused, attempt: str) -> None:
-    (suite,) = select(["quickstart"], Request(db="", filters=("model=resnet10", "rule=bp"), seeds="0"))
-    (cell,) = suite.cells
+    (selected,) = select(["quickstart"], Request(db="", filters=("model=resnet10", "rule=bp"), seeds="0"))
+    (cell,) = selected.cells
     place = locked(folder, f"x.sqlite.files/checkpoints/{cell.id[:20]}/{attempt}")
     assert f"{place} cannot be written to" in refused(*RUN)
 
@@ -132,6 +122,49 @@ def test_a_folder_that_is_named(folder: Path, refused: Refused, command: tuple[s
     assert way_out in said
 
 
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        (("status", "--db", "closed/x.sqlite"), "closed/x.sqlite: this user may not enter its folder"),
+        (("doctor", "--quarantine", "--db", "closed/x.sqlite"), "closed/x.sqlite: there is no file"),
+        (("merge", "closed/x.sqlite", "--db", "x.sqlite"), "or this user may not enter its folder"),
+        (("export", "closed/x.csv", "--db", "x.sqlite"), "closed cannot be written to"),
+        (("export", "closed/x.sqlite", "--db", "x.sqlite"), "closed cannot be written to"),
+        (("export", "closed/in/x.csv", "--db", "x.sqlite"), "there is no directory closed/in"),
+        (("export", "closed/in/x.sqlite", "--db", "x.sqlite"), "there is no directory closed/in"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_folder_that_nobody_may_enter(folder: Path, refused: Refused, command: tuple[str, ...], problem: str) -> None:
+    from asapbench.store import Store
+
+    Store.open(str(folder / "x.sqlite")).close()
+    locked(folder, "closed").chmod(0o000)
+    assert problem in refused(*command)
+
+
+@pytest.mark.parametrize("arguments", [("--files", "closed/x"), ("--db", "closed/x.sqlite")], ids=" ".join)
+def test_the_doctor_looks_into_a_folder_that_nobody_may_enter(
+    folder: Path, started: Started, arguments: tuple[str, str]
+) -> None:
+    locked(folder, "closed").chmod(0o000)
+    done = started("doctor", *arguments)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"{folder}/closed is not writable" in done.stdout
+
+
+def test_files_that_may_be_listed_but_not_looked_at_have_no_size(folder: Path) -> None:
+    (folder / "listed").mkdir()
+    (folder / "listed" / "x").touch()
+    (folder / "listed").chmod(0o444)
+    code = "from pathlib import Path; from asapbench.scheduling.files import size; print(size(Path('listed')))"
+    done = subprocess.run(
+        [*without_privileges(), sys.executable, "-c", code],
+        cwd=folder, env=environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 def test_a_folder_for_an_export(folder: Path, refused: Refused) -> None:
     from asapbench.store import Store
 
@@ -155,6 +188,21 @@ def test_no_place_for_temporary_files(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(AsapbenchError, match=r"no temporary folder can be made .* name one in TMPDIR"), opened([]):
         pass
+
+
+def test_no_place_for_the_copy_of_a_database_with_a_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from asapbench.scheduling.diagnosis import diagnose
+    from asapbench.store import Store
+
+    path = tmp_path / "x.sqlite"
+    Store.open(str(path)).close()
+    (tmp_path / "x.sqlite-wal").write_bytes(b"a log")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(AsapbenchError, match=r"no temporary folder can be made .* name one in TMPDIR"):
+        Store.read_only(str(path))
+    found = {finding.subject: finding for finding in diagnose(db=str(path), data=tmp_path, files=None)}
+    assert found["database"].grade == "fault"
+    assert found["database"].text.startswith("no temporary folder can be made")
 
 
 def test_the_doctor_names_it(folder: Path) -> None:

@@ -37,6 +37,12 @@ def test_a_node_without_the_runs_folder_says_which_it_is(needs: Needs) -> None:
     assert said.startswith(f"{needs.mark.parent.parent} is not the same folder there as here")
 
 
+def test_a_node_that_cannot_look_for_the_runs_folder_says_so_too(needs: Needs, tmp_path: Path) -> None:
+    said = what_is_missing(replace(needs, mark=tmp_path / ("x" * 300) / "logs" / "mark"))
+    assert said is not None
+    assert "is not the same folder there as here" in said
+
+
 def test_a_node_of_another_version_says_both(needs: Needs) -> None:
     said = what_is_missing(replace(needs, version="9.9"))
     assert said is not None

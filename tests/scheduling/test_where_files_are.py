@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from asapbench.errors import StoreError
+from asapbench.scheduling import diagnosis
 from asapbench.scheduling.diagnosis import diagnose
-from asapbench.scheduling.files import Files, files_of
+from asapbench.scheduling.files import Files, files_at, files_of
 from asapbench.store import Store
 
 
@@ -28,7 +29,42 @@ def test_files_of_a_postgresql_database_are_named_after_it(postgresql_url, tmp_p
     with Store.open(postgresql_url) as store:
         assert files_of(store, None).root == tmp_path / "results" / f"{name}.files"
         assert files_of(store, tmp_path / "shared").root == tmp_path / "shared"
+        assert files_at(postgresql_url, None) == files_of(store, None)
     assert not list(tmp_path.iterdir()), "to look for files makes none"
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("x.sqlite", "x.sqlite.files"),
+        ("sqlite:///x.sqlite", "x.sqlite.files"),
+        ("sqlite+pysqlite:///x.sqlite", "x.sqlite.files"),
+        ("postgresql://host/name?sslmode=require", "results/name.files"),
+        ("postgresql+psycopg://host/name", "results/name.files"),
+    ],
+)
+def test_files_of_a_database_that_is_not_open_are_where_a_run_puts_them(url, folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert files_at(url, None).root == tmp_path / folder
+    assert files_at(url, tmp_path / "shared").root == tmp_path / "shared"
+
+
+def test_the_doctor_looks_where_a_run_would_put_files(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(diagnosis, "_database", lambda db: diagnosis.Finding("ok", "database", db))
+    for url, folder in (
+        ("sqlite+pysqlite:///x.sqlite", "x.sqlite.files"),
+        ("postgresql://host/name", "results/name.files"),
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+        (disk,) = [finding for finding in diagnose(db=url, data=tmp_path, files=None) if finding.subject == "disk"]
+        assert disk.text.endswith(f" free at {tmp_path / folder}")
+
+
+def test_the_doctor_says_that_a_url_of_no_database_has_no_files(tmp_path) -> None:
+    found = {finding.subject: finding for finding in diagnose(db="mysql://host/name", data=tmp_path, files=None)}
+    assert found["database"].grade == "fault"
+    assert found["disk"].text == "not looked at: --db does not say where files go"
 
 
 def test_a_folder_that_cannot_be_made_or_written_to_is_named(tmp_path) -> None:

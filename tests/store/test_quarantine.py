@@ -52,6 +52,19 @@ def test_quarantine_renames_it_with_its_log_and_a_new_one_can_be_made(damaged: P
     assert moved.read_bytes() == content
 
 
+def test_a_link_stays_and_what_it_names_is_renamed_with_its_log(damaged: Path, tmp_path: Path) -> None:
+    link = tmp_path / "links" / "y.sqlite"
+    link.parent.mkdir()
+    link.symlink_to(damaged)
+    damaged.with_name(damaged.name + "-wal").write_bytes(b"a log")
+    moved = quarantine(str(link))
+    assert moved == damaged.with_name("results.sqlite.damaged-1")
+    assert moved.with_name(moved.name + "-wal").read_bytes() == b"a log"
+    assert [path.is_symlink() for path in link.parent.iterdir()] == [True]
+    Store.open(str(link)).close()
+    assert damaged.is_file()
+
+
 def test_a_file_that_lost_its_header_is_quarantined_too(path: Path) -> None:
     path.write_bytes(bytes(3 * PAGE))
     assert quarantine(str(path)).read_bytes() == bytes(3 * PAGE)

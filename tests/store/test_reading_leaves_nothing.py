@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from running import without_privileges
 from store_examples import a_cell, trained
 
 from asapbench.errors import UnavailableError
@@ -40,9 +41,25 @@ def left(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return folder / "x.sqlite"
 
 
+@pytest.fixture(params=["the file", "a link to it"])
+def named(request: pytest.FixtureRequest, left: Path, tmp_path: Path) -> Path:
+    """What a user names: the database, or a link in another folder. SQLite has the log beside the database."""
+    if request.param == "the file":
+        return left
+    link = tmp_path / "links" / "y.sqlite"
+    link.parent.mkdir()
+    link.symlink_to(left)
+    return link
+
+
 def content(folder: Path) -> dict[str, bytes]:
     """Every file but the index of the log, which readers of a log share and SQLite makes from it."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("-shm")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def names(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
 
 
 def devices(path: Path) -> list[str]:
@@ -50,33 +67,36 @@ def devices(path: Path) -> list[str]:
         return [result.attempt.device for result in store.all_results()]
 
 
-def test_a_reader_finds_every_row_and_leaves_the_folder_as_it_was(left: Path) -> None:
-    before, names = content(left.parent), set(os.listdir(left.parent))
-    assert devices(left) == ["in the log"]
-    assert content(left.parent) == before
-    assert set(os.listdir(left.parent)) == names
+def test_a_reader_finds_every_row_and_leaves_the_folder_as_it_was(named: Path, tmp_path: Path) -> None:
+    before, there = content(tmp_path), names(tmp_path)
+    assert devices(named) == ["in the log"]
+    assert content(tmp_path) == before
+    assert names(tmp_path) == there
 
 
-def test_a_file_that_is_merged_is_left_as_it_was(left: Path) -> None:
-    before, names = content(left.parent), set(os.listdir(left.parent))
-    with opened([left]) as (copy,), copy.reading() as rows:
+def test_a_file_that_is_merged_is_left_as_it_was(named: Path, tmp_path: Path) -> None:
+    before, there = content(tmp_path), names(tmp_path)
+    with opened([named]) as (copy,), copy.reading() as rows:
         assert rows.exec_driver_sql("SELECT device FROM attempt").scalar() == "in the log"
-    assert content(left.parent) == before
-    assert set(os.listdir(left.parent)) == names
+    assert content(tmp_path) == before
+    assert names(tmp_path) == there
 
 
-def test_a_folder_that_may_not_be_written_to_is_read_too(left: Path) -> None:
-    for path in left.parent.iterdir():
-        path.chmod(0o444)
-    left.parent.chmod(0o555)
-    before = content(left.parent)
+@pytest.mark.parametrize("folder", ["of the file", "of the name"])
+def test_a_folder_that_may_not_be_written_to_is_read_too(named: Path, left: Path, tmp_path: Path, folder: str) -> None:
+    locked = left.parent if folder == "of the file" else named.parent
+    for path in locked.iterdir():
+        if not path.is_symlink():
+            path.chmod(0o444)
+    locked.chmod(0o555)
+    before = content(tmp_path)
     code = (
         "import sys; from asapbench.store import Store\n"
         "with Store.read_only(sys.argv[1]) as store: print([r.attempt.device for r in store.all_results()])"
     )
     try:
         said = subprocess.run(
-            [*without_privileges(), sys.executable, "-c", code, str(left)],
+            [*without_privileges(), sys.executable, "-c", code, str(named)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
@@ -84,19 +104,17 @@ def test_a_folder_that_may_not_be_written_to_is_read_too(left: Path) -> None:
             check=False,
         )
     finally:
-        left.parent.chmod(0o755)
+        locked.chmod(0o755)
     assert (said.stdout, said.stderr) == ("['in the log']\n", "")
-    assert content(left.parent) == before
+    assert content(tmp_path) == before
 
 
-def without_privileges() -> list[str]:
-    """The command that takes from root the right to write to every file; none for an ordinary user."""
-    if os.geteuid() != 0:
-        return []
-    if shutil.which("setpriv") is None:
-        pytest.skip("root may write to every file, and setpriv is not installed")
-    dropped = "-dac_override,-dac_read_search,-fowner"
-    return ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}"]
+def test_processes_that_name_one_database_by_different_links_share_its_lock(tmp_path: Path) -> None:
+    link = tmp_path / "links" / "y.sqlite"
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "x.sqlite")
+    Store.open(str(link)).close()
+    assert sorted(path.name for path in names(tmp_path)) == ["links", "x.sqlite", "x.sqlite.lock", "y.sqlite"]
 
 
 def test_a_reader_beside_a_writer_sees_what_it_commits_and_nothing_is_left(tmp_path: Path) -> None:
