@@ -28,7 +28,7 @@ def printable(text: str) -> str:
 
 
 def let_every_sign_through(stream: TextIO | None) -> None:
-    """What `stream` cannot encode is written in ASCII instead of ending the program, whoever prints it."""
+    """What `stream` cannot encode is written in ASCII instead of ending the program: also what libraries print."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors=_ERRORS)
 

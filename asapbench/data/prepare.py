@@ -24,8 +24,8 @@ from typing import IO, Literal
 from asapbench.data import tiny_imagenet
 from asapbench.data.files import FILES, OWN_FOLDER, describe, mend, nothing_there
 from asapbench.data.integrity import complete, damage, file_digest
-from asapbench.durable import temporary_beside
 from asapbench.errors import DataError
+from asapbench.paths import temporary_beside
 
 Say = Callable[[str], None]
 Received = Callable[[int, int | None], None]

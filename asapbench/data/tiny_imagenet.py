@@ -20,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asapbench.durable import temporary_beside
+from asapbench.paths import temporary_beside
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from asapbench.durable import temporary_beside, without_links
 from asapbench.errors import AsapbenchError
+from asapbench.paths import temporary_beside, without_links
 from asapbench.report.figures.picture import SUFFIXES, Illustration, picture
 from asapbench.report.render import Format, render
 from asapbench.report.table import Table

@@ -20,8 +20,8 @@ from pydantic import ValidationError
 
 from asapbench.analysis.speed import Benched, Loop, LoopName, Round, Speed
 from asapbench.data.files import check
-from asapbench.durable import temporary_folder, without_links
 from asapbench.errors import WorkerError
+from asapbench.paths import temporary_folder, without_links
 from asapbench.scheduling import compilers
 from asapbench.scheduling.bench_protocol import (
     ANSWER,

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from asapbench.durable import without_links
 from asapbench.errors import StoreError
+from asapbench.paths import without_links
 from asapbench.store.connect import file_of
 from asapbench.store.rows import MEND
 from asapbench.store.store import Store

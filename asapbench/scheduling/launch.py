@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asapbench.data.files import check, data_root
-from asapbench.durable import without_links
 from asapbench.errors import StoreError, SuiteError, WorkerError, install_extra
+from asapbench.paths import without_links
 from asapbench.scheduling import compilers, leases
 from asapbench.scheduling.admission import Admission
 from asapbench.scheduling.assignment import Options

@@ -21,8 +21,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from asapbench.durable import without_links
 from asapbench.errors import ServerAwayError, StoreError, UnavailableError, install_extra
+from asapbench.paths import without_links
 from asapbench.patience import PATIENCE_SECONDS, Patience
 from asapbench.store import postgresql
 from asapbench.store.reading import Place, place_to_read

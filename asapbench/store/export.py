@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, update
 
-from asapbench.durable import temporary_beside, without_links
 from asapbench.errors import StoreError, SuiteError
+from asapbench.paths import temporary_beside, without_links
 from asapbench.store import migrate
 from asapbench.store.cells import read_config, require_suite
 from asapbench.store.connect import Database, connect
@@ -99,8 +99,8 @@ def _check(path: Path, *, database: Database, force: bool) -> None:
     if database.path is not None and without_links(path) == without_links(database.path):
         raise StoreError(f"{path}: this is the database itself; name another file")
     if os.path.exists(path) and not (force and os.path.isfile(path)):
-        mend = "name another file, or replace it with --force" if os.path.isfile(path) else "name a file"
-        raise StoreError(f"{path} exists already: {mend}")
+        fix = "name another file, or replace it with --force" if os.path.isfile(path) else "name a file"
+        raise StoreError(f"{path} exists already: {fix}")
     if os.path.exists(f"{path}-wal"):
         raise StoreError(f"{path}-wal lies beside it: a program has that database open; end it, or name another file")
 

@@ -31,8 +31,8 @@ from sqlalchemy import (
     text,
 )
 
-from asapbench.durable import temporary_folder
 from asapbench.errors import StoreError, SuiteError
+from asapbench.paths import temporary_folder
 from asapbench.store import migrate
 from asapbench.store.attempts import content_id
 from asapbench.store.connect import Database, connect

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from asapbench.durable import without_links
 from asapbench.errors import NoDatabaseError, StoreError
+from asapbench.paths import without_links
 from asapbench.store import postgresql
 from asapbench.store.connect import Database
 from asapbench.store.rows import MEND, ForeignRowError

@@ -6,8 +6,9 @@ import os
 from itertools import count
 from pathlib import Path
 
-from asapbench.durable import sync_directories, without_links
+from asapbench.durable import sync_directories
 from asapbench.errors import StoreError, UnavailableError
+from asapbench.paths import without_links
 from asapbench.store.connect import DAMAGED, Database, connect
 
 _COMPANIONS = ("-wal", "-shm", "")

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from asapbench.durable import temporary_folder
 from asapbench.errors import StoreError, UnavailableError
+from asapbench.paths import temporary_folder
 
 _LOGS = ("-wal", "-journal")
 """Files that hold part of a database: its newest rows, or what a half-done transaction must be undone with."""

@@ -70,15 +70,11 @@ def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
     return kept
 
 
-def with_settings(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
-    """The cells with each `key=value` put in, duplicates removed. An option such as `rule.k` changes the cells whose
-    rule has it. Raises SuiteError for a key or value that no cell can take.
-    """
-    return _different(_changed(cells, settings))
-
-
 def _changed(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
-    """Each of `cells` with every `key=value` put in. Raises SuiteError."""
+    """Each of `cells` with every `key=value` put in. An option such as `rule.k` changes the cells whose rule has it.
+
+    Raises SuiteError for a key or value that no cell can take.
+    """
     values: dict[str, tuple[str, str]] = {}
     for text in settings:
         key, value = _pair("--set", text)

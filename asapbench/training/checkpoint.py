@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 import torch
 
-from asapbench.durable import sync_directories, temporary_beside
+from asapbench.durable import sync_directories
 from asapbench.errors import CheckpointError
+from asapbench.paths import temporary_beside
 from asapbench.training import CHECKPOINT_SUFFIX
 from asapbench.training.environment import is_out_of_memory
 

@@ -12,7 +12,7 @@ from asapbench.suite.catalog import CATALOG
 from asapbench.suite.grid import KEYS
 from asapbench.suite.load import _SUITE_KEYS, parse, shipped
 from asapbench.suite.recipe import PLAIN
-from asapbench.suite.select import only, with_settings
+from asapbench.suite.select import choose, only
 
 ASFA = 'name = "asfa"'
 SUITES = [(path.name, text) for path in DOCUMENTS for text in blocks(path, "toml")]
@@ -67,4 +67,4 @@ def test_only_and_set_take_the_keys_that_the_guide_says() -> None:
         assert only(cells, [f"{key}={getattr(cells[0], key)}"])
     assert only(cells, ["rule=asap", "rule.k=1", f"cell={only(cells, ['rule.k=1'])[0].short}"])
     for setting in ("lr=0.1", "optimizer=adam", "rule.k=4", "epochs=2", "precision=bf16"):
-        assert with_settings(cells, [setting])
+        assert choose([cells], settings=[setting])[0]

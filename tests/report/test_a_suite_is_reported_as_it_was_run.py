@@ -10,7 +10,7 @@ from asapbench.report.quantity import Quantity
 from asapbench.store import Holder, Provenance, Store
 from asapbench.store.foreign import opened
 from asapbench.suite.load import load
-from asapbench.suite.select import with_settings
+from asapbench.suite.select import choose
 
 HEAD = '[suite]\nname = "{name}"\ntitle = "My own title"\n[defaults]\ndataset = "digits"\nmodel = "resnet10"\n'
 GRID = '[[grid]]\nrule = ["bp", "fa"]\nlr = {lr}\nepochs = {epochs}\n'
@@ -31,7 +31,7 @@ def written(folder: Path, *, name: str = "own", lr: float = 0.01, epochs: int = 
 def run(url: str, file: str, *settings: str) -> None:
     """What `asapbench run` records, with one epoch of each cell."""
     suite = load(file)
-    cells = with_settings(suite.cells, settings)
+    cells = choose([suite.cells], settings=settings)[0]
     with Store.open(url) as store:
         store.extend_suite(suite.name, suite.source, cells, text=suite.text)
         for cell in cells:

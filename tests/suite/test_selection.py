@@ -4,7 +4,7 @@ import pytest
 
 from asapbench.errors import SuiteError
 from asapbench.suite.load import load
-from asapbench.suite.select import choose, only, with_seeds, with_settings
+from asapbench.suite.select import choose, only, with_seeds
 
 CELLS = load("cifar10").cells
 
@@ -58,7 +58,8 @@ def test_filters_that_exclude_each_other_are_an_error() -> None:
 
 
 def test_set_changes_the_cells_that_have_the_option() -> None:
-    changed = with_settings(CELLS, ["epochs=1", "rule.k=4", "model.width=12", "optimizer.weight_decay=0", "lr=1"])
+    settings = ["epochs=1", "rule.k=4", "model.width=12", "optimizer.weight_decay=0", "lr=1"]
+    (changed,) = choose([CELLS], settings=settings)
     assert {cell.epochs for cell in changed} == {1}
     assert {cell.rule.integer("k") for cell in changed if cell.rule.name == "asap"} == {4}
     assert {cell.model.integer("width") for cell in changed} == {12}
@@ -67,7 +68,7 @@ def test_set_changes_the_cells_that_have_the_option() -> None:
 
 def test_cells_that_a_setting_makes_equal_become_one() -> None:
     text = load("quickstart").cells
-    assert len(with_settings([cell.with_seed(0) for cell in text], ["epochs=2"])) == 10
+    assert len(choose([[cell.with_seed(0) for cell in text]], settings=["epochs=2"])[0]) == 10
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_cells_that_a_setting_makes_equal_become_one() -> None:
 )
 def test_set_refuses_with_the_mend(text: str, says: str) -> None:
     with pytest.raises(SuiteError, match=says):
-        with_settings(CELLS, [text])
+        choose([CELLS], settings=[text])
 
 
 def test_seeds_multiply_each_configuration() -> None:
@@ -132,11 +133,11 @@ def test_a_setting_must_fit_a_cell_of_one_suite_not_of_each() -> None:
 @pytest.mark.parametrize("settings", [["epochs=1", "epochs=2"], ["rule.k=2", "rule.k=4"], ["lr=1", " lr = 1"]])
 def test_a_key_that_is_set_twice_is_refused(settings: list[str]) -> None:
     with pytest.raises(SuiteError, match="is set twice: set it once"):
-        with_settings(CELLS, settings)
+        choose([CELLS], settings=settings)
 
 
 def test_an_optimizer_and_its_option_are_set_in_either_order() -> None:
-    either = [with_settings(CELLS, order) for order in (SETTINGS, SETTINGS[::-1])]
+    either = [choose([CELLS], settings=order)[0] for order in (SETTINGS, SETTINGS[::-1])]
     assert either[0] == either[1]
     assert {cell.optimizer.number("beta1") for cell in either[0]} == {0.5}
 

@@ -9,7 +9,7 @@ from asapbench.suite.catalog import DATASETS, dataset_shape, within_data
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import require_trainable
 from asapbench.suite.load import load, parse
-from asapbench.suite.select import with_settings
+from asapbench.suite.select import choose
 
 HEAD = '[suite]\nname = "a"\n[defaults]\nmodel = "mlp"\nrule = "bp"\nlr = 0.1\nbatch_size = 16\n[[grid]]\n'
 
@@ -65,7 +65,7 @@ def test_all_of_the_data_is_not_beyond_them() -> None:
 @pytest.mark.parametrize("setting", ["dataset.train_size=1439", "validation=1437", "dataset.train_size=1"])
 def test_set_refuses_the_same(setting: str) -> None:
     with pytest.raises(SuiteError, match=f"^--set {setting}: .*(at most|at least)"):
-        with_settings(load("quickstart").cells, [setting])
+        choose([load("quickstart").cells], settings=[setting])
 
 
 @pytest.mark.parametrize("changes", [{"train_size": 5000}, {"validation": 1437}])
