@@ -62,6 +62,11 @@ def configure(device: torch.device, *, threads: int, deterministic: bool, precis
     torch.set_deterministic_debug_mode("error" if deterministic and device.type == "cuda" else "default")
 
 
+def memory_format(device: torch.device) -> torch.memory_format:
+    """The order in which images and 4-D weights lie in memory on `device`: on a GPU, the one that tensor cores read."""
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether `error`, or what it was raised from, says that memory is full."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

@@ -32,7 +32,15 @@ from asapbench.training import checkpoint, saved
 from asapbench.training.alignment import alignment
 from asapbench.training.batches import testing_batches, training_batches
 from asapbench.training.compiled import objective_of
-from asapbench.training.environment import arithmetic, configure, differences, peak_memory, reset_peak_memory, signature
+from asapbench.training.environment import (
+    arithmetic,
+    configure,
+    differences,
+    memory_format,
+    peak_memory,
+    reset_peak_memory,
+    signature,
+)
 from asapbench.training.evaluate import StoppedError, Tally, evaluate
 from asapbench.training.optimizer import build_optimizer, forget_gradients, learning_rate
 from asapbench.training.saved import Saved, describe, require_alike
@@ -123,8 +131,7 @@ class Trainer:
         initialise(self.model, cell.seed, linear=cell.model.text("linear_init"))
         self.learner = attach(self.model, cell.rule, images.train_images[:2].float(), cell.seed)
         self.learner.to(self.device)
-        if self.device.type == "cuda":  # the order that tensor cores read
-            self.learner.to(memory_format=torch.channels_last)
+        self.learner.to(memory_format=memory_format(self.device))
         parameters = [parameter for _, parameter in self.learner.trained_parameters()]
         self.optimizer = build_optimizer(cell.optimizer, parameters, lr=cell.lr, device=self.device)
         if dict(cell.rule.options).get("form") == "recursion" and (why := self.learner.bind(self.optimizer)):
@@ -329,9 +336,13 @@ class Trainer:
         self.progress = Progress(held.epoch, held.batch, held.seconds, held.history, held.alignment)
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
-        """What the optimizer has summed up; its settings stay the cell's, whatever the file says."""
+        """The optimizer's moments; its settings stay the cell's, whatever the file says."""
         self.optimizer.load_state_dict(state | {"param_groups": self.optimizer.state_dict()["param_groups"]})
         for parameter, moments in self.optimizer.state.items():
             for name, moment in moments.items():
-                if isinstance(moment, Tensor) and moment.shape not in (parameter.shape, ()):
+                if not isinstance(moment, Tensor) or moment.shape == ():
+                    continue
+                if moment.shape != parameter.shape:
                     raise ValueError(f"{name} of the optimizer is {describe(moment)}, not {describe(parameter)}")
+                # Fused optimizers read parameter and moment in the order of memory, which differs between devices.
+                moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(moment)
