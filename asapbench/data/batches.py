@@ -6,7 +6,7 @@ on any device and an interrupted epoch goes on with exactly the batches it would
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,26 @@ class Draws:
     top: Tensor | None
     left: Tensor | None
     flipped: Tensor | None
+
+    def __getitem__(self, places: slice | Tensor) -> Draws:
+        """The draws of these positions."""
+        return self._each(lambda drawn: drawn[places])
+
+    def to(self, device: torch.device) -> Draws:
+        """The draws on `device`."""
+        return self._each(lambda drawn: drawn.to(device))
+
+    def copy_(self, other: Draws) -> None:
+        """Writes the draws of another epoch of the same batches into the memory of these."""
+        for mine, theirs in zip(self._tensors(), other._tensors(), strict=True):
+            mine.copy_(theirs)
+
+    def _tensors(self) -> list[Tensor]:
+        return [drawn for drawn in (self.order, self.top, self.left, self.flipped) if drawn is not None]
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Draws:
+        top, left, flipped = (None if d is None else change(d) for d in (self.top, self.left, self.flipped))
+        return Draws(change(self.order), top, left, flipped)
 
 
 class Batches:
@@ -96,13 +116,17 @@ class Batches:
         """
         if not 0 <= start <= self.batches(batch_size):
             raise ValueError(f"the epoch has {self.batches(batch_size)} batches: it cannot begin at {start}")
-        return self._epoch(self._store.placed(self.draws(number)), batch_size, start)
+        return self._epoch(self.draws(number).to(self.device), batch_size, start)
 
     def _epoch(self, draws: Draws, batch_size: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        labels = self._labels[draws.order.to(self.device)]
+        labels = self._labels[draws.order]
         for first in range(start * batch_size, len(self), batch_size):
             part = slice(first, first + batch_size)
-            yield self._normalised(self._store.augmented(draws, part)), labels[part]
+            yield self._normalised(self._store.augmented(draws[part])), labels[part]
+
+    def cut(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        """One batch: the augmented, normalised images and the labels of `draws`, which lie on the device."""
+        return self._normalised(self._store.augmented(draws)), self._labels[draws.order]
 
     def sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The normalised batches in the order of the examples, not augmented: for evaluation."""
@@ -121,11 +145,8 @@ class Batches:
 class _Store(Protocol):
     """The padded images, and how raw pixels are cut from them."""
 
-    def placed(self, draws: Draws) -> Draws:
-        """`draws` where `augmented` wants them."""
-
-    def augmented(self, draws: Draws, part: slice) -> Tensor:
-        """The positions `part` of an epoch: uint8 (B, C, H, W), which the next call may overwrite."""
+    def augmented(self, draws: Draws) -> Tensor:
+        """One batch: uint8 (B, C, H, W), which the next call may overwrite."""
 
     def plain(self, part: slice) -> Tensor:
         """The examples `part` as they are: uint8 (B, C, H, W), which the caller may not write to."""
@@ -140,11 +161,8 @@ class _Sliced:
         self._padded = F.pad(images, (padding,) * 4).numpy()
         self._buffer = np.empty((0, *images.shape[1:]), dtype=np.uint8)
 
-    def placed(self, draws: Draws) -> Draws:
-        return draws
-
-    def augmented(self, draws: Draws, part: slice) -> Tensor:
-        chosen = draws.order[part].numpy()
+    def augmented(self, draws: Draws) -> Tensor:
+        chosen = draws.order.numpy()
         if len(self._buffer) < len(chosen):
             self._buffer = np.empty((len(chosen), *self._buffer.shape[1:]), dtype=np.uint8)
         buffer = self._buffer[: len(chosen)]
@@ -154,9 +172,9 @@ class _Sliced:
         padded, (height, width) = self._padded, self._side
         drawn = zip(
             chosen.tolist(),
-            draws.top[part].tolist(),
-            draws.left[part].tolist(),
-            draws.flipped[part].tolist(),
+            draws.top.tolist(),
+            draws.left.tolist(),
+            draws.flipped.tolist(),
             strict=True,
         )
         for place, (index, top, left, flipped) in enumerate(drawn):
@@ -179,21 +197,14 @@ class _Gathered:
         self._rows = torch.arange(images.shape[2], device=device)
         self._columns = torch.arange(images.shape[3], device=device)
 
-    def placed(self, draws: Draws) -> Draws:
-        def there(drawn: Tensor | None) -> Tensor | None:
-            return None if drawn is None else drawn.to(self._padded.device)
-
-        return Draws(draws.order.to(self._padded.device), there(draws.top), there(draws.left), there(draws.flipped))
-
-    def augmented(self, draws: Draws, part: slice) -> Tensor:
-        chosen = draws.order[part]
+    def augmented(self, draws: Draws) -> Tensor:
         if draws.top is None or draws.left is None or draws.flipped is None:
-            return self._padded[chosen]
-        columns = torch.where(draws.flipped[part, None], self._columns.flip(0), self._columns)
-        rows = draws.top[part, None] + self._rows
-        columns = draws.left[part, None] + columns
+            return self._padded[draws.order]
+        columns = torch.where(draws.flipped[:, None], self._columns.flip(0), self._columns)
+        rows = draws.top[:, None] + self._rows
+        columns = draws.left[:, None] + columns
         return self._padded[
-            chosen[:, None, None, None], self._channels, rows[:, None, :, None], columns[:, None, None, :]
+            draws.order[:, None, None, None], self._channels, rows[:, None, :, None], columns[:, None, None, :]
         ]
 
     def plain(self, part: slice) -> Tensor:

@@ -35,7 +35,7 @@ from asapbench.scheduling.compilers import keep_code_in
 from asapbench.scheduling.hardware import hardware
 from asapbench.streams import steady_streams
 from asapbench.suite.cell import Cell
-from asapbench.training.environment import is_out_of_memory, peak_memory, reset_peak_memory
+from asapbench.training.environment import is_out_of_memory, peak_memory, reset_peak_memory, synchronize
 from asapbench.training.optimizer import leave_compiler_out
 from asapbench.training.own_loop import OwnLoop
 from asapbench.training.trainer import Settings
@@ -55,8 +55,8 @@ class Loop(Protocol):
         """Floating-point operations of a step, by example."""
 
 
-_WARM_UP = 3
-"""Steps before anything is measured: allocations, the choice of kernels, the optimizer's state."""
+_WARM_UP = 4
+"""Steps before anything is measured: allocations, the choice of kernels, the optimizer's state, a CUDA graph."""
 
 
 def main() -> None:
@@ -95,15 +95,17 @@ class _Server:
     """The loop that was prepared."""
 
     _loop: Loop
+    _cuda_graphs: bool
 
     def __call__(self, command: Command) -> Answer:
         """Does what is asked for."""
         if isinstance(command, Prepare):
             self._loop = _built(command)
+            self._cuda_graphs = command.loop == "own" and bool(command.settings.get("cuda_graphs"))
             self._loop.steps(lambda done: done >= _WARM_UP)
             return Prepared(device=_name(self._loop.device))
         if isinstance(command, Measure):
-            return _measure(self._loop, command)
+            return _measure(self._loop, command, cuda_graphs=self._cuda_graphs)
         return Counted(operations=self._loop.flops())
 
 
@@ -119,27 +121,19 @@ def _built(command: Prepare) -> Loop:
     return PlainLoop(cell, images, device=torch.device(settings.device), workers=command.loader_workers)
 
 
-def _measure(loop: Loop, command: Measure) -> Measured:
+def _measure(loop: Loop, command: Measure, *, cuda_graphs: bool) -> Measured:
     def enough(done: int) -> bool:
         if command.steps is not None:
             return done >= command.steps
         return time.perf_counter() - begun >= command.seconds
 
     reset_peak_memory(loop.device)
-    _synchronize(loop.device)
+    synchronize(loop.device)
     begun = time.perf_counter()
     examples = loop.steps(enough)
-    _synchronize(loop.device)
+    synchronize(loop.device)
     seconds = time.perf_counter() - begun
-    return Measured(examples=examples, seconds=seconds, peak_bytes=peak_memory(loop.device))
-
-
-def _synchronize(device: torch.device) -> None:
-    """Waits for what the device has been given: the clock is the host's."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    return Measured(examples=examples, seconds=seconds, peak_bytes=peak_memory(loop.device, cuda_graphs=cuda_graphs))
 
 
 def _name(device: torch.device) -> str:

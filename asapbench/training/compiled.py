@@ -1,7 +1,7 @@
-"""A learner's objective as one compiled graph: torch.compile's kernels, CUDA graphs, or both.
+"""A learner's objective with torch.compile's kernels, compared with the uncompiled objective before it trains anything.
 
-Either changes how the same arithmetic is run, and with it the last bits. Forward and backward are compiled; the
-optimizer's step is one fused kernel already, and evaluations are as `asapbench evaluate` makes them.
+Compiled kernels do the same arithmetic in another order, which changes the last bits. Forward and backward are
+compiled; the optimizer's step is one fused kernel already, and evaluations run as `asapbench evaluate` runs them.
 """
 
 from __future__ import annotations
@@ -9,48 +9,106 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from asapbench.errors import WorkerError
 from asapbench.rules.learner import Learner, Objective
+from asapbench.training.environment import full_precision, reset_peak_memory
 
 Compute = Callable[[Tensor, Tensor], Objective]
 
+_ROUNDING = 0.01
+"""The largest difference between compiled and uncompiled, relative to the norm, that counts as rounding."""
+_OF_ALL = 1e-6
+"""The same, relative to the norm of all gradients: the gradient of a layer may be zero but for rounding."""
+_GRADIENT = "gradient of "
 
-def objective_of(learner: Learner, *, batch_size: int, kernels: bool, graphs: bool, threads: int) -> Compute:
-    """`learner.objective`, compiled where that is asked for: `kernels` by torch's Inductor, on up to `threads`
-    processes; `graphs` launches each pass as one CUDA graph.
 
-    Batches of `batch_size` are compiled for, at the first of them; an epoch's last, smaller one is not worth it.
-    Raises WorkerError for `graphs` where the learner lies on no CUDA device.
+def compiled_objective(learner: Learner, *, batch_size: int, precision: str, threads: int) -> Compute:
+    """`learner.objective`, compiled by torch's Inductor with up to `threads` compiling processes.
+
+    Only batches of `batch_size` are compiled for; an epoch's last, smaller batch runs uncompiled. The first full batch
+    is computed both ways. Raises WorkerError where the results differ by more than rounding.
     """
-    if not kernels and not graphs:
-        return learner.objective
-    device = next(learner.parameters()).device
-    if graphs and device.type != "cuda":
-        raise WorkerError(f"--cuda-graphs: only an NVIDIA GPU has them, and this cell trains on {device}")
     import torch._functorch.config
     import torch._inductor.config
 
-    torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())  # the compiler hears of it so
-    # A process trains many cells, and torch gives a function up that it has compiled a few times.
+    torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())  # informs the compiler, too
+    # A process trains many cells, and torch stops compiling a function that it has compiled a few times.
     torch.compiler.reset()
-    # A rule's own backward is compiled under the forward pass's autocast otherwise: plain autograd runs it without.
+    # Otherwise a rule's own backward is compiled under the forward pass's autocast: plain autograd runs it without.
     torch._functorch.config.backward_pass_autocast = "off"
     torch._inductor.config.compile_threads = threads
-    options: dict[str, str | int | bool | Callable[..., Any]] = {"triton.cudagraphs": graphs} if kernels else {}
-    backend = "inductor" if kernels else "cudagraphs"
-    if kernels and device.type == "cpu":
+    device = next(learner.parameters()).device
+    options: dict[str, str | int | bool | Callable[..., Any]] = {}
+    if device.type == "cpu":
         # In channels-last order, oneDNN's gradient of a 1x1 convolution's weights writes beyond them on a CPU with AVX2
         # where there are fewer than 8 channels (torch 2.14).
         options["layout_optimization"] = False
-    compute = torch.compile(learner.objective, backend=backend, fullgraph=True, dynamic=False, options=options or None)
+    compute = torch.compile(
+        learner.objective, backend="inductor", fullgraph=True, dynamic=False, options=options or None
+    )
+    verified = False
 
-    def step(x: Tensor, y: Tensor) -> Objective:
+    def objective(x: Tensor, y: Tensor) -> Objective:
+        nonlocal verified
         if len(y) != batch_size:
             return learner.objective(x, y)
-        if graphs:  # what the step before gave out may be written over from here
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        if not verified:
+            require_equal(learner, compute, x, y, precision=precision)
+            reset_peak_memory(device)  # the uncompiled pass's is not the cell's
+            verified = True
         return compute(x, y)
 
-    return step
+    return objective
+
+
+def require_equal(learner: Learner, compute: Compute, x: Tensor, y: Tensor, *, precision: str) -> None:
+    """Compares gradients by layer, running statistics and loss of `compute` with those of `learner.objective`.
+
+    In a lower `precision` than float32, `compute` may be twice as far from the float32 result as the uncompiled
+    objective is. Nothing of the learner changes. Raises WorkerError that names the layer.
+    """
+    plain, ours = _measured(learner, learner.objective, x, y), _measured(learner, compute, x, y)
+    exact = plain
+    if precision != "float32":
+        with full_precision(x.device):
+            exact = _measured(learner, learner.objective, x, y)
+    gradients = torch.cat([value for name, value in exact.items() if name.startswith(_GRADIENT)])
+    floor = _OF_ALL * float(gradients.norm())
+    wrong = {name: excess for name in exact if (excess := _excess(ours[name], plain[name], exact[name], floor=floor))}
+    if wrong:
+        name, excess = max(wrong.items(), key=lambda item: item[1])
+        others = f" ({len(wrong) - 1} others too)" if len(wrong) > 1 else ""
+        raise WorkerError(
+            f"--compile: torch {torch.__version__} compiles this cell wrongly: {name}{others}: {excess:.0%} from the "
+            f"uncompiled result, where rounding explains {_ROUNDING:.0%}; train it without --compile"
+        )
+
+
+def _excess(ours: Tensor, plain: Tensor, exact: Tensor, *, floor: float) -> float:
+    """How far `ours` is from `exact`, relative to its norm, where that is more than rounding; else 0."""
+    if not plain.isfinite().all():
+        return 0.0  # a diverging cell has nothing to compare
+    size, difference = float(exact.norm()), float((ours - exact).norm())
+    if difference <= 2 * float((plain - exact).norm()) + _ROUNDING * size + floor:
+        return 0.0
+    return difference / max(size, floor)
+
+
+def _measured(learner: Learner, compute: Compute, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """Gradients by layer, changes of running statistics, and the loss, each flat; the learner is as it was before."""
+    names, parameters = zip(*learner.trained_parameters(), strict=True)
+    before = {name: buffer.clone() for name, buffer in learner.named_buffers()}
+    objective = compute(x, y)
+    with torch.autocast(x.device.type, enabled=False):  # backward runs outside, as in a step
+        gradients = torch.autograd.grad(objective.scalar, parameters, materialize_grads=True)
+    found = {"loss": objective.loss.float().reshape(1).clone()}
+    for name, buffer in learner.named_buffers():
+        found[name.removeprefix("model.")] = (buffer - before[name]).float().flatten()
+        buffer.copy_(before[name])
+    layers: dict[str, list[Tensor]] = {}
+    for name, gradient in zip(names, gradients, strict=True):
+        layers.setdefault(name.rpartition(".")[0], []).append(gradient.float().flatten())
+    return found | {f"{_GRADIENT}{name}": torch.cat(parts) for name, parts in layers.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -26,6 +26,7 @@ def signature(
     found |= processor.overrides()
     if device.type == "cuda":
         found |= {"kind": torch.cuda.get_device_name(device), "deterministic": deterministic}
+        found |= {"learning rate": "float32"}
     else:
         found |= {"kind": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
         found |= {"processor": processor.name(), _INSTRUCTION_SETS: processor.instruction_sets()}
@@ -59,7 +60,7 @@ def configure(device: torch.device, *, threads: int, deterministic: bool, precis
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
     # It would fill each new tensor with NaN, a fifth of a step on a GPU: nothing here reads what it has not written.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # `torch.use_deterministic_algorithms` imports torch's compiler to tell it, too; who compiles does so.
     torch.set_deterministic_debug_mode("error" if deterministic and device.type == "cuda" else "default")
 
@@ -85,6 +86,28 @@ def arithmetic(device: torch.device, precision: str) -> AbstractContextManager[o
     return contextlib.nullcontext()
 
 
+@contextlib.contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """The context of a forward and backward pass in float32 throughout, whatever the precision around it."""
+    matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = cudnn
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits for the work that `device` was given: the clock is the host's."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def reset_peak_memory(device: torch.device) -> None:
     """Forgets the peak so far."""
     if device.type == "cuda":
@@ -95,10 +118,14 @@ def reset_peak_memory(device: torch.device) -> None:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-def peak_memory(device: torch.device) -> int | None:
-    """Bytes at the peak since `reset_peak_memory`: allocated on a GPU, resident on Linux, else None."""
+def peak_memory(device: torch.device, *, cuda_graphs: bool = False) -> int | None:
+    """Bytes at the peak since `reset_peak_memory`: allocated on a GPU, resident on Linux, else None.
+
+    With CUDA graphs, bytes reserved: a graph's memory is no longer allocated when it is replayed.
+    """
     if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
+        peak = torch.cuda.max_memory_reserved if cuda_graphs else torch.cuda.max_memory_allocated
+        return int(peak(device))
     if _STATUS.exists():
         for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("VmHWM:"):

@@ -39,13 +39,17 @@ def evaluate(
         with arithmetic(device, precision):
             logits = model(x)
         tally.add(F.cross_entropy(logits.float(), y), logits, y)
+        tally.seen += len(y)
     for module, training in modes:
         module.training = training
     return tally.loss(), tally.accuracy()
 
 
 class Tally:
-    """Running sums of loss and hits, on the device, read once: a read is a wait for the device."""
+    """Running sums of loss and hits, on the device, read once: a read is a wait for the device.
+
+    `seen`, the number of examples, is counted by who calls `add`: a replayed CUDA graph runs no Python.
+    """
 
     def __init__(self, device: torch.device) -> None:
         dtype = torch.float32 if device.type == "mps" else torch.float64
@@ -57,7 +61,12 @@ class Tally:
         """One batch: its mean loss (), logits (N, K) and labels (N,)."""
         self.loss_sum.add_(loss.detach(), alpha=len(y))
         self.hits += (logits.argmax(1) == y).sum()
-        self.seen += len(y)
+
+    def reset(self) -> None:
+        """Starts again from zero, in the same memory."""
+        self.loss_sum.zero_()
+        self.hits.zero_()
+        self.seen = 0
 
     def loss(self) -> float:
         """Mean over the examples seen."""

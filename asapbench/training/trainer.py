@@ -31,19 +31,21 @@ from asapbench.suite.grid import require_trainable
 from asapbench.training import checkpoint, saved
 from asapbench.training.alignment import alignment
 from asapbench.training.batches import testing_batches, training_batches
-from asapbench.training.compiled import objective_of
+from asapbench.training.compiled import Compute, compiled_objective
 from asapbench.training.environment import (
-    arithmetic,
     configure,
     differences,
     memory_format,
     peak_memory,
     reset_peak_memory,
     signature,
+    synchronize,
 )
 from asapbench.training.evaluate import StoppedError, Tally, evaluate
-from asapbench.training.optimizer import build_optimizer, forget_gradients, learning_rate
+from asapbench.training.graph import GraphSteps
+from asapbench.training.optimizer import build_optimizer, learning_rate, set_rate
 from asapbench.training.saved import Saved, describe, require_alike
+from asapbench.training.steps import EagerSteps, Step, Steps
 
 _BEAT_SECONDS = 0.5
 
@@ -138,16 +140,10 @@ class Trainer:
             listener.warned(f"{cell.label} ({cell.short}): feedback weights are held explicitly: {why}")
         # After bind: the start D0 of a recursion is drawn again on a resume and must be the same.
         self.feedback_digest = self.learner.fixed_digest()
-        self._objective = objective_of(
-            self.learner,
-            batch_size=cell.batch_size,
-            kernels=settings.compiled,
-            graphs=settings.cuda_graphs,
-            threads=settings.threads,
-        )
         self.train, self.validation = training_batches(cell, images, self.device)
         self.test = testing_batches(cell, images, self.device)
         self.tally = Tally(self.device)
+        self._steps = self._built_steps()
         self.number = checkpoint.next_number(directory)
         if found is not None:
             self._load(*found)
@@ -168,7 +164,7 @@ class Trainer:
                 return "interrupted"
             self.progress.history.append(metrics)
             self.progress.epoch, self.progress.batch, self.progress.seconds = metrics.epoch, 0, 0.0
-            self.tally = Tally(self.device)
+            self.tally.reset()
             self._align()
             self._write()
             self.listener.finished_epoch(metrics)
@@ -177,6 +173,16 @@ class Trainer:
         if self._written:  # else the last checkpoint there is lies with an earlier attempt
             self._forget_previous()
         return "done"
+
+    def _built_steps(self) -> Steps:
+        cell, settings = self.cell, self.settings
+        objective: Compute = self.learner.objective
+        if settings.compiled:
+            objective = compiled_objective(
+                self.learner, batch_size=cell.batch_size, precision=cell.precision, threads=settings.threads
+            )
+        step = Step(objective, self.optimizer, self.tally, device=self.device, precision=cell.precision)
+        return (GraphSteps if settings.cuda_graphs else EagerSteps)(step, self.train, cell.batch_size)
 
     def weights(self) -> dict[str, Any]:
         """The cell and its trained weights, for `training.weights`."""
@@ -187,14 +193,13 @@ class Trainer:
         cell, progress = self.cell, self.progress
         self.learner.train()
         epoch = progress.epoch + 1
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(cell.schedule, initial=cell.lr, epoch=epoch, epochs=cell.epochs)
+        set_rate(self.optimizer, self._rate(epoch))
         batches = self.train.batches(cell.batch_size)
         started = beat = saved = time.monotonic()
         seen_before, before = self.tally.seen, progress.seconds
-        for x, y in self.train.epoch(epoch, cell.batch_size, start=progress.batch):
-            self._step(x, y)
+        for examples in self._steps.epoch(epoch, start=progress.batch):
             progress.batch += 1
+            self.tally.seen += examples
             now = time.monotonic()
             progress.seconds = before + now - started
             if now - beat >= _BEAT_SECONDS:
@@ -206,14 +211,11 @@ class Trainer:
                 saved = time.monotonic()
             if self.listener.should_stop():
                 raise StoppedError
+        synchronize(self.device)
+        progress.seconds = before + time.monotonic() - started
 
-    def _step(self, x: Tensor, y: Tensor) -> None:
-        forget_gradients(self.optimizer)
-        with arithmetic(self.device, self.cell.precision):
-            objective = self._objective(x, y)
-        torch.autograd.backward(objective.scalar)
-        self.optimizer.step()
-        self.tally.add(objective.loss, objective.logits, y)
+    def _rate(self, epoch: int) -> float:
+        return learning_rate(self.cell.schedule, initial=self.cell.lr, epoch=epoch, epochs=self.cell.epochs)
 
     def _beat(self, epoch: int, batch: int, batches: int, rate: float) -> None:
         self._require_finite(self.tally.loss(), epoch, "training")
@@ -240,10 +242,10 @@ class Trainer:
             test_accuracy=test[1],
             validation_loss=held_out[0],
             validation_accuracy=held_out[1],
-            lr=self.optimizer.param_groups[0]["lr"],
+            lr=self._rate(epoch),
             seconds=seconds,
             samples_per_second=rate,
-            peak_memory_bytes=peak_memory(self.device),
+            peak_memory_bytes=peak_memory(self.device, cuda_graphs=self.settings.cuda_graphs),
         )
 
     def _measured(self, batches: Batches) -> tuple[float, float]:

@@ -73,7 +73,7 @@ def test_the_controls_step_is_backpropagation(tmp_path) -> None:
     x, y = next(run.train.epoch(1, 16))
     loop._batches = iter([(x, y)])
     assert loop.steps(lambda _: True) == 16
-    run._step(x, y)
+    run._steps._step(x, y)
     for (name, p), q in zip(loop.model.named_parameters(), run.model.parameters(), strict=True):
         assert torch.allclose(p, q, rtol=1e-4, atol=1e-6), name
 

@@ -1,0 +1,117 @@
+"""Training steps as one CUDA graph: batch, forward, backward, optimizer and running sums are launched at once.
+
+A graph replays the same kernels on the same memory, so its bits are those of the eager steps. What changes from step
+to step lies on the device: the position in the epoch, the learning rate, the recursion's scalars, the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from asapbench.data.batches import Batches
+from asapbench.errors import WorkerError
+from asapbench.training.environment import is_out_of_memory
+from asapbench.training.steps import Step
+
+EAGER_STEPS = 2
+"""Steps before the graph is captured: they make the optimizer's moments, and libraries choose their kernels."""
+
+
+class GraphSteps:
+    """Steps on full batches are a graph after the first few; an epoch's last, smaller batch is an eager step.
+
+    Raises WorkerError on a device without CUDA graphs, and where a step cannot be captured.
+    """
+
+    def __init__(self, step: Step, batches: Batches, batch_size: int) -> None:
+        require_graphs(batches.device)
+        self._step, self._batches, self._batch_size = step, batches, batch_size
+        self._feed = Feed(batches, batch_size)
+        self._done = 0
+        self._replay: Callable[[], None] | None = None
+
+    def epoch(self, number: int, *, start: int) -> Iterator[int]:
+        """As `Steps.epoch`."""
+        size, count = self._batch_size, len(self._batches)
+        self._feed.begin(number, start=start)
+        for _ in range(start, count // size):
+            self._full()
+            yield size
+        if count % size:
+            x, y = self._feed.rest()
+            self._step(x, y)
+            yield len(y)
+
+    def _full(self) -> None:
+        if self._replay is None and self._done == EAGER_STEPS:
+            self._replay = captured(self._next)
+        if self._replay is None:
+            beside(self._next)
+            self._done += 1
+        else:
+            self._replay()
+
+    def _next(self) -> None:
+        self._step(*self._feed.cut())
+
+
+class Feed:
+    """The full batches of an epoch, each cut at a position that lies in the device's memory.
+
+    `cut` runs the same operations on the same memory each time, and moves the position.
+    """
+
+    def __init__(self, batches: Batches, batch_size: int) -> None:
+        self._batches, self._batch_size = batches, batch_size
+        self._draws = batches.draws(1).to(batches.device)
+        self._first = torch.zeros((), dtype=torch.int64, device=batches.device)
+        self._places = torch.arange(batch_size, device=batches.device)
+
+    def begin(self, epoch: int, *, start: int) -> None:
+        """Moves to batch `start` of an epoch."""
+        self._draws.copy_(self._batches.draws(epoch))
+        self._first.fill_(start * self._batch_size)
+
+    def cut(self) -> tuple[Tensor, Tensor]:
+        """The next batch."""
+        places = self._first + self._places
+        self._first.add_(self._batch_size)
+        return self._batches.cut(self._draws[places])
+
+    def rest(self) -> tuple[Tensor, Tensor]:
+        """The epoch's last batch, where it is a smaller one."""
+        count = len(self._batches)
+        return self._batches.cut(self._draws[count - count % self._batch_size :])
+
+
+def require_graphs(device: torch.device) -> None:
+    """Raises WorkerError for a device that has no CUDA graphs."""
+    if device.type != "cuda":
+        raise WorkerError(f"--cuda-graphs: only an NVIDIA GPU has them, and this cell trains on {device}")
+
+
+def beside(step: Callable[[], None]) -> None:
+    """Runs `step` on a stream of its own, as torch asks for before a capture."""
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        step()
+    torch.cuda.current_stream().wait_stream(stream)
+
+
+def captured(step: Callable[[], None]) -> Callable[[], None]:
+    """`step` as a graph: the returned function replays it. Capturing it does not run it."""
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            step()
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        raise WorkerError(
+            f"--cuda-graphs: a step of this cell cannot be captured: {error}; train it without --cuda-graphs"
+        ) from error
+    return graph.replay

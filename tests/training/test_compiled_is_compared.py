@@ -1,0 +1,151 @@
+"""A compiled cell is compared with the uncompiled one before it trains: a fault of the compiler is an error.
+
+The compiler is a stand-in, which runs the objective as it is or with a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_cell import Recorder, bits, cell, same_bits, trainer
+from torch import Tensor
+
+from asapbench.errors import WorkerError
+from asapbench.rules import RULES, Learner
+from asapbench.rules.learner import Objective
+
+Compute = Callable[[Tensor, Tensor], Objective]
+PRECISIONS = ["float32", "tf32", "bf16"]
+
+
+def compiles_to(monkeypatch: pytest.MonkeyPatch, change: Callable[[Learner, Compute], Compute]) -> None:
+    def compile_(objective: Compute, **_options: object) -> Compute:
+        return change(objective.__self__, objective)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(torch, "compile", compile_)
+
+
+def scales_a_gradient(learner: Learner, objective: Compute) -> Compute:
+    """By a twentieth: what a product that is formed twice, or a wrong divisor, does."""
+    weight = learner.model.get_submodule("stages.1.0.conv1").weight
+
+    def run(x: Tensor, y: Tensor) -> Objective:
+        found = objective(x, y)
+        return found._replace(scalar=found.scalar + 0.05 * (weight * gradient_of(learner, weight, x, y)).sum())
+
+    return run
+
+
+def gradient_of(learner: Learner, weight: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    statistics = [(buffer, buffer.clone()) for buffer in learner.buffers()]
+    (gradient,) = torch.autograd.grad(learner.objective(x, y).scalar, weight)
+    for buffer, before in statistics:
+        buffer.data.copy_(before)  # autograd is not to notice
+    return gradient
+
+
+def drops_a_layer(learner: Learner, objective: Compute) -> Compute:
+    """As torch 2.11 did with direct feedback alignment: no error, and a gradient of zero."""
+
+    def run(x: Tensor, y: Tensor) -> Objective:
+        weight = learner.model.get_submodule("stages.1.0.conv1").weight
+        gradient = gradient_of(learner, weight, x, y)
+        found = objective(x, y)
+        return found._replace(scalar=found.scalar - (weight * gradient).sum())
+
+    return run
+
+
+def forgets_statistics(learner: Learner, objective: Compute) -> Compute:
+    def run(x: Tensor, y: Tensor) -> Objective:
+        mean = learner.model.get_submodule("stages.1.0.bn1").running_mean
+        before = mean.clone()
+        found = objective(x, y)
+        mean.data.copy_(before)
+        return found
+
+    return run
+
+
+def reports_another_loss(_learner: Learner, objective: Compute) -> Compute:
+    def run(x: Tensor, y: Tensor) -> Objective:
+        found = objective(x, y)
+        return found._replace(loss=found.loss * 1.5)
+
+    return run
+
+
+FAULTS = {
+    "missing": (drops_a_layer, "gradient of stages.1.0.conv1: 100% from"),
+    "scaled": (scales_a_gradient, "gradient of stages.1.0.conv1: 5% from"),
+    "statistics": (forgets_statistics, "stages.1.0.bn1.running_mean: 100% from"),
+    "loss": (reports_another_loss, "loss: 50% from"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("rule", ["bp", "asap"])
+def test_a_fault_of_the_compiler_is_an_error_that_names_the_layer(
+    rule: str, fault: str, images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change, says = FAULTS[fault]
+    compiles_to(monkeypatch, change)
+    run = trainer(cell(rule), images, tmp_path, Recorder(), compiled=True)
+    before = bits(run)
+    with pytest.raises(WorkerError, match=r"--compile: torch .* compiles this cell wrongly") as raised:
+        run.fit()
+    assert says in str(raised.value)
+    assert "train it without --compile" in str(raised.value)
+    assert same_bits(before, bits(run)), "nothing was trained"
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("rule", RULES)
+def test_the_comparison_changes_no_bit(
+    rule: str, precision: str, images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    which = replace(cell(rule, epochs=1), precision=precision)
+    plain = trainer(which, images, tmp_path / "plain", Recorder())
+    plain.fit()
+    compiles_to(monkeypatch, lambda _learner, objective: objective)
+    compared = trainer(which, images, tmp_path / "compared", Recorder(), compiled=True)
+    compared.fit()
+    assert same_bits(bits(plain), bits(compared))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rounding_is_no_fault_in_bfloat16(rule: str, images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fused kernels round less often: here, they do not round to bfloat16 at all."""
+
+    def rounds_less(_learner: Learner, objective: Compute) -> Compute:
+        def run(x: Tensor, y: Tensor) -> Objective:
+            with torch.autocast("cpu", enabled=False):
+                return objective(x, y)
+
+        return run
+
+    compiles_to(monkeypatch, rounds_less)
+    which = replace(cell(rule, epochs=1), precision="bf16")
+    trainer(which, images, tmp_path, Recorder(), compiled=True).fit()
+
+
+def test_a_cell_is_compared_once_and_its_small_batch_is_not(
+    images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40 examples in batches of 16: two steps an epoch are compiled, and one pass more for the comparison."""
+    sizes: list[int] = []
+
+    def counts(_learner: Learner, objective: Compute) -> Compute:
+        def run(x: Tensor, y: Tensor) -> Objective:
+            sizes.append(len(y))
+            return objective(x, y)
+
+        return run
+
+    compiles_to(monkeypatch, counts)
+    trainer(cell(epochs=2), images, tmp_path, Recorder(), compiled=True).fit()
+    assert sizes == [16] * 5
