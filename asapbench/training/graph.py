@@ -7,6 +7,7 @@ to step lies on the device: the position in the epoch, the learning rate, the re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ class GraphSteps:
         for _ in range(start, count // size):
             self._full()
             yield size
-        if count % size:
+        if start * size < count and count % size:
             x, y = self._feed.rest()
             self._step(x, y)
             yield len(y)
@@ -93,9 +94,15 @@ def require_graphs(device: torch.device) -> None:
         raise WorkerError(f"--cuda-graphs: only an NVIDIA GPU has them, and this cell trains on {device}")
 
 
+@cache
+def _stream() -> torch.cuda.Stream:
+    """Where steps are captured: not the default stream, which cannot be."""
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+
 def beside(step: Callable[[], None]) -> None:
-    """Runs `step` on a stream of its own, as torch asks for before a capture."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    """Runs `step` on the stream of the capture: what libraries set up by stream is there then."""
+    stream = _stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         step()
@@ -106,7 +113,8 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
     """`step` as a graph: the returned function replays it. Capturing it does not run it."""
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph):
+        # What other threads ask of the device meanwhile, such as the writer of checkpoints, is not a part of it.
+        with torch.cuda.graph(graph, stream=_stream(), capture_error_mode="thread_local"):
             step()
     except RuntimeError as error:
         if is_out_of_memory(error):

@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).parent.parent / "training"))
 from tiny_cell import Recorder, bits, cell, noise_images, same_bits, trainer
 
 from asapbench.rules import RULES
+from asapbench.suite.catalog import OPTIMIZERS
 
 pytestmark = [
     pytest.mark.gpu,
@@ -20,9 +21,9 @@ pytestmark = [
 ]
 
 
-def trained(which, folder: Path, *, stop: int | None = None, previous: tuple[Path, ...] = ()):
+def trained(which, folder: Path, *, stop: int | None = None, previous: tuple[Path, ...] = (), **settings: bool):
     recorder = Recorder(stop)
-    run = trainer(which, noise_images(), folder, recorder, device="cuda", previous=previous)
+    run = trainer(which, noise_images(), folder, recorder, device="cuda", previous=previous, **settings)
     run.fit()
     return recorder, bits(run)
 
@@ -63,11 +64,25 @@ def test_asking_for_angles_changes_no_bit(rule: str, tmp_path) -> None:
     assert {row.epoch for row in asked.angles} == {0, 1, 2, 3}
 
 
-WAYS = {
-    "kernels": {"compiled": True},
-    "graphs": {"cuda_graphs": True},
-    "kernels and graphs": {"compiled": True, "cuda_graphs": True},
-}
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_a_graph_trains_the_bits_of_eager_steps(rule: str, precision: str, optimizer: str, tmp_path) -> None:
+    which = replace(cell(rule), precision=precision, optimizer=OPTIMIZERS[optimizer].choose())
+    eager, plain = trained(which, tmp_path / "eager")
+    replayed, graph = trained(which, tmp_path / "graph", cuda_graphs=True)
+    assert same_bits(plain, graph)
+    assert all(one.same_result(two) for one, two in zip(eager.rows, replayed.rows, strict=True))
+
+
+def test_a_graph_holds_a_tensor_of_each_step_once(tmp_path) -> None:
+    """The memory of a replay is counted, though nothing is allocated then."""
+    rows, _ = trained(cell(), tmp_path, cuda_graphs=True)
+    peaks = [row.peak_memory_bytes for row in rows.rows]
+    assert min(peaks[1:]) >= 0.5 * max(peaks)
+
+
+WAYS = {"kernels": {"compiled": True}, "kernels in a graph": {"compiled": True, "cuda_graphs": True}}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -75,17 +90,11 @@ WAYS = {
 def test_a_compiled_cell_trains_as_an_uncompiled_one_and_resumes_bit_for_bit(
     way: str, precision: str, tmp_path
 ) -> None:
-    def run(name: str, *, stop: int | None = None, previous: tuple[str, ...] = (), **options: bool):
-        recorder, before = Recorder(stop), [tmp_path / one for one in previous]
-        which = replace(cell(), precision=precision)
-        made = trainer(which, noise_images(), tmp_path / name, recorder, device="cuda", previous=before, **options)
-        made.fit()
-        return recorder, bits(made)
-
-    plain, _ = run("plain")
-    whole, expected = run("whole", **WAYS[way])
+    which = replace(cell(), precision=precision)
+    plain, _ = trained(which, tmp_path / "plain")
+    whole, expected = trained(which, tmp_path / "whole", **WAYS[way])
     assert whole.rows[0].train_loss == pytest.approx(plain.rows[0].train_loss, rel=2e-2)
-    run("part", stop=2, **WAYS[way])
-    recorder, resumed = run("rest", previous=("part",), **WAYS[way])
+    trained(which, tmp_path / "part", stop=2, **WAYS[way])
+    recorder, resumed = trained(which, tmp_path / "rest", previous=(tmp_path / "part",), **WAYS[way])
     assert recorder.bit_exact
     assert same_bits(expected, resumed)

@@ -1,0 +1,121 @@
+"""Steps that are replayed as a CUDA graph train the same bits as eager steps. A tape stands in for the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tape import recorded
+from tiny_cell import Recorder, bits, cell, same_bits, trainer
+from torch import Tensor
+
+from asapbench.data import batches
+from asapbench.errors import WorkerError
+from asapbench.rules import RULES, functions
+from asapbench.suite.catalog import OPTIMIZERS
+from asapbench.suite.catalog import RULES as CATALOG
+from asapbench.training import graph, optimizer
+from asapbench.training.trainer import Trainer
+
+RECIPES: dict[str, dict[str, Any]] = {
+    **{rule: {} for rule in RULES},
+    "nesterov": {"optimizer": OPTIMIZERS["sgd"].choose({"nesterov": True})},
+    "dampened": {"optimizer": OPTIMIZERS["sgd"].choose({"dampening": 0.1})},
+    "no momentum": {"optimizer": OPTIMIZERS["sgd"].choose({"momentum": 0.0})},
+    "adam": {"optimizer": OPTIMIZERS["adam"].choose(), "lr": 5e-3},
+    "adamw": {"optimizer": OPTIMIZERS["adamw"].choose(), "lr": 5e-3},
+    "explicit feedback": {"rule": CATALOG["asap"].choose({"form": "explicit"})},
+    "random matching": {"rule": CATALOG["asap"].choose({"matching": "random"})},
+    "backprop-free heads": {"rule": CATALOG["predsim"].choose({"bpf": True})},
+    "not augmented": {"augment": "none"},
+    "bf16": {"precision": "bf16"},
+    "whole batches": {"batch_size": 10},
+    "one batch": {"batch_size": 64},
+}
+EPOCHS = 4
+
+
+def rebuilt(weight: Tensor, difference: Tensor, scale: Tensor) -> Tensor:
+    """As on a GPU: the CPU reads the scalar from the host."""
+    return weight - scale.to(weight.dtype) * difference
+
+
+@pytest.fixture
+def made(images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Recorder, Trainer]]:
+    """Makes trainers as on a GPU: rate and batches on the device, and a tape for a graph."""
+    gathered = batches._Gathered
+    monkeypatch.setattr(batches, "_Sliced", lambda pixels, padding: gathered(pixels, padding, device=pixels.device))
+    monkeypatch.setattr(optimizer, "rate_on_device", lambda _device: True)
+    monkeypatch.setattr(functions, "rebuilt_feedback", rebuilt)
+    monkeypatch.setattr(graph, "require_graphs", lambda _device: None)
+    monkeypatch.setattr(graph, "beside", lambda step: step())
+    monkeypatch.setattr(graph, "captured", recorded)
+
+    def make(recipe: str, name: str, *, stop: int | None = None, previous: tuple[str, ...] = (), **settings: bool):
+        recorder, before = Recorder(stop), [tmp_path / one for one in previous]
+        which = replace(cell(recipe if recipe in RULES else "asap", epochs=EPOCHS), **RECIPES[recipe])
+        return recorder, trainer(which, images, tmp_path / name, recorder, previous=before, **settings)
+
+    return make
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_graph_trains_the_bits_of_eager_steps(recipe: str, made) -> None:
+    eager, plain = made(recipe, "eager")
+    plain.fit()
+    replayed, other = made(recipe, "graph", cuda_graphs=True)
+    other.fit()
+    assert same_bits(bits(plain), bits(other))
+    assert len(eager.rows) == len(replayed.rows) == EPOCHS
+    assert all(one.same_result(two) for one, two in zip(eager.rows, replayed.rows, strict=True))
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4, 7])
+@pytest.mark.parametrize("recipe", ["bp", "asap", "adam"])
+def test_a_graph_resumes_inside_an_epoch(recipe: str, stop: int, made) -> None:
+    _, whole = made(recipe, "whole", cuda_graphs=True)
+    whole.fit()
+    made(recipe, "part", stop=stop, cuda_graphs=True)[1].fit()
+    recorder, rest = made(recipe, "rest", previous=("part",), cuda_graphs=True)
+    rest.fit()
+    assert recorder.bit_exact
+    assert same_bits(bits(whole), bits(rest))
+
+
+def test_the_graph_is_replayed(made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 examples in batches of 16: in 4 epochs 8 full batches, of which the first two are eager."""
+    replays = []
+
+    def counted(step: Callable[[], None]) -> Callable[[], None]:
+        replay = recorded(step)
+        return lambda: (replays.append(1), replay())[1]
+
+    monkeypatch.setattr(graph, "captured", counted)
+    made("bp", "graph", cuda_graphs=True)[1].fit()
+    assert len(replays) == 2 * EPOCHS - graph.EAGER_STEPS
+
+
+def test_a_step_that_reads_the_device_is_refused_with_a_way_out(made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's own error of a capture, here raised by the tape in its place."""
+
+    class Refusing:
+        def __enter__(self) -> None:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+        def __exit__(self, *_error: object) -> None: ...
+
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", lambda _graph, **_options: Refusing())
+    monkeypatch.setattr(graph, "_stream", object)
+    with pytest.raises(WorkerError, match=r"--cuda-graphs: a step .* cannot be captured: .*; train it without"):
+        graph.captured(lambda: None)
+
+
+def test_a_cpu_has_no_graphs(images, tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="--cuda-graphs: only an NVIDIA GPU"):
+        trainer(cell(), images, tmp_path, Recorder(), cuda_graphs=True)
