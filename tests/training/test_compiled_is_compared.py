@@ -103,6 +103,31 @@ def test_a_fault_of_the_compiler_is_an_error_that_names_the_layer(
     assert same_bits(before, bits(run)), "nothing was trained"
 
 
+@pytest.mark.parametrize("rule", ["bp", "asap"])
+def test_a_lost_gradient_is_found_in_bfloat16(
+    rule: str, images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where rounding alone may be as large as the gradient."""
+
+    def loses(learner: Learner, objective: Compute) -> Compute:
+        weight = learner.model.get_submodule("stages.1.0.conv1").weight
+
+        def run(x: Tensor, y: Tensor) -> Objective:
+            def lose(gradient: Tensor) -> Tensor:
+                once.remove()
+                return torch.zeros_like(gradient)
+
+            once = weight.register_hook(lose)
+            return objective(x, y)
+
+        return run
+
+    compiles_to(monkeypatch, loses)
+    run = trainer(replace(cell(rule), precision="bf16"), images, tmp_path, Recorder(), compiled=True)
+    with pytest.raises(WorkerError, match=r"gradient of stages\.1\.0\.conv1: 100% from"):
+        run.fit()
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("rule", RULES)
 def test_the_comparison_changes_no_bit(
