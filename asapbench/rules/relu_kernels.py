@@ -20,9 +20,7 @@ def relu_and_bits(x: Tensor) -> tuple[Tensor, Tensor]:
     out = torch.empty_like(x)
     bits = torch.empty(-(-x.numel() // 8), dtype=torch.uint8, device=x.device)
     if bits.numel():
-        with torch.cuda.device(
-            x.get_device()
-        ):  # Triton launches on the current device, not on its arguments'
+        with torch.cuda.device(x.get_device()):  # Triton launches on the current device, not on its arguments'
             _forward[(triton.cdiv(bits.numel(), _BYTES),)](x, out, bits, x.numel(), _BYTES)
     return out, bits
 
