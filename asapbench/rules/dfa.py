@@ -19,7 +19,7 @@ from asapbench.errors import GraphError
 from asapbench.randomness import normal
 from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
-from asapbench.rules.learner import Learner, Objective
+from asapbench.rules.learner import Learner, Objective, one_hot
 from asapbench.rules.program import compiled, cut, give_out, output_of, put_in
 
 
@@ -75,7 +75,7 @@ class DFALearner(Learner):
         logits, entries = self.program(x)
         logits = logits.float() if logits.dtype.itemsize < 4 else logits
         loss = F.cross_entropy(logits, y)
-        error = (F.softmax(logits.detach(), 1) - F.one_hot(y, logits.shape[1])) / len(y)
+        error = torch.add(F.softmax(logits.detach(), 1), one_hot(y, logits.shape[1]), alpha=-1) / len(y)
         scalar: Tensor = WithError.apply(loss, error.to(entries[0].dtype), *entries)
         return Objective(scalar, loss.detach(), logits.detach())
 
