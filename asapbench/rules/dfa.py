@@ -19,7 +19,7 @@ from asapbench.errors import GraphError
 from asapbench.randomness import normal
 from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
-from asapbench.rules.learner import Learner, Objective
+from asapbench.rules.learner import Learner, Objective, one_hot
 from asapbench.rules.program import compiled, cut, give_out, output_of, put_in
 
 
@@ -48,8 +48,8 @@ class DFA(Rule):
         given: list[fx.Node] = []
         for tap in taps:
             cut(tap, [user for user in tap.users if user is not output], program)
-            units = flow.shape(tap)[1:].numel()
-            projection = Projection(_projection(flow.classes, units, seed, tap.name).to(like))
+            weight = _projection(flow.classes, flow.shape(tap)[1:], seed, tap.name)
+            projection = Projection(weight.to(like))
             target = put_in(projection, program, kind="projection", layer=tap.name)
             with program.graph.inserting_after(tap):
                 given.append(program.graph.call_module(target, (tap,)))
@@ -59,7 +59,7 @@ class DFA(Rule):
 
 
 class DFALearner(Learner):
-    """The head's cross-entropy plus the inner product of each tap with its projected error."""
+    """The head learns by cross-entropy, every other segment by the projected error at its tap."""
 
     def __init__(self, model: nn.Module, program: fx.GraphModule, projections: dict[str, Projection]) -> None:
         super().__init__(model, program, {})
@@ -71,27 +71,26 @@ class DFALearner(Learner):
         return logits
 
     def objective(self, x: Tensor, y: Tensor) -> Objective:
-        """A scalar whose gradient at each tap h is e B: the sum of h (e B) is that of (h B^T) e."""
-        logits, projected = self.program(x)
+        """`scalar` has the value of the loss; its gradient at each tap is e B, and none crosses a tap."""
+        logits, entries = self.program(x)
         logits = logits.float() if logits.dtype.itemsize < 4 else logits
         loss = F.cross_entropy(logits, y)
-        error = (F.softmax(logits.detach(), 1) - F.one_hot(y, logits.shape[1])) / len(y)
-        scalar = loss
-        for one in projected:
-            scalar = scalar + (one * error.to(one.dtype)).sum()
+        error = torch.add(F.softmax(logits.detach(), 1), one_hot(y, logits.shape[1]), alpha=-1) / len(y)
+        scalar: Tensor = WithError.apply(loss, error.to(entries[0].dtype), *entries)
         return Objective(scalar, loss.detach(), logits.detach())
 
     def fixed_feedback(self) -> Iterator[tuple[str, Tensor]]:
         """Each tap's projection (classes, units), in the order of the taps."""
         for tap, projection in self.projections.items():
-            yield tap, projection.weight
+            yield tap, projection.weight.flatten(1)
 
 
 class Projection(nn.Module):
-    """h B^T (N, classes) of a tap h (N, ...), for B (classes, units); an error e at it is e B at the tap.
+    """Where an error e (N, classes) enters at a tap h (N, ...): the gradient e of the output is e B at the tap.
 
-    It runs where the tap is made, and so the tap's error is formed, as autograd goes backwards, when all later segments
-    are done: there is one such error at a time.
+    B is kept as (classes, ...), so that it follows the model into channels-last. Forward computes nothing, but it runs
+    where the tap is made, and so the tap's error is formed, as autograd goes backwards, when all later segments are
+    done: there is one such error at a time.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -100,31 +99,58 @@ class Projection(nn.Module):
         self.register_buffer("weight", weight, persistent=False)
 
     def forward(self, tap: Tensor) -> Tensor:
-        """In B's precision."""
-        projected: Tensor = ProjectTap.apply(tap, self.weight)
-        return projected
+        """Zeros (N, classes) in B's precision."""
+        entry: Tensor = ProjectError.apply(tap, self.weight)
+        return entry
 
 
-class ProjectTap(torch.autograd.Function):
-    """h B^T, with its backward in B's precision whatever that of the tap, and keeping nothing of the tap."""
+class ProjectError(torch.autograd.Function):
+    """Zeros (N, classes), whose gradient e is e B at the tap: in B's precision and order in memory, then in h's type.
+
+    It keeps nothing of the tap.
+    """
 
     @staticmethod
     def forward(ctx: Any, tap: Tensor, projection: Tensor) -> Tensor:
         """(N, ...) -> (N, classes)."""
         ctx.save_for_backward(projection)
         ctx.shape, ctx.dtype = tap.shape, tap.dtype
-        projected = tap.flatten(1).to(projection.dtype) @ projection.mT
-        # Compiled by torch 2.11, a conversion that changes nothing here loses the gradient (pytorch#180642).
-        return projected if projected.dtype == projection.dtype else projected.to(projection.dtype)
+        return projection.new_zeros(()).expand(tap.shape[0], projection.shape[0])
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
         """The gradient of the tap."""
         (error,) = grad_outputs
         (projection,) = ctx.saved_tensors
-        return (error @ projection).view(ctx.shape).to(ctx.dtype), None
+        if projection.is_contiguous():
+            delta = (error @ projection.flatten(1)).view(ctx.shape)
+        else:  # channels-last, as the tap: a product in its order needs no copy
+            count, channels, height, width = ctx.shape
+            flat = error @ projection.movedim(1, -1).flatten(1)
+            delta = flat.view(count, height, width, channels).movedim(-1, 1)
+        return delta.to(ctx.dtype), None
 
 
-def _projection(classes: int, units: int, seed: int, name: str) -> Tensor:
-    """B (classes, units), normal with variance 1 / classes."""
-    return normal((classes, units), deviation=1 / math.sqrt(classes), seed=seed, purpose="projection", name=name)
+class WithError(torch.autograd.Function):
+    """`apply(loss, error, *entries)`: the loss; the gradient of each entry is `error`, and that of the loss 1."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, error: Tensor, *entries: Tensor) -> Tensor:
+        """A copy of the loss."""
+        ctx.save_for_backward(error)
+        ctx.entries = len(entries)
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
+        """The gradients of the loss and of the entries."""
+        (grad,) = grad_outputs
+        (error,) = ctx.saved_tensors
+        return grad, None, *([grad * error] * ctx.entries)
+
+
+def _projection(classes: int, shape: torch.Size, seed: int, name: str) -> Tensor:
+    """B (classes, *shape), normal with variance 1 / classes."""
+    deviation = 1 / math.sqrt(classes)
+    drawn = normal((classes, shape.numel()), deviation=deviation, seed=seed, purpose="projection", name=name)
+    return drawn.view(classes, *shape)

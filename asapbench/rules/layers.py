@@ -57,7 +57,7 @@ class FeedbackLayer(nn.Module):
             self.learned = nn.Parameter(weight)
 
     def use_recursion(self, scale: Tensor) -> None:
-        """From now on B = W - s D0, D0 = W - B as they are; `scale` is s, advanced by whoever owns it."""
+        """From now on B = W - s D0, D0 = W - B as they are; `scale` is s, which its owner advances."""
         assert self.learned is not None
         self.difference = (self.layer.weight - self.learned).detach()
         self.learned, self.scale = None, scale

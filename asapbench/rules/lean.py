@@ -7,7 +7,11 @@ the same bits as the ReLU that is replaced.
 
 from __future__ import annotations
 
+import importlib.util
+import warnings
 from collections.abc import Collection
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -31,12 +35,16 @@ class ReLUByBits(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, eight: Tensor) -> Tensor:
         """Of x's shape."""
-        out = x.relu()
-        # In the order in which the elements lie in memory, so that packing copies nothing in channels-last either.
-        ctx.order = sorted(range(out.dim()), key=out.stride, reverse=True)
-        passed = (out <= 0).logical_not_().permute(ctx.order)
-        ctx.save_for_backward(packed(passed), eight)
-        ctx.shape = passed.shape
+        out: Tensor
+        kernels = _kernels(x)
+        if kernels is not None and x.permute(order := _order(x)).is_contiguous():
+            out, bits = kernels.relu_and_bits(x)
+        else:
+            out = x.relu()
+            order = _order(out)
+            bits = packed((out <= 0).logical_not_().permute(order))
+        ctx.order, ctx.shape = order, out.permute(order).shape
+        ctx.save_for_backward(bits, eight)
         return out
 
     @staticmethod
@@ -44,6 +52,9 @@ class ReLUByBits(torch.autograd.Function):
         """The gradient of x."""
         (delta,) = grad_outputs
         bits, eight = ctx.saved_tensors
+        kernels = _kernels(delta)
+        if kernels is not None and delta.permute(ctx.order).is_contiguous():
+            return kernels.gradient_by_bits(delta, bits), None
         inverse = sorted(range(len(ctx.order)), key=ctx.order.__getitem__)
         if delta.device.type != "cpu" or torch.compiler.is_compiling():
             return torch.where(shifted(bits, ctx.shape).permute(inverse), delta, 0), None
@@ -101,6 +112,31 @@ def shifted(bits: Tensor, shape: torch.Size) -> Tensor:
     """As `unpacked`, but booleans and by arithmetic: on a GPU a table is 10 times as slow (docs/performance.md)."""
     each = (bits.unsqueeze(1) >> _places(bits)) & 1
     return each.bool().view(-1)[: shape.numel()].view(shape)
+
+
+def _order(tensor: Tensor) -> list[int]:
+    """The dimensions in the order of memory: permuted so, a tensor is packed without a copy in channels-last either."""
+    return sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
+
+
+def _kernels(like: Tensor) -> ModuleType | None:
+    """`relu_kernels` where `like` is on a GPU that runs them. Compiled, the arithmetic is fused by torch's compiler."""
+    return _working_kernels() if like.device.type == "cuda" and not torch.compiler.is_compiling() else None
+
+
+@cache
+def _working_kernels() -> ModuleType | None:
+    """`relu_kernels` after a trial, for Triton needs a C compiler and a folder for its code. Imported when needed."""
+    if importlib.util.find_spec("triton") is None:
+        return None
+    try:
+        from asapbench.rules import relu_kernels
+
+        relu_kernels.relu_and_bits(torch.zeros(8, device="cuda"))
+    except Exception as error:  # noqa: BLE001 - a compiler's, a driver's or a file's; torch's kernels do the same
+        warnings.warn(f"Triton does not work here, so ReLUs take several kernels each: {error}", stacklevel=2)
+        return None
+    return relu_kernels
 
 
 def _places(like: Tensor) -> Tensor:

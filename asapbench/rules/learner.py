@@ -81,12 +81,12 @@ class Learner(nn.Module):
         if (reason := obstacle(learned, optimizer)) is not None:
             return reason
         weight = learned[0].layer.weight
-        recursion = self.recursion = ScalarRecursion(weight.device)
+        recursion = self.recursion = ScalarRecursion(weight.device, dtype=weight.dtype)
         for layer in learned:
             own = group_of(optimizer, layer.learned)
             assert own is not None
             own["params"] = [held for held in own["params"] if held is not layer.learned]
-            layer.use_recursion(recursion.s)
+            layer.use_recursion(recursion.scale)
 
         def advance(stepped: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
             group = group_of(stepped, weight)  # looked up each time: load_state_dict puts new groups in their places
@@ -109,8 +109,7 @@ class Learner(nn.Module):
         for name, parameter in self._learned():
             parameter.copy_(state[f"feedback.{name}"])
         if self.recursion is not None:
-            for name, buffer in self.recursion.named_buffers():
-                buffer.copy_(state[f"recursion.{name}"])
+            self.recursion.load({name: state[f"recursion.{name}"] for name in self.recursion.state_dict()})
 
     def fixed_feedback(self) -> Iterator[tuple[str, Tensor]]:
         """Every fixed random tensor of the rule: never stored, drawn again from the seed."""
@@ -140,3 +139,8 @@ class Learner(nn.Module):
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """Mean cross-entropy of `logits` (N, K) for labels `y` (N,), in float32 at least."""
     return F.cross_entropy(logits.float() if logits.dtype.itemsize < 4 else logits, y)
+
+
+def one_hot(y: Tensor, classes: int) -> Tensor:
+    """Whether each class (N, classes) is the label. Unlike `F.one_hot` it reads no label on the host."""
+    return y.unsqueeze(1) == torch.arange(classes, device=y.device)

@@ -85,11 +85,11 @@ def _largest(maps: Tensor, window: tuple[int, int]) -> Tensor:
 
 
 def tiled(block: Tensor, channels: int) -> Tensor:
-    """`block` (N, C, ...) repeated along its second dimension and cut to `channels`."""
+    """`block` (N, C, ...) repeated along its second dimension and cut to `channels`, in the block's order in memory."""
     if block.shape[1] == channels:
         return block
-    times = -(-channels // block.shape[1])
-    return block.repeat(1, times, *(1 for _ in block.shape[2:]))[:, :channels].contiguous()
+    times, rest = divmod(channels, block.shape[1])
+    return torch.cat([*[block] * times, *[block[:, :rest]] * (rest > 0)], 1)
 
 
 def _stride(shared: int, wanted: int, name: str) -> int:

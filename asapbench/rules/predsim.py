@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from asapbench.randomness import draw_layer, fan_in_uniform
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
-from asapbench.rules.learner import cross_entropy
+from asapbench.rules.learner import cross_entropy, one_hot
 from asapbench.rules.local import Head, LocalRule, draw_layers, undrawn
 from asapbench.rules.units import Unit, named_units
 
@@ -102,7 +102,7 @@ class Similarity(Head):
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
         found = similarity(self.seen(h))
-        return F.mse_loss(found, similarity(F.one_hot(y, self.classes).to(found.dtype)))
+        return F.mse_loss(found, similarity(one_hot(y, self.classes).to(found.dtype)))
 
 
 class Prediction(Head):

@@ -7,7 +7,7 @@ Coupled Adam breaks it, because its step is not linear in the decay.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,33 +19,52 @@ _SETTINGS = ("lr", "weight_decay", "momentum", "dampening", "nesterov", "maximiz
 
 
 class ScalarRecursion(nn.Module):
-    """s and q as float64 tensors on the weights' device, advanced after each step that the optimizer takes."""
+    """s and q as float64 tensors on the weights' device, advanced after each step that the optimizer takes.
 
-    def __init__(self, device: torch.device) -> None:
+    `scale` is s in the precision of weights (`dtype`, float32 at least), converted once a step and not for each layer;
+    it is no part of the state. The host reads none of them, so that a CUDA graph can hold the whole step.
+    """
+
+    def __init__(self, device: torch.device, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        dtype = torch.float64 if device.type != "mps" else torch.float32
+        exact = torch.float64 if device.type != "mps" else torch.float32
         self.s: Tensor
         self.q: Tensor
         self.steps: Tensor
-        self.register_buffer("s", torch.ones((), dtype=dtype, device=device))
-        self.register_buffer("q", torch.zeros((), dtype=dtype, device=device))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.scale: Tensor
+        self.register_buffer("s", torch.ones((), dtype=exact, device=device))
+        self.register_buffer("q", torch.zeros((), dtype=exact, device=device))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64, device=device))
+        wide = torch.promote_types(dtype, torch.float32)
+        self.register_buffer("scale", torch.ones((), dtype=wide, device=device), persistent=False)
 
     @torch.no_grad()
     def advance(self, group: dict[str, Any]) -> None:
-        """One step of the optimizer whose parameter group is `group`."""
+        """One step of the optimizer whose parameter group is `group`; its rate is a number or a tensor of one."""
         decay, rate = group["weight_decay"], group["lr"]
+        if isinstance(rate, Tensor):
+            rate = rate.to(self.s)
         if "betas" in group:
             self.s.mul_(1 - rate * decay)
         else:
             mu, tau = group["momentum"], group["dampening"]
             pull = decay * self.s
-            if mu == 0 or int(self.steps) == 0:  # torch dampens only what momentum carries on
-                self.q.copy_(pull)
-            else:
-                self.q.mul_(mu).add_(pull, alpha=1 - tau)
+            self.q.copy_(pull if mu == 0 else self._carried(pull, mu, tau))
             self.s.sub_(rate * (pull + mu * self.q if group["nesterov"] else self.q))
         self.steps.add_(1)
+        self.scale.copy_(self.s)
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Takes the values that `state_dict` gave, from any device. Raises KeyError where one is missing."""
+        for name, value in self.state_dict().items():
+            value.copy_(state[name])
+        self.scale.copy_(self.s)
+
+    def _carried(self, pull: Tensor, mu: float, tau: float) -> Tensor:
+        """The next q. torch does not dampen the first step, which matters with dampening alone: q is 0 until then."""
+        carried = (self.q * mu).add_(pull, alpha=1 - tau)
+        return carried if tau == 0 else torch.where(self.steps == 0, pull, carried)
 
 
 def obstacle(layers: Sequence[FeedbackLayer], optimizer: torch.optim.Optimizer) -> str | None:

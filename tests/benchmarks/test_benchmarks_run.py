@@ -23,6 +23,7 @@ COMMANDS = {
         " --seconds 0.01 --peak-tflops 1 --peak-bandwidth 10",
         "1 of the 70 cells of Table 1",
     ),
+    "kernels": ("--device cpu --batch 1 --rounds 1", "concatenated in channels-last"),
     "memory": ("--width 2 --batch 2", "plain, checkpointed"),
     "packing": (
         "quickstart --only model=resnet10 --only rule=bp --set epochs=2 --set dataset.train_size=64 --rounds 1"

@@ -87,17 +87,6 @@ def test_compiled_code_packs_the_same_bits(size: int) -> None:
     assert torch.equal(bits, packed(mask))
 
 
-def test_the_error_at_a_tap_is_the_projected_error() -> None:
-    draw = torch.Generator().manual_seed(3)
-    tap = torch.randn(4, 2, 3, 3, generator=draw, dtype=torch.float64, requires_grad=True)
-    error, weight = (torch.randn(*s, generator=draw, dtype=torch.float64) for s in ((4, 5), (5, 18)))
-    scalar = (Projection(weight)(tap) * error).sum()
-    scalar.backward()
-    projected = (error @ weight).view(4, 2, 3, 3)
-    torch.testing.assert_close(scalar, (tap * projected).sum())
-    torch.testing.assert_close(tap.grad, projected)
-
-
 @pytest.mark.parametrize("name", ["resnet10", "mlp"])
 def test_dfa_forms_one_projected_error_at_a_time(name: str) -> None:
     """A tap's error is formed only when every segment behind it is done: none waits in memory beside it."""

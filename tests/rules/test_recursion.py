@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from asapbench.rules import RULES, Learner, attach
+from asapbench.rules import RULES, Learner, attach, functions
+from asapbench.rules.functions import rebuilt_feedback
 from asapbench.rules.recursion import ScalarRecursion, group_of
 from asapbench.suite.catalog import RULES as CATALOG
 
@@ -97,6 +99,81 @@ def test_the_difference_is_a_scalar_times_its_start(kind: type[torch.optim.Optim
             difference = (weight - recursion.s * start[name] - feedback).abs().max()
             assert difference < 1e-13 * max(1.0, weight.abs().max().item())
     assert (recursion.s < 0.95) == (options["weight_decay"] > 0)
+
+
+RATE_AS = {
+    "a number": float,
+    "a float64 tensor": lambda rate: torch.tensor(rate, dtype=torch.float64),
+    "a float32 tensor": lambda rate: torch.tensor(rate, dtype=torch.float32),
+}
+
+
+@pytest.mark.parametrize("rate_as", RATE_AS)
+@settings
+def test_the_scalars_have_the_bits_of_float64_arithmetic(
+    kind: type[torch.optim.Optimizer], options: dict[str, Any], rate_as: str
+) -> None:
+    """The equations in NumPy. A rate may lie on the device, in a precision of its own."""
+    group = kind([nn.Parameter(torch.zeros(1))], lr=RATES[0], **options).param_groups[0]
+    decay, mu, tau = np.float64(group["weight_decay"]), group.get("momentum", 0.0), group.get("dampening", 0.0)
+    recursion = ScalarRecursion(torch.device("cpu"))
+    s, q = np.float64(1), np.float64(0)
+    for step in range(STEPS):
+        group["lr"] = RATE_AS[rate_as](RATES[step // 7 % len(RATES)])
+        recursion.advance(group)
+        rate, pull = np.float64(float(group["lr"])), decay * s
+        if kind is torch.optim.AdamW:
+            s = s * (1 - rate * decay)
+        else:
+            # torch adds a multiple with one rounding or two, as the processor does.
+            blended = torch.from_numpy(np.array(mu * q)).add_(torch.from_numpy(np.array(pull)), alpha=1 - tau)
+            q = pull if step == 0 or mu == 0 else np.float64(blended.item())
+            s = s - rate * (pull + mu * q if group["nesterov"] else q)
+        found = recursion.state_dict()
+        assert (found["s"].item(), found["q"].item(), found["steps"].item()) == (s, q, step + 1)
+        assert recursion.scale.item() == np.float32(s)
+
+
+def test_a_first_pull_of_minus_zero_leaves_s_as_it_is() -> None:
+    recursion = ScalarRecursion(torch.device("cpu"))
+    recursion.advance({"lr": 0.1, "weight_decay": -0.0, "momentum": 0.9, "dampening": 0.0, "nesterov": False})
+    assert (recursion.s.item(), recursion.q.item()) == (1, 0)
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_feedback_is_rebuilt_as_w_minus_s_d0(readable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device that the host would wait for it is another operation: here on a CPU."""
+    monkeypatch.setattr(functions, "_readable", lambda _: readable)
+    draw = torch.Generator().manual_seed(1)
+    weight, difference = (torch.randn(7, 5, 3, 3, generator=draw, dtype=torch.float64) for _ in range(2))
+    scale = torch.tensor(0.7312345678901234, dtype=torch.float64)
+    exact = weight.numpy() - scale.item() * difference.numpy()
+    np.testing.assert_allclose(rebuilt_feedback(weight, difference, scale).numpy(), exact, rtol=0, atol=2e-15)
+    single = rebuilt_feedback(weight.float(), difference.float(), scale.float())
+    assert single.dtype == torch.float32
+    exact = weight.float().double() - scale * difference.float().double()
+    # 2^-24 of the number s, of the product and of the result.
+    bound = 2**-24 * (2 * (scale * difference).abs() + exact.abs()) * 1.01
+    assert ((single.double() - exact).abs() <= bound).all()
+    last = weight.contiguous(memory_format=torch.channels_last)
+    order = difference.contiguous(memory_format=torch.channels_last)
+    assert rebuilt_feedback(last, order, scale).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_checkpoint_holds_s_q_and_the_steps_and_its_s_is_used_at_once() -> None:
+    learner = learner_of(dtype=torch.float32)
+    assert learner.bind(optimizer_of(learner, torch.optim.SGD, {"momentum": 0.9})) is None
+    assert {name: value.dtype for name, value in learner.rule_state().items()} == {
+        "recursion.s": torch.float64,
+        "recursion.q": torch.float64,
+        "recursion.steps": torch.int64,
+    }
+    start = {name: (w - b).detach() for name, w, b in learner.feedback_pairs()}
+    stored = {"s": torch.tensor(0.25, dtype=torch.float64), "q": torch.tensor(0.5), "steps": torch.tensor(9)}
+    learner.load_rule_state({f"recursion.{name}": value for name, value in stored.items()})
+    for name, weight, feedback in learner.feedback_pairs():
+        torch.testing.assert_close(feedback, weight - 0.25 * start[name])
+    assert learner.rule_state()["recursion.steps"] == 9
 
 
 @settings
