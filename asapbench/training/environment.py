@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -57,9 +58,20 @@ def configure(device: torch.device, *, threads: int, deterministic: bool, precis
         torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    silence_advice_on_tf32()
     torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
     # `torch.use_deterministic_algorithms` imports torch's compiler to tell it, too; who compiles does so.
     torch.set_deterministic_debug_mode("error" if deterministic and device.type == "cuda" else "default")
+
+
+def silence_advice_on_tf32() -> None:
+    """Ignores the one warning by which torch 2.11's Inductor advises TensorFloat32: a cell's precision decides."""
+    warnings.filterwarnings(
+        "ignore",
+        message="TensorFloat32 tensor cores for float32 matrix multiplication available but not enabled",
+        category=UserWarning,
+        module=r"torch\._inductor\.compile_fx",
+    )
 
 
 def is_out_of_memory(error: Exception) -> bool:
