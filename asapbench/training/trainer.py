@@ -53,6 +53,7 @@ class Settings:
     alignment: bool = False
     compiled: bool = False
     cuda_graphs: bool = False
+    compile_threads: int = 1
 
 
 class Listener(Protocol):
@@ -136,7 +137,7 @@ class Trainer:
             batch_size=cell.batch_size,
             kernels=settings.compiled,
             graphs=settings.cuda_graphs,
-            threads=settings.threads,
+            threads=settings.compile_threads,
         )
         self.train, self.validation = training_batches(cell, images, self.device)
         self.test = testing_batches(cell, images, self.device)
