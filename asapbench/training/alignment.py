@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -37,12 +38,13 @@ def alignment(learner: Learner, x: Tensor, y: Tensor, *, epoch: int, precision: 
             loss = cross_entropy(learner.model(x), y)
         exact = _gradients(loss, list(trained.values()))
     updates = {name: _lengths(*pair) for name, *pair in zip(trained, ours, exact, strict=True)}
-    measured = [("weights", name, compared[name]) for name in weights if name in compared]
-    measured += [("update", name, lengths) for name, lengths in updates.items()]
-    if not measured:
+    rows = [Alignment(epoch, name, "weights", None) for name in weights if name in compared]
+    measured = [compared[row.layer] for row in rows] + list(updates.values())
+    rows += [Alignment(epoch, name, "update", None) for name in updates]
+    if not rows:
         return []
-    read = torch.stack([lengths for _, _, lengths in measured]).tolist()  # all angles in one read of the device
-    return [Alignment(epoch, name, of, _angle(*four)) for (of, name, _), four in zip(measured, read, strict=True)]
+    read = torch.stack(measured).tolist()  # all angles in one read of the device
+    return [replace(row, degrees=_angle(*lengths)) for row, lengths in zip(rows, read, strict=True)]
 
 
 def degrees(one: Tensor, other: Tensor) -> float | None:
