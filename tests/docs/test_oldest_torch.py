@@ -57,3 +57,27 @@ def test_a_shim_that_fails_is_no_python(oldest_torch: ModuleType, tmp_path, monk
     works.write_text("#!/bin/sh\n", encoding="utf-8")
     works.chmod(0o755)
     assert oldest_torch.python() == str(works)
+
+
+@pytest.mark.parametrize("cuda", [True, False])
+def test_nvidias_libraries_are_shared_where_there_are_any_and_else_left_to_pip(
+    oldest_torch: ModuleType, cuda: bool, tmp_path, monkeypatch
+) -> None:
+    main, new, asked = tmp_path / "main", tmp_path / "new", []
+    new.mkdir()
+    if cuda:
+        (main / "nvidia").mkdir(parents=True)
+    needed = 'setuptools<82\nnvidia-cudnn-cu13==9.19.0.56; platform_system == "Linux"\noptree; extra == "optree"'
+    monkeypatch.setattr(oldest_torch, "inside", lambda code: needed if "requires" in code else str(new))
+    monkeypatch.setattr(oldest_torch, "pip", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(oldest_torch.subprocess, "run", lambda *_, **__: None)
+    monkeypatch.setattr(oldest_torch, "python", lambda: "python3.12")
+    monkeypatch.setattr(oldest_torch, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(oldest_torch.sysconfig, "get_path", lambda _: str(main))
+    oldest_torch.main()
+    torch, packages = asked
+    assert torch == (("--no-deps",) if cuda else ()) + tuple(oldest_torch.oldest())
+    assert (new / "nvidia").is_dir() is cuda
+    assert ("setuptools<82" in packages) is cuda
+    assert not [one for one in packages if one.startswith(("torch", "nvidia", "cuda", "triton", "optree", "asapbench"))]
+    assert [one for one in packages if one.startswith("numpy==")]
