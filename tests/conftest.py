@@ -1,13 +1,47 @@
-"""One torch thread for each test process: the tests run side by side, and other counts change the bits."""
+"""One torch thread for each test process: the tests run side by side, and other counts change the bits.
+
+A GPU machine may have only the runtime dependencies and pytest: a test whose package is missing is skipped.
+"""
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from postgresql import Server, server
+
+if TYPE_CHECKING:
+    from postgresql import Server
+
+_OPTIONAL = ("hypothesis", "psycopg", "ray", "submitit")
+"""What test files import beyond the runtime dependencies and pytest."""
+
+
+class _Module(pytest.Module):
+    """A test file; skipped as a whole where a package of the extra `test` that it imports is not installed."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            missing = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
+            if missing not in _OPTIONAL:
+                raise
+            pytest.skip(f'{missing} is not installed: pip install -e ".[test]"', allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    return _Module.from_parent(parent, path=module_path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """With pytest-xdist, `-n` alone means `--dist worksteal`, an option that pytest does not know without it."""
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -22,14 +56,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[Server]:
+def postgresql_server() -> "Iterator[Server]":
     """A server for each test process, started for the first test that asks."""
+    pytest.importorskip("psycopg", reason='psycopg is not installed: pip install -e ".[test]"')
+    from postgresql import server
+
     with server() as running:
         yield running
 
 
 @pytest.fixture
-def postgresql_url(postgresql_server: Server) -> Iterator[str]:
+def postgresql_url(postgresql_server: "Server") -> Iterator[str]:
     """A new and empty database."""
     with postgresql_server.database() as url:
         yield url

@@ -62,6 +62,7 @@ class Assignment:
             data=str(options.data),
             device=slot.device,
             threads=slot.threads,
+            compile_threads=slot.compile_threads,
             deterministic=options.deterministic,
             compiled=options.compiled,
             cuda_graphs=options.cuda_graphs,

@@ -37,7 +37,7 @@ from asapbench.scheduling.bench_protocol import (
 )
 from asapbench.scheduling.hardware import versions
 from asapbench.scheduling.process import start, tail
-from asapbench.scheduling.slots import Slot, slots
+from asapbench.scheduling.slots import Slot, compile_threads, slots
 from asapbench.suite.cell import Cell
 from asapbench.suite.columns import distinct_labels
 from asapbench.suite.load import load
@@ -192,6 +192,7 @@ class _Row:
             settings={
                 "device": slot.device,
                 "threads": slot.threads,
+                "compile_threads": compile_threads(1),  # one process prepares after the other
                 "compiled": wanted.compiled,
                 "cuda_graphs": wanted.cuda_graphs,
                 **wanted.settings,

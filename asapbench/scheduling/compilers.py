@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,8 +23,8 @@ CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 def check(slots: Sequence[Slot], *, compiled: bool, cuda_graphs: bool) -> None:
     """Raises SuiteError, naming the mend, where cells on `slots` of this machine could not be run so."""
-    if compiled and CACHE in os.environ:
-        _check_cache(Path(os.environ[CACHE]))
+    if compiled:
+        _check_folders()
     kinds = {slot.device.partition(":")[0] for slot in slots}
     if cuda_graphs and kinds != {"cuda"}:
         raise SuiteError(f"--cuda-graphs: only an NVIDIA GPU has them, and cells would train on {', '.join(kinds)}")
@@ -44,6 +45,16 @@ def check(slots: Sequence[Slot], *, compiled: bool, cuda_graphs: bool) -> None:
             f"--compile: torch's compiler needs Python's headers: install your system's package of them, as in "
             f"python{version}-dev"
         )
+
+
+def _check_folders() -> None:
+    """The temporary folder, which torch's compiler writes to in any case, and the one that its user names for code."""
+    cache = os.environ.get(CACHE)
+    for name, folder in (("TMPDIR", tempfile.gettempdir()), (CACHE, cache or "")):
+        if len(folder.split()) > 1:  # torch takes its own commands apart at spaces
+            raise SuiteError(f"--compile: torch's compiler cannot use {name}={folder}: name a folder without a space")
+    if cache is not None:
+        _check_cache(Path(cache))
 
 
 def _check_cache(folder: Path) -> None:

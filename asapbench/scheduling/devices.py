@@ -26,15 +26,25 @@ class Gpu:
 
 def gpus() -> list[Gpu]:
     """The GPUs that CUDA_VISIBLE_DEVICES leaves, in its order."""
+    return _visible([_gpu(line) for line in _lines("uuid,memory.free") if line.startswith("GPU-")])
+
+
+def nvidia_driver() -> str | None:
+    """The version of NVIDIA's driver, one for all GPUs; None where `nvidia-smi` does not say it."""
+    return next((line for line in _lines("driver_version") if re.fullmatch(r"\d[\d.]*", line)), None)
+
+
+def _lines(properties: str) -> list[str]:
+    """What `nvidia-smi` says of `properties`, a line for each GPU, warnings among them; nothing where it fails."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
-    query = [program, "--query-gpu=uuid,memory.free", "--format=csv,noheader,nounits"]
+    query = [program, f"--query-gpu={properties}", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError):
         return []
-    return _visible([_gpu(line) for line in done.stdout.splitlines() if line.strip().startswith("GPU-")])
+    return [line.strip() for line in done.stdout.splitlines()]
 
 
 def free_bytes(slots: Sequence[Slot]) -> dict[str, int]:

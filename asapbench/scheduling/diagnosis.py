@@ -13,8 +13,9 @@ from typing import Literal
 
 from asapbench.data.files import data_root, faults, mend, nothing_there
 from asapbench.errors import AsapbenchError, NoDatabaseError, StoreError
+from asapbench.scheduling.devices import nvidia_driver
 from asapbench.scheduling.files import files_at
-from asapbench.scheduling.hardware import hardware, versions
+from asapbench.scheduling.hardware import cudnn_version, hardware, versions
 from asapbench.scheduling.slots import slots
 from asapbench.store.records import without_password
 from asapbench.store.store import Store
@@ -48,20 +49,22 @@ def _torch() -> Iterator[Finding]:
     code = (
         "import torch, torchvision; "
         "print(torch.__version__, torchvision.__version__, torch.version.cuda, torch.cuda.is_available(), "
-        "torch.cuda.device_count(), torch.backends.cpu.get_cpu_capability())"
+        "torch.cuda.device_count(), torch.backends.cpu.get_cpu_capability(), "
+        "torch.cuda.is_available() and torch.backends.cudnn.version() or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         yield Finding("fault", "torch", last, "install torch and torchvision of versions that go together (README)")
         return
-    torch, vision, cuda, available, count, capability = done.stdout.split()
+    torch, vision, cuda, available, count, capability, cudnn = done.stdout.split()
     yield Finding("ok", "torch", f"{torch} with torchvision {vision}, {capability} instructions")
+    driver = f"NVIDIA driver {nvidia_driver() or 'unknown'}"
     if available == "True":
-        yield Finding("ok", "CUDA", f"{cuda}, {count} GPUs")
+        yield Finding("ok", "CUDA", f"{cuda}, cuDNN {cudnn_version(int(cudnn) or None)}, {driver}, {count} GPUs")
     elif shutil.which("nvidia-smi") and cuda != "None":
         yield Finding(
-            "note", "CUDA", f"this torch is built for CUDA {cuda} but sees no GPU",
+            "note", "CUDA", f"this torch is built for CUDA {cuda} but sees no GPU ({driver})",
             "a driver as new as that CUDA, or CUDA_VISIBLE_DEVICES unset",
         )  # fmt: skip
     else:

@@ -11,14 +11,33 @@ from pathlib import Path
 from typing import Any
 
 from asapbench import __version__, processor
+from asapbench.scheduling.devices import nvidia_driver
 
 _PACKAGES = ("torch", "torchvision", "numpy", "SQLAlchemy")
 
 
 def versions() -> dict[str, str]:
-    """Versions of asapbench, Python and what decides results."""
+    """Versions of asapbench, Python and what decides results; once torch is loaded and has a GPU, NVIDIA's, too."""
     found = {"asapbench": __version__, "python": platform.python_version()}
-    return found | {package: metadata.version(package) for package in _PACKAGES}
+    found |= {package: metadata.version(package) for package in _PACKAGES}
+    torch = _torch_with_gpus()
+    if torch is None:
+        return found
+    nvidia = {
+        "cuda": torch.version.cuda,
+        "cudnn": cudnn_version(torch.backends.cudnn.version()),
+        "nvidia_driver": nvidia_driver(),
+    }
+    return found | {name: version for name, version in nvidia.items() if version is not None}
+
+
+def cudnn_version(number: int | None) -> str | None:
+    """The version that `torch.backends.cudnn.version` writes as one number, from cuDNN 9 on.
+
+    >>> cudnn_version(91900)
+    '9.19.0'
+    """
+    return None if number is None else f"{number // 10_000}.{number // 100 % 100}.{number % 100}"
 
 
 def hardware() -> dict[str, Any]:
@@ -35,11 +54,16 @@ def hardware() -> dict[str, Any]:
     }
     if changed := processor.overrides():
         found["overrides"] = changed
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
+    if torch := _torch_with_gpus():
         count = torch.cuda.device_count()
         found["gpus"] = [torch.cuda.get_device_name(number) for number in range(count)]
     return found
+
+
+def _torch_with_gpus() -> Any:
+    """The module, where it is loaded already and sees an NVIDIA GPU; else None."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and torch.cuda.is_available() else None
 
 
 def commit() -> tuple[str | None, bool | None]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_GROUPS = Path("/sys/fs/cgroup")
-_MINE = Path("/proc/self/cgroup")
+from asapbench.scheduling.control_groups import folders, text
+
 _MACHINE = Path("/proc/vmstat")
 
 
@@ -17,7 +17,7 @@ def available() -> int:
     import psutil
 
     left = [int(psutil.virtual_memory().available)]
-    for folder in _folders():
+    for folder in folders("memory"):
         for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
             most, taken = _number(folder / limit), _number(folder / used)
             if most is not None and taken is not None:
@@ -29,7 +29,7 @@ def kernel_kills() -> int:
     """How many processes of this control group (where there is none: of the machine) the kernel has killed so far
     because memory had run out.
     """
-    for folder in _folders():
+    for folder in folders("memory"):
         for name in ("memory.events", "memory.oom_control"):
             found = _field(folder / name, "oom_kill")
             if found is not None:
@@ -51,19 +51,6 @@ class KernelKills:
         return True
 
 
-def _folders() -> list[Path]:
-    """The control group of this process and those around it, the innermost first."""
-    found = []
-    for line in _text(_MINE).splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        root = _GROUPS / controllers
-        inner = root / path.lstrip("/")
-        found += [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
-    return found
-
-
 def _cached(folder: Path) -> int:
     """Bytes of files read, which a group gives up when it needs them: its use counts them."""
     statistics = folder / "memory.stat"
@@ -72,18 +59,11 @@ def _cached(folder: Path) -> int:
 
 def _number(path: Path) -> int | None:
     """The number in a file; None where there is no such file, or no limit ("max")."""
-    text = _text(path).strip()
-    return int(text) if text.isdigit() else None
+    said = text(path).strip()
+    return int(said) if said.isdigit() else None
 
 
 def _field(path: Path, name: str) -> int | None:
     """The number behind `name` in a file of lines `name number`."""
-    fields = dict(line.split(maxsplit=1) for line in _text(path).splitlines() if " " in line)
+    fields = dict(line.split(maxsplit=1) for line in text(path).splitlines() if " " in line)
     return int(fields[name]) if name in fields else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""  # not Linux, or nothing that this process may see

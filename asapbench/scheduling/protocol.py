@@ -16,7 +16,7 @@ class _Message(BaseModel):
 
 class Train(_Message):
     """Train one cell: `directory` takes its checkpoints, `previous` may hold those of earlier attempts, and `code` is
-    a folder for compiled code, which the worker's parent removes.
+    a folder for compiled code, which the worker's parent removes; torch's compiler may use `compile_threads` processes.
     """
 
     kind: Literal["train"] = "train"
@@ -34,6 +34,7 @@ class Train(_Message):
     alignment: bool
     weights: str | None
     code: str | None = None
+    compile_threads: int = 1
 
 
 class Stop(_Message):

@@ -29,7 +29,7 @@ from asapbench.scheduling.files import Files
 from asapbench.scheduling.process import tail
 from asapbench.scheduling.protocol import EVENT, Command
 from asapbench.scheduling.ray_node import Needs, NodeWorker, Said, what_is_missing
-from asapbench.scheduling.slots import Count, Slot, check_counts, cores
+from asapbench.scheduling.slots import Count, Slot, check_counts, compile_threads, cores
 
 _LOOK_SECONDS = 2.0
 """How often nodes are looked for."""
@@ -73,12 +73,18 @@ class Kind:
 class _Node:
     name: str
     room: int
+    cores: int
     answer: Any = None
     """Ray's reference to what the node says is missing there, while it is asked."""
     ask_at: float | None = 0.0
     """When it is to be asked; None: it was, and has its slots or can have none."""
     slots: tuple[Slot, ...] = ()
     losses: int = 0
+
+    def slot(self, number: int, kind: Kind) -> Slot:
+        """One of `room` slots, with its share of the node's cores to compile with."""
+        share = compile_threads(self.room, of=max(1, self.cores))
+        return Slot(number, kind.device, kind.threads, node=self.name, compile_threads=share)
 
     def ask_again(self) -> None:
         """After a loss: several at a time are one."""
@@ -180,7 +186,7 @@ class RayExecutor:
         for node_id, found in alive.items():
             room = self.kind.on(found["Resources"])
             if room:
-                node = self._nodes.setdefault(node_id, _Node(_name(found), room))
+                node = self._nodes.setdefault(node_id, _Node(_name(found), room, int(found["Resources"].get("CPU", 0))))
                 if node.ask_at is not None and self._looked >= node.ask_at:
                     look = ray.remote(what_is_missing).options(num_cpus=0, max_retries=0, **_pinned(node_id))
                     node.answer, node.ask_at = look.remote(self._needs), None
@@ -202,7 +208,7 @@ class RayExecutor:
         for _ in range(max((node.room for node in ready), default=0)):
             for node in ready:
                 if len(node.slots) < node.room:
-                    node.slots += (Slot(self._number, self.kind.device, self.kind.threads, node=node.name),)
+                    node.slots += (node.slot(self._number, self.kind),)
                     self._number += 1
         return ready
 

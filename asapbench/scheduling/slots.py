@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from asapbench.errors import SuiteError
+from asapbench.scheduling import control_groups
 from asapbench.scheduling.devices import Gpu, gpus
 
 Count = int | Literal["auto"] | None
@@ -18,7 +19,7 @@ Count = int | Literal["auto"] | None
 @dataclass(frozen=True)
 class Slot:
     """`device` is torch's name of it inside the worker; `gpu` the UUID that the worker is confined to; `node` the
-    cluster's name of its machine, if it is not this one.
+    cluster's name of its machine, if it is not this one. Torch's compiler may use `compile_threads` processes there.
     """
 
     number: int
@@ -26,6 +27,7 @@ class Slot:
     threads: int = 1
     gpu: str | None = None
     node: str | None = None
+    compile_threads: int = 1
 
     @property
     def name(self) -> str:
@@ -60,6 +62,8 @@ class Slot:
 
 _MOST = 1024
 """Slots of a device, and threads of a slot: more is a slip."""
+_MOST_COMPILING = 32
+"""Compiling processes of a slot, as many as torch starts by itself at most: each of them imports torch."""
 
 
 def slots(device: str = "auto", *, count: Count = None, threads: int = 1) -> list[Slot]:
@@ -68,6 +72,11 @@ def slots(device: str = "auto", *, count: Count = None, threads: int = 1) -> lis
     Raises SuiteError for a device that is not here.
     """
     check_counts(count, threads)
+    made = _slots(device, count=count, threads=threads)
+    return [replace(slot, compile_threads=compile_threads(len(made))) for slot in made]
+
+
+def _slots(device: str, *, count: Count, threads: int) -> list[Slot]:
     number = None if count == "auto" else count
     found = gpus() if device == "auto" or device.startswith("cuda") else []
     if device == "cpu" or (device == "auto" and not found):
@@ -87,8 +96,16 @@ def check_counts(count: Count, threads: int) -> None:
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """CPU cores that this process may use, as many as a container's or a job's limit leaves in whole."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min([allowed, *control_groups.cores()])))
+
+
+def compile_threads(slots: int, *, of: int | None = None) -> int:
+    """Compiling processes of each of so many slots, which may all compile at once, on a machine of `of` cores, or this
+    one. They only share out the work: compiled code is the same for any number.
+    """
+    return min(_MOST_COMPILING, max(1, (of or cores()) // slots))
 
 
 def _on_gpus(device: str, found: list[Gpu], *, count: Count, threads: int) -> list[Slot]:

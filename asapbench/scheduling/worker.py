@@ -156,6 +156,7 @@ def _trained(command: Train, channel: Channel, stop: threading.Event) -> Ended:
             settings=Settings(
                 device=command.device,
                 threads=command.threads,
+                compile_threads=command.compile_threads,
                 deterministic=command.deterministic,
                 compiled=command.compiled,
                 cuda_graphs=command.cuda_graphs,

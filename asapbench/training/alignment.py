@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -29,27 +30,42 @@ def alignment(learner: Learner, x: Tensor, y: Tensor, *, epoch: int, precision: 
     weights = {name: module.weight for name, module in modules if isinstance(module, nn.Conv2d | nn.Linear)}
     trained = {name: weight for name, weight in weights.items() if weight.requires_grad}
     with _left_as_it_is(learner, x.device):
-        compared = {name: degrees(weight, other) for name, weight, other in learner.aligned_pairs()}
+        compared = {name: _lengths(weight, other) for name, weight, other in learner.aligned_pairs()}
         with arithmetic(x.device, precision):
             objective = learner.objective(x, y).scalar
         ours = _gradients(objective, list(trained.values()))
         with arithmetic(x.device, precision):
             loss = cross_entropy(learner.model(x), y)
         exact = _gradients(loss, list(trained.values()))
-    updates = {name: degrees(*pair) for name, *pair in zip(trained, ours, exact, strict=True)}
-    rows = [Alignment(epoch, name, "weights", compared[name]) for name in weights if name in compared]
-    return rows + [Alignment(epoch, name, "update", updates[name]) for name in updates]
+    updates = {name: _lengths(*pair) for name, *pair in zip(trained, ours, exact, strict=True)}
+    rows = [Alignment(epoch, name, "weights", None) for name in weights if name in compared]
+    measured = [compared[row.layer] for row in rows] + list(updates.values())
+    rows += [Alignment(epoch, name, "update", None) for name in updates]
+    if not rows:
+        return []
+    read = torch.stack(measured).tolist()  # all angles in one read of the device
+    return [replace(row, degrees=_angle(*lengths)) for row, lengths in zip(rows, read, strict=True)]
 
 
 def degrees(one: Tensor, other: Tensor) -> float | None:
     """The angle between two tensors of one shape, flattened; None where one is zero or not finite."""
-    a, b = (tensor.detach().cpu().double().flatten() for tensor in (one, other))
-    lengths = float(a.norm()), float(b.norm())
-    if not all(math.isfinite(length) and length > 0 for length in lengths):
-        return None
+    return _angle(*_lengths(one, other).tolist())
+
+
+def _lengths(one: Tensor, other: Tensor) -> Tensor:
+    """The norms of both, and of the difference and the sum of their directions; in float64, where the tensors lie."""
+    device = torch.device("cpu") if one.device.type == "mps" else one.device  # Apple's GPUs have no float64
+    a, b = (tensor.detach().to(device).double().flatten() for tensor in (one, other))
+    lengths = a.norm(), b.norm()
     u, v = a / lengths[0], b / lengths[1]
+    return torch.stack([*lengths, (u - v).norm(), (u + v).norm()])
+
+
+def _angle(one: float, other: float, difference: float, total: float) -> float | None:
+    if not all(math.isfinite(length) and length > 0 for length in (one, other)):
+        return None
     # Kahan's form: near 0 and 180 degrees the arc cosine loses half of the digits.
-    return math.degrees(2 * math.atan2(float((u - v).norm()), float((u + v).norm())))
+    return math.degrees(2 * math.atan2(difference, total))
 
 
 def _gradients(scalar: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -58,6 +59,7 @@ def configure(device: torch.device, *, threads: int, deterministic: bool, precis
         torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    silence_advice_on_tf32()
     torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
     # It would fill each new tensor with NaN, a fifth of a step on a GPU: nothing here reads what it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -68,6 +70,16 @@ def configure(device: torch.device, *, threads: int, deterministic: bool, precis
 def memory_format(device: torch.device) -> torch.memory_format:
     """The order in which images and 4-D weights lie in memory on `device`: on a GPU, the one that tensor cores read."""
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
+def silence_advice_on_tf32() -> None:
+    """Ignores the one warning by which torch 2.11's Inductor advises TensorFloat32: a cell's precision decides."""
+    warnings.filterwarnings(
+        "ignore",
+        message="TensorFloat32 tensor cores for float32 matrix multiplication available but not enabled",
+        category=UserWarning,
+        module=r"torch\._inductor\.compile_fx",
+    )
 
 
 def is_out_of_memory(error: Exception) -> bool:

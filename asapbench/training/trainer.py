@@ -63,6 +63,7 @@ class Settings:
     alignment: bool = False
     compiled: bool = False
     cuda_graphs: bool = False
+    compile_threads: int = 1
 
 
 class Listener(Protocol):
@@ -179,7 +180,7 @@ class Trainer:
         objective: Compute = self.learner.objective
         if settings.compiled:
             objective = compiled_objective(
-                self.learner, batch_size=cell.batch_size, precision=cell.precision, threads=settings.threads
+                self.learner, batch_size=cell.batch_size, precision=cell.precision, threads=settings.compile_threads
             )
         step = Step(objective, self.optimizer, self.tally, device=self.device, precision=cell.precision)
         return (GraphSteps if settings.cuda_graphs else EagerSteps)(step, self.train, cell.batch_size)

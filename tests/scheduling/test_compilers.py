@@ -69,6 +69,18 @@ def test_pythons_headers_are_needed(machine: Path) -> None:
         compilers.check([CPU], compiled=True, cuda_graphs=False)
 
 
+@pytest.mark.parametrize("variable", [compilers.CACHE, "TMPDIR"])
+def test_folders_of_the_compiler_have_no_space(machine: Path, monkeypatch, variable: str) -> None:
+    program(machine / "g++")
+    folder = machine / "my code"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv(variable, str(folder))
+    with pytest.raises(SuiteError, match=f"--compile: .* {variable}={folder}: name a folder without a space"):
+        compilers.check([CPU], compiled=True, cuda_graphs=False)
+    compilers.check([CPU], compiled=False, cuda_graphs=False)
+
+
 def told(tmp_path: Path, monkeypatch, *, compiled: bool) -> tuple[str | None, list[str]]:
     """The folder for code that a worker is told of, which it has written to, and what is left when it has ended."""
     temporary = tmp_path / "temporary"

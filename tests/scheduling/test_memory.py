@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asapbench.scheduling import memory
+from asapbench.scheduling import control_groups, memory
 
 GIB = 2**30
 
@@ -16,8 +16,9 @@ GIB = 2**30
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine whose files on control groups are the test's."""
-    for name in ("_GROUPS", "_MINE", "_MACHINE"):
-        monkeypatch.setattr(memory, name, tmp_path / name)
+    monkeypatch.setattr(control_groups, "_GROUPS", tmp_path / "_GROUPS")
+    monkeypatch.setattr(control_groups, "_MINE", tmp_path / "_MINE")
+    monkeypatch.setattr(memory, "_MACHINE", tmp_path / "_MACHINE")
     write(tmp_path / "_MACHINE", "pgfault 12\noom_kill 5\n")
     return tmp_path / "_GROUPS"
 
@@ -35,7 +36,7 @@ def test_without_control_groups_it_is_what_the_machine_has(groups) -> None:
 
 
 def test_the_tightest_group_around_this_process_counts_and_files_read_do_not(groups) -> None:
-    write(memory._MINE, "0::/job/step\n")
+    write(control_groups._MINE, "0::/job/step\n")
     write(groups / "job/memory.max", f"{GIB}\n")
     write(groups / "job/memory.current", f"{GIB // 2}\n")
     write(groups / "job/memory.stat", f"anon 7\ninactive_file {GIB // 4}\n")
@@ -45,7 +46,7 @@ def test_the_tightest_group_around_this_process_counts_and_files_read_do_not(gro
 
 
 def test_the_first_version_of_control_groups_is_read_as_well(groups) -> None:
-    write(memory._MINE, "4:memory:/box\n3:cpu:/elsewhere\n0::/\n")
+    write(control_groups._MINE, "4:memory:/box\n3:cpu:/elsewhere\n0::/\n")
     write(groups / "memory/box/memory.limit_in_bytes", f"{GIB // 8}\n")
     write(groups / "memory/box/memory.usage_in_bytes", f"{GIB // 16}\n")
     write(groups / "memory/box/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
@@ -54,7 +55,7 @@ def test_the_first_version_of_control_groups_is_read_as_well(groups) -> None:
 
 
 def test_each_kill_of_the_kernel_accounts_for_one_worker(groups) -> None:
-    write(memory._MINE, "0::/job\n")
+    write(control_groups._MINE, "0::/job\n")
     events = groups / "job/memory.events"
     write(events, "oom 1\noom_kill 1\noom_group_kill 0\n")
     kills = memory.KernelKills()

@@ -98,6 +98,14 @@ def test_slots_are_what_a_nodes_resources_have_room_for() -> None:
         assert taken * 1e4 == pytest.approx(round(taken * 1e4)), "Ray takes no finer fraction"
 
 
+def test_slots_share_the_cores_of_their_node_to_compile_with() -> None:
+    module = pytest.importorskip("asapbench.scheduling.ray_executor", reason="needs the extra `ray`")
+    node = module._Node("seven", room=6, cores=16)
+    slot = node.slot(3, module.Kind("cuda", 3, 1))
+    assert (slot.number, slot.device, slot.node, slot.compile_threads) == (3, "cuda", "seven", 2)
+    assert module._Node("none", room=2, cores=0).slot(0, module.Kind("cuda", 2, 1)).compile_threads == 1
+
+
 def test_without_ray_the_error_is_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     suite = load("quickstart")
