@@ -31,7 +31,7 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._pending: Future[None] | None = None
 
-    def write(self, content: dict[str, Any], make_durable: Callable[[dict[str, Any]], None]) -> None:
+    def write(self, content: dict[str, Any], make_durable: Callable[[dict[str, Any]], object]) -> None:
         """Waits for the write before, copies `content`, and returns; the thread calls `make_durable` with the copy."""
         self.wait()
         self.began = time.monotonic()
@@ -62,7 +62,7 @@ class Writer:
         finally:
             self._thread.shutdown()
 
-    def _write(self, copied: dict[str, Any], make_durable: Callable[[dict[str, Any]], None]) -> None:
+    def _write(self, copied: dict[str, Any], make_durable: Callable[[dict[str, Any]], object]) -> None:
         self._snapshot.wait()
         make_durable(copied)
         self.seconds = time.monotonic() - self.began
