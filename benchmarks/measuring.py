@@ -28,7 +28,7 @@ def table(found: Mapping[str, list[float]], *, control: str) -> str:
     rows = []
     for name, seconds in found.items():
         ratios = [a / b for a, b in zip(seconds, found[control], strict=True)]
-        rows.append([name, *_spread(seconds), *_spread(ratios)])
+        rows.append([name, *spread(seconds), *spread(ratios)])
     head = ["", "median s", "min", "max", f"/ {control}", "min", "max"]
     return tabulate(rows, head, floatfmt=".3f", tablefmt="github")
 
@@ -42,5 +42,6 @@ def terms(rounds: int) -> str:
     )
 
 
-def _spread(values: list[float]) -> tuple[float, float, float]:
+def spread(values: list[float]) -> tuple[float, float, float]:
+    """Median, least and most."""
     return statistics.median(values), min(values), max(values)

@@ -132,8 +132,13 @@ class Training:
         str | None, typer.Option(metavar="TIME", help="Stop cleanly after 90s, 15m, 2h or 1:30:00; then `resume`.")
     ] = None
     checkpoint_every: Annotated[
-        str, typer.Option(metavar="TIME", help="Write a checkpoint inside an epoch this often, and after each epoch.")
-    ] = "2m"
+        str,
+        typer.Option(
+            metavar="TIME|auto",
+            help="Write a checkpoint this often; auto: after each epoch, where that takes at most a tenth of the time, "
+            "and every 2 minutes.",
+        ),
+    ] = "auto"
     keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the final weights of each cell.")] = False
     alignment: Annotated[
         bool,

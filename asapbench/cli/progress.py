@@ -48,7 +48,11 @@ def open_view() -> Iterator[LiveView | PlainView]:
 
 
 class _Counting:
-    """What both views know: the plan, and how much of it is done."""
+    """What both views know: the plan, and how much of it is done.
+
+    Epochs are reported when a checkpoint holds them, several at once and behind the training: a cell's position only
+    moves forward until it begins again.
+    """
 
     def __init__(self) -> None:
         self.plan: Plan | None = None
@@ -56,6 +60,7 @@ class _Counting:
         self.finished = 0
         self._seconds: dict[str, float] = {}
         self._left: dict[str, float] = {}
+        self._reached: dict[str, float] = {}
         self._distinctions: dict[str, str] = {}
         self._total = 0.0
 
@@ -76,9 +81,17 @@ class _Counting:
         """Cells to be trained in this run."""
         return len(self.plan.left) if self.plan else 0
 
-    def done(self, cell: Cell, epochs: float) -> None:
-        """`cell` has `epochs` of its epochs."""
+    def start_at(self, cell: Cell, epochs: float) -> None:
+        """`cell` starts or resumes after `epochs` of its epochs."""
+        self._reached[cell.id] = epochs
         self._left[cell.id] = max(cell.epochs - epochs, 0) * self._seconds.get(cell.id, 0.0)
+
+    def reach(self, cell: Cell, epochs: float) -> bool:
+        """`cell` has `epochs` of its epochs; False where it was reported further before."""
+        if epochs < self._reached.get(cell.id, 0.0):
+            return False
+        self.start_at(cell, epochs)
+        return True
 
     def count_ended(self, cell: Cell) -> None:
         """`cell` has ended."""
@@ -105,6 +118,7 @@ class PlainView(_Counting):
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[str, float] = {}
+        self._unsaid: dict[str, tuple[Slot, Cell, EpochMetrics]] = {}
 
     def begin(self, plan: Plan, slots: Sequence[Slot]) -> PlainView:
         """Starts with what there is to do."""
@@ -115,31 +129,26 @@ class PlainView(_Counting):
 
     def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
         """Says where a resumed cell goes on."""
-        self.done(cell, epochs_done)
+        self.start_at(cell, epochs_done)
         if epochs_done or batch:
             self._say(slot, cell, resumed_text(epochs_done, batch, bit_exact))
 
     def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
         """Counts; says nothing."""
-        self.done(cell, event.epoch - 1 + event.batch / event.batches)
+        self.reach(cell, event.epoch - 1 + event.batch / event.batches)
 
     def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
-        """A line for an epoch, not too often."""
-        self.done(cell, metrics.epoch)
-        now = time.monotonic()
-        if metrics.epoch in (1, cell.epochs) or now - self._last.get(cell.id, 0.0) >= _LINE_SECONDS:
-            self._last[cell.id] = now
-            self._say(
-                slot,
-                cell,
-                f"epoch {metrics.epoch}/{cell.epochs}  train {percent(metrics.train_accuracy)}  "
-                f"test {percent(metrics.test_accuracy)}  {metrics.samples_per_second:,.0f} samples/s",
-            )
+        """A line for the first and the last epoch; for others see `tick`."""
+        self.reach(cell, metrics.epoch)
+        self._unsaid[cell.id] = slot, cell, metrics
+        if metrics.epoch in (1, cell.epochs):
+            self._say_epoch(cell.id)
 
     def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, again: str | None = None) -> None:
         """A line for an end."""
         if state != "interrupted" and again is None:
             self.count_ended(cell)
+        self._unsaid.pop(cell.id, None)
         self._say(slot, cell, ended_text(state, cell, error, again=again))
 
     def message(self, text: str) -> None:
@@ -147,7 +156,21 @@ class PlainView(_Counting):
         say(text)
 
     def tick(self) -> None:
-        """Nothing to redraw."""
+        """A line for the newest epoch of each cell, not too often."""
+        now = time.monotonic()
+        for name in list(self._unsaid):
+            if now - self._last.get(name, 0.0) >= _LINE_SECONDS:
+                self._say_epoch(name)
+
+    def _say_epoch(self, name: str) -> None:
+        slot, cell, metrics = self._unsaid.pop(name)
+        self._last[name] = time.monotonic()
+        self._say(
+            slot,
+            cell,
+            f"epoch {metrics.epoch}/{cell.epochs}  train {percent(metrics.train_accuracy)}  "
+            f"test {percent(metrics.test_accuracy)}  {metrics.samples_per_second:,.0f} samples/s",
+        )
 
     def _say(self, slot: Slot, cell: Cell, text: str) -> None:
         say(f"[{self.finished}/{self.cells}] {self.name(cell)} ({cell.short})  {text}")
@@ -193,24 +216,26 @@ class LiveView(_Counting):
         """A slot has a cell; on a cluster the slot may be new."""
         if slot not in self._slots:
             self._slots = [*self._slots, slot]
-        self.done(cell, epochs_done)
+        self.start_at(cell, epochs_done)
         self._rows[slot.number] = _Row(cell, epochs_done)
         if epochs_done or batch:
             self.message(f"{self.name(cell)}  {resumed_text(epochs_done, batch, bit_exact)}")
 
     def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
         """Inside an epoch."""
-        self.done(cell, event.epoch - 1 + event.batch / event.batches)
+        if not self.reach(cell, event.epoch - 1 + event.batch / event.batches):
+            return
         row = self._rows.setdefault(slot.number, _Row(cell))
         row.epoch, row.within = event.epoch - 1, event.batch / event.batches
         row.accuracy, row.rate = event.accuracy, event.rate
 
     def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
-        """An epoch more."""
-        self.done(cell, metrics.epoch)
+        """An epoch that is recorded; the training may be further."""
         row = self._rows.setdefault(slot.number, _Row(cell))
-        row.epoch, row.within = metrics.epoch, 0.0
-        row.accuracy, row.test, row.rate = metrics.train_accuracy, metrics.test_accuracy, metrics.samples_per_second
+        row.test = metrics.test_accuracy
+        if self.reach(cell, metrics.epoch):
+            row.epoch, row.within = metrics.epoch, 0.0
+            row.accuracy, row.rate = metrics.train_accuracy, metrics.samples_per_second
 
     def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, again: str | None = None) -> None:
         """A line that stays, above the table."""

@@ -144,6 +144,7 @@ def _request(given: Training, *, db: str, **chosen: Any) -> Request:
         raise SuiteError(f"--address {given.address}: belongs to --executor ray")
     if given.slurm and given.executor != "slurm":
         raise SuiteError(f"--slurm {given.slurm[0]}: belongs to --executor slurm")
+    every = given.checkpoint_every
     return Request(
         db=db,
         data=given.data,
@@ -154,7 +155,7 @@ def _request(given: Training, *, db: str, **chosen: Any) -> Request:
         slots=slot_count(given.slots),
         threads=given.threads,
         time_limit=None if given.time_limit is None else seconds(given.time_limit, option="--time-limit"),
-        checkpoint_seconds=seconds(given.checkpoint_every, option="--checkpoint-every"),
+        checkpoint_seconds=None if every == "auto" else seconds(every, option="--checkpoint-every"),
         keep_weights=given.keep_weights,
         alignment=given.alignment,
         retries=given.retries,

@@ -22,7 +22,7 @@ class Options:
 
     data: Path
     files: Files
-    checkpoint_seconds: float = 120.0
+    checkpoint_seconds: float | None = None
     keep_weights: bool = False
     alignment: bool = False
     deterministic: bool = True

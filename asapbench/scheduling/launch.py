@@ -54,7 +54,7 @@ class Request:
     slots: Count = None
     threads: int = 1
     time_limit: float | None = None
-    checkpoint_seconds: float = 120.0
+    checkpoint_seconds: float | None = None
     keep_weights: bool = False
     alignment: bool = False
     retries: int = 1

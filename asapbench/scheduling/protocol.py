@@ -17,6 +17,7 @@ class _Message(BaseModel):
 class Train(_Message):
     """Train one cell: `directory` takes its checkpoints, `previous` may hold those of earlier attempts, and `code` is
     a folder for compiled code, which the worker's parent removes; torch's compiler may use `compile_threads` processes.
+    `checkpoint_seconds` None: the trainer chooses.
     """
 
     kind: Literal["train"] = "train"
@@ -30,7 +31,7 @@ class Train(_Message):
     deterministic: bool
     compiled: bool
     cuda_graphs: bool
-    checkpoint_seconds: float
+    checkpoint_seconds: float | None
     alignment: bool
     weights: str | None
     code: str | None = None
@@ -96,7 +97,7 @@ class Alive(_Message):
 
 
 class FinishedEpoch(_Message):
-    """An epoch whose checkpoint is durable."""
+    """An epoch that a durable checkpoint holds; training may be some epochs further."""
 
     kind: Literal["epoch"] = "epoch"
     attempt: str

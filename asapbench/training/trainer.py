@@ -2,8 +2,8 @@
 
 A cell killed at any instant and resumed ends with the same bits as one never interrupted: a checkpoint holds weights,
 learned feedback, optimizer, the position inside the epoch with its running sums, and what was measured so far.
-Everything random is drawn again from the seed. A checkpoint is durable before the epoch it closes is told to the
-listener.
+Everything random is drawn again from the seed. A background thread writes checkpoints (`writer`). An epoch is reported
+to the listener when a checkpoint that holds it is durable.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal, Protocol
@@ -46,20 +47,24 @@ from asapbench.training.graph import GraphSteps
 from asapbench.training.optimizer import build_optimizer, learning_rate, set_rate
 from asapbench.training.saved import Saved, describe, require_alike
 from asapbench.training.steps import EagerSteps, Step, Steps
+from asapbench.training.writer import Writer
 
 _BEAT_SECONDS = 0.5
+_CHECKPOINT_SECONDS = 120.0
+_WRITES = 10
+"""Where an epoch waits to be reported, a checkpoint begins this many times the last write's duration after the last."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """How a cell is run; none of it changes the result on one kind of machine, but the last bits: `threads`,
-    `compiled` (torch.compile's kernels) and `cuda_graphs` do.
+    `compiled` (torch.compile's kernels) and `cuda_graphs` do. `checkpoint_seconds` None: see `Trainer._is_due`.
     """
 
     device: str = "cpu"
     threads: int = 1
     deterministic: bool = True
-    checkpoint_seconds: float = 120.0
+    checkpoint_seconds: float | None = None
     alignment: bool = False
     compiled: bool = False
     cuda_graphs: bool = False
@@ -67,7 +72,10 @@ class Settings:
 
 
 class Listener(Protocol):
-    """Who follows a cell. Each call may raise to end the attempt."""
+    """Who follows a cell. Each call may raise to end the attempt.
+
+    `finished_epoch`, `aligned`, `warned` and `should_stop` are called from the writer's thread, too.
+    """
 
     def warned(self, message: str) -> None:
         """Something a user should know, such as a damaged checkpoint that was skipped."""
@@ -81,10 +89,10 @@ class Listener(Protocol):
         """
 
     def finished_epoch(self, metrics: EpochMetrics) -> None:
-        """The checkpoint that closes this epoch is durable."""
+        """A checkpoint that holds this epoch is durable. Called once for each epoch, in order."""
 
     def aligned(self, rows: Sequence[Alignment]) -> None:
-        """Angles that a durable checkpoint holds: on a resume all so far, then those of each epoch."""
+        """Angles that a durable checkpoint holds: on a resume all so far, then what each checkpoint adds."""
 
     def should_stop(self) -> bool:
         """Asked after each step and inside evaluations: true stops the cell cleanly, inside the epoch."""
@@ -123,7 +131,8 @@ class Trainer:
         self.progress = Progress()
         self.bit_exact = True
         self.patience = Patience(PATIENCE_SECONDS, say=listener.warned, should_stop=listener.should_stop)
-        self._previous, self._written, self._alignment_told = tuple(previous), 0, 0
+        self.writer, self._announced = Writer(self.device), time.monotonic()
+        self._previous, self._written, self._epochs_told, self._alignment_told = tuple(previous), 0, 0, 0
         found = checkpoint.newest(
             [directory, *previous], read=saved.read, position=lambda one: one.position, warn=listener.warned
         )
@@ -150,26 +159,35 @@ class Trainer:
             self._load(*found)
 
     def fit(self) -> Literal["done", "interrupted"]:
-        """Trains to the end or until the listener asks to stop. Raises DivergedError at a non-finite loss."""
-        self.listener.resumed(self.progress.history, batch=self.progress.batch, bit_exact=self.bit_exact)
-        self._tell_alignment()
-        if (self.progress.epoch, self.progress.batch) == (0, 0):
-            self._align()
-        while self.progress.epoch < self.cell.epochs:
-            reset_peak_memory(self.device)
-            try:
-                self.steps()
-                metrics = self._evaluated()
-            except StoppedError:
-                self._write()
-                return "interrupted"
-            self.progress.history.append(metrics)
-            self.progress.epoch, self.progress.batch, self.progress.seconds = metrics.epoch, 0, 0.0
-            self.tally.reset()
-            self._align()
-            self._write()
-            self.listener.finished_epoch(metrics)
+        """Trains to the end or until the listener asks to stop. Raises DivergedError at a non-finite loss.
+
+        However it ends, what was reported is durable, and no write is pending.
+        """
+        with self.writer:
+            self.listener.resumed(self.progress.history, batch=self.progress.batch, bit_exact=self.bit_exact)
             self._tell_alignment()
+            if (self.progress.epoch, self.progress.batch) == (0, 0):
+                self._align()
+            while self.progress.epoch < self.cell.epochs:
+                reset_peak_memory(self.device)
+                try:
+                    self.steps()
+                    metrics = self._evaluated()
+                except StoppedError:
+                    self._write()
+                    return "interrupted"
+                except DivergedError:
+                    if self._epochs_told < self.progress.epoch:
+                        self._write()
+                    raise
+                self.progress.history.append(metrics)
+                self.progress.epoch, self.progress.batch, self.progress.seconds = metrics.epoch, 0, 0.0
+                self.tally.reset()
+                self._align()
+                if self.progress.epoch == self.cell.epochs or self._is_due():
+                    self._write()
+                else:
+                    self._announce(metrics)
         checkpoint.prune(self.directory, keep=1)
         if self._written:  # else the last checkpoint there is lies with an earlier attempt
             self._forget_previous()
@@ -196,7 +214,7 @@ class Trainer:
         epoch = progress.epoch + 1
         set_rate(self.optimizer, self._rate(epoch))
         batches = self.train.batches(cell.batch_size)
-        started = beat = saved = time.monotonic()
+        started = beat = time.monotonic()
         seen_before, before = self.tally.seen, progress.seconds
         for examples in self._steps.epoch(epoch, start=progress.batch):
             progress.batch += 1
@@ -207,9 +225,8 @@ class Trainer:
                 beat = now
                 rate = (self.tally.seen - seen_before) / (now - started)
                 self._beat(epoch, progress.batch, batches, rate)
-            if progress.batch < batches and now - saved >= self.settings.checkpoint_seconds:
-                self._write()
-                saved = time.monotonic()
+            if progress.batch < batches and self._is_due():
+                started += self._write()
             if self.listener.should_stop():
                 raise StoppedError
         synchronize(self.device)
@@ -249,6 +266,19 @@ class Trainer:
             peak_memory_bytes=peak_memory(self.device, cuda_graphs=self.settings.cuda_graphs),
         )
 
+    def _announce(self, metrics: EpochMetrics) -> None:
+        """Says that training is past an epoch that waits for its checkpoint: short epochs report nothing else."""
+        now = time.monotonic()
+        if now - self._announced >= _BEAT_SECONDS:
+            self._announced = now
+            self.listener.progressed(
+                epoch=metrics.epoch + 1,
+                batch=0,
+                batches=self.train.batches(self.cell.batch_size),
+                accuracy=metrics.train_accuracy,
+                rate=metrics.samples_per_second,
+            )
+
     def _measured(self, batches: Batches) -> tuple[float, float]:
         precision, stop = self.cell.precision, self.listener.should_stop
         return evaluate(self.model, batches, device=self.device, precision=precision, should_stop=stop)
@@ -261,7 +291,7 @@ class Trainer:
             self.progress.alignment += alignment(self.learner, x, y, epoch=epoch, precision=precision)
 
     def _tell_alignment(self) -> None:
-        """Tells the angles that are durable and untold: epoch 0 has no checkpoint of its own and waits for the next."""
+        """Reports the angles of the checkpoint from which the cell resumes."""
         if rows := self.progress.alignment[self._alignment_told :]:
             self.listener.aligned(rows)
         self._alignment_told = len(self.progress.alignment)
@@ -270,7 +300,23 @@ class Trainer:
         if not math.isfinite(loss):
             raise DivergedError(f"the {of} loss is {loss} in epoch {epoch}")
 
-    def _write(self) -> None:
+    def _is_due(self) -> bool:
+        """Whether to write a checkpoint now: never while one is pending.
+
+        With `checkpoint_seconds`, that long after the last one began. Without, after two minutes, and earlier where an
+        epoch waits to be reported, as long as checkpoints take at most a tenth of the time.
+        """
+        if not self.writer.is_idle():
+            return False
+        interval = self.settings.checkpoint_seconds
+        if interval is None:
+            waits = self._epochs_told < self.progress.epoch
+            interval = min(_CHECKPOINT_SECONDS, _WRITES * self.writer.seconds) if waits else _CHECKPOINT_SECONDS
+        return time.monotonic() - self.writer.began >= interval
+
+    def _write(self) -> float:
+        """Hands a snapshot to the writer, with what to report once it is durable; returns the seconds that took."""
+        before = time.monotonic()
         content = {
             "cell": self.cell.id,
             "epoch": self.progress.epoch,
@@ -286,11 +332,29 @@ class Trainer:
             "feedback_digest": self.feedback_digest,
             "bit_exact": self.bit_exact,
         }
-        self.patience.call(lambda: checkpoint.write(content, self.directory, number=self.number))
+        make_durable = partial(
+            self._make_durable,
+            number=self.number,
+            epochs=self.progress.history[self._epochs_told :],
+            angles=self.progress.alignment[self._alignment_told :],
+        )
+        self.writer.write(content, make_durable)
         self.number += 1
+        self._epochs_told, self._alignment_told = self.progress.epoch, len(self.progress.alignment)
+        return time.monotonic() - before
+
+    def _make_durable(
+        self, content: dict[str, Any], *, number: int, epochs: Sequence[EpochMetrics], angles: Sequence[Alignment]
+    ) -> None:
+        """On the writer's thread: the checkpoint first, then what it holds is reported."""
+        self.patience.call(lambda: checkpoint.write(content, self.directory, number=number))
         self._written += 1
         if self._written == checkpoint.KEPT:
             self._forget_previous()
+        for metrics in epochs:
+            self.listener.finished_epoch(metrics)
+        if angles:
+            self.listener.aligned(angles)
 
     def _signature(self) -> dict[str, str | int | bool]:
         settings = self.settings
@@ -337,6 +401,7 @@ class Trainer:
             )
         self.bit_exact = held.bit_exact and not changed
         self.progress = Progress(held.epoch, held.batch, held.seconds, held.history, held.alignment)
+        self._epochs_told = held.epoch
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
         """The optimizer's moments; its settings stay the cell's, whatever the file says."""

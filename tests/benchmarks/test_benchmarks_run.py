@@ -17,6 +17,7 @@ from asapbench.suite.load import load
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 MODULES = ("measuring", "written_by_hand")
 COMMANDS = {
+    "checkpoints": ("--width 2 --rounds 1", "snapshot until durable"),
     "data_path": ("--images 64 --rounds 1 --widths 2", "asapbench"),
     "gpu": (
         "--device cpu --only model=alexnet --only dataset=cifar10 --only rule=asap --set model.width=2 --rounds 1"

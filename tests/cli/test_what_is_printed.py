@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from commands import Commands
@@ -72,6 +75,40 @@ def test_plain_lines_have_cell_epoch_accuracy_and_rate(capsys) -> None:
     )
     assert lines[-1].startswith("[1/4]")
     assert lines[-1].endswith("done")
+
+
+def test_of_epochs_that_are_reported_together_a_plain_line_has_the_newest(capsys, monkeypatch) -> None:
+    view, now = PlainView().begin(make_plan(CELLS, {}, [], SLOTS), SLOTS), [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    for epochs in ((1, 2, 3), (4,), (5, 6, 7)):
+        for epoch in epochs:
+            view.finished_epoch(SLOTS[0], CELLS[0], replace(EPOCH, epoch=epoch))
+        view.tick()
+        now[0] += 9.0
+    view.finished_epoch(SLOTS[0], CELLS[0], replace(EPOCH, epoch=8))
+    view.ended(SLOTS[0], CELLS[0], "interrupted")
+    view.tick()
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.partition("epoch ")[2].partition("/")[0] for line in lines] == ["1", "7", ""]
+
+
+@pytest.mark.parametrize("kind", [PlainView, lambda: LiveView(Console(file=io.StringIO(), width=96))])
+def test_epochs_that_are_reported_late_move_nothing_back(kind: Callable[[], PlainView | LiveView]) -> None:
+    view = kind()
+    view.follow(make_plan(CELLS, {}, [], SLOTS))
+    view.began(SLOTS[0], CELLS[0], epochs_done=0, batch=0, bit_exact=True)
+    ahead = Progressed(attempt="a", epoch=5, batch=6, batches=12, accuracy=0.5, rate=900.0)
+    view.progressed(SLOTS[0], CELLS[0], ahead)
+    done = view.fraction()
+    for epoch in (1, 2, 3):
+        view.finished_epoch(SLOTS[0], CELLS[0], replace(EPOCH, epoch=epoch))
+        assert view.fraction() == done
+    if isinstance(view, LiveView):
+        row = view._rows[0]
+        assert (row.epoch, row.within, row.accuracy, row.rate) == (4, 0.5, 0.5, 900.0)
+        assert row.test == EPOCH.test_accuracy
+    view.began(SLOTS[0], CELLS[0], epochs_done=3, batch=0, bit_exact=True)
+    assert view.fraction() < done, "it has resumed from an earlier checkpoint"
 
 
 @pytest.mark.parametrize("width", [40, 50, 64, 80, 100, 140])

@@ -8,10 +8,28 @@ import signal
 from pathlib import Path
 
 import pytest
-from running import curves, query, recorded, run, start, wait_until, workers, write_suite
+from running import curves, query, recorded, run, run_with, start, wait_until, workers, write_suite
 
 DONE_TWICE = "SELECT cell_id FROM attempt WHERE state = 'done' GROUP BY cell_id HAVING count(*) > 1"
 LONG = ("--set", "epochs=3", "--slots", "2", "--checkpoint-every", "1s")
+KILLED_WHILE_IT_WRITES = """
+import os, signal, threading, time
+
+sync, syncs = os.fsync, 0
+
+def fsync(descriptor):
+    global syncs
+    if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".part"):
+        syncs += 1
+        if syncs == 4 and not os.path.exists("killed"):
+            time.sleep(0.3)
+            with open("killed", "w") as file:
+                file.write(threading.current_thread().name)
+            os.kill(os.getpid(), signal.SIGKILL)
+    sync(descriptor)
+
+os.fsync = fsync
+"""
 
 
 def begin(folder: Path, *more: str):
@@ -54,6 +72,20 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(undisturbed, tmp_path) -
     assert "killed by SIGKILL" in output
     assert curves(tmp_path) == undisturbed[1]
     assert "SIGKILL" in query(tmp_path, "SELECT error FROM attempt WHERE state = 'interrupted'")[0][0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="which file is synced is read from /proc")
+def test_a_worker_that_is_killed_while_its_thread_writes_a_checkpoint_is_resumed_to_the_same_bits(
+    undisturbed, tmp_path
+) -> None:
+    write_suite(tmp_path)
+    one = ("--only", "rule=asap", "--seeds", "0", "--slots", "1", "--checkpoint-every", "0.1s")
+    done = run_with(tmp_path, KILLED_WHILE_IT_WRITES, "run", "small.toml", *one)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "killed").read_text().startswith("checkpoints")
+    assert query(tmp_path, "SELECT state FROM attempt ORDER BY number") == [("interrupted",), ("done",)]
+    assert "goes on after epoch" in done.stdout
+    assert curves(tmp_path) == [row for row in undisturbed[1] if row[0] == curves(tmp_path)[0][0]]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
