@@ -35,7 +35,7 @@ from asapbench.scheduling.compilers import keep_code_in
 from asapbench.scheduling.hardware import hardware
 from asapbench.streams import steady_streams
 from asapbench.suite.cell import Cell
-from asapbench.training.environment import is_out_of_memory, peak_memory, reset_peak_memory
+from asapbench.training.environment import is_out_of_memory, peak_memory, reset_peak_memory, synchronize
 from asapbench.training.optimizer import leave_compiler_out
 from asapbench.training.own_loop import OwnLoop
 from asapbench.training.trainer import Settings
@@ -126,20 +126,12 @@ def _measure(loop: Loop, command: Measure) -> Measured:
         return time.perf_counter() - begun >= command.seconds
 
     reset_peak_memory(loop.device)
-    _synchronize(loop.device)
+    synchronize(loop.device)
     begun = time.perf_counter()
     examples = loop.steps(enough)
-    _synchronize(loop.device)
+    synchronize(loop.device)
     seconds = time.perf_counter() - begun
     return Measured(examples=examples, seconds=seconds, peak_bytes=peak_memory(loop.device))
-
-
-def _synchronize(device: torch.device) -> None:
-    """Waits for what the device has been given: the clock is the host's."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def _name(device: torch.device) -> str:

@@ -78,6 +78,14 @@ def arithmetic(device: torch.device, precision: str) -> AbstractContextManager[o
     return contextlib.nullcontext()
 
 
+def synchronize(device: torch.device) -> None:
+    """Waits for what the device has been given: the clock is the host's."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def reset_peak_memory(device: torch.device) -> None:
     """Forgets the peak so far."""
     if device.type == "cuda":

@@ -33,7 +33,15 @@ from asapbench.training import checkpoint, saved
 from asapbench.training.alignment import alignment
 from asapbench.training.batches import testing_batches, training_batches
 from asapbench.training.compiled import objective_of
-from asapbench.training.environment import arithmetic, configure, differences, peak_memory, reset_peak_memory, signature
+from asapbench.training.environment import (
+    arithmetic,
+    configure,
+    differences,
+    peak_memory,
+    reset_peak_memory,
+    signature,
+    synchronize,
+)
 from asapbench.training.evaluate import StoppedError, Tally, evaluate
 from asapbench.training.optimizer import build_optimizer, forget_gradients, learning_rate
 from asapbench.training.saved import Saved, describe, require_alike
@@ -306,6 +314,7 @@ class Trainer:
 
     def _write(self) -> float:
         """Hands a snapshot to the writer, with what to report once it is durable; returns the seconds that took."""
+        synchronize(self.device)  # what the device has been given is the epoch's time
         before = time.monotonic()
         content = {
             "cell": self.cell.id,
