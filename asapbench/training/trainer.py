@@ -316,6 +316,7 @@ class Trainer:
 
     def _write(self) -> float:
         """Hands a snapshot to the writer, with what to report once it is durable; returns the seconds that took."""
+        synchronize(self.device)  # what the device has been given is the epoch's time
         before = time.monotonic()
         content = {
             "cell": self.cell.id,

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from asapbench.training.environment import synchronize
+
 
 class Writer:
     """One thread that makes snapshots durable; it starts with the first one.
@@ -63,7 +65,6 @@ class Writer:
             self._thread.shutdown()
 
     def _write(self, copied: dict[str, Any], make_durable: Callable[[dict[str, Any]], object]) -> None:
-        self._snapshot.wait()
         make_durable(copied)
         self.seconds = time.monotonic() - self.began
 
@@ -71,26 +72,19 @@ class Writer:
 class Snapshot:
     """Copies of nested dictionaries and lists of tensors in host memory. Each `take` overwrites the one before.
 
-    From a CUDA device tensors are copied into pinned memory in the order of the device's stream: `take` does not wait,
-    and later kernels cannot change what it copies. `wait` returns when the copy is complete.
+    From a CUDA device tensors are copied into pinned memory. `take` itself waits for the device, some milliseconds: a
+    wait on the writer's thread is not permitted while the training thread captures a CUDA graph.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._buffers: dict[tuple[object, ...], Tensor] = {}
-        self._copied = torch.cuda.Event(blocking=True) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def take(self, content: dict[str, Any]) -> dict[str, Any]:
         """`content` with every tensor copied, strides kept."""
         taken: dict[str, Any] = self._of(content, ())
-        if self._copied is not None:
-            self._copied.record(torch.cuda.current_stream(self._device))
+        synchronize(self._device)
         return taken
-
-    def wait(self) -> None:
-        """Waits for the device, on any thread."""
-        if self._copied is not None:
-            self._copied.synchronize()
 
     def _of(self, value: Any, place: tuple[object, ...]) -> Any:
         if isinstance(value, Tensor):
