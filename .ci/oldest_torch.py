@@ -17,10 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv-oldest"
 PYTHON = "3.12"
-NVIDIA = re.compile(r"(nvidia|cuda)-|triton\b")
+NVIDIA = re.compile(r"(nvidia|cuda)-")
 """Distributions that a torch built for CUDA needs beside it: gigabytes, which `.venv` already has."""
-SEPARATE = ("asapbench", "pip", "setuptools", "torch", "torchvision")
-"""Distributions whose version in `.venv` does not matter here."""
+SEPARATE = ("asapbench", "pip", "setuptools", "torch", "torchvision", "triton")
+"""Distributions whose version in `.venv` does not matter here: each torch has its own versions of those it needs."""
 
 
 def oldest() -> list[str]:

@@ -67,7 +67,7 @@ def test_nvidias_libraries_are_shared_where_there_are_any_and_else_left_to_pip(
     new.mkdir()
     if cuda:
         (main / "nvidia").mkdir(parents=True)
-    needed = 'setuptools<82\nnvidia-cudnn-cu13==9.19.0.56; platform_system == "Linux"\noptree; extra == "optree"'
+    needed = 'setuptools<82\ntriton==3.6.0\nnvidia-cudnn-cu13==9.19.0.56\noptree; extra == "optree"'
     monkeypatch.setattr(oldest_torch, "inside", lambda code: needed if "requires" in code else str(new))
     monkeypatch.setattr(oldest_torch, "pip", lambda *arguments: asked.append(arguments))
     monkeypatch.setattr(oldest_torch.subprocess, "run", lambda *_, **__: None)
@@ -78,6 +78,7 @@ def test_nvidias_libraries_are_shared_where_there_are_any_and_else_left_to_pip(
     torch, packages = asked
     assert torch == (("--no-deps",) if cuda else ()) + tuple(oldest_torch.oldest())
     assert (new / "nvidia").is_dir() is cuda
-    assert ("setuptools<82" in packages) is cuda
-    assert not [one for one in packages if one.startswith(("torch", "nvidia", "cuda", "triton", "optree", "asapbench"))]
+    own = [one for one in packages if one.startswith(("setuptools", "triton"))]
+    assert own == (["setuptools<82", "triton==3.6.0"] if cuda else [])
+    assert not [one for one in packages if one.startswith(("torch", "nvidia", "cuda", "optree", "asapbench"))]
     assert [one for one in packages if one.startswith("numpy==")]
