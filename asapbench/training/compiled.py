@@ -44,6 +44,8 @@ def compiled_objective(learner: Learner, *, batch_size: int, precision: str, thr
     # Otherwise a rule's own backward is compiled under the forward pass's autocast: plain autograd runs it without.
     torch._functorch.config.backward_pass_autocast = "off"
     torch._inductor.config.compile_threads = threads
+    # Inductor keeps these in a shared folder of /tmp, wherever the rest of the code is kept.
+    torch._inductor.config.cpp_cache_precompile_headers = False
     device = next(learner.parameters()).device
     options: dict[str, str | int | bool | Callable[..., Any]] = {}
     if device.type == "cpu":
