@@ -47,7 +47,7 @@ def main() -> None:
     again = subprocess.run(whole, check=True, capture_output=True, text=True)
     assert "nothing to train" in again.stdout, again.stdout
 
-    killed = subprocess.Popen([*RUN, "--checkpoint-every", "1s"])
+    killed = subprocess.Popen([*RUN, "--checkpoint-every", "0.2s"])
     wait_until(lambda: epochs(DATABASE) >= EPOCHS + 1, "the run that is to be killed")
     killed.send_signal(signal.SIGKILL)
     killed.wait()

@@ -22,7 +22,7 @@ from injuries import INJURIES, possible, signal_to
 from running import DB, curves, query, recorded, start, wait_until, workers, write_suite
 
 IMPATIENT = (str(Path(__file__).parent / "impatient.py"),)
-SLOTS = ("--slots", "2", "--checkpoint-every", "0.5s", "--keep-weights")
+SLOTS = ("--slots", "2", "--checkpoint-every", "0.2s", "--keep-weights")
 HUNG = ("--hang-after", "60s")
 DIGESTS = "SELECT cell_id, weights_path, weights_digest FROM attempt WHERE state = 'done' ORDER BY 1"
 TRAINED_TWICE = "SELECT count(*) - 1 FROM attempt WHERE state = 'done' GROUP BY cell_id HAVING count(*) > 1"

@@ -45,7 +45,7 @@ def on_cluster(cluster: RayCluster) -> tuple[str, ...]:
 def test_the_cells_of_a_node_that_dies_go_on_elsewhere_to_the_same_bits(cluster, node, undisturbed, tmp_path) -> None:
     nodes = {name: node(name) for name in ("one", "two")}
     write_suite(tmp_path)
-    process = start(tmp_path, "run", "small.toml", *on_cluster(cluster), "--checkpoint-every", "1s")
+    process = start(tmp_path, "run", "small.toml", *on_cluster(cluster), "--checkpoint-every", "0.2s")
     wait_until(lambda: recorded(tmp_path) and query(tmp_path, BEGUN), "a cell after its first epoch")
     ((device,), *_) = query(tmp_path, BEGUN)
     victim = device.partition("@")[2]
@@ -91,7 +91,7 @@ def test_a_driver_that_is_killed_leaves_no_process_and_its_cells_go_on(cluster, 
     node("one")
     node("two")
     write_suite(tmp_path)
-    process = start(tmp_path, "run", "small.toml", *on_cluster(cluster), "--checkpoint-every", "1s")
+    process = start(tmp_path, "run", "small.toml", *on_cluster(cluster), "--checkpoint-every", "0.2s")
     wait_until(lambda: recorded(tmp_path) >= 1, "an epoch")
     os.kill(workers(tmp_path)[0], signal.SIGSTOP)  # one that hangs ends, too
     process.kill()

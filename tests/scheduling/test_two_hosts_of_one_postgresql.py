@@ -34,7 +34,7 @@ def other_hosts() -> None:
 def start(folder: Path, url: str, *more: str, host: str | None = None) -> subprocess.Popen[str]:
     """A run of the small suite on PostgreSQL, not waited for."""
     write_suite(folder)
-    words = [sys.executable, "-c", ASAPBENCH, "run", "small.toml", "--slots", "1", "--checkpoint-every", "1s", *more]
+    words = [sys.executable, "-c", ASAPBENCH, "run", "small.toml", "--slots", "1", "--checkpoint-every", "0.2s", *more]
     if host is not None:
         words = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', host, *words]
     return subprocess.Popen(
