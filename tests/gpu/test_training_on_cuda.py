@@ -64,9 +64,14 @@ def test_asking_for_angles_changes_no_bit(rule: str, tmp_path) -> None:
     assert {row.epoch for row in asked.angles} == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+GRAPHS = [
+    *((rule, "float32", "sgd") for rule in RULES),
+    *((rule, "bf16", "sgd") for rule in ("bp", "asap", "dfa", "predsim")),
+    *((rule, "tf32", "adam") for rule in ("bp", "asap")),
+]
+
+
+@pytest.mark.parametrize(("rule", "precision", "optimizer"), GRAPHS)
 def test_a_graph_trains_the_bits_of_eager_steps(rule: str, precision: str, optimizer: str, tmp_path) -> None:
     which = replace(cell(rule), precision=precision, optimizer=OPTIMIZERS[optimizer].choose())
     eager, plain = trained(which, tmp_path / "eager")
