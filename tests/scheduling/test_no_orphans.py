@@ -22,11 +22,11 @@ if "asapbench.scheduling.worker" in sys.orig_argv:
     import ctypes, os, signal
     from asapbench.training.trainer import Trainer
 
-    def hang(self, x, y):
+    def hang(self):
         os.kill(os.getppid(), signal.SIGKILL)
         ctypes.PyDLL(None).sleep(600)  # a PyDLL's functions keep the interpreter's lock
 
-    Trainer._step = hang
+    Trainer.steps = hang
 """
 
 
