@@ -24,7 +24,7 @@ PADDING = 4
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What chance decides in one epoch, for each position of its order; int64 and bool (N,), on the CPU.
+    """What chance decides in one epoch, for each position of its order; int64 and bool (N,), drawn on the CPU.
 
     `order` is the example's index; `top` and `left` are where the crop begins in the padded image (0..8) and `flipped`
     whether it is mirrored: None without augmentation.
@@ -119,10 +119,8 @@ class Batches:
         return self._epoch(self.draws(number).to(self.device), batch_size, start)
 
     def _epoch(self, draws: Draws, batch_size: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        labels = self._labels[draws.order]
         for first in range(start * batch_size, len(self), batch_size):
-            part = slice(first, first + batch_size)
-            yield self._normalised(self._store.augmented(draws[part])), labels[part]
+            yield self.cut(draws[first : first + batch_size])
 
     def cut(self, draws: Draws) -> tuple[Tensor, Tensor]:
         """One batch: the augmented, normalised images and the labels of `draws`, which lie on the device."""

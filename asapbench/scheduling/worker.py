@@ -44,7 +44,7 @@ from asapbench.scheduling.protocol import (
 from asapbench.streams import steady_streams
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
-from asapbench.training.environment import is_out_of_memory
+from asapbench.training.environment import is_out_of_memory, release_memory
 from asapbench.training.optimizer import leave_compiler_out
 from asapbench.training.trainer import Settings, Trainer
 from asapbench.training.weights import save
@@ -139,6 +139,7 @@ def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
     """Trains one cell, and lets go of its memory: a model and its graph hold each other until Python looks for such."""
     ended = _trained(command, channel, stop)
     gc.collect()
+    release_memory(torch.device(command.device))
     return ended
 
 

@@ -1,4 +1,4 @@
-"""A learner's objective with torch.compile's kernels, compared with the uncompiled objective before it trains anything.
+"""A learner's objective with torch.compile's kernels, and its comparison with the uncompiled objective.
 
 Compiled kernels do the same arithmetic in another order, which changes the last bits. Forward and backward are
 compiled; the optimizer's step is one fused kernel already, and evaluations run as `asapbench evaluate` runs them.
@@ -7,6 +7,7 @@ compiled; the optimizer's step is one fused kernel already, and evaluations run 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf, isfinite
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from asapbench.errors import WorkerError
 from asapbench.rules.learner import Learner, Objective
-from asapbench.training.environment import full_precision, reset_peak_memory
+from asapbench.training.environment import arithmetic, full_precision, release_memory
 
 Compute = Callable[[Tensor, Tensor], Objective]
 
@@ -29,11 +30,10 @@ _OF_ALL = 1e-6
 _GRADIENT = "gradient of "
 
 
-def compiled_objective(learner: Learner, *, batch_size: int, precision: str, threads: int) -> Compute:
+def compiled_objective(learner: Learner, *, batch_size: int, threads: int) -> Compute:
     """`learner.objective`, compiled by torch's Inductor with up to `threads` compiling processes.
 
-    Only batches of `batch_size` are compiled for; an epoch's last, smaller batch runs uncompiled. The first full batch
-    is computed both ways. Raises WorkerError where the results differ by more than rounding.
+    Only batches of `batch_size` are compiled for; an epoch's last, smaller batch runs uncompiled.
     """
     import torch._functorch.config
     import torch._inductor.config
@@ -55,17 +55,9 @@ def compiled_objective(learner: Learner, *, batch_size: int, precision: str, thr
     compute = torch.compile(
         learner.objective, backend="inductor", fullgraph=True, dynamic=False, options=options or None
     )
-    verified = False
 
     def objective(x: Tensor, y: Tensor) -> Objective:
-        nonlocal verified
-        if len(y) != batch_size:
-            return learner.objective(x, y)
-        if not verified:
-            require_equal(learner, compute, x, y, precision=precision)
-            reset_peak_memory(device)  # the uncompiled pass's is not the cell's
-            verified = True
-        return compute(x, y)
+        return (compute if len(y) == batch_size else learner.objective)(x, y)
 
     return objective
 
@@ -73,17 +65,19 @@ def compiled_objective(learner: Learner, *, batch_size: int, precision: str, thr
 def require_equal(learner: Learner, compute: Compute, x: Tensor, y: Tensor, *, precision: str) -> None:
     """Compares gradients by layer, running statistics and loss of `compute` with those of `learner.objective`.
 
+    For a learner in training mode with its first weights: where a loss is small, a gradient is little but rounding.
     In a lower `precision` than float32, `compute` may be a few times as far from the float32 result as the uncompiled
     objective is, as long as no gradient is lost. The learner stays as it is. Raises WorkerError that names the layer.
     """
-    plain, ours = _measured(learner, learner.objective, x, y), _measured(learner, compute, x, y)
-    exact = plain
+    plain = exact = _measured(learner, learner.objective, x, y, precision=precision)
+    ours = _measured(learner, compute, x, y, precision=precision)
     if precision != "float32":
-        with full_precision(x.device):
-            exact = _measured(learner, learner.objective, x, y)
+        with full_precision():
+            exact = _measured(learner, learner.objective, x, y, precision="float32")
     gradients = torch.cat([value for name, value in exact.items() if name.startswith(_GRADIENT)])
     floor = _OF_ALL * float(gradients.norm())
     wrong = {name: excess for name in exact if (excess := _excess(ours[name], plain[name], exact[name], floor=floor))}
+    release_memory(x.device)
     if wrong:
         name, excess = max(wrong.items(), key=lambda item: item[1])
         others = f" ({len(wrong) - 1} others too)" if len(wrong) > 1 else ""
@@ -96,20 +90,22 @@ def require_equal(learner: Learner, compute: Compute, x: Tensor, y: Tensor, *, p
 def _excess(ours: Tensor, plain: Tensor, exact: Tensor, *, floor: float) -> float:
     """How far `ours` is from `exact`, relative to its norm, where that is more than rounding; else 0."""
     if not plain.isfinite().all():
-        return 0.0  # a diverging cell has nothing to compare
+        return 0.0  # there is nothing to compare
     size, difference = float(exact.norm()), float((ours - exact).norm())
     rounded = difference <= _TIMES_FARTHER * float((plain - exact).norm()) + _ROUNDING * size + floor
     lost = float(ours.norm()) + floor < _LOST * size  # bfloat16 may round by as much as a gradient's norm
-    return difference / max(size, floor) if lost or not rounded else 0.0
+    if rounded and not lost:
+        return 0.0
+    return difference / size if size and isfinite(difference) else inf
 
 
-def _measured(learner: Learner, compute: Compute, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+def _measured(learner: Learner, compute: Compute, x: Tensor, y: Tensor, *, precision: str) -> dict[str, Tensor]:
     """Gradients by layer, changes of running statistics, and the loss, each flat; the learner is as it was before."""
     names, parameters = zip(*learner.trained_parameters(), strict=True)
     before = {name: buffer.clone() for name, buffer in learner.named_buffers()}
-    objective = compute(x, y)
-    with torch.autocast(x.device.type, enabled=False):  # backward runs outside, as in a step
-        gradients = torch.autograd.grad(objective.scalar, parameters, materialize_grads=True)
+    with arithmetic(x.device, precision):
+        objective = compute(x, y)
+    gradients = torch.autograd.grad(objective.scalar, parameters, materialize_grads=True)
     found = {"loss": objective.loss.float().reshape(1).clone()}
     for name, buffer in learner.named_buffers():
         found[name.removeprefix("model.")] = (buffer - before[name]).float().flatten()

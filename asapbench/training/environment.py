@@ -22,7 +22,10 @@ _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "bad_alloc
 def signature(
     device: torch.device, *, deterministic: bool, compiled: bool = False, cuda_graphs: bool = False
 ) -> dict[str, str | int | bool]:
-    """Two runs of one cell give the same bits if their signatures are equal."""
+    """Two runs of one cell give the same bits if their signatures are equal.
+
+    `cuda_graphs` is a part of it until a GPU has shown that graphs change no bit (`tests/gpu`).
+    """
     found: dict[str, str | int | bool] = {"torch": str(torch.__version__), "device": device.type}
     found |= processor.overrides()
     if device.type == "cuda":
@@ -99,14 +102,13 @@ def arithmetic(device: torch.device, precision: str) -> AbstractContextManager[o
 
 
 @contextlib.contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """The context of a forward and backward pass in float32 throughout, whatever the precision around it."""
+def full_precision() -> Iterator[None]:
+    """The context of matrix products and convolutions without TensorFloat32, whatever the precision around it."""
     matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     try:
-        with torch.autocast(device.type, enabled=False):
-            yield
+        yield
     finally:
         torch.set_float32_matmul_precision(matmul)
         torch.backends.cudnn.allow_tf32 = cudnn
@@ -118,6 +120,12 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+def release_memory(device: torch.device) -> None:
+    """Gives memory that nothing uses back to a GPU, so that it counts as nobody's."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def reset_peak_memory(device: torch.device) -> None:

@@ -48,9 +48,9 @@ class GraphSteps:
 
     def _full(self) -> None:
         if self._replay is None and self._done == EAGER_STEPS:
-            self._replay = captured(self._next)
+            self._replay = captured(self._next, self._batches.device)
         if self._replay is None:
-            beside(self._next)
+            beside(self._next, self._batches.device)
             self._done += 1
         else:
             self._replay()
@@ -95,31 +95,32 @@ def require_graphs(device: torch.device) -> None:
 
 
 @cache
-def _stream() -> torch.cuda.Stream:
+def _stream(device: torch.device) -> torch.cuda.Stream:
     """Where steps are captured: not the default stream, which cannot be."""
-    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
-def beside(step: Callable[[], None]) -> None:
+def beside(step: Callable[[], None], device: torch.device) -> None:
     """Runs `step` on the stream of the capture: what libraries set up by stream is there then."""
-    stream = _stream()
-    stream.wait_stream(torch.cuda.current_stream())
+    stream, current = _stream(device), torch.cuda.current_stream(device)
+    stream.wait_stream(current)
     with torch.cuda.stream(stream):
         step()
-    torch.cuda.current_stream().wait_stream(stream)
+    current.wait_stream(stream)
 
 
-def captured(step: Callable[[], None]) -> Callable[[], None]:
+def captured(step: Callable[[], None], device: torch.device) -> Callable[[], None]:
     """`step` as a graph: the returned function replays it. Capturing it does not run it."""
     graph = torch.cuda.CUDAGraph()
     try:
-        # What other threads ask of the device meanwhile, such as the writer of checkpoints, is not a part of it.
-        with torch.cuda.graph(graph, stream=_stream(), capture_error_mode="thread_local"):
+        with torch.cuda.device(device), torch.cuda.graph(graph, stream=_stream(device)):
             step()
     except RuntimeError as error:
-        if is_out_of_memory(error):
-            raise
+        # To end a capture that has failed raises, too: the first error says why.
+        cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
+        if is_out_of_memory(cause):
+            raise cause from None
         raise WorkerError(
-            f"--cuda-graphs: a step of this cell cannot be captured: {error}; train it without --cuda-graphs"
-        ) from error
+            f"--cuda-graphs: a step of this cell cannot be captured: {cause}; train it without --cuda-graphs"
+        ) from cause
     return graph.replay

@@ -32,7 +32,7 @@ from asapbench.suite.grid import require_trainable
 from asapbench.training import checkpoint, saved
 from asapbench.training.alignment import alignment
 from asapbench.training.batches import testing_batches, training_batches
-from asapbench.training.compiled import Compute, compiled_objective
+from asapbench.training.compiled import Compute, compiled_objective, require_equal
 from asapbench.training.environment import (
     configure,
     differences,
@@ -57,8 +57,8 @@ _WRITES = 10
 
 @dataclass(frozen=True)
 class Settings:
-    """How a cell is run; none of it changes the result on one kind of machine, but the last bits: `threads`,
-    `compiled` (torch.compile's kernels) and `cuda_graphs` do. `checkpoint_seconds` None: see `Trainer._is_due`.
+    """How a cell is run; none of it changes the result on one kind of machine, but the last bits: `threads` and
+    `compiled` (torch.compile's kernels) do. `checkpoint_seconds` None: see `Trainer._is_due`.
     """
 
     device: str = "cpu"
@@ -132,7 +132,7 @@ class Trainer:
         self.bit_exact = True
         self.patience = Patience(PATIENCE_SECONDS, say=listener.warned, should_stop=listener.should_stop)
         self.writer, self._announced = Writer(self.device), time.monotonic()
-        self._previous, self._written, self._epochs_told, self._alignment_told = tuple(previous), 0, 0, 0
+        self._previous, self._written, self._epochs_handed, self._angles_handed = tuple(previous), 0, 0, 0
         found = checkpoint.newest(
             [directory, *previous], read=saved.read, position=lambda one: one.position, warn=listener.warned
         )
@@ -165,7 +165,7 @@ class Trainer:
         """
         with self.writer:
             self.listener.resumed(self.progress.history, batch=self.progress.batch, bit_exact=self.bit_exact)
-            self._tell_alignment()
+            self._report_alignment()
             if (self.progress.epoch, self.progress.batch) == (0, 0):
                 self._align()
             while self.progress.epoch < self.cell.epochs:
@@ -177,7 +177,7 @@ class Trainer:
                     self._write()
                     return "interrupted"
                 except DivergedError:
-                    if self._epochs_told < self.progress.epoch:
+                    if self._epochs_handed < self.progress.epoch:
                         self._write()
                     raise
                 self.progress.history.append(metrics)
@@ -194,12 +194,14 @@ class Trainer:
         return "done"
 
     def _built_steps(self) -> Steps:
+        """Raises WorkerError where the compiled objective is not the rule's, at the cell's first weights."""
         cell, settings = self.cell, self.settings
         objective: Compute = self.learner.objective
         if settings.compiled:
-            objective = compiled_objective(
-                self.learner, batch_size=cell.batch_size, precision=cell.precision, threads=settings.compile_threads
-            )
+            size, threads = cell.batch_size, settings.compile_threads
+            objective = compiled_objective(self.learner, batch_size=size, threads=threads)
+            x, y = next(self.train.epoch(1, size))
+            require_equal(self.learner.train(), objective, x, y, precision=cell.precision)
         step = Step(objective, self.optimizer, self.tally, device=self.device, precision=cell.precision)
         return (GraphSteps if settings.cuda_graphs else EagerSteps)(step, self.train, cell.batch_size)
 
@@ -290,11 +292,11 @@ class Trainer:
             epoch, precision = self.progress.epoch, self.cell.precision
             self.progress.alignment += alignment(self.learner, x, y, epoch=epoch, precision=precision)
 
-    def _tell_alignment(self) -> None:
+    def _report_alignment(self) -> None:
         """Reports the angles of the checkpoint from which the cell resumes."""
-        if rows := self.progress.alignment[self._alignment_told :]:
+        if rows := self.progress.alignment[self._angles_handed :]:
             self.listener.aligned(rows)
-        self._alignment_told = len(self.progress.alignment)
+        self._angles_handed = len(self.progress.alignment)
 
     def _require_finite(self, loss: float, epoch: int, of: str) -> None:
         if not math.isfinite(loss):
@@ -310,13 +312,13 @@ class Trainer:
             return False
         interval = self.settings.checkpoint_seconds
         if interval is None:
-            waits = self._epochs_told < self.progress.epoch
+            waits = self._epochs_handed < self.progress.epoch
             interval = min(_CHECKPOINT_SECONDS, _WRITES * self.writer.seconds) if waits else _CHECKPOINT_SECONDS
         return time.monotonic() - self.writer.began >= interval
 
     def _write(self) -> float:
         """Hands a snapshot to the writer, with what to report once it is durable; returns the seconds that took."""
-        synchronize(self.device)  # what the device has been given is the epoch's time
+        synchronize(self.device)  # the wait for steps that are queued is no part of the checkpoint's time
         before = time.monotonic()
         content = {
             "cell": self.cell.id,
@@ -336,12 +338,12 @@ class Trainer:
         make_durable = partial(
             self._make_durable,
             number=self.number,
-            epochs=self.progress.history[self._epochs_told :],
-            angles=self.progress.alignment[self._alignment_told :],
+            epochs=self.progress.history[self._epochs_handed :],
+            angles=self.progress.alignment[self._angles_handed :],
         )
         self.writer.write(content, make_durable)
         self.number += 1
-        self._epochs_told, self._alignment_told = self.progress.epoch, len(self.progress.alignment)
+        self._epochs_handed, self._angles_handed = self.progress.epoch, len(self.progress.alignment)
         return time.monotonic() - before
 
     def _make_durable(
@@ -402,7 +404,7 @@ class Trainer:
             )
         self.bit_exact = held.bit_exact and not changed
         self.progress = Progress(held.epoch, held.batch, held.seconds, held.history, held.alignment)
-        self._epochs_told = held.epoch
+        self._epochs_handed = held.epoch
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
         """The optimizer's moments; its settings stay the cell's, whatever the file says."""

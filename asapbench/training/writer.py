@@ -70,7 +70,7 @@ class Writer:
 
 
 class Snapshot:
-    """Copies of nested dictionaries and lists of tensors in host memory. Each `take` overwrites the one before.
+    """Copies of nested dictionaries, lists and tuples of tensors in host memory. Each `take` overwrites the one before.
 
     From a CUDA device tensors are copied into pinned memory. `take` itself waits for the device, some milliseconds: a
     wait on the writer's thread is not permitted while the training thread captures a CUDA graph.
@@ -94,8 +94,8 @@ class Snapshot:
             for name, item in value.items():
                 copied[name] = self._of(item, (*place, name))
             return copied
-        if isinstance(value, list):
-            return [self._of(item, (*place, number)) for number, item in enumerate(value)]
+        if isinstance(value, list | tuple):
+            return type(value)(self._of(item, (*place, number)) for number, item in enumerate(value))
         return value
 
     def _buffer(self, like: Tensor, place: tuple[object, ...]) -> Tensor:

@@ -80,8 +80,8 @@ def test_a_graph_trains_the_bits_of_eager_steps(rule: str, precision: str, optim
     assert all(one.same_result(two) for one, two in zip(eager.rows, replayed.rows, strict=True))
 
 
-def test_a_graph_holds_a_tensor_of_each_step_once(tmp_path) -> None:
-    """The memory of a replay is counted, though nothing is allocated then."""
+def test_the_memory_of_a_replayed_graph_is_counted(tmp_path) -> None:
+    """Though nothing is allocated then."""
     rows, _ = trained(cell(), tmp_path, cuda_graphs=True)
     peaks = [row.peak_memory_bytes for row in rows.rows]
     assert min(peaks[1:]) >= 0.5 * max(peaks)

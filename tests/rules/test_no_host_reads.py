@@ -6,13 +6,13 @@ PyTorch that a step calls, with the branches forced that a GPU or torch's compil
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from unittest import mock
 
 import pytest
 import torch
+from host_reads import refused
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -20,14 +20,6 @@ from asapbench.models import build, initialise
 from asapbench.rules import attach, functions
 from asapbench.suite.catalog import FULLY_CONNECTED, MODELS, RULES
 from asapbench.suite.options import Choice
-
-READS = {
-    "_local_scalar_dense", "item", "is_nonzero", "equal", "allclose", "nonzero", "nonzero_numpy", "masked_select",
-    "_unique", "_unique2", "unique_dim", "unique_consecutive", "bincount", "histc", "repeat_interleave",
-}  # fmt: skip
-"""What the host waits for: a number, or a shape that depends on numbers."""
-MADE_OF_NUMBERS = {"lift", "lift_fresh", "lift_fresh_copy"}
-"""`torch.tensor(...)` and its like."""
 
 CHOICES = [
     *(entry.choose() for entry in RULES.values()),
@@ -53,21 +45,13 @@ class HostReads(TorchDispatchMode):
         self.seen: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        if name in READS | MADE_OF_NUMBERS or (name.startswith("index") and _by_mask(args)):
+        if name := refused(func, args):
             self.seen.append(name)
         return func(*args, **(kwargs or {}))
 
 
-def _by_mask(arguments: Iterable[object]) -> bool:
-    return any(
-        isinstance(one, list | tuple) and any(isinstance(t, Tensor) and t.dtype == torch.bool for t in one)
-        for one in arguments
-    )
-
-
 def as_on(way: str) -> AbstractContextManager[object]:
-    """On a CPU a rule reads the recursion's scalar, and unpacks bits by a table; elsewhere it does neither."""
+    """On a CPU a rule reads the recursion's scalar, and unpacks bits by a table; on a GPU it does neither."""
     if way == "compiled":
         return mock.patch.object(torch.compiler, "is_compiling", return_value=True)
     return mock.patch.object(functions, "_readable", return_value=False) if way == "on a GPU" else nullcontext()

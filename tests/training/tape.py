@@ -10,12 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from host_reads import refused
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-
-REFUSED = ("aten::_local_scalar_dense", "aten::is_nonzero", "aten::nonzero", "aten::equal", "aten::lift_fresh")
-"""What reads the device from the host, or makes a tensor of the host's numbers: no graph can hold it."""
 
 
 class Tape(TorchDispatchMode):
@@ -29,8 +27,8 @@ class Tape(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func._schema.name in REFUSED:
-            raise RuntimeError(f"{func._schema.name}: operation not permitted when stream is capturing")
+        if name := refused(func, args):
+            raise RuntimeError(f"{name}: operation not permitted when stream is capturing")
         for tensor in _tensors((args, kwargs)):
             if id(tensor) not in self._made and id(tensor) not in self._before:
                 self._before[id(tensor)] = tensor, tensor.clone()
@@ -54,7 +52,7 @@ class Tape(TorchDispatchMode):
                     mine.copy_(new)
 
 
-def recorded(step: Callable[[], None]) -> Callable[[], None]:
+def recorded(step: Callable[[], None], _device: torch.device) -> Callable[[], None]:
     """Stands in for `training.graph.captured`."""
     with Tape() as tape:
         step()

@@ -314,10 +314,12 @@ def test_epochs_that_wait_for_a_checkpoint_are_announced(
 def test_a_snapshot_uses_its_memory_again_and_follows_a_change_of_shape() -> None:
     snapshot = Snapshot(torch.device("cpu"))
     weight = torch.arange(24.0).reshape(1, 2, 3, 4).contiguous(memory_format=torch.channels_last)
-    first = snapshot.take({"state": {0: {"w": weight}}, "list": [weight, 1, "x"]})
+    first = snapshot.take({"state": {0: {"w": weight}}, "list": [weight, 1, "x"], "tuple": (weight, 2)})
     assert torch.equal(first["state"][0]["w"], weight)
     assert first["state"][0]["w"].stride() == weight.stride()
     assert first["list"][1:] == [1, "x"]
+    assert first["tuple"][1:] == (2,)
+    assert len({weight.data_ptr(), *(first[name][0].data_ptr() for name in ("list", "tuple"))}) == 3
     place = first["state"][0]["w"].data_ptr()
     assert place != weight.data_ptr()
     again = snapshot.take({"state": {0: {"w": weight + 1}}, "list": []})

@@ -46,7 +46,7 @@ def test_compiled_gradients_are_the_rules(rule: str, compiler: None) -> None:
     x, y = torch.randn(4, 3, 8, 8, generator=draw, dtype=torch.float64), torch.arange(4)
     plain, other = learner(rule, x), learner(rule, x)
     plain.objective(x, y).scalar.backward()
-    compiled_objective(other, batch_size=4, precision="float32", threads=1)(x, y).scalar.backward()
+    compiled_objective(other, batch_size=4, threads=1)(x, y).scalar.backward()
     for (name, one), (_, two) in zip(plain.trained_parameters(), other.trained_parameters(), strict=True):
         torch.testing.assert_close(two.grad, one.grad, rtol=1e-8, atol=1e-11, msg=name)
     for (name, one), (_, two) in zip(plain.model.named_buffers(), other.model.named_buffers(), strict=True):
@@ -79,7 +79,7 @@ def test_a_rules_own_backward_is_not_compiled_under_autocast(images, tmp_path) -
         made = trainer(replace(cell("dfa"), precision="bf16"), images, tmp_path / str(compiled), Recorder())
         compute = made.learner.objective
         if compiled:  # compiled_objective sets torch up; what it returns is not used
-            compiled_objective(made.learner, batch_size=16, precision="bf16", threads=1)
+            compiled_objective(made.learner, batch_size=16, threads=1)
             compute = torch.compile(made.learner.objective, backend="aot_eager", fullgraph=True)
         x, y = next(made.train.epoch(1, 16))
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -93,7 +93,7 @@ def test_a_rules_own_backward_is_not_compiled_under_autocast(images, tmp_path) -
 def test_more_cells_than_torch_compiles_a_function_for(images, tmp_path) -> None:
     for seed in range(10):
         made = trainer(cell("bp", seed=seed), images, tmp_path / str(seed), Recorder())
-        compiled_objective(made.learner, batch_size=16, precision="float32", threads=1)
+        compiled_objective(made.learner, batch_size=16, threads=1)
         compute = torch.compile(made.learner.objective, backend="eager", fullgraph=True, dynamic=False)
         x, y = next(made.train.epoch(1, 16))
         assert compute(x, y).loss.isfinite()

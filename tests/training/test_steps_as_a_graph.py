@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def made(images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     monkeypatch.setattr(optimizer, "rate_on_device", lambda _device: True)
     monkeypatch.setattr(functions, "_readable", lambda _scalar: False)
     monkeypatch.setattr(graph, "require_graphs", lambda _device: None)
-    monkeypatch.setattr(graph, "beside", lambda step: step())
+    monkeypatch.setattr(graph, "beside", lambda step, _device: step())
     monkeypatch.setattr(graph, "captured", recorded)
 
     def make(recipe: str, name: str, *, stop: int | None = None, previous: tuple[str, ...] = (), **settings: bool):
@@ -84,8 +85,8 @@ def test_the_graph_is_replayed(made, monkeypatch: pytest.MonkeyPatch) -> None:
     """40 examples in batches of 16: in 4 epochs 8 full batches, of which the first two are eager."""
     replays = []
 
-    def counted(step: Callable[[], None]) -> Callable[[], None]:
-        replay = recorded(step)
+    def counted(step: Callable[[], None], device: torch.device) -> Callable[[], None]:
+        replay = recorded(step, device)
         return lambda: (replays.append(1), replay())[1]
 
     monkeypatch.setattr(graph, "captured", counted)
@@ -93,21 +94,26 @@ def test_the_graph_is_replayed(made, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(replays) == 2 * EPOCHS - graph.EAGER_STEPS
 
 
-def test_a_step_that_reads_the_device_is_refused_with_a_way_out(made, monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch's own error of a capture, here raised by the tape in its place."""
+@pytest.mark.parametrize("ends", ["well", "with an error of its own"])
+def test_a_step_that_cannot_be_captured_is_refused_with_the_reason(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch ends a capture in which something was not permitted, and that may raise again."""
 
-    class Refusing:
-        def __enter__(self) -> None:
-            raise RuntimeError("operation not permitted when stream is capturing")
+    class Capture:
+        def __enter__(self) -> None: ...
 
-        def __exit__(self, *_error: object) -> None: ...
+        def __exit__(self, *_error: object) -> None:
+            if ends != "well":
+                raise RuntimeError("operation failed due to a previous error during capture")
 
-    monkeypatch.undo()
+    def step() -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
     monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
-    monkeypatch.setattr(torch.cuda, "graph", lambda _graph, **_options: Refusing())
-    monkeypatch.setattr(graph, "_stream", object)
-    with pytest.raises(WorkerError, match=r"--cuda-graphs: a step .* cannot be captured: .*; train it without"):
-        graph.captured(lambda: None)
+    monkeypatch.setattr(torch.cuda, "graph", lambda _graph, **_options: Capture())
+    monkeypatch.setattr(torch.cuda, "device", lambda _device: nullcontext())
+    monkeypatch.setattr(graph, "_stream", lambda _device: None)
+    with pytest.raises(WorkerError, match=r"--cuda-graphs: a step .* cannot be captured: operation not permitted"):
+        graph.captured(step, torch.device("cuda"))
 
 
 def test_a_cpu_has_no_graphs(images, tmp_path: Path) -> None:
