@@ -6,7 +6,7 @@ on any device and an interrupted epoch goes on with exactly the batches it would
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,13 +35,10 @@ class Draws:
     left: Tensor | None
     flipped: Tensor | None
 
-    def __getitem__(self, places: slice | Tensor) -> Draws:
-        """The draws of these positions."""
-        return self._each(lambda drawn: drawn[places])
-
     def to(self, device: torch.device) -> Draws:
         """The draws on `device`."""
-        return self._each(lambda drawn: drawn.to(device))
+        top, left, flipped = (None if d is None else d.to(device) for d in (self.top, self.left, self.flipped))
+        return Draws(self.order.to(device), top, left, flipped)
 
     def copy_(self, other: Draws) -> None:
         """Writes the draws of another epoch of the same batches into the memory of these."""
@@ -50,10 +47,6 @@ class Draws:
 
     def _tensors(self) -> list[Tensor]:
         return [drawn for drawn in (self.order, self.top, self.left, self.flipped) if drawn is not None]
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Draws:
-        top, left, flipped = (None if d is None else change(d) for d in (self.top, self.left, self.flipped))
-        return Draws(change(self.order), top, left, flipped)
 
 
 class Batches:
@@ -116,15 +109,21 @@ class Batches:
         """
         if not 0 <= start <= self.batches(batch_size):
             raise ValueError(f"the epoch has {self.batches(batch_size)} batches: it cannot begin at {start}")
-        return self._epoch(self.draws(number).to(self.device), batch_size, start)
+        return self._epoch(*self.placed(number), batch_size, start)
 
-    def _epoch(self, draws: Draws, batch_size: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _epoch(self, draws: Draws, labels: Tensor, batch_size: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         for first in range(start * batch_size, len(self), batch_size):
-            yield self.cut(draws[first : first + batch_size])
+            part = slice(first, first + batch_size)
+            yield self.cut(draws, part), labels[part]
 
-    def cut(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """One batch: the augmented, normalised images and the labels of `draws`, which lie on the device."""
-        return self._normalised(self._store.augmented(draws)), self._labels[draws.order]
+    def placed(self, number: int) -> tuple[Draws, Tensor]:
+        """The draws of epoch `number` and its labels in their order, on the device."""
+        draws = self.draws(number).to(self.device)
+        return draws, self._labels[draws.order]
+
+    def cut(self, draws: Draws, part: slice | Tensor) -> Tensor:
+        """One batch of images, augmented and normalised: the positions `part` of draws that lie on the device."""
+        return self._normalised(self._store.augmented(draws, part))
 
     def sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The normalised batches in the order of the examples, not augmented: for evaluation."""
@@ -143,8 +142,8 @@ class Batches:
 class _Store(Protocol):
     """The padded images, and how raw pixels are cut from them."""
 
-    def augmented(self, draws: Draws) -> Tensor:
-        """One batch: uint8 (B, C, H, W), which the next call may overwrite."""
+    def augmented(self, draws: Draws, part: slice | Tensor) -> Tensor:
+        """The positions `part` of an epoch: uint8 (B, C, H, W), which the next call may overwrite."""
 
     def plain(self, part: slice) -> Tensor:
         """The examples `part` as they are: uint8 (B, C, H, W), which the caller may not write to."""
@@ -159,8 +158,8 @@ class _Sliced:
         self._padded = F.pad(images, (padding,) * 4).numpy()
         self._buffer = np.empty((0, *images.shape[1:]), dtype=np.uint8)
 
-    def augmented(self, draws: Draws) -> Tensor:
-        chosen = draws.order.numpy()
+    def augmented(self, draws: Draws, part: slice | Tensor) -> Tensor:
+        chosen = draws.order[part].numpy()
         if len(self._buffer) < len(chosen):
             self._buffer = np.empty((len(chosen), *self._buffer.shape[1:]), dtype=np.uint8)
         buffer = self._buffer[: len(chosen)]
@@ -170,9 +169,9 @@ class _Sliced:
         padded, (height, width) = self._padded, self._side
         drawn = zip(
             chosen.tolist(),
-            draws.top.tolist(),
-            draws.left.tolist(),
-            draws.flipped.tolist(),
+            draws.top[part].tolist(),
+            draws.left[part].tolist(),
+            draws.flipped[part].tolist(),
             strict=True,
         )
         for place, (index, top, left, flipped) in enumerate(drawn):
@@ -195,14 +194,15 @@ class _Gathered:
         self._rows = torch.arange(images.shape[2], device=device)
         self._columns = torch.arange(images.shape[3], device=device)
 
-    def augmented(self, draws: Draws) -> Tensor:
+    def augmented(self, draws: Draws, part: slice | Tensor) -> Tensor:
+        chosen = draws.order[part]
         if draws.top is None or draws.left is None or draws.flipped is None:
-            return self._padded[draws.order]
-        columns = torch.where(draws.flipped[:, None], self._columns.flip(0), self._columns)
-        rows = draws.top[:, None] + self._rows
-        columns = draws.left[:, None] + columns
+            return self._padded[chosen]
+        columns = torch.where(draws.flipped[part, None], self._columns.flip(0), self._columns)
+        rows = draws.top[part, None] + self._rows
+        columns = draws.left[part, None] + columns
         return self._padded[
-            draws.order[:, None, None, None], self._channels, rows[:, None, :, None], columns[:, None, None, :]
+            chosen[:, None, None, None], self._channels, rows[:, None, :, None], columns[:, None, None, :]
         ]
 
     def plain(self, part: slice) -> Tensor:

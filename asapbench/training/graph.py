@@ -67,25 +67,28 @@ class Feed:
 
     def __init__(self, batches: Batches, batch_size: int) -> None:
         self._batches, self._batch_size = batches, batch_size
-        self._draws = batches.draws(1).to(batches.device)
+        self._draws, self._labels = batches.placed(1)
         self._first = torch.zeros((), dtype=torch.int64, device=batches.device)
         self._places = torch.arange(batch_size, device=batches.device)
 
     def begin(self, epoch: int, *, start: int) -> None:
         """Moves to batch `start` of an epoch."""
-        self._draws.copy_(self._batches.draws(epoch))
+        draws, labels = self._batches.placed(epoch)
+        self._draws.copy_(draws)
+        self._labels.copy_(labels)
         self._first.fill_(start * self._batch_size)
 
     def cut(self) -> tuple[Tensor, Tensor]:
         """The next batch."""
         places = self._first + self._places
         self._first.add_(self._batch_size)
-        return self._batches.cut(self._draws[places])
+        return self._batches.cut(self._draws, places), self._labels[places]
 
     def rest(self) -> tuple[Tensor, Tensor]:
         """The epoch's last batch, where it is a smaller one."""
         count = len(self._batches)
-        return self._batches.cut(self._draws[count - count % self._batch_size :])
+        part = slice(count - count % self._batch_size, count)
+        return self._batches.cut(self._draws, part), self._labels[part]
 
 
 def require_graphs(device: torch.device) -> None:
