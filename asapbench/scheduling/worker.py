@@ -139,7 +139,11 @@ def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
     """Trains one cell, and lets go of its memory: a model and its graph hold each other until Python looks for such."""
     ended = _trained(command, channel, stop)
     gc.collect()
-    release_memory(torch.device(command.device))
+    if ended.state not in (
+        "failed",
+        "out_of_memory",
+    ):  # after those the run ends this process, and a GPU may be unusable
+        release_memory(torch.device(command.device))
     return ended
 
 

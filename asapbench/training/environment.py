@@ -123,7 +123,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def release_memory(device: torch.device) -> None:
-    """Gives memory that nothing uses back to a GPU, so that it counts as nobody's."""
+    """Returns to a GPU the memory that torch has cached and nothing uses, so that it counts for no later cell."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
 

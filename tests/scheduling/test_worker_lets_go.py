@@ -43,6 +43,8 @@ def test_no_weight_outlives_its_cell(state: str, tmp_path: Path, monkeypatch: py
         return really(trainer)
 
     monkeypatch.setattr(worker.Trainer, "fit", fit)
+    released: list[str] = []
+    monkeypatch.setattr(worker, "release_memory", lambda device: released.append(device.type))
     (cell,) = parse(SUITE, source="tiny.toml").cells
     command = Train(
         attempt="a", cell=cell.to_json(), directory=str(tmp_path), previous=[], data=str(tmp_path), device="cpu",
@@ -58,3 +60,4 @@ def test_no_weight_outlives_its_cell(state: str, tmp_path: Path, monkeypatch: py
     assert ended.state == state, ended.error
     assert len(made) > 30
     assert not left
+    assert released == (["cpu"] if state == "done" else []), "an error may have left a GPU on which every call raises"
