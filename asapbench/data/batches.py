@@ -54,9 +54,9 @@ class Batches:
 
     `images` is uint8 (N, C, H, W), `labels` int64 (N,); `mean` and `std` are by channel, pixels in units of 0..1.
     `augment` is "none", or "crop_flip": torchvision's RandomCrop(padding=4) and RandomHorizontalFlip on raw pixels (the
-    border is black), then normalised. A batch is images (B, C, H, W) of `dtype`, normalised in float32, and labels
-    (B,); both are fresh tensors. The CPU path keeps one buffer: do not interleave two iterators of one object from
-    several threads.
+    border is black), then normalised. A batch is images (B, C, H, W) of `dtype` in the order of `memory_format`,
+    normalised in float32, and labels (B,); both are fresh tensors. The CPU path keeps one buffer: do not interleave two
+    iterators of one object from several threads.
     """
 
     def __init__(
@@ -70,9 +70,11 @@ class Batches:
         device: torch.device,
         seed: int,
         dtype: torch.dtype = torch.float32,
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         _require_usable(images, labels, mean=mean, std=std, augment=augment)
         self.seed, self.augment, self.device, self.dtype = seed, augment, device, dtype
+        self._memory_format = memory_format
         self._labels = labels.to(device)
         padding = PADDING if augment == "crop_flip" else 0
         self._store: _Store = (
@@ -136,7 +138,8 @@ class Batches:
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         # Two roundings, never a fused multiply-add: the same bits on every device. A product of bytes is fresh.
-        return torch.mul(pixels, self._scale).sub_(self._shift).to(self.dtype)
+        normalised = torch.mul(pixels, self._scale).sub_(self._shift)
+        return normalised.to(self.dtype, memory_format=self._memory_format)
 
 
 class _Store(Protocol):

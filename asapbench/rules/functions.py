@@ -169,8 +169,32 @@ def _unwritten(shape: torch.Size, like: Tensor) -> Tensor:
 def _convolution_backward(
     delta: Tensor, source: Tensor, weight: Tensor | None, geometry: Geometry, wanted: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of input and weight, and None for the bias; `wanted`: which of the two. Weight None: no input's."""
+    if wanted[1] and weight is not None and _is_written_beyond(delta, source, weight, geometry):
+        grad_x = None
+        if wanted[0]:
+            grad_x, _, _ = _convolution_backward(delta, source, weight, geometry, (True, False))
+        (down, right), every = geometry.stride, geometry._replace(stride=(1, 1))
+        _, grad_w, _ = _convolution_backward(delta, source[:, :, ::down, ::right], weight, every, (False, True))
+        return grad_x, grad_w, None
     stride, padding, dilation, groups = geometry
     found: tuple[Tensor | None, Tensor | None, Tensor | None] = torch.ops.aten.convolution_backward(
         delta, source, weight, None, stride, padding, dilation, False, [0, 0], groups, [*wanted, False]
     )
     return found
+
+
+def _is_written_beyond(delta: Tensor, source: Tensor, weight: Tensor, geometry: Geometry) -> bool:
+    """Whether oneDNN may write beyond the gradient of the weight: in channels-last order on a CPU, strided and 1x1.
+
+    It does where a vector register holds more numbers than there are input channels (torch 2.14: under 16 channels with
+    AVX-512, 8 with AVX2). The same gradient is that of stride 1 and every second pixel.
+    """
+    if delta.device.type != "cpu" or not is_strided_pointwise(weight.shape, geometry):
+        return False
+    return source.is_contiguous(memory_format=torch.channels_last) or not delta.is_contiguous()
+
+
+def is_strided_pointwise(weight: torch.Size, geometry: Geometry) -> bool:
+    """Whether a 1x1 convolution without padding skips pixels."""
+    return weight[2:] == (1, 1) and geometry.stride != (1, 1) and geometry.padding == (0, 0)

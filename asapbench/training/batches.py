@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -11,25 +13,45 @@ from asapbench.randomness import permutation
 from asapbench.suite.cell import Cell
 
 
-def training_batches(cell: Cell, images: Images, device: torch.device) -> tuple[Batches, Batches | None]:
+def training_batches(
+    cell: Cell, images: Images, device: torch.device, *, memory_format: torch.memory_format
+) -> tuple[Batches, Batches | None]:
     """The training examples, augmented as the cell says, and those held out of them for validation, if any."""
+    batches = partial(_batches, cell, images, device=device, memory_format=memory_format)
     train, labels = images.train_images, images.train_labels
     if not cell.validation:
-        return _batches(cell, images, train, labels, device=device, augment=cell.augment), None
+        return batches(train, labels, augment=cell.augment), None
     # The split is the data set's, not the seed's: every seed and rule is chosen on the same examples.
     order = permutation(len(labels), seed=0, purpose="validation", key=cell.dataset.name)
     held, rest = order[: cell.validation], order[cell.validation :].sort().values
-    validation = _batches(cell, images, train[held], labels[held], device=device)
-    return _batches(cell, images, train[rest], labels[rest], device=device, augment=cell.augment), validation
+    validation = batches(train[held], labels[held])
+    return batches(train[rest], labels[rest], augment=cell.augment), validation
 
 
-def testing_batches(cell: Cell, images: Images, device: torch.device) -> Batches:
+def testing_batches(cell: Cell, images: Images, device: torch.device, *, memory_format: torch.memory_format) -> Batches:
     """The test examples as they are."""
-    return _batches(cell, images, images.test_images, images.test_labels, device=device)
+    pixels, labels = images.test_images, images.test_labels
+    return _batches(cell, images, pixels, labels, device=device, memory_format=memory_format)
 
 
 def _batches(
-    cell: Cell, images: Images, pixels: Tensor, labels: Tensor, *, device: torch.device, augment: str = "none"
+    cell: Cell,
+    images: Images,
+    pixels: Tensor,
+    labels: Tensor,
+    *,
+    device: torch.device,
+    memory_format: torch.memory_format,
+    augment: str = "none",
 ) -> Batches:
     mean, std = normalization(cell.dataset, images, cell.normalization)
-    return Batches(pixels, labels, mean=mean, std=std, augment=augment, device=device, seed=cell.seed)
+    return Batches(
+        pixels,
+        labels,
+        mean=mean,
+        std=std,
+        augment=augment,
+        device=device,
+        seed=cell.seed,
+        memory_format=memory_format,
+    )

@@ -15,12 +15,20 @@ from asapbench import processor
 
 _STATUS = Path("/proc/self/status")
 _INSTRUCTION_SETS = "instruction sets"
+MEMORY_ORDER, CHANNELS_LAST = "memory order", "channels-last"
+"""How a signature on a CPU names the order, if it is not contiguous."""
+_X86 = {"x86_64", "AMD64"}
 _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "bad_alloc", "Cannot allocate memory")
 """What torch and the libraries below it say who have no error of their own for it."""
 
 
 def signature(
-    device: torch.device, *, deterministic: bool, compiled: bool = False, cuda_graphs: bool = False
+    device: torch.device,
+    *,
+    deterministic: bool,
+    memory_format: torch.memory_format,
+    compiled: bool = False,
+    cuda_graphs: bool = False,
 ) -> dict[str, str | int | bool]:
     """Two runs of one cell give the same bits if their signatures are equal.
 
@@ -35,6 +43,8 @@ def signature(
         found |= {"kind": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
         found |= {"processor": processor.name(), _INSTRUCTION_SETS: processor.instruction_sets()}
         found |= {"threads": torch.get_num_threads()}
+        if memory_format is torch.channels_last:  # checkpoints of 0.1 do not name the order, which was contiguous
+            found |= {MEMORY_ORDER: CHANNELS_LAST}
     return found | {name: True for name, on in {"compiled": compiled, "cuda_graphs": cuda_graphs}.items() if on}
 
 
@@ -71,8 +81,14 @@ def configure(device: torch.device, *, threads: int, deterministic: bool, precis
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """The order in which images and 4-D weights lie in memory on `device`: on a GPU, the one that tensor cores read."""
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+    """The order in memory of images and 4-D weights of a cell that begins on `device`.
+
+    Channels-last, which tensor cores and oneDNN's convolutions on x86 read without a conversion (docs/performance.md);
+    elsewhere contiguous. A cell that resumes keeps its order: see `Saved.memory_format`.
+    """
+    has_onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    on_onednn = device.type == "cpu" and platform.machine() in _X86 and has_onednn
+    return torch.channels_last if device.type == "cuda" or on_onednn else torch.contiguous_format
 
 
 def silence_advice_on_tf32() -> None:

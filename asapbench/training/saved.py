@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from asapbench.errors import CheckpointError
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.training.checkpoint import read_file
+from asapbench.training.environment import CHANNELS_LAST, MEMORY_ORDER, memory_format
 
 _Count = Annotated[int, Field(ge=0, lt=2**31)]
 _MOST_THREADS = 1024
@@ -44,6 +46,13 @@ class Saved:
     def position(self) -> tuple[int, int]:
         """How far it is."""
         return self.epoch, self.batch
+
+    def memory_format(self, device: torch.device) -> torch.memory_format:
+        """The order in memory in which it resumes on `device`: on a CPU, the one in which it was trained on a CPU."""
+        if device.type != "cpu" or self.environment.get("device") != "cpu":
+            return memory_format(device)
+        is_last = self.environment.get(MEMORY_ORDER) == CHANNELS_LAST
+        return torch.channels_last if is_last else torch.contiguous_format
 
     def threads(self, default: int) -> int:
         """How many threads it was trained with; `default` on a GPU, where they decide nothing."""

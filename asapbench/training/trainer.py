@@ -137,21 +137,23 @@ class Trainer:
             [directory, *previous], read=saved.read, position=lambda one: one.position, warn=listener.warned
         )
         threads = settings.threads if found is None else found[1].threads(settings.threads)
+        self.memory_format = memory_format(self.device) if found is None else found[1].memory_format(self.device)
         configure(self.device, threads=threads, deterministic=settings.deterministic, precision=cell.precision)
         self.model = build(cell.model, channels=images.train_images.shape[1], size=images.train_images.shape[2],
                            classes=images.classes)  # fmt: skip
         initialise(self.model, cell.seed, linear=cell.model.text("linear_init"))
         self.learner = attach(self.model, cell.rule, images.train_images[:2].float(), cell.seed)
         self.learner.to(self.device)
-        self.learner.to(memory_format=memory_format(self.device))
+        self.learner.to(memory_format=self.memory_format)
         parameters = [parameter for _, parameter in self.learner.trained_parameters()]
         self.optimizer = build_optimizer(cell.optimizer, parameters, lr=cell.lr, device=self.device)
         if dict(cell.rule.options).get("form") == "recursion" and (why := self.learner.bind(self.optimizer)):
             listener.warned(f"{cell.label} ({cell.short}): feedback weights are held explicitly: {why}")
         # After bind: the start D0 of a recursion is drawn again on a resume and must be the same.
         self.feedback_digest = self.learner.fixed_digest()
-        self.train, self.validation = training_batches(cell, images, self.device)
-        self.test = testing_batches(cell, images, self.device)
+        order = self.memory_format
+        self.train, self.validation = training_batches(cell, images, self.device, memory_format=order)
+        self.test = testing_batches(cell, images, self.device, memory_format=order)
         self.tally = Tally(self.device)
         self._steps = self._built_steps()
         self.number = checkpoint.next_number(directory)
@@ -364,6 +366,7 @@ class Trainer:
         return signature(
             self.device,
             deterministic=settings.deterministic,
+            memory_format=self.memory_format,
             compiled=settings.compiled,
             cuda_graphs=settings.cuda_graphs,
         )

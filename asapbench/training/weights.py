@@ -14,7 +14,7 @@ from asapbench.models import build
 from asapbench.suite.cell import Cell
 from asapbench.training import checkpoint
 from asapbench.training.batches import testing_batches
-from asapbench.training.environment import configure
+from asapbench.training.environment import configure, memory_format
 from asapbench.training.evaluate import evaluate
 
 
@@ -44,6 +44,7 @@ def evaluated(path: Path, images: Images, *, threads: int = 1) -> tuple[Cell, fl
     device = torch.device("cpu")
     cell, model = load(path, images)
     configure(device, threads=threads, deterministic=True, precision=cell.precision)
-    test = testing_batches(cell, images, device)
-    loss, accuracy = evaluate(model, test, device=device, precision=cell.precision)
+    order = memory_format(device)
+    test = testing_batches(cell, images, device, memory_format=order)
+    loss, accuracy = evaluate(model.to(memory_format=order), test, device=device, precision=cell.precision)
     return cell, loss, accuracy
