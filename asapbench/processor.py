@@ -16,6 +16,9 @@ _CPUINFO = Path("/proc/cpuinfo")
 _INSTRUCTION_SETS = ("avx", "amx", "fma", "f16c", "asimd", "sve", "bf16", "i8mm")
 """How the flags begin by which libraries choose code, on x86 and ARM."""
 
+_BF16 = ("avx512_bf16", "amx_bf16", "bf16", "svebf16")
+"""The instruction sets, on x86 and ARM, by which bf16 is faster than float32."""
+
 OVERRIDES = (
     "ATEN_CPU_CAPABILITY",
     "DNNL_CPU_ISA_HINTS",
@@ -46,6 +49,22 @@ def instruction_sets() -> str:
     """The vector and matrix instruction sets that the system reports, sorted; empty where it reports none."""
     flags = (_field("flags") or _field("Features")).split()
     return " ".join(sorted(flag for flag in flags if flag.startswith(_INSTRUCTION_SETS)))
+
+
+def without_bf16(precision: str, device: str, instruction_sets: str) -> str | None:
+    """What to say of cells in `precision` on a CPU whose `instruction_sets` multiply no bf16 numbers; else None.
+
+    >>> without_bf16("bf16", "cpu", "avx2 avx512_bf16 avx512f"), without_bf16("float32", "cpu", "avx2")
+    (None, None)
+    >>> without_bf16("bf16", "cpu", "avx2 avx512f")
+    'precision bf16: this processor has no bf16 instructions (AVX-512 BF16, AMX), so bf16 is slower there than float32'
+    """
+    if precision != "bf16" or device != "cpu" or any(name in _BF16 for name in instruction_sets.split()):
+        return None
+    return (
+        "precision bf16: this processor has no bf16 instructions (AVX-512 BF16, AMX), so bf16 is slower there than "
+        "float32"
+    )
 
 
 def overrides(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -22,6 +22,7 @@ from asapbench.analysis.speed import Benched, Loop, LoopName, Round, Speed
 from asapbench.data.files import check
 from asapbench.errors import WorkerError
 from asapbench.paths import temporary_folder, without_links
+from asapbench.processor import instruction_sets, without_bf16
 from asapbench.scheduling import compilers
 from asapbench.scheduling.bench_protocol import (
     ANSWER,
@@ -91,6 +92,9 @@ def bench(cells: Sequence[Cell], wanted: Bench, *, say: Callable[[str], None]) -
         torch=versions()["torch"],
     )
     labels = distinct_labels(cells)
+    for precision in dict.fromkeys(cell.precision for cell in cells):
+        if text := without_bf16(precision, places[0].device, instruction_sets()):
+            say(text)
     row: _Row | None = None
     with _interruptible(), temporary_folder() as folder:
         try:

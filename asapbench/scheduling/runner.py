@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from asapbench.errors import AttemptLostError, EpochConflictError, WorkerError
+from asapbench.processor import without_bf16
 from asapbench.scheduling import leases
 from asapbench.scheduling.admission import Admission
 from asapbench.scheduling.assignment import Assignment, Options, assign
@@ -64,6 +65,7 @@ class Runner:
         self._provenance: dict[Worker, Provenance] = {}
         self._failed_starts: Counter[int] = Counter()
         self._failures = 0
+        self._warned: set[str] = set()
         self._stop: Reason | None = None
         self._signals = 0
         self._abandon = False
@@ -150,12 +152,21 @@ class Runner:
             held = assign(self._store, cell, worker.slot, provenance=provenance, options=self._options, say=say)
             if held is not None:
                 self._assigned[worker] = held
+                self._warn_of_precision(cell, worker)
                 self._count_neighbours(worker.slot.memory)
                 self._watch.heard(worker)
                 worker.tell(held.command(worker.slot, self._options))
                 return
             self._leave(cell)
         self._drop(worker)
+
+    def _warn_of_precision(self, cell: Cell, worker: Worker) -> None:
+        """Says once where a precision costs time instead of saving it."""
+        instruction_sets = str(self._provenance[worker].hardware.get("instruction_sets", ""))
+        text = without_bf16(cell.precision, worker.slot.device, instruction_sets)
+        if text is not None and text not in self._warned:
+            self._warned.add(text)
+            self._view.message(text)
 
     def _count_neighbours(self, memory: str) -> None:
         together = [held for worker, held in self._assigned.items() if worker.slot.memory == memory]
