@@ -16,6 +16,10 @@ from torch import Tensor
 from asapbench.rules.matching import tiled
 
 
+_REGISTER = 16
+"""Float32 numbers in the largest vector register of an x86 processor."""
+
+
 class Geometry(NamedTuple):
     """Stride, padding, dilation and groups of a convolution."""
 
@@ -188,13 +192,14 @@ def _is_written_beyond(delta: Tensor, source: Tensor, weight: Tensor, geometry: 
     """Whether oneDNN may write beyond the gradient of the weight: in channels-last order on a CPU, strided and 1x1.
 
     It does where a vector register holds more numbers than there are input channels (torch 2.14: under 16 channels with
-    AVX-512, 8 with AVX2). The same gradient is that of stride 1 and every second pixel.
+    AVX-512, 8 with AVX2). With stride 1, on the pixels that are not skipped, the gradient is the same.
     """
-    if delta.device.type != "cpu" or not is_strided_pointwise(weight.shape, geometry):
+    if delta.device.type != "cpu" or not is_narrow_strided_pointwise(weight.shape, geometry):
         return False
     return source.is_contiguous(memory_format=torch.channels_last) or not delta.is_contiguous()
 
 
-def is_strided_pointwise(weight: torch.Size, geometry: Geometry) -> bool:
-    """Whether a 1x1 convolution without padding skips pixels."""
-    return weight[2:] == (1, 1) and geometry.stride != (1, 1) and geometry.padding == (0, 0)
+def is_narrow_strided_pointwise(weight: torch.Size, geometry: Geometry) -> bool:
+    """Whether a 1x1 convolution of few input channels, without padding, skips pixels."""
+    is_strided = weight[2:] == (1, 1) and geometry.stride != (1, 1) and geometry.padding == (0, 0)
+    return is_strided and weight[1] < _REGISTER

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from torch import fx, nn
 
-from asapbench.rules.functions import is_strided_pointwise
+from asapbench.rules.functions import is_narrow_strided_pointwise
 from asapbench.rules.graph import is_in_place
 from asapbench.rules.layers import FeedbackLayer, geometry
 
@@ -49,15 +49,15 @@ def output_of(program: fx.GraphModule) -> fx.Node:
 
 def compiled(program: fx.GraphModule) -> fx.GraphModule:
     """`program` after changes to its graph, checked and ready to run."""
-    _replace_strided_pointwise(program)
+    _replace_narrow_strided_pointwise(program)
     program.graph.lint()
     program.recompile()
     return program
 
 
-def _replace_strided_pointwise(program: fx.GraphModule) -> None:
-    """Gives each plain 1x1 convolution with a stride a backward that avoids oneDNN's fault (`functions`)."""
+def _replace_narrow_strided_pointwise(program: fx.GraphModule) -> None:
+    """Gives the plain convolutions that oneDNN's fault concerns the backward that avoids it (`functions`)."""
     for node in program.graph.find_nodes(op="call_module"):
         module = program.get_submodule(str(node.target))
-        if type(module) is nn.Conv2d and is_strided_pointwise(module.weight.shape, geometry(module)):
+        if type(module) is nn.Conv2d and is_narrow_strided_pointwise(module.weight.shape, geometry(module)):
             node.target = put_in(FeedbackLayer(module, "transport"), program, kind="strided", layer=str(node.target))

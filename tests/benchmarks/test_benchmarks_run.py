@@ -67,7 +67,15 @@ def test_the_interval_is_that_of_the_pairs(tmp_path: Path) -> None:
     command = [sys.executable, str(FOLDER / "precision.py"), f"sqlite:///{tmp_path}/results.sqlite"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     (line,) = (line for line in printed.splitlines() if "ResNet-10" in line)
-    assert [part.strip() for part in line.split("|")][2:-1] == ["5", "92.00", "92.00", "+0.00", "-0.12", "+0.12", "within"]
+    assert [part.strip() for part in line.split("|")][2:-1] == [
+        "5",
+        "92.00",
+        "92.00",
+        "+0.00",
+        "-0.12",
+        "+0.12",
+        "within",
+    ]
 
 
 def trained_in_two_precisions(path: Path) -> None:
