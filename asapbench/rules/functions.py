@@ -15,7 +15,6 @@ from torch import Tensor
 
 from asapbench.rules.matching import tiled
 
-
 _REGISTER = 16
 """Float32 numbers in the largest vector register of an x86 processor."""
 

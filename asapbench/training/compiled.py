@@ -49,8 +49,8 @@ def compiled_objective(learner: Learner, *, batch_size: int, threads: int) -> Co
     device = next(learner.parameters()).device
     options: dict[str, str | int | bool | Callable[..., Any]] = {}
     if device.type == "cpu":
-        # In channels-last order, oneDNN's gradient of a 1x1 convolution's weights writes beyond them on a CPU with AVX2
-        # where there are fewer than 8 channels (torch 2.14).
+        # Tensors keep the order that the uncompiled code gives them: Inductor's own choice would make the call that
+        # oneDNN answers by writing beyond its output (`functions`), whatever the order of the cell.
         options["layout_optimization"] = False
     compute = torch.compile(
         learner.objective, backend="inductor", fullgraph=True, dynamic=False, options=options or None
