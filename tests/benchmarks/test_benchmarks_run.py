@@ -26,11 +26,7 @@ COMMANDS = {
     ),
     "kernels": ("--device cpu --batch 1 --rounds 1", "concatenated in channels-last"),
     "memory": ("--width 2 --batch 2", "plain, checkpointed"),
-    "packing": (
-        "quickstart --only model=resnet10 --only rule=bp --set epochs=2 --set dataset.train_size=64 --rounds 1"
-        " --cores 2",
-        "2 slots",
-    ),
+    "packing": ("--widths 2 --precisions float32 --rules bp --rounds 1 --seconds 0.01 --cores 2", "2 slots"),
     "precision": ("sqlite:///results.sqlite", "within"),
     "recording": ("--rounds 3", "an epoch of 4 slots"),
     "scale": ("--cells 40 --epochs 2 --rounds 1", "report --table 1"),
