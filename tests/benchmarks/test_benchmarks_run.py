@@ -19,6 +19,7 @@ MODULES = ("measuring", "written_by_hand")
 COMMANDS = {
     "checkpoints": ("--width 2 --rounds 1", "snapshot until durable"),
     "data_path": ("--images 64 --rounds 1 --widths 2", "asapbench"),
+    "evaluation": ("--models resnet10 --width 2 --images 20 --rounds 1", "bf16, channels-last, 250, folded"),
     "gpu": (
         "--device cpu --only model=alexnet --only dataset=cifar10 --only rule=asap --set model.width=2 --rounds 1"
         " --seconds 0.01 --peak-tflops 1 --peak-bandwidth 10",
