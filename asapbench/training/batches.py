@@ -13,14 +13,14 @@ from asapbench.suite.cell import Cell
 
 def training_batches(cell: Cell, images: Images, device: torch.device) -> tuple[Batches, Batches | None]:
     """The training examples, augmented as the cell says, and those held out of them for validation, if any."""
-    train, labels = images.train_images, images.train_labels
+    train = (images.train_images, images.train_labels)
     if not cell.validation:
-        return _batches(cell, images, train, labels, device=device, augment=cell.augment), None
+        return _batches(cell, images, *train, device=device, augment=cell.augment), None
     # The split is the data set's, not the seed's: every seed and rule is chosen on the same examples.
-    order = permutation(len(labels), seed=0, purpose="validation", key=cell.dataset.name)
+    order = permutation(len(images.train_labels), seed=0, purpose="validation", key=cell.dataset.name)
     held, rest = order[: cell.validation], order[cell.validation :].sort().values
-    validation = _batches(cell, images, train[held], labels[held], device=device)
-    return _batches(cell, images, train[rest], labels[rest], device=device, augment=cell.augment), validation
+    validation = _batches(cell, images, *train, device=device, subset=held)
+    return _batches(cell, images, *train, device=device, augment=cell.augment, subset=rest), validation
 
 
 def testing_batches(cell: Cell, images: Images, device: torch.device) -> Batches:
@@ -29,7 +29,14 @@ def testing_batches(cell: Cell, images: Images, device: torch.device) -> Batches
 
 
 def _batches(
-    cell: Cell, images: Images, pixels: Tensor, labels: Tensor, *, device: torch.device, augment: str = "none"
+    cell: Cell,
+    images: Images,
+    pixels: Tensor,
+    labels: Tensor,
+    *,
+    device: torch.device,
+    augment: str = "none",
+    subset: Tensor | None = None,
 ) -> Batches:
     mean, std = normalization(cell.dataset, images, cell.normalization)
-    return Batches(pixels, labels, mean=mean, std=std, augment=augment, device=device, seed=cell.seed)
+    return Batches(pixels, labels, mean=mean, std=std, augment=augment, device=device, seed=cell.seed, subset=subset)
