@@ -110,8 +110,8 @@ def _pages(smaps: str) -> tuple[float, dict[str, float]]:
     return private, files
 
 
-def watched(cell: Cell, slots: int, *, data: Path, folder: Path) -> list[Watched]:
-    """Trains `cell` in so many workers side by side."""
+def watched(cell: Cell, slots: int, *, stages: int, data: Path, folder: Path) -> list[Watched]:
+    """Trains `cell` in so many workers side by side, until each has ended so many stages."""
     inbox: Inbox = queue.SimpleQueue()
     found = []
     with contextlib.ExitStack() as ending:
@@ -121,13 +121,13 @@ def watched(cell: Cell, slots: int, *, data: Path, folder: Path) -> list[Watched
             ending.callback(worker.kill)
             worker.tell(_command(cell, data=data, folder=folder / str(number)))
             found.append(Watched(worker))
-        while any(len(one.stages) < len(STAGES) for one in found):
+        while any(len(one.stages) < stages for one in found):
             heard = inbox.get(timeout=600)
             (one,) = (one for one in found if one.worker is heard.worker)
             if heard.event is None or (isinstance(heard.event, Ended) and heard.event.state != "interrupted"):
                 raise SystemExit(f"a worker has ended after {len(one.stages)} stages: {one.worker.log_tail()}")
             one.hear(heard.event)
-            if len(one.stages) == len(STAGES):
+            if len(one.stages) == stages:
                 one.worker.tell(Stop())
     return found
 
@@ -143,7 +143,7 @@ def _command(cell: Cell, *, data: Path, folder: Path) -> Train:
 def rows(found: Sequence[Watched]) -> list[list[object]]:
     """A row for each stage."""
     made: list[list[object]] = []
-    for name, figures in zip(STAGES, zip(*(one.stages for one in found), strict=True), strict=True):
+    for name, figures in zip(STAGES, zip(*(one.stages for one in found), strict=True), strict=False):
         files = [_mean(one.files[kind] for one in figures) for kind in ("libraries", "images")]
         private = _mean(one.private for one in figures)
         together = private * len(figures) + sum(files)
@@ -161,6 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="as of `asapbench run`")
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 2], help="workers side by side")
+    parser.add_argument("--stages", type=int, default=len(STAGES), help="of the table; the later ones take an epoch")
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--train-size", type=int, help="train on the first so many images; the default is all")
     parser.add_argument("--width", type=int, default=12)
@@ -174,7 +175,7 @@ def main() -> None:
     head = ["", "peak", "resident", "private", "libraries' files", "images' file", "together"]
     for slots in given.slots:
         with tempfile.TemporaryDirectory() as folder:
-            found = watched(cell, slots, data=data_root(given.data), folder=Path(folder))
+            found = watched(cell, slots, stages=given.stages, data=data_root(given.data), folder=Path(folder))
         print(f"\n{slots} {'worker' if slots == 1 else 'workers'}\n")
         print(tabulate(rows(found), head, floatfmt=".0f", tablefmt="github"))
 
