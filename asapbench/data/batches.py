@@ -50,10 +50,9 @@ class Draws:
 
 
 class Batches:
-    """Training and evaluation batches of one set of images.
+    """Training and evaluation batches of one set of images, or of those whose indices `subset` lists, in its order.
 
     `images` is uint8 (N, C, H, W), `labels` int64 (N,); `mean` and `std` are by channel, pixels in units of 0..1.
-    `subset` is the indices of those that the set has, in its order; None is all. On a CPU no image is copied.
     `augment` is "none", or "crop_flip": torchvision's RandomCrop(padding=4) and RandomHorizontalFlip on raw pixels (the
     border is black), then normalised. A batch is images (B, C, H, W) of `dtype`, normalised in float32, and labels
     (B,); both are fresh tensors. The CPU path keeps one buffer: do not interleave two iterators of one object from
@@ -68,18 +67,20 @@ class Batches:
         mean: Sequence[float],
         std: Sequence[float],
         augment: str,
+        subset: Tensor | None = None,
         device: torch.device,
         seed: int,
-        subset: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         _require_usable(images, labels, mean=mean, std=std, augment=augment)
         self.seed, self.augment, self.device, self.dtype = seed, augment, device, dtype
-        self._labels = (labels if subset is None else labels[subset]).to(device)
-        if subset is not None and device.type != "cpu":  # else a device would hold all images for each subset
-            images, subset = images[subset], None
-        self._subset = subset
+        self._labels = labels.to(device)
         padding = PADDING if augment == "crop_flip" else 0
+        if subset is not None:
+            self._labels = self._labels[subset.to(device)]
+            if device.type != "cpu":  # else a device would hold all images for each subset
+                images, subset = images[subset], None
+        self._subset = subset
         self._store: _Store = (
             _Sliced(images, padding) if device.type == "cpu" else _Gathered(images, padding, device=device)
         )
