@@ -11,10 +11,12 @@ copied for that process: nothing can change the file. Free of torch.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -143,11 +145,13 @@ def _map(cache: Path, shapes: Iterable[Iterable[int]]) -> Arrays:
 
 
 def _write(cache: Path, made: Arrays, *, head: dict[str, Any]) -> None:
-    """Writes the file whole. Raises OSError."""
+    """Writes the file whole. Raises OSError, also where it needs more than half of the free space: so do checkpoints."""
     import numpy as np
 
     for left in cache.parent.glob(f".{cache.name}.*.part"):  # by a writer that was killed: this one has the lock
         left.unlink(missing_ok=True)
+    if shutil.disk_usage(cache.parent).free < 2 * sum(array.nbytes for array in made.all()):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     line = json.dumps(head | {"shapes": [array.shape for array in made.all()]}).encode()
     temporary = temporary_beside(cache, ".part")
     try:

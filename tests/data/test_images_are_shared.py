@@ -2,12 +2,14 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,6 +135,19 @@ def test_a_full_disk_costs_one_warning_and_leaves_nothing_behind(maker: Maker, m
     assert len(caught) == 1
     assert found.digest() == digest
     assert [path.name for path in maker.cache.parent.iterdir()] == ["set.images.lock"]
+
+
+def test_no_file_is_written_that_needs_more_than_half_of_the_free_space(
+    maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = 2 * (256 + 16 * 8)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=twice - 1))
+    with pytest.warns(UserWarning, match=r"cannot be written \(No space left on device\)"):
+        maker.arrays()
+    assert not maker.cache.exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=twice))
+    maker.arrays()
+    assert maker.cache.exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
