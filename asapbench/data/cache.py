@@ -145,11 +145,12 @@ def _map(cache: Path, shapes: Iterable[Iterable[int]]) -> Arrays:
 
 
 def _write(cache: Path, made: Arrays, *, head: dict[str, Any]) -> None:
-    """Writes the file whole. Raises OSError, also where it needs more than half of the free space: so do checkpoints."""
+    """Writes the file whole. Raises OSError, also where it needs more than half of the free space."""
     import numpy as np
 
     for left in cache.parent.glob(f".{cache.name}.*.part"):  # by a writer that was killed: this one has the lock
         left.unlink(missing_ok=True)
+    # A disk that is full for a moment would stop the checkpoints that other workers write to it.
     if shutil.disk_usage(cache.parent).free < 2 * sum(array.nbytes for array in made.all()):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     line = json.dumps(head | {"shapes": [array.shape for array in made.all()]}).encode()
