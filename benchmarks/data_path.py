@@ -1,13 +1,19 @@
 """An epoch's batches (crop, flip, normalise) beside per-sample PIL transforms behind a DataLoader, and beside training.
 
 python benchmarks/data_path.py --images 5000 --rounds 9
+
+With --data DIR, where CIFAR-10 is: also its load from the published files beside the load of the mapped file.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
+import warnings
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,12 +22,15 @@ from PIL import Image
 from torchvision import transforms
 
 from asapbench.data.batches import Batches
+from asapbench.data.files import OWN_FOLDER
+from asapbench.data.images import load
 from asapbench.models import build, initialise
-from asapbench.suite.catalog import MODELS
+from asapbench.suite.catalog import DATASETS, MODELS
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 BATCH = 128
 CONTROL = "PIL and DataLoader"
+FROM_SOURCES, MAPPED = "published files", "mapped file"
 
 
 class PerSample(torch.utils.data.Dataset[Any]):
@@ -60,11 +69,23 @@ def training_step(width: int) -> Callable[[], None]:
     return step
 
 
+def loads(data: Path, folder: Path) -> dict[str, Callable[[], object]]:
+    """CIFAR-10 loaded where no file can be written, and where one has been."""
+    dataset, roots = DATASETS["cifar10"].choose(), {FROM_SOURCES: folder / "a", MAPPED: folder / "b"}
+    for root in roots.values():
+        root.mkdir()
+        (root / "cifar-10-batches-py").symlink_to(data.resolve() / "cifar-10-batches-py")
+    (roots[FROM_SOURCES] / OWN_FOLDER).write_text("in the way")
+    warnings.filterwarnings("ignore", message=".* cannot be written")
+    return {name: partial(load, dataset, root) for name, root in roots.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 64], help="of the ResNet-18 whose step is timed")
+    parser.add_argument("--data", type=Path, help="folder of the data sets: time the load of CIFAR-10, too")
     given = parser.parse_args()
     torch.set_num_threads(1)
     images = torch.randint(0, 256, (given.images, 3, 32, 32), dtype=torch.uint8)
@@ -85,6 +106,9 @@ def main() -> None:
     for width in given.widths:
         step = statistics.median(interleaved({"step": training_step(width)}, rounds=given.rounds)["step"])
         print(f"a batch takes {batches / step:.2%} of a training step of ResNet-18 of width {width}")
+    if given.data:
+        with tempfile.TemporaryDirectory() as folder:
+            print("\n" + table(interleaved(loads(given.data, Path(folder)), rounds=given.rounds), control=FROM_SOURCES))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ on any device and an interrupted epoch goes on with exactly the batches it would
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -26,8 +26,8 @@ PADDING = 4
 class Draws:
     """What chance decides in one epoch, for each position of its order; int64 and bool (N,), drawn on the CPU.
 
-    `order` is the example's index; `top` and `left` are where the crop begins in the padded image (0..8) and `flipped`
-    whether it is mirrored: None without augmentation.
+    `order` is the example's index in its set; `top` and `left` are where the crop begins in the padded image (0..8) and
+    `flipped` whether it is mirrored: None without augmentation.
     """
 
     order: Tensor
@@ -50,7 +50,7 @@ class Draws:
 
 
 class Batches:
-    """Training and evaluation batches of one set of images.
+    """Training and evaluation batches of one set of images, or of those whose indices `subset` lists, in its order.
 
     `images` is uint8 (N, C, H, W), `labels` int64 (N,); `mean` and `std` are by channel, pixels in units of 0..1.
     `augment` is "none", or "crop_flip": torchvision's RandomCrop(padding=4) and RandomHorizontalFlip on raw pixels (the
@@ -67,6 +67,7 @@ class Batches:
         mean: Sequence[float],
         std: Sequence[float],
         augment: str,
+        subset: Tensor | None = None,
         device: torch.device,
         seed: int,
         dtype: torch.dtype = torch.float32,
@@ -77,6 +78,11 @@ class Batches:
         self._memory_format = memory_format
         self._labels = labels.to(device)
         padding = PADDING if augment == "crop_flip" else 0
+        if subset is not None:
+            self._labels = self._labels[subset.to(device)]
+            if device.type != "cpu":  # else a device would hold all images for each subset
+                images, subset = images[subset], None
+        self._subset = subset
         self._store: _Store = (
             _Sliced(images, padding) if device.type == "cpu" else _Gathered(images, padding, device=device)
         )
@@ -119,12 +125,13 @@ class Batches:
             yield self.cut(draws, part), labels[part]
 
     def placed(self, number: int) -> tuple[Draws, Tensor]:
-        """The draws of epoch `number` and its labels in their order, on the device."""
+        """The draws of epoch `number`, with `order` as indices of the images, and its labels, on the device."""
         draws = self.draws(number).to(self.device)
-        return draws, self._labels[draws.order]
+        labels = self._labels[draws.order]
+        return draws if self._subset is None else replace(draws, order=self._subset[draws.order]), labels
 
     def cut(self, draws: Draws, part: slice | Tensor) -> Tensor:
-        """One batch of images, augmented and normalised: the positions `part` of draws that lie on the device."""
+        """One batch of images, augmented and normalised: the positions `part` of draws that `placed` returned."""
         return self._normalised(self._store.augmented(draws, part))
 
     def sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -134,7 +141,8 @@ class Batches:
     def _sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         for first in range(0, len(self), batch_size):
             part = slice(first, first + batch_size)
-            yield self._normalised(self._store.plain(part)), self._labels[part].clone()
+            chosen = part if self._subset is None else self._subset[part]
+            yield self._normalised(self._store.plain(chosen)), self._labels[part].clone()
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         # Two roundings, never a fused multiply-add: the same bits on every device. A product of bytes is fresh.
@@ -143,33 +151,36 @@ class Batches:
 
 
 class _Store(Protocol):
-    """The padded images, and how raw pixels are cut from them."""
+    """The images, and how raw pixels are cut from them."""
 
     def augmented(self, draws: Draws, part: slice | Tensor) -> Tensor:
         """The positions `part` of an epoch: uint8 (B, C, H, W), which the next call may overwrite."""
 
-    def plain(self, part: slice) -> Tensor:
-        """The examples `part` as they are: uint8 (B, C, H, W), which the caller may not write to."""
+    def plain(self, part: slice | Tensor) -> Tensor:
+        """The images `part` as they are: uint8 (B, C, H, W), which the caller may not write to."""
 
 
 class _Sliced:
-    """On a CPU: each sample is one slice of a padded array, copied into one reused buffer."""
+    """On a CPU: each sample is one slice of its image, copied into one reused buffer whose border is black.
+
+    The images stay where they are, which may be a file that other workers map, too.
+    """
 
     def __init__(self, images: Tensor, padding: int) -> None:
-        self._side = (images.shape[2], images.shape[3])
-        self._padding = padding
-        self._padded = F.pad(images, (padding,) * 4).numpy()
+        self._images = images.numpy()
+        self._rows, self._columns = (_overlaps(side, padding) for side in images.shape[2:])
         self._buffer = np.empty((0, *images.shape[1:]), dtype=np.uint8)
 
     def augmented(self, draws: Draws, part: slice | Tensor) -> Tensor:
         chosen = draws.order[part].numpy()
         if len(self._buffer) < len(chosen):
             self._buffer = np.empty((len(chosen), *self._buffer.shape[1:]), dtype=np.uint8)
-        buffer = self._buffer[: len(chosen)]
+        buffer, images = self._buffer[: len(chosen)], self._images
         if draws.top is None or draws.left is None or draws.flipped is None:
-            np.take(self._padded, chosen, axis=0, out=buffer, mode="clip")  # "clip" writes straight into the buffer
+            np.take(images, chosen, axis=0, out=buffer, mode="clip")  # "clip" writes straight into the buffer
             return torch.from_numpy(buffer)
-        padded, (height, width) = self._padded, self._side
+        buffer.fill(0)
+        mirrored = buffer[..., ::-1]
         drawn = zip(
             chosen.tolist(),
             draws.top[part].tolist(),
@@ -178,13 +189,22 @@ class _Sliced:
             strict=True,
         )
         for place, (index, top, left, flipped) in enumerate(drawn):
-            crop = padded[index, :, top : top + height, left : left + width]
-            buffer[place] = crop[:, :, ::-1] if flipped else crop
+            (rows, from_rows), (columns, from_columns) = self._rows[top], self._columns[left]
+            target = mirrored if flipped else buffer
+            target[place, :, rows, columns] = images[index, :, from_rows, from_columns]
         return torch.from_numpy(buffer)
 
-    def plain(self, part: slice) -> Tensor:
-        p, (height, width) = self._padding, self._side
-        return torch.from_numpy(self._padded[part, :, p : p + height, p : p + width])
+    def plain(self, part: slice | Tensor) -> Tensor:
+        return torch.from_numpy(self._images[part])
+
+
+def _overlaps(side: int, padding: int) -> list[tuple[slice, slice]]:
+    """For each place where a crop may begin in the padded side: what of the crop the image covers, and of the image."""
+    found = []
+    for shift in range(-padding, padding + 1):
+        length, crop, image = max(side - abs(shift), 0), max(-shift, 0), max(shift, 0)
+        found.append((slice(crop, crop + length), slice(image, image + length)))
+    return found
 
 
 class _Gathered:
@@ -192,7 +212,7 @@ class _Gathered:
 
     def __init__(self, images: Tensor, padding: int, *, device: torch.device) -> None:
         self._padding = padding
-        self._padded = F.pad(images.to(device), (padding,) * 4)
+        self._padded = F.pad(images.to(device), (padding,) * 4) if padding else images.to(device)
         self._channels = torch.arange(images.shape[1], device=device).reshape(1, -1, 1, 1)
         self._rows = torch.arange(images.shape[2], device=device)
         self._columns = torch.arange(images.shape[3], device=device)
@@ -208,7 +228,7 @@ class _Gathered:
             chosen[:, None, None, None], self._channels, rows[:, None, :, None], columns[:, None, None, :]
         ]
 
-    def plain(self, part: slice) -> Tensor:
+    def plain(self, part: slice | Tensor) -> Tensor:
         p = self._padding
         return self._padded[part, :, p : p + len(self._rows), p : p + len(self._columns)]
 

@@ -19,7 +19,7 @@ from asapbench.suite.options import Choice, nearest
 
 ENVIRONMENT = "ASAPBENCH_DATA"
 OWN_FOLDER = ".asapbench"
-"""Inside the data root: locks, downloads under way, the cache of decoded images."""
+"""Inside the data root: locks, downloads under way, the decoded images that workers share."""
 LISTED = 3
 """How many file names an error spells out."""
 
@@ -94,6 +94,11 @@ def locate(name: str, root: Path) -> Path | None:
     if name == "tiny_imagenet":
         return root / tiny_imagenet.FOLDER
     return (root / FILES[known(name)][0].path).parent if FILES[known(name)] else None
+
+
+def cache(name: str, root: Path) -> Path:
+    """The file of the decoded images `name` below `root`."""
+    return root / OWN_FOLDER / f"{name}.images"
 
 
 def check(dataset: Choice, root: Path) -> None:

@@ -1,14 +1,16 @@
 """The images of a data set as verified uint8 tensors, with their statistics and fingerprint.
 
-`load` reads only files whose contents are the published ones: what is missing, cut short or damaged is a DataError that
-names the file and the command that mends it. Normalisation is left to `batches`.
+`load` returns only what was read from files whose contents are the published ones: what is missing or damaged is a
+DataError that names the file and the command that fixes it. The images lie in a file that workers share (`cache`),
+which is read whole at each load and used only while the sources are those it was made from. Normalisation is left to
+`batches`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asapbench.data import cifar, files, tiny_imagenet
+from asapbench.data import cache, cifar, files, tiny_imagenet
+from asapbench.data.cache import Arrays
 from asapbench.data.files import Fault
 from asapbench.data.integrity import complete, require_sound
 from asapbench.errors import DataError
@@ -41,7 +44,8 @@ _CHUNK = 2_000
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """A data set in memory, on the CPU: what is used of it, so that a subset has its own statistics and fingerprint.
+    """What is used of a data set, on the CPU: a subset has its own statistics and fingerprint. The tensors may lie in a
+    mapped file (`cache`).
 
     Images are uint8 (N, C, H, W), labels int64 (N,) in 0..classes-1. `mean` and `std` are the exact mean and population
     standard deviation of the pixels of the training images, by channel, in units of 0..1. `fingerprint` is the SHA-256
@@ -71,20 +75,24 @@ def load(dataset: Choice, root: Path) -> Images:
         raise DataError(f"{dataset.name}: {fault}")
     files.check(dataset, root)
     try:
-        train, test = _read(dataset, root)
+        held, fingerprint = _arrays(dataset, root)
     except OSError as error:
         fault = f"{error.filename or root} cannot be read ({error.strerror or error})"
         raise DataError(f"{dataset.name}: {fault}: {files.mend(dataset.name, root)}") from error
-    limit = dataset.integer("train_size") or len(train[0])
-    train = (train[0][:limit].contiguous(), train[1][:limit].contiguous())
-    mean, std = pixel_statistics(train[0])
+    if limit := dataset.integer("train_size"):
+        held = replace(held, train_images=held.train_images[:limit], train_labels=held.train_labels[:limit])
+        fingerprint = held.digest()
+    train_images, train_labels, test_images, test_labels = (torch.from_numpy(array) for array in held.all())
+    mean, std = pixel_statistics(train_images)
     images = Images(
-        *train,
-        *test,
+        train_images,
+        train_labels,
+        test_images,
+        test_labels,
         classes=dataset_shape(dataset).classes,
         mean=mean,
         std=std,
-        fingerprint=_fingerprint(train, test),
+        fingerprint=fingerprint,
     )
     _require_as_declared(dataset, images, root)
     return images
@@ -145,15 +153,6 @@ def pixel_statistics(images: Tensor) -> Statistics:
     return tuple(mean), tuple(std)
 
 
-def _fingerprint(train: _Split, test: _Split) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in zip(("train", "train labels", "test", "test labels"), (*train, *test), strict=True):
-        array = tensor.contiguous().numpy()
-        digest.update(f"{name} {array.dtype.newbyteorder('<').str} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
-    return digest.hexdigest()
-
-
 def _require_as_declared(dataset: Choice, images: Images, root: Path) -> None:
     shape = dataset_shape(dataset)
     declared = [(count, shape.channels, shape.size, shape.size) for count in (shape.train, shape.test)]
@@ -168,40 +167,52 @@ def _require_as_declared(dataset: Choice, images: Images, root: Path) -> None:
         )
 
 
-def _read(dataset: Choice, root: Path) -> tuple[_Split, _Split]:
-    """(train, test), complete but for Tiny ImageNet's `classes`; the files are of the right size."""
-    match dataset.name:
-        case "digits":
-            return _digits()
-        case "mnist":
-            require_sound(dataset, root)
-            return _mnist(root, "train"), _mnist(root, "t10k")
-        case "svhn":
-            require_sound(dataset, root)
-            return read_svhn(root / "train_32x32.mat"), read_svhn(root / "test_32x32.mat")
-        case "cifar10":
-            require_sound(dataset, root)
-            folder = root / "cifar-10-batches-py"
-            batches = [folder / f"data_batch_{number}" for number in range(1, 6)]
-            return cifar.read(batches, labels="labels"), cifar.read([folder / "test_batch"], labels="labels")
-        case "cifar100":
-            require_sound(dataset, root)
-            train, test = (root / "cifar-100-python" / part for part in ("train", "test"))
-            return cifar.read([train], labels="fine_labels"), cifar.read([test], labels="fine_labels")
-        case "tiny_imagenet":
-            return _tiny_imagenet(root, dataset_shape(dataset).classes)
-        case _:
-            raise DataError(f"{files.known(dataset.name)} cannot be read by this version of asapbench")
+def _arrays(dataset: Choice, root: Path) -> tuple[Arrays, str]:
+    """The set, complete but for Tiny ImageNet's `classes`, and its digest; the files are of the right size."""
+    if dataset.name == "digits":
+        found = _digits()
+        return found, found.digest()
+    if dataset.name == "tiny_imagenet":
+        return _tiny_imagenet(root, dataset_shape(dataset).classes)
+    if dataset.name not in _READERS:
+        raise DataError(f"{files.known(dataset.name)} cannot be read by this version of asapbench")
+    sources = ((file.path, (root / file.path).stat()) for file in files.FILES[dataset.name])
+
+    def read() -> Arrays:
+        require_sound(dataset, root)
+        (train, labels), (test, test_labels) = _READERS[dataset.name](root)
+        return Arrays(train.numpy(), labels.numpy(), test.numpy(), test_labels.numpy())
+
+    return cache.arrays(
+        files.cache(dataset.name, root),
+        stamp=cache.stamp(_REVISION, sources),
+        expected=DATASETS[dataset.name].fingerprint,
+        read=read,
+    )
 
 
-def _digits() -> tuple[_Split, _Split]:
+def _cifar10(root: Path) -> tuple[_Split, _Split]:
+    folder = root / "cifar-10-batches-py"
+    batches = [folder / f"data_batch_{number}" for number in range(1, 6)]
+    return cifar.read(batches, labels="labels"), cifar.read([folder / "test_batch"], labels="labels")
+
+
+def _cifar100(root: Path) -> tuple[_Split, _Split]:
+    train, test = (root / "cifar-100-python" / part for part in ("train", "test"))
+    return cifar.read([train], labels="fine_labels"), cifar.read([test], labels="fine_labels")
+
+
+def _svhn(root: Path) -> tuple[_Split, _Split]:
+    return read_svhn(root / "train_32x32.mat"), read_svhn(root / "test_32x32.mat")
+
+
+def _digits() -> Arrays:
     """Values 0..16 scaled to 0..255; every fifth example is a test example."""
     table = _digits_table()
-    whole = torch.from_numpy(table[:, :-1]).reshape(-1, 1, 8, 8)
-    pixels = ((whole * 255 + 8) // 16).to(torch.uint8)
-    labels = torch.from_numpy(table[:, -1].copy())
-    held_out = torch.arange(len(labels)) % 5 == 4
-    return (pixels[~held_out], labels[~held_out]), (pixels[held_out], labels[held_out])
+    pixels = ((table[:, :-1].reshape(-1, 1, 8, 8) * 255 + 8) // 16).astype(np.uint8)
+    labels = table[:, -1]
+    held_out = np.arange(len(labels)) % 5 == 4
+    return Arrays(pixels[~held_out], labels[~held_out], pixels[held_out], labels[held_out])
 
 
 def _digits_table() -> NDArray[np.int64]:
@@ -219,7 +230,11 @@ def _digits_table() -> NDArray[np.int64]:
     return np.column_stack([values, labels]).astype(np.int64)
 
 
-def _mnist(root: Path, part: str) -> _Split:
+def _mnist(root: Path) -> tuple[_Split, _Split]:
+    return _mnist_part(root, "train"), _mnist_part(root, "t10k")
+
+
+def _mnist_part(root: Path, part: str) -> _Split:
     # Bytes behind a header of 16 and of 8 (the SHA-256 are right): torchvision, which reads them too, loads for long.
     folder = root / "MNIST" / "raw"
     pixels = np.fromfile(folder / f"{part}-images-idx3-ubyte", dtype=np.uint8, offset=16).reshape(-1, 1, 28, 28)
@@ -248,10 +263,25 @@ def read_svhn(path: Path) -> _Split:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1))), torch.from_numpy(labels % 10)
 
 
-def _tiny_imagenet(root: Path, classes: int) -> tuple[_Split, _Split]:
+def _tiny_imagenet(root: Path, classes: int) -> tuple[Arrays, str]:
     try:
-        read = tiny_imagenet.read(root, classes)
+        wanted = tiny_imagenet.layout(root, classes)
+        return cache.arrays(
+            files.cache(f"tiny_imagenet-{classes}", root),
+            stamp=tiny_imagenet.stamp(root, wanted),
+            expected=None,
+            read=lambda: tiny_imagenet.decode(root, wanted),
+        )
     except tiny_imagenet.UndecodableError as error:
         raise files.damaged("tiny_imagenet", root, [Fault(error.path, error.what)]) from error
-    train = torch.from_numpy(read.train_images), torch.from_numpy(read.train_labels)
-    return train, (torch.from_numpy(read.test_images), torch.from_numpy(read.test_labels))
+
+
+_READERS: dict[str, Callable[[Path], tuple[_Split, _Split]]] = {
+    "mnist": _mnist,
+    "svhn": _svhn,
+    "cifar10": _cifar10,
+    "cifar100": _cifar100,
+}
+"""Read a complete data set, (train, test), from files that `require_sound` has seen."""
+_REVISION = "1"
+"""Of the readers: a file made by another one is made again."""

@@ -1,4 +1,4 @@
-"""Tiny ImageNet: the folders of its archive, decoded once and cached. Free of torch.
+"""Tiny ImageNet: the folders of its archive, and their images decoded. Free of torch.
 
 A subset is the first so many classes of `wnids.txt`; the label is the class's line there. Training images are in the
 order image 0 of every class, image 1 of every class, ..., so that the first so many are spread over the classes; the
@@ -8,19 +8,17 @@ validation images (the test set here, as everywhere) are in the order of `val_an
 from __future__ import annotations
 
 import bisect
-import hashlib
 import os
 import struct
-import warnings
-import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from asapbench.paths import temporary_beside
+from asapbench.data import cache
+from asapbench.data.cache import Arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,16 +50,6 @@ class Layout:
     def paths(self) -> Iterator[str]:
         """Every image, training images first."""
         return (path for path, _ in chain(self.train, self.test))
-
-
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """uint8 images (N, 3, 64, 64) and int64 labels (N,)."""
-
-    train_images: NDArray[np.uint8]
-    train_labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.int64]
 
 
 def layout(root: Path, classes: int) -> Layout:
@@ -158,7 +146,7 @@ def manifest(root: Path) -> Mapping[str, tuple[int, int]]:
         return {}
 
 
-def decode(root: Path, wanted: Layout) -> Decoded:
+def decode(root: Path, wanted: Layout) -> Arrays:
     """Every image of `wanted`, decoded. Raises UndecodableError for the first that is damaged or missing."""
     import numpy as np
 
@@ -173,7 +161,7 @@ def decode(root: Path, wanted: Layout) -> Decoded:
     def labels(rows: tuple[tuple[str, int], ...]) -> NDArray[np.int64]:
         return np.array([label for _, label in rows], dtype=np.int64)
 
-    return Decoded(images(wanted.train), labels(wanted.train), images(wanted.test), labels(wanted.test))
+    return Arrays(images(wanted.train), labels(wanted.train), images(wanted.test), labels(wanted.test))
 
 
 def decode_image(root: Path, path: str, *, crc: int | None) -> NDArray[np.uint8]:
@@ -198,107 +186,18 @@ def decode_image(root: Path, path: str, *, crc: int | None) -> NDArray[np.uint8]
     return pixels.transpose(2, 0, 1)
 
 
-def read(root: Path, classes: int) -> Decoded:
-    """The first `classes` classes, from the cache where it holds them, else decoded and cached.
-
-    Raises UndecodableError. A damaged cache is rebuilt with a warning; one that cannot be written is done without.
-    """
-    from filelock import FileLock
-
-    wanted = layout(root, classes)
-    stamp = _stamp(root, wanted)
-    cache = root / ".asapbench" / f"tiny_imagenet-{classes}.npz"
-    held = _read_cache(cache, stamp)
-    if held is not None:
-        return held
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{cache}.lock")
-        lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        warnings.warn(f"{cache} cannot be written ({error}): the images are decoded each time", stacklevel=2)
-        return decode(root, wanted)
-    try:  # another process may have built it while this one waited
-        return _read_cache(cache, stamp, quiet=True) or _build_cache(root, wanted, cache=cache, stamp=stamp)
-    finally:
-        lock.release()
-
-
-def _stamp(root: Path, wanted: Layout) -> str:
-    """What the cache was decoded from and with: names, sizes, times and order of the files, and the decoder."""
+def stamp(root: Path, wanted: Layout) -> str:
+    """What the decoded images depend on: the files, their order and labels, and the decoder."""
     import PIL
     from PIL import features
 
-    digest = hashlib.sha256(f"{PIL.__version__} {features.version('jpg')}\n".encode())
     sizes = _sizes(root, wanted)
-    for path, label in chain(wanted.train, wanted.test):
-        status = sizes.get(os.path.dirname(path), {}).get(os.path.basename(path))
-        if status is None:
-            raise UndecodableError(path, "missing")
-        digest.update(f"{path} {label} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
 
+    def sources() -> Iterator[tuple[str, os.stat_result]]:
+        for path, label in chain(wanted.train, wanted.test):
+            status = sizes.get(os.path.dirname(path), {}).get(os.path.basename(path))
+            if status is None:
+                raise UndecodableError(path, "missing")
+            yield f"{path} {label}", status
 
-def _read_cache(cache: Path, stamp: str, *, quiet: bool = False) -> Decoded | None:
-    """The cached arrays; None where there are none, or they are damaged or of other files."""
-    import numpy as np
-
-    try:
-        with cache.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
-            if str(held["stamp"]) != stamp:
-                return None
-            decoded = Decoded(*(held[name] for name in ("train_x", "train_y", "test_x", "test_y")))
-            if str(held["checksum"]) == _checksum(decoded):
-                return decoded
-        fault = "its checksum is wrong"
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        zlib.error,
-        zipfile.BadZipFile,
-        NotImplementedError,
-    ) as error:
-        fault = str(error)
-    if not quiet:
-        warnings.warn(f"{cache} is damaged ({fault}): it is built again", stacklevel=3)
-    return None
-
-
-def _build_cache(root: Path, wanted: Layout, *, cache: Path, stamp: str) -> Decoded:
-    import numpy as np
-
-    decoded = decode(root, wanted)
-    arrays: dict[str, NDArray[Any]] = {
-        "train_x": decoded.train_images,
-        "train_y": decoded.train_labels,
-        "test_x": decoded.test_images,
-        "test_y": decoded.test_labels,
-        "stamp": np.array(stamp),
-        "checksum": np.array(_checksum(decoded)),
-    }
-    temporary = temporary_beside(cache, ".part")
-    try:
-        with temporary.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, cache)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        warnings.warn(f"{cache} cannot be written ({error}): the images are decoded each time", stacklevel=3)
-    return decoded
-
-
-def _checksum(decoded: Decoded) -> str:
-    """SHA-256 over shapes and contents."""
-    import numpy as np
-
-    digest = hashlib.sha256()
-    for array in (decoded.train_images, decoded.train_labels, decoded.test_images, decoded.test_labels):
-        digest.update(f"{array.dtype.str} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return cache.stamp(f"{PIL.__version__} {features.version('jpg')}", sources())

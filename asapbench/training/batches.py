@@ -17,15 +17,15 @@ def training_batches(
     cell: Cell, images: Images, device: torch.device, *, memory_format: torch.memory_format
 ) -> tuple[Batches, Batches | None]:
     """The training examples, augmented as the cell says, and those held out of them for validation, if any."""
-    batches = partial(_batches, cell, images, device=device, memory_format=memory_format)
-    train, labels = images.train_images, images.train_labels
+    batches = partial(
+        _batches, cell, images, images.train_images, images.train_labels, device=device, memory_format=memory_format
+    )
     if not cell.validation:
-        return batches(train, labels, augment=cell.augment), None
+        return batches(augment=cell.augment), None
     # The split is the data set's, not the seed's: every seed and rule is chosen on the same examples.
-    order = permutation(len(labels), seed=0, purpose="validation", key=cell.dataset.name)
+    order = permutation(len(images.train_labels), seed=0, purpose="validation", key=cell.dataset.name)
     held, rest = order[: cell.validation], order[cell.validation :].sort().values
-    validation = batches(train[held], labels[held])
-    return batches(train[rest], labels[rest], augment=cell.augment), validation
+    return batches(augment=cell.augment, subset=rest), batches(subset=held)
 
 
 def testing_batches(cell: Cell, images: Images, device: torch.device, *, memory_format: torch.memory_format) -> Batches:
@@ -43,6 +43,7 @@ def _batches(
     device: torch.device,
     memory_format: torch.memory_format,
     augment: str = "none",
+    subset: Tensor | None = None,
 ) -> Batches:
     mean, std = normalization(cell.dataset, images, cell.normalization)
     return Batches(
@@ -51,6 +52,7 @@ def _batches(
         mean=mean,
         std=std,
         augment=augment,
+        subset=subset,
         device=device,
         seed=cell.seed,
         memory_format=memory_format,

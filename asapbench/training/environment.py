@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import platform
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -139,9 +141,13 @@ def synchronize(device: torch.device) -> None:
 
 
 def release_memory(device: torch.device) -> None:
-    """Returns to a GPU the memory that torch has cached and nothing uses, so that it counts for no later cell."""
+    """Returns the memory that torch or glibc keep and nothing uses, so that it counts for no later cell."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)
 
 
 def reset_peak_memory(device: torch.device) -> None:

@@ -1,0 +1,182 @@
+"""Decoded images in one file that all workers of a machine map: read once, and in memory once.
+
+`arrays` maps the file if it was made from the sources as they are now and every byte of it is right. Otherwise it reads
+the sources, writes the file and maps it. Where that is not possible it returns what it has read, in memory of its own.
+
+A file is a line of JSON (what the arrays were made from, their shapes and digest), filled up to a page, and the arrays.
+It is written beside its place, synced and moved there whole, under a lock. A mapped page that a process writes to is
+copied for that process: nothing can change the file. Free of torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asapbench.paths import temporary_beside
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_PAGE = 4096
+"""Bytes of the first line; each array begins at a multiple of them."""
+_TYPES = ("|u1", "<i8", "|u1", "<i8")
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """A data set: uint8 images (N, C, H, W) and int64 labels (N,)."""
+
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+
+    def digest(self) -> str:
+        """SHA-256 over shapes and contents: the fingerprint of the data set."""
+        import numpy as np
+
+        digest = hashlib.sha256()
+        for name, array in zip(("train", "train labels", "test", "test labels"), self.all(), strict=True):
+            digest.update(f"{name} {array.dtype.newbyteorder('<').str} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
+        return digest.hexdigest()
+
+    def all(self) -> tuple[NDArray[Any], ...]:
+        """The four arrays, in their order in the file."""
+        return (self.train_images, self.train_labels, self.test_images, self.test_labels)
+
+
+def stamp(made_with: str, sources: Iterable[tuple[str, os.stat_result]]) -> str:
+    """A digest of what a file is made from: names, sizes and times of the sources, and the reader of them.
+
+    Any write to a source changes its ctime, which no program can set back.
+    """
+    digest = hashlib.sha256(f"{made_with}\n".encode())
+    for name, status in sources:
+        digest.update(f"{name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def arrays(cache: Path, *, stamp: str, expected: str | None, read: Callable[[], Arrays]) -> tuple[Arrays, str]:
+    """The arrays that `read` makes from the sources, and their digest; from the file `cache` where it holds them.
+
+    A file with another digest than `expected` is not used, and none is written. Warns of a damaged file, and where none
+    can be written. Raises what `read` raises.
+    """
+    held = _mapped(cache, stamp=stamp, expected=expected)
+    if held is not None:
+        return held
+    from filelock import FileLock
+
+    lock = FileLock(f"{cache}.lock")
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        _warn_unwritten(cache, error)
+        made = read()
+        return made, made.digest()
+    try:  # another worker may have written it while this one waited
+        held = _mapped(cache, stamp=stamp, expected=expected, quiet=True)
+        return held or _made(cache, stamp=stamp, expected=expected, read=read)
+    finally:
+        lock.release()
+
+
+def _made(cache: Path, *, stamp: str, expected: str | None, read: Callable[[], Arrays]) -> tuple[Arrays, str]:
+    made = read()
+    digest = made.digest()
+    if expected in (None, digest):
+        try:
+            _write(cache, made, head={"stamp": stamp, "digest": digest})
+        except OSError as error:
+            _warn_unwritten(cache, error)
+        else:
+            return _mapped(cache, stamp=stamp, expected=digest) or (made, digest)
+    return made, digest
+
+
+def _mapped(cache: Path, *, stamp: str, expected: str | None, quiet: bool = False) -> tuple[Arrays, str] | None:
+    """What the file holds; None where there is none, or it is damaged or made from other sources."""
+    try:
+        with cache.open("rb") as stream:
+            head = json.loads(stream.read(_PAGE))
+        if head["stamp"] != stamp or expected not in (None, head["digest"]):
+            return None
+        held = _map(cache, head["shapes"])
+        if held.digest() == head["digest"]:
+            return held, head["digest"]
+        fault = "its checksum is wrong"
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        fault = str(error)
+    if not quiet:
+        warnings.warn(f"{cache} is damaged ({fault}): it is built again", stacklevel=4)
+    return None
+
+
+def _map(cache: Path, shapes: Iterable[Iterable[int]]) -> Arrays:
+    """Views of the mapped file. Raises ValueError for a file of another size, OSError."""
+    import numpy as np
+
+    whole = np.asarray(np.memmap(cache, np.uint8, mode="c"))
+    found, end = [], _PAGE
+    for kind, shape in zip(_TYPES, shapes, strict=True):
+        sides = tuple(int(side) for side in shape)
+        first, length = end, math.prod(sides) * np.dtype(kind).itemsize
+        found.append(whole[first : first + length].view(kind).reshape(sides))
+        end = _next_page(first + length)
+    if end != len(whole):
+        raise ValueError(f"it has {len(whole)} bytes instead of {end}")
+    return Arrays(*found)
+
+
+def _write(cache: Path, made: Arrays, *, head: dict[str, Any]) -> None:
+    """Writes the file whole. Raises OSError, also where it needs more than half of the free space."""
+    import numpy as np
+
+    for left in cache.parent.glob(f".{cache.name}.*.part"):  # by a writer that was killed: this one has the lock
+        left.unlink(missing_ok=True)
+    # A disk that is full for a moment would stop the checkpoints that other workers write to it.
+    if shutil.disk_usage(cache.parent).free < 2 * sum(array.nbytes for array in made.all()):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    line = json.dumps(head | {"shapes": [array.shape for array in made.all()]}).encode()
+    temporary = temporary_beside(cache, ".part")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(line.ljust(_PAGE - 1) + b"\n")
+            for kind, array in zip(_TYPES, made.all(), strict=True):
+                stream.write(np.ascontiguousarray(array, dtype=kind).data)
+                stream.write(bytes(_next_page(stream.tell()) - stream.tell()))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, cache)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _next_page(position: int) -> int:
+    return -(-position // _PAGE) * _PAGE
+
+
+def _warn_unwritten(cache: Path, error: Exception) -> None:
+    reason = getattr(error, "strerror", None) or error
+    warnings.warn(
+        f"{cache} cannot be written ({reason}): the images are read each time, and each worker has a copy of its own",
+        stacklevel=4,
+    )
