@@ -32,7 +32,7 @@ ORDERS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels
 def logits(model: nn.Module, x: Tensor, together: int, precision: str) -> Tensor:
     """(N, classes) of all examples, `together` at a time."""
     with arithmetic(x.device, precision):
-        return torch.cat([model(part) for part in x.split(together)])
+        return torch.cat([model(part) for part in torch.split(x, together)])
 
 
 def trained(name: str, width: int, x: Tensor) -> nn.Module:
