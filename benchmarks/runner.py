@@ -43,7 +43,7 @@ from asapbench.scheduling.files import Files
 from asapbench.scheduling.launch import _plan
 from asapbench.scheduling.runner import Runner
 from asapbench.scheduling.slots import Slot
-from asapbench.store import Claim, Holder, Measured, Provenance
+from asapbench.store import Claim, Measured
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
@@ -254,7 +254,9 @@ def database(wanted: str) -> Iterator[Callable[[], str]]:
             import postgresql
 
             if postgresql.programs() is None:
-                raise SystemExit(f"{postgresql.TO_GET_ONE}; or name a database: --db postgresql+psycopg://USER@HOST/NAME")
+                raise SystemExit(
+                    f"{postgresql.TO_GET_ONE}; or name a database: --db postgresql+psycopg://USER@HOST/NAME"
+                )
             server = stack.enter_context(postgresql.server(durable=True))
             yield lambda: stack.enter_context(server.database())
         else:
@@ -296,10 +298,10 @@ def main() -> None:
     for wanted in given.db:
         with database(wanted) as url:
             for slots in given.slots:
-                terms = Terms(
-                    url(), slots, given.cells, given.epochs, given.seconds, given.view, given.profile
+                terms = Terms(url(), slots, given.cells, given.epochs, given.seconds, given.view, given.profile)
+                rows.append(
+                    row("SQLite" if wanted == "sqlite" else "PostgreSQL", terms, in_new_process(measured, terms))
                 )
-                rows.append(row("SQLite" if wanted == "sqlite" else "PostgreSQL", terms, in_new_process(measured, terms)))
     print(f"An epoch a second a slot, two signs of life, {given.epochs} epochs a cell, {given.cells:,} cells, "
           f"{given.view} view; {processor.name()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
           f"window {given.seconds:.0f} s, n = rows in it\n")  # fmt: skip

@@ -33,6 +33,11 @@ _SHOWN = 100
 _LINE_SECONDS = 10.0
 """Plain lines: at most one a cell in this time, beside its first and last."""
 
+_DRAW_SECONDS = 0.25
+"""The live table is drawn so often at most, however often events arrive."""
+_LINES_AROUND = 5
+"""Of the terminal: what stands above and below the slots' lines, and the cursor's own."""
+
 
 @contextlib.contextmanager
 def open_view() -> Iterator[LiveView | PlainView]:
@@ -62,7 +67,7 @@ class _Counting:
         self._left: dict[str, float] = {}
         self._reached: dict[str, float] = {}
         self._distinctions: dict[str, str] = {}
-        self._total = 0.0
+        self._total = self._sum_left = 0.0
 
     def follow(self, plan: Plan) -> None:
         """Takes the plan as what there is to do."""
@@ -70,7 +75,7 @@ class _Counting:
         self._seconds = {item.cell.id: item.epoch_seconds for item in plan.items}
         self._left = {item.cell.id: item.seconds for item in plan.left}
         self._distinctions = distinctions(item.cell for item in plan.items)
-        self._total = sum(self._left.values())
+        self._total = self._sum_left = sum(self._left.values())
 
     def name(self, cell: Cell) -> str:
         """The cell's label, with what tells it apart from the plan's cells of that label."""
@@ -84,7 +89,7 @@ class _Counting:
     def start_at(self, cell: Cell, epochs: float) -> None:
         """`cell` starts or resumes after `epochs` of its epochs."""
         self._reached[cell.id] = epochs
-        self._left[cell.id] = max(cell.epochs - epochs, 0) * self._seconds.get(cell.id, 0.0)
+        self._leave(cell, max(cell.epochs - epochs, 0) * self._seconds.get(cell.id, 0.0))
 
     def reach(self, cell: Cell, epochs: float) -> bool:
         """`cell` has `epochs` of its epochs; False where it was reported further before."""
@@ -95,12 +100,17 @@ class _Counting:
 
     def count_ended(self, cell: Cell) -> None:
         """`cell` has ended."""
-        self._left[cell.id] = 0.0
+        self._leave(cell, 0.0)
         self.finished += 1
+
+    def _leave(self, cell: Cell, seconds: float) -> None:
+        """So much is left of `cell`; the sum is kept, because a plan may hold ten thousand cells."""
+        self._sum_left += seconds - self._left.get(cell.id, 0.0)
+        self._left[cell.id] = seconds
 
     def fraction(self) -> float:
         """How much of the time's estimate is done."""
-        return 1 - sum(self._left.values()) / self._total if self._total else 1.0
+        return 1 - max(self._sum_left, 0.0) / self._total if self._total else 1.0
 
     def seconds_left(self) -> float:
         """Time to finish: the plan's estimate at first, then as this run has gone so far."""
@@ -187,7 +197,7 @@ class _Row:
 
 
 class LiveView(_Counting):
-    """A table that is redrawn: overall progress, then a line a slot."""
+    """A table that is redrawn: overall progress, then a line a slot, as far as the terminal has lines."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -195,6 +205,7 @@ class LiveView(_Counting):
         self._live: Live | None = None
         self._slots: Sequence[Slot] = ()
         self._rows: dict[int, _Row] = {}
+        self._drawn_at = 0.0
 
     def begin(self, plan: Plan, slots: Sequence[Slot]) -> LiveView:
         """Starts drawing."""
@@ -250,8 +261,9 @@ class LiveView(_Counting):
         self._console.print(printable(text), markup=False, highlight=False)
 
     def tick(self) -> None:
-        """Redraws."""
-        if self._live is not None:
+        """Redraws, not too often."""
+        if self._live is not None and (now := time.monotonic()) - self._drawn_at >= _DRAW_SECONDS:
+            self._drawn_at = now
             self._live.update(self._drawn(), refresh=True)
 
     def _drawn(self) -> Table:
@@ -265,14 +277,24 @@ class LiveView(_Counting):
                 table.add_column(column.name, ratio=1, no_wrap=True, overflow="ellipsis")
             else:
                 table.add_column(column.name, justify="right", no_wrap=True, min_width=column.width)
-        for slot in self._slots:
+        shown = self._shown()
+        for slot in shown:
             line = self._line(slot)
             table.add_row(*(line[column.name] for column in columns))
         whole = Table.grid(expand=True)
         whole.add_row(Text(f"{self.finished} of {count(self.cells, 'cell')} · {left}"))
         whole.add_row(ProgressBar(total=1.0, completed=self.fraction()))
         whole.add_row(table)
+        if hidden := len(self._slots) - len(shown):
+            whole.add_row(Text(f"... and {count(hidden, 'more slot')}", style="dim"))
         return whole
+
+    def _shown(self) -> Sequence[Slot]:
+        """All slots; where the terminal is not high enough, those that train come first."""
+        room = max(1, self._console.height - _LINES_AROUND)
+        if len(self._slots) <= room:
+            return self._slots
+        return sorted(self._slots, key=lambda slot: slot.number not in self._rows)[:room]
 
     def _line(self, slot: Slot) -> dict[str, str | Text]:
         row = self._rows.get(slot.number)

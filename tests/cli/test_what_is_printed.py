@@ -135,6 +135,36 @@ def test_the_live_table_fits_the_terminal_and_cuts_only_the_cells_name(width: in
     assert ("Digits ResNet-10(width=8)" in row) is (width >= 96)
 
 
+def test_the_live_table_is_no_higher_than_the_terminal_and_shows_the_slots_that_train() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, height=12, force_terminal=True, color_system=None)
+    slots = [Slot(number, "cpu") for number in range(1000)]
+    view = LiveView(console)
+    view.follow(make_plan(CELLS, {}, [], slots))
+    view._slots = slots
+    view.began(slots[900], CELLS[0], epochs_done=0, batch=0, bit_exact=True)
+    console.print(view._drawn())
+    _head, _bar, _names, first, *others, more = stream.getvalue().splitlines()
+    assert first.startswith("cpu 900")
+    assert len(others) == 6
+    assert more.strip() == "... and 993 more slots"
+
+
+def test_the_live_table_is_drawn_a_few_times_a_second_however_often_events_arrive(monkeypatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("asapbench.cli.progress.time.monotonic", lambda: now[0])
+    view = LiveView(Console(file=io.StringIO(), force_terminal=True))
+    drawn: list[float] = []
+    monkeypatch.setattr(LiveView, "_drawn", lambda _view: drawn.append(now[0]) or "")
+    view.begin(make_plan(CELLS, {}, [], SLOTS), SLOTS)
+    drawn.clear()
+    for _ in range(64):
+        now[0] += 1 / 64
+        view.tick()
+    view.close()
+    assert drawn == [1000.015625, 1000.265625, 1000.515625, 1000.765625]
+
+
 def test_a_row_whose_cell_is_evaluated_says_so() -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=80, force_terminal=True, color_system=None)
