@@ -53,25 +53,27 @@ def open_view() -> Iterator[LiveView | PlainView]:
 
 
 class _Counting:
-    """What both views know: the plan, and how much of it is done.
+    """What both views know: the plan, and how much of it is done. `cells` are to be trained in this run.
+
+    A plan may have ten thousand cells: it is counted once, and not for each line.
 
     Epochs are reported when a checkpoint holds them, several at once and behind the training: a cell's position only
     moves forward until it begins again.
     """
 
     def __init__(self) -> None:
-        self.plan: Plan | None = None
         self.started = time.monotonic()
-        self.finished = 0
+        self.cells = self.finished = 0
         self._seconds: dict[str, float] = {}
         self._left: dict[str, float] = {}
         self._reached: dict[str, float] = {}
         self._distinctions: dict[str, str] = {}
-        self._total = self._sum_left = 0.0
+        self._planned = self._total = self._sum_left = 0.0
 
     def follow(self, plan: Plan) -> None:
         """Takes the plan as what there is to do."""
-        self.plan, self.started = plan, time.monotonic()
+        self.started = time.monotonic()
+        self.cells, self._planned = len(plan.left), plan.seconds
         self._seconds = {item.cell.id: item.epoch_seconds for item in plan.items}
         self._left = {item.cell.id: item.seconds for item in plan.left}
         self._distinctions = distinctions(item.cell for item in plan.items)
@@ -80,11 +82,6 @@ class _Counting:
     def name(self, cell: Cell) -> str:
         """The cell's label, with what tells it apart from the plan's cells of that label."""
         return f"{cell.label}, {self._distinctions.get(cell.id, '')}".removesuffix(", ")
-
-    @property
-    def cells(self) -> int:
-        """Cells to be trained in this run."""
-        return len(self.plan.left) if self.plan else 0
 
     def start_at(self, cell: Cell, epochs: float) -> None:
         """`cell` starts or resumes after `epochs` of its epochs."""
@@ -104,7 +101,7 @@ class _Counting:
         self.finished += 1
 
     def _leave(self, cell: Cell, seconds: float) -> None:
-        """So much is left of `cell`; the sum is kept, because a plan may hold ten thousand cells."""
+        """So much is left of `cell`."""
         self._sum_left += seconds - self._left.get(cell.id, 0.0)
         self._left[cell.id] = seconds
 
@@ -114,9 +111,8 @@ class _Counting:
 
     def seconds_left(self) -> float:
         """Time to finish: the plan's estimate at first, then as this run has gone so far."""
-        assert self.plan is not None
         done, elapsed = self.fraction(), time.monotonic() - self.started
-        planned = self.plan.seconds * (1 - done)
+        planned = self._planned * (1 - done)
         if elapsed < 5 or done <= 0.001:
             return planned
         return elapsed * (1 - done) / done

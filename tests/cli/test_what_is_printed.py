@@ -165,6 +165,21 @@ def test_the_live_table_is_drawn_a_few_times_a_second_however_often_events_arriv
     assert drawn == [1000.015625, 1000.265625, 1000.515625, 1000.765625]
 
 
+@pytest.mark.parametrize("kind", [PlainView, lambda: LiveView(Console(file=io.StringIO(), width=96))])
+def test_no_line_counts_the_plan_again(kind: Callable[[], PlainView | LiveView], monkeypatch) -> None:
+    plan = make_plan(CELLS, {}, [], SLOTS)
+    view = kind()
+    view.follow(plan)
+    for name in ("left", "seconds"):
+        monkeypatch.setattr(type(plan), name, property(lambda _plan: pytest.fail("it was counted again")))
+    view.began(SLOTS[0], CELLS[0], epochs_done=0, batch=0, bit_exact=True)
+    view.finished_epoch(SLOTS[0], CELLS[0], EPOCH)
+    view.ended(SLOTS[0], CELLS[0], "done")
+    assert (view.finished, view.cells) == (1, 4)
+    assert 0 < view.fraction() < 1
+    assert view.seconds_left() > 0
+
+
 def test_a_row_whose_cell_is_evaluated_says_so() -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=80, force_terminal=True, color_system=None)
