@@ -4,7 +4,7 @@ python benchmarks/runner.py --slots 10 100 1000
 python benchmarks/runner.py --slots 10 100 1000 --db postgresql   (a server of its own, or the URL of a database)
 
 Simulated workers (`simulated_workers.py`) send an epoch a second each, as the lines of real ones, to the real runner,
-store and view. The window begins when every slot trains.
+store and view. The window begins when every slot trains; cells end in it, and their slots take the next ones.
 
 Targets, at 1,000 slots: 1,000 epochs a second recorded, each within 1 s, under one core and 500 MB.
 """
@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import simulated_workers
 from rich.console import Console
@@ -38,12 +38,13 @@ from asapbench import processor
 from asapbench.cli.progress import LiveView, PlainView
 from asapbench.metrics import EpochMetrics
 from asapbench.scheduling import process
-from asapbench.scheduling.assignment import Options
+from asapbench.scheduling.assignment import Options, assign
 from asapbench.scheduling.files import Files
+from asapbench.scheduling.hardware import hardware, versions
 from asapbench.scheduling.launch import _plan
 from asapbench.scheduling.runner import Runner
 from asapbench.scheduling.slots import Slot
-from asapbench.store import Claim, Measured
+from asapbench.store import Claim, Measured, Provenance
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
@@ -51,9 +52,11 @@ from asapbench.suite.load import load
 NODE = 64
 """Slots of one machine of the simulated cluster: they share its memory, which is what the runner looks at."""
 SETTLE_SECONDS = 3.0
-PATIENCE_SECONDS = 240.0
+FILL_SECONDS = 240.0
 """How long all slots may take to start."""
 OWN = "postgresql"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,11 @@ class Terms:
 
 @dataclass(frozen=True)
 class Found:
-    """Of one measurement; `delays` from the event to its durable row, in seconds."""
+    """Of one measurement; `delays` from the event to its durable row, in seconds; `longest` of the whole run."""
 
     window: float
     delays: list[float]
+    longest: float
     cpu: float
     peak_bytes: int
     fill: float
@@ -139,7 +143,7 @@ class Window:
         if self.end:
             return
         if not self.filled:
-            if now - self.started > PATIENCE_SECONDS:
+            if now - self.started > FILL_SECONDS:
                 self._stop()
         elif not self.begin and now - self.filled >= SETTLE_SECONDS:
             self.begin, self.cpu = now, time.process_time()
@@ -172,10 +176,11 @@ def slots_of(number: int) -> list[Slot]:
 
 
 def cells_of(terms: Terms) -> list[Cell]:
-    """So many seeds of quickstart's first configurations, other ones in every measurement."""
-    configurations = [replace(cell, epochs=terms.epochs) for cell in load("quickstart").cells[:4]]
+    """So many seeds of quickstart's configurations, other ones in every measurement."""
+    by_group = {cell.group: replace(cell, epochs=terms.epochs) for cell in load("quickstart").cells}
+    configurations = list(by_group.values())
     first = int(time.time()) % 10**6 * 1_000
-    seeds = range(first, first + -(-terms.cells // 4))
+    seeds = range(first, first + -(-terms.cells // len(configurations)))
     return [cell.with_seed(seed) for cell, seed in itertools.product(configurations, seeds)][: terms.cells]
 
 
@@ -206,9 +211,11 @@ def measured(terms: Terms) -> Found:
         )
         runner.run()
         stopped = time.monotonic() - window.end
+        if isinstance(view, LiveView):
+            view.close()
         workers.kill()
         if not window.end:
-            raise SystemExit(f"{terms.slots} slots did not start within {PATIENCE_SECONDS:.0f} s")
+            raise SystemExit(f"{terms.slots} slots did not start within {FILL_SECONDS:.0f} s")
         if terms.profile:
             window.profile.create_stats()
             profiled(window.profile)
@@ -219,6 +226,7 @@ def measured(terms: Terms) -> Found:
     return Found(
         window=window.end - window.begin,
         delays=within(store.rows),
+        longest=max(delay for _, delay in store.rows),
         cpu=window.cpu,
         peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         fill=window.filled - window.started,
@@ -226,6 +234,19 @@ def measured(terms: Terms) -> Found:
         heartbeats=[seconds for _, seconds in store.calls["heartbeat"]],
         stop=stopped,
     )
+
+
+def claimed(terms: Terms) -> tuple[float, float]:
+    """Wall and CPU seconds of claiming every cell, one after the other, as the runner does."""
+    cells, (slot,) = cells_of(terms), slots_of(1)
+    provenance = Provenance(None, None, versions(), hardware())
+    with Store.open(terms.url) as store:
+        store.record_suite("claims", "benchmarks/runner.py", cells)
+        options = Options(data=Path(), files=Files(Path("files")))
+        wall, cpu = time.monotonic(), time.process_time()
+        for cell in cells:
+            assert assign(store, cell, slot, provenance=provenance, options=options, say=print) is not None
+        return time.monotonic() - wall, time.process_time() - cpu
 
 
 def live_console() -> Console:
@@ -236,7 +257,7 @@ def profiled(profile: cProfile.Profile) -> None:
     """What the main thread does, by its own time; on standard error."""
     import pstats
 
-    pstats.Stats(profile, stream=sys.stderr).sort_stats("cumulative").print_stats(60)
+    pstats.Stats(profile, stream=sys.__stderr__).sort_stats("cumulative").print_stats(60)
 
 
 @contextlib.contextmanager
@@ -274,6 +295,7 @@ def row(name: str, terms: Terms, found: Found) -> list[object]:
         statistics.median(delays),
         delays[int(0.99 * (len(delays) - 1))],
         delays[-1],
+        found.longest,
         found.cpu / found.window,
         found.peak_bytes / 1e6,
         found.fill,
@@ -290,30 +312,38 @@ def main() -> None:
     parser.add_argument("--db", nargs="+", default=["sqlite"], help="sqlite, postgresql (own server), or a URL")
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=30, help="of a cell: the slot then takes the next one")
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long the window is")
+    parser.add_argument(
+        "--claims", type=int, default=10_000, help="cells that are claimed one after the other; 0: none"
+    )
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long the window is")
     parser.add_argument("--view", choices=("plain", "live"), default="plain")
     parser.add_argument("--profile", action="store_true", help="what the runner's main thread does (it gets slower)")
     given = parser.parse_args()
-    rows = []
+    rows, claims = [], []
     for wanted in given.db:
+        name = "SQLite" if wanted == "sqlite" else "PostgreSQL"
         with database(wanted) as url:
+            terms = Terms(url(), 0, given.cells, given.epochs, given.seconds, given.view, given.profile)
             for slots in given.slots:
-                terms = Terms(url(), slots, given.cells, given.epochs, given.seconds, given.view, given.profile)
-                rows.append(
-                    row("SQLite" if wanted == "sqlite" else "PostgreSQL", terms, in_new_process(measured, terms))
-                )
+                terms = replace(terms, url=url(), slots=slots)
+                rows.append(row(name, terms, in_new_process(measured, terms)))
+            if given.claims:
+                wall, cpu = in_new_process(claimed, replace(terms, url=url(), cells=given.claims))
+                claims.append([name, given.claims, wall, cpu])
     print(f"An epoch a second a slot, two signs of life, {given.epochs} epochs a cell, {given.cells:,} cells, "
           f"{given.view} view; {processor.name()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
           f"window {given.seconds:.0f} s, n = rows in it\n")  # fmt: skip
     head = [
-        "database", "slots", "epochs/s", "/ offered", "delay s: median", "99 %", "most", "cores", "peak MB",
-        "all slots train after s", "claim ms", "heartbeat ms", "stop s", "n",
+        "database", "slots", "epochs/s", "/ offered", "delay s: median", "99 %", "most", "most, start to stop", "cores",
+        "peak MB", "all slots train after s", "claim ms", "heartbeat ms", "stop s", "n",
     ]  # fmt: skip
-    formats = ("", "", ".1f", ".3f", ".3f", ".3f", ".3f", ".3f", ".0f", ".1f", ".1f", ".1f", ".1f", "")
+    formats = ("", "", ".1f", ".3f", ".3f", ".3f", ".3f", ".3f", ".3f", ".0f", ".1f", ".1f", ".1f", ".1f", "")
     print(tabulate(rows, head, floatfmt=formats, tablefmt="github"))
+    print()
+    print(tabulate(claims, ["database", "cells claimed", "wall s", "CPU s"], floatfmt=".1f", tablefmt="github"))
 
 
-def in_new_process(work: Callable[[Terms], Found], terms: Terms) -> Found:
+def in_new_process(work: Callable[[Terms], T], terms: Terms) -> T:
     """A child's peak memory is its own where it is spawned and not forked."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, terms).result()

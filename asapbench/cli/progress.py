@@ -33,7 +33,7 @@ _SHOWN = 100
 _LINE_SECONDS = 10.0
 """Plain lines: at most one a cell in this time, beside its first and last."""
 
-_DRAW_SECONDS = 0.25
+_DRAW_SECONDS = 0.5
 """The live table is drawn so often at most, however often events arrive."""
 _LINES_AROUND = 5
 """Of the terminal: what stands above and below the slots' lines, and the cursor's own."""
@@ -202,6 +202,7 @@ class LiveView(_Counting):
         self._slots: Sequence[Slot] = ()
         self._rows: dict[int, _Row] = {}
         self._drawn_at = 0.0
+        self._unsaid: list[str] = []
 
     def begin(self, plan: Plan, slots: Sequence[Slot]) -> LiveView:
         """Starts drawing."""
@@ -216,6 +217,7 @@ class LiveView(_Counting):
 
     def close(self) -> None:
         """Leaves the terminal as it was."""
+        self._say_all()
         if self._live is not None:
             self._live.stop()
 
@@ -226,7 +228,7 @@ class LiveView(_Counting):
         self.start_at(cell, epochs_done)
         self._rows[slot.number] = _Row(cell, epochs_done)
         if epochs_done or batch:
-            self.message(f"{self.name(cell)}  {resumed_text(epochs_done, batch, bit_exact)}")
+            self._unsaid.append(f"{self.name(cell)}  {resumed_text(epochs_done, batch, bit_exact)}")
 
     def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
         """Inside an epoch."""
@@ -245,22 +247,29 @@ class LiveView(_Counting):
             row.accuracy, row.rate = metrics.train_accuracy, metrics.samples_per_second
 
     def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, again: str | None = None) -> None:
-        """A line that stays, above the table."""
+        """A line that stays, above the table, when that is drawn next: rich draws the table for each print."""
         if state != "interrupted" and again is None:
             self.count_ended(cell)
         row = self._rows.pop(slot.number, None)
         test = f", test {percent(row.test)}" if row is not None and state == "done" else ""
-        self.message(f"{self.name(cell)}  {ended_text(state, cell, error, again=again)}{test}")
+        self._unsaid.append(f"{self.name(cell)}  {ended_text(state, cell, error, again=again)}{test}")
 
     def message(self, text: str) -> None:
-        """A line that stays, above the table."""
-        self._console.print(printable(text), markup=False, highlight=False)
+        """A line that stays, above the table, at once."""
+        self._unsaid.append(text)
+        self._say_all()
+
+    def _say_all(self) -> None:
+        if self._unsaid:
+            self._console.print("\n".join(map(printable, self._unsaid)), markup=False, highlight=False)
+            self._unsaid.clear()
 
     def tick(self) -> None:
         """Redraws, not too often."""
         if self._live is not None and (now := time.monotonic()) - self._drawn_at >= _DRAW_SECONDS:
             self._drawn_at = now
-            self._live.update(self._drawn(), refresh=True)
+            self._live.update(self._drawn(), refresh=not self._unsaid)
+            self._say_all()
 
     def _drawn(self) -> Table:
         """Everything below the lines that stay; only the cell's name shrinks, and what fits least is left out."""

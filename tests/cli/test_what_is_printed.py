@@ -162,7 +162,7 @@ def test_the_live_table_is_drawn_a_few_times_a_second_however_often_events_arriv
         now[0] += 1 / 64
         view.tick()
     view.close()
-    assert drawn == [1000.015625, 1000.265625, 1000.515625, 1000.765625]
+    assert drawn == [1000.015625, 1000.515625]
 
 
 @pytest.mark.parametrize("kind", [PlainView, lambda: LiveView(Console(file=io.StringIO(), width=96))])
@@ -178,6 +178,22 @@ def test_no_line_counts_the_plan_again(kind: Callable[[], PlainView | LiveView],
     assert (view.finished, view.cells) == (1, 4)
     assert 0 < view.fraction() < 1
     assert view.seconds_left() > 0
+
+
+def test_ends_that_come_together_are_printed_together(monkeypatch) -> None:
+    stream = io.StringIO()
+    view = LiveView(Console(file=stream, force_terminal=True, width=80)).begin(make_plan(CELLS, {}, [], SLOTS), SLOTS)
+    prints: list[str] = []
+    whole = view._console.print
+    monkeypatch.setattr(view._console, "print", lambda text, **given: (prints.append(str(text)), whole(text, **given)))
+    for cell in CELLS[:3]:
+        view.ended(SLOTS[0], cell, "done")
+    assert prints == []
+    view.message("a server is away")
+    view.ended(SLOTS[0], CELLS[3], "done")
+    view.close()
+    assert [text.count("done") for text in prints if "done" in text] == [3, 1]
+    assert prints[0].endswith("a server is away")
 
 
 def test_a_row_whose_cell_is_evaluated_says_so() -> None:
