@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import cProfile
+import importlib
 import io
 import itertools
 import multiprocessing
@@ -272,8 +273,7 @@ def database(wanted: str) -> Iterator[Callable[[], str]]:
             yield lambda: f"sqlite:///{folder}/{next(numbers)}.sqlite"
         elif wanted == OWN:
             sys.path.append(str(Path(__file__).parents[1] / "tests"))
-            import postgresql
-
+            postgresql = importlib.import_module("postgresql")
             if postgresql.programs() is None:
                 raise SystemExit(
                     f"{postgresql.TO_GET_ONE}; or name a database: --db postgresql+psycopg://USER@HOST/NAME"

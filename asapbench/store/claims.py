@@ -213,8 +213,9 @@ def record_many(connection: Connection, measured: Sequence[Measured]) -> list[St
 
 def _all_advanced_past(connection: Connection, measured: Sequence[Measured]) -> bool:
     """The usual case of many claims in two statements, each sent once; False where one claim is not usual."""
-    given = [given_to_advance(item.claim, item.epochs) for item in measured]
-    if not given or None in given or any(item.alignment for item in measured):
+    usual = [given_to_advance(item.claim, item.epochs) for item in measured if not item.alignment]
+    given = [values for values in usual if values is not None]
+    if not given or len(given) != len(measured):
         return False
     if connection.execute(ADVANCE_PAST, given).rowcount != len(given):
         return False
