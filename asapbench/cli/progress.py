@@ -268,8 +268,8 @@ class LiveView(_Counting):
         """Redraws, not too often."""
         if self._live is not None and (now := time.monotonic()) - self._drawn_at >= _DRAW_SECONDS:
             self._drawn_at = now
-            self._live.update(self._drawn(), refresh=not self._unsaid)
-            self._say_all()
+            self._say_all()  # rich draws the table of before below these lines: the new one comes after them
+            self._live.update(self._drawn(), refresh=True)
 
     def _drawn(self) -> Table:
         """Everything below the lines that stay; only the cell's name shrinks, and what fits least is left out."""

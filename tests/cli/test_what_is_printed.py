@@ -196,6 +196,17 @@ def test_ends_that_come_together_are_printed_together(monkeypatch) -> None:
     assert prints[0].endswith("a server is away")
 
 
+def test_the_table_below_an_end_counts_it() -> None:
+    stream = io.StringIO()
+    view = LiveView(Console(file=stream, force_terminal=True, width=80)).begin(make_plan(CELLS, {}, [], SLOTS), SLOTS)
+    view.ended(SLOTS[0], CELLS[0], "done")
+    view.tick()
+    printed = stream.getvalue()
+    view.close()
+    assert "done" in printed
+    assert printed.rindex("1 of 4 cells") > max(printed.rindex("done"), printed.rindex("0 of 4 cells"))
+
+
 def test_a_row_whose_cell_is_evaluated_says_so() -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=80, force_terminal=True, color_system=None)
