@@ -43,10 +43,12 @@ def programs() -> Path | None:
 
 
 class Server:
-    """A server on a Unix socket in `folder`. It forgets what a power cut would lose, which no test here is about."""
+    """A server on a Unix socket in `folder`. It forgets what a power cut would lose, which no test here is about,
+    unless it is to be `durable`.
+    """
 
-    def __init__(self, folder: Path, found: Path) -> None:
-        self.folder, self._data = folder, folder / "data"
+    def __init__(self, folder: Path, found: Path, *, durable: bool = False) -> None:
+        self.folder, self._data, self._durable = folder, folder / "data", durable
         self._programs = self._usable(found)
         self._do("initdb", "--no-sync", "--auth=trust", f"--username={_USER}", "--encoding=UTF8", "--locale=C")
         self._process: subprocess.Popen[bytes] | None = None
@@ -55,7 +57,9 @@ class Server:
     def start(self) -> None:
         """Starts it and waits until it answers."""
         with (self.folder / "log").open("ab") as log:
-            server = [self._programs / "postgres", "-D", self._data, "-F", "-c", "listen_addresses=", "-k", self.folder]
+            sync = f"fsync={'on' if self._durable else 'off'}"
+            server = [self._programs / "postgres", "-D", self._data, "-c", sync, "-c", "listen_addresses="]
+            server += ["-k", self.folder]
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", _UNTIL_INPUT_CLOSES, "sh", *server],
                 stdin=subprocess.PIPE,
@@ -130,7 +134,7 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
+def server(*, durable: bool = False) -> Iterator[Server]:
     """A running server. Skips the test where there is none to run."""
     found = programs()
     if found is None:
@@ -143,7 +147,7 @@ def server() -> Iterator[Server]:
         os.chmod(folder, 0o755)
         if somebody := _somebody():
             os.chown(folder, somebody["user"], somebody["group"])
-        running = Server(folder, found)
+        running = Server(folder, found, durable=durable)
         try:
             yield running
         finally:

@@ -33,6 +33,11 @@ _SHOWN = 100
 _LINE_SECONDS = 10.0
 """Plain lines: at most one a cell in this time, beside its first and last."""
 
+_DRAW_SECONDS = 0.5
+"""The live table is drawn so often at most, however often events arrive."""
+_LINES_AROUND = 5
+"""Of the terminal: what stands above and below the slots' lines, and the cursor's own."""
+
 
 @contextlib.contextmanager
 def open_view() -> Iterator[LiveView | PlainView]:
@@ -48,43 +53,40 @@ def open_view() -> Iterator[LiveView | PlainView]:
 
 
 class _Counting:
-    """What both views know: the plan, and how much of it is done.
+    """What both views know: the plan, and how much of it is done. `cells` are to be trained in this run.
+
+    A plan may have ten thousand cells: it is counted once, and not for each line.
 
     Epochs are reported when a checkpoint holds them, several at once and behind the training: a cell's position only
     moves forward until it begins again.
     """
 
     def __init__(self) -> None:
-        self.plan: Plan | None = None
         self.started = time.monotonic()
-        self.finished = 0
+        self.cells = self.finished = 0
         self._seconds: dict[str, float] = {}
         self._left: dict[str, float] = {}
         self._reached: dict[str, float] = {}
         self._distinctions: dict[str, str] = {}
-        self._total = 0.0
+        self._planned = self._total = self._sum_left = 0.0
 
     def follow(self, plan: Plan) -> None:
         """Takes the plan as what there is to do."""
-        self.plan, self.started = plan, time.monotonic()
+        self.started = time.monotonic()
+        self.cells, self._planned = len(plan.left), plan.seconds
         self._seconds = {item.cell.id: item.epoch_seconds for item in plan.items}
         self._left = {item.cell.id: item.seconds for item in plan.left}
         self._distinctions = distinctions(item.cell for item in plan.items)
-        self._total = sum(self._left.values())
+        self._total = self._sum_left = sum(self._left.values())
 
     def name(self, cell: Cell) -> str:
         """The cell's label, with what tells it apart from the plan's cells of that label."""
         return f"{cell.label}, {self._distinctions.get(cell.id, '')}".removesuffix(", ")
 
-    @property
-    def cells(self) -> int:
-        """Cells to be trained in this run."""
-        return len(self.plan.left) if self.plan else 0
-
     def start_at(self, cell: Cell, epochs: float) -> None:
         """`cell` starts or resumes after `epochs` of its epochs."""
         self._reached[cell.id] = epochs
-        self._left[cell.id] = max(cell.epochs - epochs, 0) * self._seconds.get(cell.id, 0.0)
+        self._leave(cell, max(cell.epochs - epochs, 0) * self._seconds.get(cell.id, 0.0))
 
     def reach(self, cell: Cell, epochs: float) -> bool:
         """`cell` has `epochs` of its epochs; False where it was reported further before."""
@@ -95,18 +97,22 @@ class _Counting:
 
     def count_ended(self, cell: Cell) -> None:
         """`cell` has ended."""
-        self._left[cell.id] = 0.0
+        self._leave(cell, 0.0)
         self.finished += 1
+
+    def _leave(self, cell: Cell, seconds: float) -> None:
+        """So much is left of `cell`."""
+        self._sum_left += seconds - self._left.get(cell.id, 0.0)
+        self._left[cell.id] = seconds
 
     def fraction(self) -> float:
         """How much of the time's estimate is done."""
-        return 1 - sum(self._left.values()) / self._total if self._total else 1.0
+        return 1 - max(self._sum_left, 0.0) / self._total if self._total else 1.0
 
     def seconds_left(self) -> float:
         """Time to finish: the plan's estimate at first, then as this run has gone so far."""
-        assert self.plan is not None
         done, elapsed = self.fraction(), time.monotonic() - self.started
-        planned = self.plan.seconds * (1 - done)
+        planned = self._planned * (1 - done)
         if elapsed < 5 or done <= 0.001:
             return planned
         return elapsed * (1 - done) / done
@@ -187,7 +193,7 @@ class _Row:
 
 
 class LiveView(_Counting):
-    """A table that is redrawn: overall progress, then a line a slot."""
+    """A table that is redrawn: overall progress, then a line a slot, as far as the terminal has lines."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -195,6 +201,8 @@ class LiveView(_Counting):
         self._live: Live | None = None
         self._slots: Sequence[Slot] = ()
         self._rows: dict[int, _Row] = {}
+        self._drawn_at = 0.0
+        self._unsaid: list[str] = []
 
     def begin(self, plan: Plan, slots: Sequence[Slot]) -> LiveView:
         """Starts drawing."""
@@ -209,6 +217,7 @@ class LiveView(_Counting):
 
     def close(self) -> None:
         """Leaves the terminal as it was."""
+        self._say_all()
         if self._live is not None:
             self._live.stop()
 
@@ -219,7 +228,7 @@ class LiveView(_Counting):
         self.start_at(cell, epochs_done)
         self._rows[slot.number] = _Row(cell, epochs_done)
         if epochs_done or batch:
-            self.message(f"{self.name(cell)}  {resumed_text(epochs_done, batch, bit_exact)}")
+            self._unsaid.append(f"{self.name(cell)}  {resumed_text(epochs_done, batch, bit_exact)}")
 
     def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
         """Inside an epoch."""
@@ -238,20 +247,28 @@ class LiveView(_Counting):
             row.accuracy, row.rate = metrics.train_accuracy, metrics.samples_per_second
 
     def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, again: str | None = None) -> None:
-        """A line that stays, above the table."""
+        """A line that stays, above the table, when that is drawn next: rich draws the table for each print."""
         if state != "interrupted" and again is None:
             self.count_ended(cell)
         row = self._rows.pop(slot.number, None)
         test = f", test {percent(row.test)}" if row is not None and state == "done" else ""
-        self.message(f"{self.name(cell)}  {ended_text(state, cell, error, again=again)}{test}")
+        self._unsaid.append(f"{self.name(cell)}  {ended_text(state, cell, error, again=again)}{test}")
 
     def message(self, text: str) -> None:
-        """A line that stays, above the table."""
-        self._console.print(printable(text), markup=False, highlight=False)
+        """A line that stays, above the table, at once."""
+        self._unsaid.append(text)
+        self._say_all()
+
+    def _say_all(self) -> None:
+        if self._unsaid:
+            self._console.print("\n".join(map(printable, self._unsaid)), markup=False, highlight=False)
+            self._unsaid.clear()
 
     def tick(self) -> None:
-        """Redraws."""
-        if self._live is not None:
+        """Redraws, not too often."""
+        if self._live is not None and (now := time.monotonic()) - self._drawn_at >= _DRAW_SECONDS:
+            self._drawn_at = now
+            self._say_all()  # rich draws the table of before below these lines: the new one comes after them
             self._live.update(self._drawn(), refresh=True)
 
     def _drawn(self) -> Table:
@@ -265,14 +282,24 @@ class LiveView(_Counting):
                 table.add_column(column.name, ratio=1, no_wrap=True, overflow="ellipsis")
             else:
                 table.add_column(column.name, justify="right", no_wrap=True, min_width=column.width)
-        for slot in self._slots:
+        shown = self._shown()
+        for slot in shown:
             line = self._line(slot)
             table.add_row(*(line[column.name] for column in columns))
         whole = Table.grid(expand=True)
         whole.add_row(Text(f"{self.finished} of {count(self.cells, 'cell')} · {left}"))
         whole.add_row(ProgressBar(total=1.0, completed=self.fraction()))
         whole.add_row(table)
+        if hidden := len(self._slots) - len(shown):
+            whole.add_row(Text(f"... and {count(hidden, 'more slot')}", style="dim"))
         return whole
+
+    def _shown(self) -> Sequence[Slot]:
+        """All slots; where the terminal is not high enough, those that train come first."""
+        room = max(1, self._console.height - _LINES_AROUND)
+        if len(self._slots) <= room:
+            return self._slots
+        return sorted(self._slots, key=lambda slot: slot.number not in self._rows)[:room]
 
     def _line(self, slot: Slot) -> dict[str, str | Text]:
         row = self._rows.get(slot.number)

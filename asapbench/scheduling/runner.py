@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 
 from asapbench.errors import AttemptLostError, EpochConflictError, WorkerError
@@ -18,7 +18,17 @@ from asapbench.scheduling.admission import Admission
 from asapbench.scheduling.assignment import Assignment, Options, assign
 from asapbench.scheduling.executor import Executor, Heard, Inbox, Worker
 from asapbench.scheduling.hardware import commit
-from asapbench.scheduling.protocol import Aligned, Ended, FinishedEpoch, Progressed, Ready, Resumed, Stop, Warned
+from asapbench.scheduling.protocol import (
+    Aligned,
+    AnyEvent,
+    Ended,
+    FinishedEpoch,
+    Progressed,
+    Ready,
+    Resumed,
+    Stop,
+    Warned,
+)
 from asapbench.scheduling.retries import Again, Fault, Retries, state_after
 from asapbench.scheduling.slots import Slot
 from asapbench.scheduling.view import Outcome, Reason, View
@@ -31,6 +41,10 @@ from asapbench.suite.cell import Cell
 
 _LEASE_SECONDS = 10.0
 _HEAR_SECONDS = 0.4
+_GATHER_SECONDS = 0.02
+"""How long events wait for others: with many slots they share a commit, and each look at all slots."""
+_WORK_SECONDS = 0.2
+"""How long ends and starts of cells, a commit each, keep the epochs of other cells from being written."""
 _LOOK_SECONDS = 3.0
 _START_SECONDS = 300.0
 """A worker that is not ready has at least so long: it imports torch, perhaps from a slow disk."""
@@ -69,6 +83,7 @@ class Runner:
         self._stop: Reason | None = None
         self._signals = 0
         self._abandon = False
+        self._ends: deque[Heard] = deque()
         self._commit = commit()
         self.outcome = Outcome()
 
@@ -94,11 +109,12 @@ class Runner:
                     self._tell_to_stop()
                 if self._abandon:
                     self._abandon_all()
-                if self._stop is None:
-                    self._fill_slots()
+                until = time.monotonic() + _WORK_SECONDS
+                self._handle_ends(until)
+                filled = self._stop is not None or (not self._ends and self._fill_slots(until))
                 if not self._workers_busy():
                     break
-                self._hear()
+                self._hear(_HEAR_SECONDS if filled and not self._ends else 0.0)
                 self._end_hung()
                 if now - leased >= _LEASE_SECONDS:
                     self._renew_leases()
@@ -118,7 +134,8 @@ class Runner:
         left = self._waiting or self._reserved
         return bool(self._assigned) or (self._stop is None and bool(left))
 
-    def _fill_slots(self) -> None:
+    def _fill_slots(self, until: float) -> bool:
+        """Starts what may start; False where some slots have to wait for the next call."""
         for text in self._executor.news():
             self._view.message(text)
         for slot in self._executor.slots:
@@ -127,6 +144,11 @@ class Runner:
                 self._start(slot)
             elif worker.ready and worker not in self._assigned:
                 self._assign(worker)
+            else:
+                continue
+            if time.monotonic() >= until:
+                return False
+        return True
 
     def _start(self, slot: Slot) -> None:
         """A worker for the next cell that may start there, which is kept for it: it takes seconds to be ready."""
@@ -137,8 +159,10 @@ class Runner:
         self._watch.heard(worker)
 
     def _next(self, slot: Slot) -> Cell | None:
-        running = self._on(slot.memory)
-        return self._waiting.take(time.monotonic(), lambda cell: self._admission.may_start(cell, slot.memory, running))
+        def may_start(cell: Cell) -> bool:
+            return self._admission.may_start(cell, slot.memory, self._on(slot.memory))
+
+        return self._waiting.take(time.monotonic(), may_start)
 
     def _on(self, memory: str) -> list[Cell]:
         """The cells that train, or are about to, in one device's memory."""
@@ -183,32 +207,47 @@ class Runner:
 
     # Hearing workers
 
-    def _hear(self) -> None:
-        """Everything the workers have said by now; epochs of several slots share a commit."""
+    def _hear(self, timeout: float) -> None:
+        """Everything the workers have said by now; epochs of several slots share a commit, and ends wait for it."""
         try:
-            heard = [self._inbox.get(timeout=_HEAR_SECONDS)]
+            heard = [self._inbox.get(timeout=timeout)]
         except queue.Empty:
             return
+        time.sleep(_GATHER_SECONDS)
         while not self._inbox.empty():
             heard.append(self._inbox.get())
         for item in heard:
-            self._handle(item)
+            if self._workers.get(item.worker.slot.number) is item.worker:
+                self._watch.heard(item.worker)
+            if item.event is None or isinstance(item.event, Ended):
+                self._ends.append(item)  # the last that this worker says of its cell
+            else:
+                self._handle(item.worker, item.event)
         self._write_epochs()
 
-    def _handle(self, heard: Heard) -> None:
-        worker, event = heard.worker, heard.event
-        if self._workers.get(worker.slot.number) is worker:
-            self._watch.heard(worker)
+    def _handle_ends(self, until: float) -> None:
+        while self._ends:
+            worker, event = (item := self._ends.popleft()).worker, item.event
+            if event is None:
+                self._worker_ended(worker)
+            elif isinstance(event, Ended) and self._is_of_its_cell(worker, event):
+                self._attempt_ended(worker, event)
+            if time.monotonic() >= until:
+                return
+
+    def _is_of_its_cell(self, worker: Worker, event: AnyEvent) -> bool:
+        """Not of one that the worker had before, or that was taken over."""
+        assignment = self._assigned.get(worker)
+        return assignment is not None and not isinstance(event, Ready) and event.attempt == assignment.claim.attempt_id
+
+    def _handle(self, worker: Worker, event: AnyEvent) -> None:
         if isinstance(event, Ready):
             worker.ready = True
             self._provenance[worker] = Provenance(*self._commit, event.versions, event.hardware)
             return
-        if event is None:
-            self._worker_ended(worker)
+        if not self._is_of_its_cell(worker, event):
             return
-        assignment = self._assigned.get(worker)
-        if assignment is None or event.attempt != assignment.claim.attempt_id:
-            return
+        assignment = self._assigned[worker]
         slot, cell = worker.slot, assignment.cell
         if isinstance(event, Resumed):
             assignment.rows += event.history
@@ -224,13 +263,8 @@ class Runner:
             assignment.angles += event.rows
         elif isinstance(event, Warned):
             self._view.message(event.message)
-        elif isinstance(event, Ended):
-            self._attempt_ended(worker, event)
 
     def _attempt_ended(self, worker: Worker, event: Ended) -> None:
-        self._write_epochs()
-        if worker not in self._assigned:
-            return
         if event.state in ("failed", "out_of_memory"):
             fault: Fault = "failed" if event.state == "failed" else "out_of_memory"
             self._ended_badly(worker, fault, error=event.error or "", lasting=event.lasting, bit_exact=event.bit_exact)
@@ -253,7 +287,6 @@ class Runner:
         if worker in self._reserved:
             self._start_failed(worker, f"{cause.text} before it was ready\n{tail}".strip())
             return
-        self._write_epochs()
         if worker in self._assigned:
             self._ended_badly(worker, cause.how, error=f"{cause.text}\n{tail}".strip())
         self._drop(worker)
@@ -371,12 +404,11 @@ class Runner:
             self.request_stop("failures")
 
     def _renew_leases(self) -> None:
-        held = {worker: assignment.claim for worker, assignment in self._assigned.items()}
-        lost = self._store.heartbeat(list(held.values()))
-        for worker, claim in held.items():
-            if any(claim is other for other in lost):
-                cell = self._assigned[worker].cell
-                self._lost(worker, f"{cell.label} ({cell.short}): another run has taken this cell over")
+        held = {assignment.claim.attempt_id: worker for worker, assignment in self._assigned.items()}
+        for claim in self._store.heartbeat([assignment.claim for assignment in self._assigned.values()]):
+            worker = held[claim.attempt_id]
+            cell = self._assigned[worker].cell
+            self._lost(worker, f"{cell.label} ({cell.short}): another run has taken this cell over")
 
     def _lost(self, worker: Worker, message: str) -> None:
         """Somebody else has the cell: this run's worker must not go on with it. That run may die, too."""
@@ -408,9 +440,7 @@ class Runner:
         """The second signal: workers are killed; their last checkpoints stand."""
         for worker in list(self._assigned):
             worker.kill()
-            self._write_epochs()
-            if worker in self._assigned:
-                self._finish(worker, "interrupted", error="stopped at once by a second signal")
+            self._finish(worker, "interrupted", error="stopped at once by a second signal")
 
     def _close(self) -> None:
         for worker in self._workers.values():

@@ -45,9 +45,9 @@ class Waiting:
         """Takes back what other runs have left undone, or stand still with; waits for the rest."""
         if not self.elsewhere:
             return
-        ids = [cell.id for cell in self.elsewhere]
+        ids = {cell.id for cell in self.elsewhere}
         store.release_dead(stale=lambda attempt: attempt.cell_id in ids and is_stale(attempt))
-        states = store.states(ids)
+        states = store.states(list(ids))
         running = {cell_id for cell_id, current in states.items() if current and current.state == "running"}
         done = {cell_id for cell_id, current in states.items() if current and current.state in FINAL}
         self._ready.extend(cell for cell in self.elsewhere if cell.id not in running | done)

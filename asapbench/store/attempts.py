@@ -38,8 +38,8 @@ TIMED_EPOCHS = 20
 """The newest epochs of an attempt that its median time is taken over: past the warm-up, and few enough to be quick."""
 
 
-def _select() -> Select[*tuple[object, ...]]:
-    return select(*_COLUMNS)
+_ALL = select(*_COLUMNS)
+"""Made once: making it costs more than SQLite takes for a row."""
 
 
 def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
@@ -49,7 +49,7 @@ def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
 
 def current(connection: Connection, cell_id: str) -> Attempt | None:
     """The current attempt of one cell, None while it is pending."""
-    row = connection.execute(_select().where(attempts.c.cell_id == cell_id, CURRENT)).one_or_none()
+    row = connection.execute(_ALL.where(attempts.c.cell_id == cell_id, CURRENT)).one_or_none()
     return None if row is None else _attempt(row)
 
 
@@ -57,7 +57,7 @@ def states(connection: Connection, cell_ids: Sequence[str]) -> dict[str, Attempt
     """The current attempt of each cell, in the order given."""
     found: dict[str, Attempt | None] = dict.fromkeys(cell_ids)
     for part in chunks(cell_ids):
-        query = _select().where(attempts.c.cell_id.in_(part), CURRENT)
+        query = _ALL.where(attempts.c.cell_id.in_(part), CURRENT)
         for row in connection.execute(query):
             attempt = _attempt(row)
             found[attempt.cell_id] = attempt
@@ -66,13 +66,13 @@ def states(connection: Connection, cell_ids: Sequence[str]) -> dict[str, Attempt
 
 def of_cell(connection: Connection, cell_id: str) -> list[Attempt]:
     """Every attempt of a cell, oldest first, superseded ones too."""
-    query = _select().where(attempts.c.cell_id == cell_id).order_by(attempts.c.number)
+    query = _ALL.where(attempts.c.cell_id == cell_id).order_by(attempts.c.number)
     return [_attempt(row) for row in connection.execute(query)]
 
 
 def running(connection: Connection) -> list[Attempt]:
     """Every running attempt, oldest first."""
-    query = _select().where(attempts.c.state == "running").order_by(attempts.c.started_at, attempts.c.id)
+    query = _ALL.where(attempts.c.state == "running").order_by(attempts.c.started_at, attempts.c.id)
     return [_attempt(row) for row in connection.execute(query)]
 
 

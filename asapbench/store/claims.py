@@ -9,7 +9,7 @@ by what the caller had made before (the attempt's id, the time of its end), and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
@@ -45,27 +45,27 @@ def claim(
     """
     insert_missing(connection, [cell])
     before = reading.current(connection, cell.id)
-    if before is None or before.id != attempt_id:
-        if before is not None and (before.state == "running" or before.state in FINAL):
-            return None
-        if lineage is not None:
-            before = _newest(connection, cell.id, lineage)
-        row = {
-            "id": attempt_id,
-            "cell_id": cell.id,
-            **_goes_on(connection, None if anew else before, attempt_id=attempt_id),
-            "number": _next_number(connection, cell.id),
-            "state": "running",
-            "superseded": False,
-            "lease": 1,
-            **asdict(holder),
-            "device": device,
-            "provenance_id": reading.record_provenance(connection, provenance),
-            "started_at": now(),
-        }
-        connection.execute(insert(attempts), [row])
-    begun = reading.current(connection, cell.id)
-    return None if begun is None else _claim(connection, begun)
+    if before is not None and before.id == attempt_id:  # by a call whose answer was lost
+        return _claim(connection, asdict(before))
+    if before is not None and (before.state == "running" or before.state in FINAL):
+        return None
+    if lineage is not None:
+        before = _newest(connection, cell.id, lineage)
+    row = {
+        "id": attempt_id,
+        "cell_id": cell.id,
+        **_goes_on(connection, None if anew else before, attempt_id=attempt_id),
+        "number": _next_number(connection, cell.id),
+        "state": "running",
+        "superseded": False,
+        "lease": 1,
+        **asdict(holder),
+        "device": device,
+        "provenance_id": reading.record_provenance(connection, provenance),
+        "started_at": now(),
+    }
+    connection.execute(insert(attempts), [row])
+    return _claim(connection, row)
 
 
 def _newest(connection: Connection, cell_id: str, lineage: str) -> Attempt | None:
@@ -87,16 +87,17 @@ def _goes_on(connection: Connection, before: Attempt | None, *, attempt_id: str)
     }
 
 
-def _claim(connection: Connection, attempt: Attempt) -> Claim:
-    lineage = reading.lineage_ids(connection, attempt.lineage)
+def _claim(connection: Connection, row: Mapping[str, Any]) -> Claim:
+    """The claim to the attempt of `row`; one that resumes nothing is alone in its lineage."""
+    lineage = [] if row["resumed_from"] is None else reading.lineage_ids(connection, row["lineage"])
     return Claim(
-        attempt_id=attempt.id,
-        cell_id=attempt.cell_id,
-        lineage=attempt.lineage,
-        number=attempt.number,
-        resumed_from=attempt.resumed_from,
-        previous=[other for other in lineage if other != attempt.id],
-        lease=attempt.lease,
+        attempt_id=row["id"],
+        cell_id=row["cell_id"],
+        lineage=row["lineage"],
+        number=row["number"],
+        resumed_from=row["resumed_from"],
+        previous=[other for other in lineage if other != row["id"]],
+        lease=row["lease"],
     )
 
 
@@ -117,19 +118,28 @@ ADVANCE_PAST = (
 """Counts epochs as done if the claim is current and all of them come after the lineage's last one; made once."""
 
 
-def advance(connection: Connection, held: Sequence[Claim]) -> list[Claim]:
-    """Advances the leases in the database, and gives back the claims that are current; the claims stay as they are."""
-    return [claim for claim in held if _advanced(connection, claim)]
-
-
-def _advanced(connection: Connection, claim: Claim) -> bool:
-    # Nobody but the holder moves a lease: one that is a step ahead was advanced by a call whose answer was lost.
-    change = update(attempts).where(
-        attempts.c.id == claim.attempt_id,
+_ADVANCE_LEASE = (
+    update(attempts)
+    .where(
+        attempts.c.id == bindparam("mine"),
         attempts.c.state == "running",
-        attempts.c.lease.in_([claim.lease, claim.lease + 1]),
+        # Only the holder moves a lease: one that is a step ahead was advanced by a call whose answer was lost.
+        attempts.c.lease.in_([bindparam("held"), bindparam("ahead")]),
     )
-    return connection.execute(change.values(lease=claim.lease + 1)).rowcount == 1
+    .values(lease=bindparam("ahead"))
+)
+
+
+def advance(connection: Connection, held: Sequence[Claim]) -> list[Claim]:
+    """Advances the leases in the database, and returns the claims that are current; the claims stay as they are."""
+    given = [{"mine": claim.attempt_id, "held": claim.lease, "ahead": claim.lease + 1} for claim in held]
+    if given:
+        connection.execute(_ADVANCE_LEASE, given)
+    leases: dict[str, int] = {}
+    for part in chunks([claim.attempt_id for claim in held]):
+        query = select(attempts.c.id, attempts.c.lease).where(attempts.c.id.in_(part), attempts.c.state == "running")
+        leases |= {row.id: row.lease for row in connection.execute(query)}
+    return [claim for claim in held if leases.get(claim.attempt_id) == claim.lease + 1]
 
 
 def take_over(connection: Connection, attempt: Attempt) -> bool:
@@ -187,7 +197,11 @@ def given_to_advance(claim: Claim, rows: Sequence[EpochMetrics]) -> dict[str, An
 
 
 def record_many(connection: Connection, measured: Sequence[Measured]) -> list[StoreError]:
-    """`record` for each; one that is refused costs the others nothing. Gives back why."""
+    """`record` for each; one that is refused costs the others nothing. Returns why."""
+    with connection.begin_nested() as all_at_once:
+        if _all_advanced_past(connection, measured):
+            return []
+        all_at_once.rollback()
     refused: list[StoreError] = []
     for item in measured:
         try:
@@ -195,6 +209,18 @@ def record_many(connection: Connection, measured: Sequence[Measured]) -> list[St
         except StoreError as error:
             refused.append(error)
     return refused
+
+
+def _all_advanced_past(connection: Connection, measured: Sequence[Measured]) -> bool:
+    """The usual case of many claims in two statements, each sent once; False where one claim is not usual."""
+    usual = [given_to_advance(item.claim, item.epochs) for item in measured if not item.alignment]
+    given = [values for values in usual if values is not None]
+    if not given or len(given) != len(measured):
+        return False
+    if connection.execute(ADVANCE_PAST, given).rowcount != len(given):
+        return False
+    connection.execute(epochs.INSERT, [row for item in measured for row in epochs.values_of(item.claim, item.epochs)])
+    return True
 
 
 def finish(

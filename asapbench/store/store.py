@@ -186,11 +186,12 @@ class Store:
         )
 
     def heartbeat(self, held: Sequence[Claim]) -> list[Claim]:
-        """Advances the lease of each claim, all in one commit. Gives back those that were lost, left as they are."""
+        """Advances the lease of each claim, all in one commit. Returns those that were lost, left as they are."""
         kept = self._database.write(claims.advance, held)
         for claim in kept:  # only now is it durable
             claim.lease += 1
-        return [claim for claim in held if all(claim is not other for other in kept)]
+        current = {claim.attempt_id for claim in kept}
+        return [claim for claim in held if claim.attempt_id not in current]
 
     def record_epochs(self, claim: Claim, rows: Sequence[EpochMetrics], alignment: Sequence[Alignment] = ()) -> None:
         """Adds those epochs and angles that are missing; repeating it is harmless.

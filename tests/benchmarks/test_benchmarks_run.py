@@ -15,7 +15,7 @@ from asapbench.store import Holder, Provenance, Store
 from asapbench.suite.load import load
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-MODULES = ("measuring", "written_by_hand")
+MODULES = ("measuring", "simulated_workers", "written_by_hand")
 COMMANDS = {
     "checkpoints": ("--width 2 --rounds 1", "snapshot until durable"),
     "data_path": ("--images 64 --rounds 1 --widths 2", "asapbench"),
@@ -30,6 +30,7 @@ COMMANDS = {
     "packing": ("--widths 2 --precisions float32 --rules bp --rounds 1 --seconds 0.01 --cores 2", "2 slots"),
     "precision": ("sqlite:///results.sqlite", "within"),
     "recording": ("--rounds 3", "an epoch of 4 slots"),
+    "runner": ("--slots 2 --cells 20 --epochs 3 --seconds 1 --claims 2", "all slots train after s"),
     "scale": ("--cells 40 --epochs 2 --rounds 1", "report --table 1"),
     "small_network": ("--images 200 --rounds 1", "forward_alignment"),
     "step": ("--width 2 --batch 2 --rounds 1", "ASAP by hand"),

@@ -135,6 +135,78 @@ def test_the_live_table_fits_the_terminal_and_cuts_only_the_cells_name(width: in
     assert ("Digits ResNet-10(width=8)" in row) is (width >= 96)
 
 
+def test_the_live_table_is_no_higher_than_the_terminal_and_shows_the_slots_that_train() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, height=12, force_terminal=True, color_system=None)
+    slots = [Slot(number, "cpu") for number in range(1000)]
+    view = LiveView(console)
+    view.follow(make_plan(CELLS, {}, [], slots))
+    view._slots = slots
+    view.began(slots[900], CELLS[0], epochs_done=0, batch=0, bit_exact=True)
+    console.print(view._drawn())
+    _head, _bar, _names, first, *others, more = stream.getvalue().splitlines()
+    assert first.startswith("cpu 900")
+    assert len(others) == 6
+    assert more.strip() == "... and 993 more slots"
+
+
+def test_the_live_table_is_drawn_a_few_times_a_second_however_often_events_arrive(monkeypatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("asapbench.cli.progress.time.monotonic", lambda: now[0])
+    view = LiveView(Console(file=io.StringIO(), force_terminal=True))
+    drawn: list[float] = []
+    monkeypatch.setattr(LiveView, "_drawn", lambda _view: drawn.append(now[0]) or "")
+    view.begin(make_plan(CELLS, {}, [], SLOTS), SLOTS)
+    drawn.clear()
+    for _ in range(64):
+        now[0] += 1 / 64
+        view.tick()
+    view.close()
+    assert drawn == [1000.015625, 1000.515625]
+
+
+@pytest.mark.parametrize("kind", [PlainView, lambda: LiveView(Console(file=io.StringIO(), width=96))])
+def test_no_line_counts_the_plan_again(kind: Callable[[], PlainView | LiveView], monkeypatch) -> None:
+    plan = make_plan(CELLS, {}, [], SLOTS)
+    view = kind()
+    view.follow(plan)
+    for name in ("left", "seconds"):
+        monkeypatch.setattr(type(plan), name, property(lambda _plan: pytest.fail("it was counted again")))
+    view.began(SLOTS[0], CELLS[0], epochs_done=0, batch=0, bit_exact=True)
+    view.finished_epoch(SLOTS[0], CELLS[0], EPOCH)
+    view.ended(SLOTS[0], CELLS[0], "done")
+    assert (view.finished, view.cells) == (1, 4)
+    assert 0 < view.fraction() < 1
+    assert view.seconds_left() > 0
+
+
+def test_ends_that_come_together_are_printed_together(monkeypatch) -> None:
+    stream = io.StringIO()
+    view = LiveView(Console(file=stream, force_terminal=True, width=80)).begin(make_plan(CELLS, {}, [], SLOTS), SLOTS)
+    prints: list[str] = []
+    whole = view._console.print
+    monkeypatch.setattr(view._console, "print", lambda text, **given: (prints.append(str(text)), whole(text, **given)))
+    for cell in CELLS[:3]:
+        view.ended(SLOTS[0], cell, "done")
+    assert prints == []
+    view.message("a server is away")
+    view.ended(SLOTS[0], CELLS[3], "done")
+    view.close()
+    assert [text.count("done") for text in prints if "done" in text] == [3, 1]
+    assert prints[0].endswith("a server is away")
+
+
+def test_the_table_below_an_end_counts_it() -> None:
+    stream = io.StringIO()
+    view = LiveView(Console(file=stream, force_terminal=True, width=80)).begin(make_plan(CELLS, {}, [], SLOTS), SLOTS)
+    view.ended(SLOTS[0], CELLS[0], "done")
+    view.tick()
+    printed = stream.getvalue()
+    view.close()
+    assert "done" in printed
+    assert printed.rindex("1 of 4 cells") > max(printed.rindex("done"), printed.rindex("0 of 4 cells"))
+
+
 def test_a_row_whose_cell_is_evaluated_says_so() -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=80, force_terminal=True, color_system=None)
