@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from asapbench.rules import host
 from asapbench.rules.program import put_in
 
 _RELU_CALLS = {torch.relu, torch.relu_, F.relu, F.relu_}
@@ -54,7 +55,7 @@ class ReLUByBits(torch.autograd.Function):
         kernels = _kernels(delta)
         if kernels is not None and delta.permute(ctx.order).is_contiguous():
             return kernels.gradient_by_bits(delta, bits), None
-        if delta.device.type != "cpu" or torch.compiler.is_compiling():
+        if not host.computes(delta):
             inverse = sorted(range(len(ctx.order)), key=ctx.order.__getitem__)
             return torch.where(shifted(bits, ctx.shape).permute(inverse), delta, 0), None
         # No view of another tensor, so that autograd may add a second gradient to it in place.
@@ -98,7 +99,7 @@ def lean(program: fx.GraphModule, keeping_nothing: Collection[fx.Node]) -> None:
 def packed(mask: Tensor) -> Tensor:
     """A boolean tensor as bits: (ceil(elements / 8),), uint8."""
     flat = mask.flatten()
-    if flat.device.type == "cpu" and not torch.compiler.is_compiling():
+    if host.computes(flat):
         return torch.from_numpy(np.packbits(flat.numpy(), bitorder="little"))
     flat = F.pad(flat, (0, -flat.numel() % 8)) if flat.numel() % 8 else flat
     return (flat.view(-1, 8).to(torch.uint8) << _places(flat)).sum(1, dtype=torch.uint8)
