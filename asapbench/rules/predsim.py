@@ -21,10 +21,11 @@ from torch import Tensor, nn
 
 from asapbench.randomness import draw_layer, fan_in_uniform
 from asapbench.rules import host
+from asapbench.rules.functions import FeedbackLinear
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.rules.learner import cross_entropy
-from asapbench.rules.local import Head, LocalRule, average, draw_layers, undrawn
+from asapbench.rules.local import Head, LocalRule, average, draw_layers, is_channels_last, undrawn
 from asapbench.rules.units import Unit, named_units
 
 _DECODED = 4096
@@ -112,13 +113,13 @@ class Similarity(Head):
 class Prediction(Head):
     """Cross-entropy of V pooled(h) + b."""
 
-    def __init__(self, window: tuple[int, int], decoder: nn.Module) -> None:
+    def __init__(self, window: tuple[int, int], decoder: nn.Linear) -> None:
         super().__init__()
         self.window, self.decoder = window, decoder
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
-        return cross_entropy(self.decoder(averaged(h, self.window).flatten(1)), y)
+        return cross_entropy(decoded(averaged(h, self.window), self.decoder), y)
 
 
 class ProjectedSimilarity(Head):
@@ -147,7 +148,7 @@ class ProjectedPrediction(Head):
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
         signs = (self.targets[y] > 0).to(self.targets.dtype)
-        logits = self.decoder(averaged(h, self.window).flatten(1))
+        logits = decoded(averaged(h, self.window), self.decoder)
         return F.binary_cross_entropy_with_logits(logits.to(signs.dtype), signs)
 
 
@@ -191,9 +192,9 @@ class Deviation(torch.autograd.Function):
         """(N, C, H, W) -> (N, C)."""
         means, squares = [], []
         for part in _parts(maps, maps):
-            centred = part.to(_wide(maps), copy=True)
-            means.append(centred.mean((2, 3), keepdim=True))
-            squares.append(centred.sub_(means[-1]).square_().sum((2, 3)))
+            wide = part.to(_wide(maps))
+            means.append(wide.mean((2, 3), keepdim=True))
+            squares.append((wide - means[-1]).square_().sum((2, 3)))
         found = (torch.cat(squares) / (maps.shape[2:].numel() - 1)).sqrt_()
         ctx.save_for_backward(maps, torch.cat(means), found)
         return found
@@ -231,6 +232,28 @@ def pooling_window(shape: torch.Size) -> tuple[int, int]:
             break
         height, width = (2 * height, width) if height == width else (height, 2 * width)
     return height, width
+
+
+def decoded(maps: Tensor, decoder: nn.Linear | FeedbackLayer) -> Tensor:
+    """`decoder` of flattened `maps` (N, C, H, W), or of features (N, C).
+
+    Of maps in channels-last the weights are put into their order, and not the maps, which are more, into that of the
+    weights: so the gradient comes back in the order of the maps, too.
+    """
+    if maps.dim() == 2 or not is_channels_last(maps):
+        logits: Tensor = decoder(maps.flatten(1))
+        return logits
+    features, shape = maps.permute(0, 2, 3, 1).flatten(1), maps.shape[1:]
+    if isinstance(decoder, nn.Linear):
+        return F.linear(features, _channels_last(decoder.weight, shape), decoder.bias)
+    weight, feedback = (_channels_last(each, shape) for each in (decoder.layer.weight, decoder.feedback_weight()))
+    logits = FeedbackLinear.apply(features, weight, decoder.layer.bias, feedback, None, None)
+    return logits
+
+
+def _channels_last(weight: Tensor, shape: torch.Size) -> Tensor:
+    """`weight` (O, C H W) as (O, H W C), `shape` being (C, H, W)."""
+    return weight.unflatten(1, shape).permute(0, 2, 3, 1).flatten(1)
 
 
 def averaged(h: Tensor, window: tuple[int, int]) -> Tensor:
