@@ -50,7 +50,7 @@ class Setting:
 
     def ordered(self, model: nn.Module) -> nn.Module:
         """`model` in this order in memory."""
-        return model.to(memory_format=ORDERS[self.order])  # type: ignore[call-overload, no-any-return]
+        return model.to(memory_format=ORDERS[self.order])
 
     def examples(self) -> tuple[Tensor, Tensor]:
         """A batch in this order in memory."""

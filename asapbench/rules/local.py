@@ -202,10 +202,10 @@ class Average(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None]:
         """The gradient of the maps."""
         (delta,) = grad_outputs
-        height, width = ctx.window
+        (height, width), (rows, columns) = ctx.window, delta.shape[2:]
         share = (delta / (height * width)).contiguous(memory_format=ctx.order)
         gradient = torch.empty(ctx.shape, dtype=delta.dtype, device=delta.device, memory_format=ctx.order)
-        windows = gradient.unflatten(3, (-1, width)).unflatten(2, (-1, height))
+        windows = gradient.view(*ctx.shape[:2], rows, height, columns, width)
         windows.copy_(share[:, :, :, None, :, None])
         return gradient, None
 

@@ -217,7 +217,7 @@ class Deviation(torch.autograd.Function):
 
 def _parts(tensor: Tensor, maps: Tensor) -> tuple[Tensor, ...]:
     """`tensor` by as many examples as `_CACHED` numbers of `maps` are."""
-    return tensor.split(max(1, _CACHED // maps.shape[1:].numel()))
+    return torch.split(tensor, max(1, _CACHED // maps.shape[1:].numel()))
 
 
 def _wide(tensor: Tensor) -> torch.dtype:
@@ -253,7 +253,7 @@ def decoded(maps: Tensor, decoder: nn.Linear | FeedbackLayer) -> Tensor:
 
 def _channels_last(weight: Tensor, shape: torch.Size) -> Tensor:
     """`weight` (O, C H W) as (O, H W C), `shape` being (C, H, W)."""
-    return weight.unflatten(1, shape).permute(0, 2, 3, 1).flatten(1)
+    return weight.view(-1, *shape).permute(0, 2, 3, 1).flatten(1)
 
 
 def averaged(h: Tensor, window: tuple[int, int]) -> Tensor:
