@@ -4,19 +4,21 @@ python benchmarks/step.py --widths 8 16 64 --batch 128 --precision float32 bf16 
 
 One table for each width, precision and order in memory, the control in the same precision and order. Each width begins
 with the controls alone, in turn with each other, so that precisions and orders can be compared. For ResNet-18 also ASAP
-as public implementations write such rules (`--rules by_hand`), which has no bf16. The optimizer is what a run takes on
-a CPU: torch's fused SGD; `--unfused` gives everybody the usual one.
+as public implementations write such rules (`--rules by_hand`), which has no bf16. Below each table stands the floor:
+the ratio of the arithmetic alone. The optimizer is what a run takes on a CPU: torch's fused SGD; `--unfused` gives
+everybody the usual one.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from measuring import interleaved, spread, table, terms
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 from written_by_hand import AsapResNet18
 
 from asapbench.models import build, initialise
@@ -112,6 +114,17 @@ def controls(settings: Iterable[Setting], *, rounds: int) -> str:
     return f"{CONTROL}, median s (least to most): {'; '.join(texts)}"
 
 
+def arithmetic_of(steps: Mapping[str, Callable[[], None]]) -> str:
+    """The multiplications of each step's convolutions and matrix products: its cost if there were nothing else."""
+    counted: dict[str, int] = {}
+    for name, step in steps.items():
+        with FlopCounterMode(display=False) as counter:
+            step()
+        counted[name] = counter.get_total_flops()
+    ratios = [f"{name} {counted[name] / counted[CONTROL]:.3f}" for name in steps if name != CONTROL]
+    return f"Arithmetic of convolutions and matrix products / {CONTROL}: {', '.join(ratios)}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="resnet18", choices=[name for name in MODELS if name != "mlp"])
@@ -141,7 +154,8 @@ def main() -> None:
             able = [name for name in names if name != BY_HAND or setting.precision == "float32"]
             steps = {name: candidate(name, setting) for name in able}
             print(f"\nwidth {width}, {setting.precision}, {setting.order}\n")
-            print(table(interleaved(steps, rounds=given.rounds), control=CONTROL), flush=True)
+            print(table(interleaved(steps, rounds=given.rounds), control=CONTROL))
+            print(f"\n{arithmetic_of(steps)}", flush=True)
 
 
 if __name__ == "__main__":
