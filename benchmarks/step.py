@@ -1,84 +1,161 @@
 """A training step of each rule beside one in plain PyTorch (nn modules, autograd) with the same optimizer.
 
-python benchmarks/step.py --model resnet18 --width 64 --batch 32 --rounds 9
+python benchmarks/step.py --widths 8 16 64 --batch 128 --precision float32 bf16 --order contiguous channels_last
 
-For ResNet-18 also beside ASAP as public implementations write such rules (written_by_hand.py). The optimizer is what a
-run takes on a CPU: torch's fused SGD; `--unfused` gives everybody the usual one.
+One table for each width, precision and order in memory, the control in the same precision and order. Each width begins
+with the controls alone, in turn with each other, so that precisions and orders can be compared. For ResNet-18 also ASAP
+as public implementations write such rules (`--rules by_hand`), which has no bf16. Below each table stands the floor:
+the ratio of the arithmetic alone. The optimizer is what a run takes on a CPU: torch's fused SGD; `--unfused` gives
+everybody the usual one.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import torch
-from measuring import interleaved, table, terms
+from measuring import interleaved, spread, table, terms
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 from written_by_hand import AsapResNet18
 
 from asapbench.models import build, initialise
 from asapbench.rules import RULES, attach
 from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
+from asapbench.training.environment import arithmetic
 from asapbench.training.optimizer import leave_compiler_out
 
 CONTROL = "plain PyTorch"
+BY_HAND = "by_hand"
+ORDERS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+CPU = torch.device("cpu")
 
 
-def sgd(parameters: Iterable[torch.nn.Parameter], *, fused: bool) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=fused)
+@dataclass(frozen=True)
+class Setting:
+    """What every candidate of one table has in common."""
+
+    model: str
+    width: int
+    batch: int
+    precision: str
+    order: str
+    fused: bool
+
+    def network(self) -> nn.Module:
+        """The model as it is before a rule is attached."""
+        model = build(MODELS[self.model].choose({"width": self.width}), channels=3, size=32, classes=10)
+        initialise(model, 0)
+        return model.train()
+
+    def ordered(self, model: nn.Module) -> nn.Module:
+        """`model` in this order in memory."""
+        return model.to(memory_format=ORDERS[self.order])
+
+    def examples(self) -> tuple[Tensor, Tensor]:
+        """A batch in this order in memory."""
+        draw = torch.Generator().manual_seed(0)
+        x = torch.randn(self.batch, 3, 32, 32, generator=draw)
+        return x.contiguous(memory_format=ORDERS[self.order]), torch.randint(0, 10, (self.batch,), generator=draw)
+
+    def sgd(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer over `parameters`."""
+        return torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=self.fused)
 
 
-def plain(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, *, fused: bool) -> Callable[[], None]:
-    optimizer = sgd([parameter for parameter in model.parameters() if parameter.requires_grad], fused=fused)
+def plain(model: nn.Module, setting: Setting) -> Callable[[], None]:
+    """A step of `model` in plain PyTorch."""
+    model, (x, y) = setting.ordered(model), setting.examples()
+    optimizer = setting.sgd([parameter for parameter in model.parameters() if parameter.requires_grad])
 
     def step() -> None:
         optimizer.zero_grad()
-        torch.autograd.backward(torch.nn.functional.cross_entropy(model(x), y))
+        with arithmetic(CPU, setting.precision):
+            loss = nn.functional.cross_entropy(model(x), y)
+        torch.autograd.backward(loss)
         optimizer.step()
 
     return step
 
 
-def ours(model: torch.nn.Module, rule: str, x: torch.Tensor, y: torch.Tensor, *, fused: bool) -> Callable[[], None]:
-    learner = attach(model, rule, x)
-    optimizer = sgd([parameter for _, parameter in learner.trained_parameters()], fused=fused)
+def ours(rule: str, setting: Setting) -> Callable[[], None]:
+    """A step of the model under `rule`, as a run takes it."""
+    x, y = setting.examples()
+    learner = attach(setting.network(), rule, x)
+    setting.ordered(learner)
+    optimizer = setting.sgd([parameter for _, parameter in learner.trained_parameters()])
     learner.bind(optimizer)
 
     def step() -> None:
         optimizer.zero_grad()
-        learner.backward(x, y)
+        with arithmetic(CPU, setting.precision):
+            objective = learner.objective(x, y)
+        torch.autograd.backward(objective.scalar)
         optimizer.step()
 
     return step
+
+
+def candidate(name: str, setting: Setting) -> Callable[[], None]:
+    """The step of a rule, of the control or of the program by hand."""
+    if name == CONTROL:
+        return plain(setting.network(), setting)
+    return plain(AsapResNet18(setting.width).train(), setting) if name == BY_HAND else ours(name, setting)
+
+
+def controls(settings: Iterable[Setting], *, rounds: int) -> str:
+    """The seconds of the controls, in turn."""
+    steps = {f"{each.precision} {each.order}": candidate(CONTROL, each) for each in settings}
+    found = interleaved(steps, rounds=rounds)
+    texts = [f"{name} {m:.3f} ({low:.3f} to {high:.3f})" for name, times in found.items()
+             for m, low, high in [spread(times)]]  # fmt: skip
+    return f"{CONTROL}, median s (least to most): {'; '.join(texts)}"
+
+
+def arithmetic_of(steps: Mapping[str, Callable[[], None]]) -> str:
+    """The multiplications of each step's convolutions and matrix products: its cost if there were nothing else."""
+    counted: dict[str, int] = {}
+    for name, step in steps.items():
+        with FlopCounterMode(display=False) as counter:
+            step()
+        counted[name] = counter.get_total_flops()
+    ratios = [f"{name} {counted[name] / counted[CONTROL]:.3f}" for name in steps if name != CONTROL]
+    return f"Arithmetic of convolutions and matrix products / {CONTROL}: {', '.join(ratios)}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="resnet18", choices=[name for name in MODELS if name != "mlp"])
-    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--widths", "--width", type=int, nargs="+", default=[64])
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bf16"])
+    parser.add_argument("--order", nargs="+", default=["contiguous"], choices=list(ORDERS))
+    rules = [rule for rule in RULES if rule not in FULLY_CONNECTED]
+    parser.add_argument("--rules", nargs="*", choices=[*rules, BY_HAND])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--unfused", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
     leave_compiler_out()  # as a worker does; for everybody
-    x, y = torch.randn(given.batch, 3, 32, 32), torch.randint(0, 10, (given.batch,))
-
-    def fresh() -> torch.nn.Module:
-        model = build(MODELS[given.model].choose({"width": given.width}), channels=3, size=32, classes=10)
-        initialise(model, 0)
-        return model.train()
-
-    rules = [rule for rule in RULES if rule not in FULLY_CONNECTED]
-    fused = not given.unfused
-    candidates = {CONTROL: plain(fresh(), x, y, fused=fused)}
-    candidates |= {rule: ours(fresh(), rule, x, y, fused=fused) for rule in rules}
-    if given.model == "resnet18":
-        candidates["ASAP by hand"] = plain(AsapResNet18(given.width).train(), x, y, fused=fused)
-    print(
-        f"{given.model}, width {given.width}, float32, CIFAR shape, batch {given.batch}, "
-        f"{'fused SGD' if fused else 'SGD'}; {terms(given.rounds)}\n"
-    )
-    print(table(interleaved(candidates, rounds=given.rounds), control=CONTROL))
+    every = [*rules, *([BY_HAND] if given.model == "resnet18" else [])]
+    names = [CONTROL, *(every if given.rules is None else given.rules)]
+    kind = "SGD" if given.unfused else "fused SGD"
+    print(f"{given.model}, CIFAR shape, batch {given.batch}, {kind}; {terms(given.rounds)}")
+    for width in given.widths:
+        settings = [
+            Setting(given.model, width, given.batch, precision, order, not given.unfused)
+            for precision in given.precision
+            for order in given.order
+        ]
+        print(f"\nwidth {width}: {controls(settings, rounds=given.rounds)}", flush=True)
+        for setting in settings if len(names) > 1 else []:
+            able = [name for name in names if name != BY_HAND or setting.precision == "float32"]
+            steps = {name: candidate(name, setting) for name in able}
+            print(f"\nwidth {width}, {setting.precision}, {setting.order}\n")
+            print(table(interleaved(steps, rounds=given.rounds), control=CONTROL))
+            print(f"\n{arithmetic_of(steps)}", flush=True)
 
 
 if __name__ == "__main__":

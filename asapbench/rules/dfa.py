@@ -105,7 +105,7 @@ class Projection(nn.Module):
 
 
 class ProjectError(torch.autograd.Function):
-    """Zeros (N, classes), whose gradient e is e B at the tap: in B's precision and order in memory, then in h's type.
+    """Zeros (N, classes), whose gradient e is e B at the tap, in B's order in memory and a product in the tap's type.
 
     It keeps nothing of the tap.
     """
@@ -121,14 +121,14 @@ class ProjectError(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
         """The gradient of the tap."""
         (error,) = grad_outputs
-        (projection,) = ctx.saved_tensors
+        error, projection = error.to(ctx.dtype), ctx.saved_tensors[0].to(ctx.dtype)
         if projection.is_contiguous():
             delta = (error @ projection.flatten(1)).view(ctx.shape)
         else:  # channels-last, as the tap: a product in its order needs no copy
             count, channels, height, width = ctx.shape
             flat = error @ projection.movedim(1, -1).flatten(1)
             delta = flat.view(count, height, width, channels).movedim(-1, 1)
-        return delta.to(ctx.dtype), None
+        return delta, None
 
 
 class WithError(torch.autograd.Function):

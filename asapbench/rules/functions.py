@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from asapbench.rules import host
 from asapbench.rules.matching import tiled
 
 _REGISTER = 16
@@ -131,16 +132,11 @@ def rebuilt_feedback(weight: Tensor, difference: Tensor, scale: Tensor) -> Tenso
 
     In float32 s is rounded once, and so is B on a CPU (a fused multiply-add); a GPU may round the product, too.
     """
+    if host.computes(scale):
+        return torch.sub(weight, difference, alpha=scale.item())
     if torch.compiler.is_compiling():
         return weight - scale.to(weight.dtype) * difference
-    if _readable(scale):
-        return torch.sub(weight, difference, alpha=scale.item())
     return torch.addcmul(weight, difference, scale, value=-1)
-
-
-def _readable(scalar: Tensor) -> bool:
-    """Whether the host reads a scalar without waiting for a device. On a CPU that is the fastest way."""
-    return scalar.device.type == "cpu"
 
 
 def _rows(tensor: Tensor) -> Tensor:

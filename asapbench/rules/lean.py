@@ -14,16 +14,16 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from asapbench.rules import host
 from asapbench.rules.program import put_in
 
 _RELU_CALLS = {torch.relu, torch.relu_, F.relu, F.relu_}
 _RELU_METHODS = {"relu", "relu_"}
-_GATHER = 0x0102040810204080
-"""Times eight bytes that are each 0 or 1, as one integer: its highest byte holds them as bits."""
 
 
 class ReLUByBits(torch.autograd.Function):
@@ -42,7 +42,7 @@ class ReLUByBits(torch.autograd.Function):
         else:
             out = x.relu()
             order = _order(out)
-            bits = packed((out <= 0).logical_not_().permute(order))
+            bits = packed(out.permute(order).bool())  # on a CPU several times as fast as comparing
         ctx.order, ctx.shape = order, out.permute(order).shape
         ctx.save_for_backward(bits, eight)
         return out
@@ -55,10 +55,12 @@ class ReLUByBits(torch.autograd.Function):
         kernels = _kernels(delta)
         if kernels is not None and delta.permute(ctx.order).is_contiguous():
             return kernels.gradient_by_bits(delta, bits), None
-        inverse = sorted(range(len(ctx.order)), key=ctx.order.__getitem__)
-        if delta.device.type != "cpu" or torch.compiler.is_compiling():
+        if not host.computes(delta):
+            inverse = sorted(range(len(ctx.order)), key=ctx.order.__getitem__)
             return torch.where(shifted(bits, ctx.shape).permute(inverse), delta, 0), None
-        passed = unpacked(bits, ctx.shape, eight.to(delta.dtype)).permute(inverse)
+        # No view of another tensor, so that autograd may add a second gradient to it in place.
+        passed = torch.empty_permuted(delta.shape, ctx.order, dtype=delta.dtype)
+        unpack(bits, passed.permute(ctx.order), eight.to(delta.dtype))
         # On a CPU many times as fast as masked_fill, and unlike a product right for an infinite gradient. It goes where
         # the ones and zeros lie: new pages cost more than the arithmetic.
         gradient: Tensor = torch.ops.aten.threshold_backward.grad_input(delta, passed, 0, grad_input=passed)
@@ -97,19 +99,22 @@ def lean(program: fx.GraphModule, keeping_nothing: Collection[fx.Node]) -> None:
 def packed(mask: Tensor) -> Tensor:
     """A boolean tensor as bits: (ceil(elements / 8),), uint8."""
     flat = mask.flatten()
+    if host.computes(flat):
+        return torch.from_numpy(np.packbits(flat.numpy(), bitorder="little"))
     flat = F.pad(flat, (0, -flat.numel() % 8)) if flat.numel() % 8 else flat
-    if torch.compiler.is_compiling():  # torch 2.11 cannot compile a view of booleans as integers
-        return (flat.view(-1, 8).to(torch.uint8) << _places(flat)).sum(1, dtype=torch.uint8)
-    return ((flat.view(torch.int64) * _GATHER) >> 56).to(torch.uint8)
+    return (flat.view(-1, 8).to(torch.uint8) << _places(flat)).sum(1, dtype=torch.uint8)
 
 
-def unpacked(bits: Tensor, shape: torch.Size, eight: Tensor) -> Tensor:
-    """Ones and zeros of that shape and of the type of `eight`: the boolean tensor that `packed` made `bits` of."""
-    return eight.index_select(0, bits.int()).view(-1)[: shape.numel()].view(shape)
+def unpack(bits: Tensor, into: Tensor, eight: Tensor) -> None:
+    """Fills `into`, contiguous and of the type of `eight`, with the ones and zeros that `packed` made `bits` of."""
+    if into.numel() % 8:
+        into.copy_(eight.index_select(0, bits.int()).view(-1)[: into.numel()].view(into.shape))
+    else:
+        torch.index_select(eight, 0, bits.int(), out=into.view(-1, 8))
 
 
 def shifted(bits: Tensor, shape: torch.Size) -> Tensor:
-    """As `unpacked`, but booleans and by arithmetic: on a GPU a table is 10 times as slow (docs/performance.md)."""
+    """What `packed` made `bits` of, by arithmetic: on a GPU a table is 10 times as slow (docs/performance.md)."""
     each = (bits.unsqueeze(1) >> _places(bits)) & 1
     return each.bool().view(-1)[: shape.numel()].view(shape)
 

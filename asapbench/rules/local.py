@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from asapbench.randomness import draw_layer
+from asapbench.rules import host
 from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
@@ -175,7 +176,43 @@ def pooled(h: Tensor) -> Tensor:
     if h.dim() == 2:
         return h
     window = (math.ceil(h.shape[2] / 2), math.ceil(h.shape[3] / 2))
-    return F.avg_pool2d(h, window, ceil_mode=True).flatten(1)
+    return average(h, window).flatten(1)
+
+
+def average(maps: Tensor, window: tuple[int, int]) -> Tensor:
+    """`maps` averaged over `window`; at the border, over what there is of it."""
+    fits = maps.shape[2] % window[0] == 0 and maps.shape[3] % window[1] == 0
+    if fits and host.computes(maps):
+        found: Tensor = Average.apply(maps, window)
+        return found
+    return F.avg_pool2d(maps, window, ceil_mode=True)
+
+
+class Average(torch.autograd.Function):
+    """`avg_pool2d` over windows that fit, with the same bits; its backward is up to ten times as fast on a CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, window: tuple[int, int]) -> Tensor:
+        """(N, C, H, W) -> (N, C, H / window[0], W / window[1])."""
+        ctx.shape, ctx.window = maps.shape, window
+        ctx.order = torch.channels_last if is_channels_last(maps) else torch.contiguous_format
+        return F.avg_pool2d(maps, window)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None]:
+        """The gradient of the maps."""
+        (delta,) = grad_outputs
+        (height, width), (rows, columns) = ctx.window, delta.shape[2:]
+        share = (delta / (height * width)).contiguous(memory_format=ctx.order)
+        gradient = torch.empty(ctx.shape, dtype=delta.dtype, device=delta.device, memory_format=ctx.order)
+        windows = gradient.view(*ctx.shape[:2], rows, height, columns, width)
+        windows.copy_(share[:, :, :, None, :, None])
+        return gradient, None
+
+
+def is_channels_last(maps: Tensor) -> bool:
+    """Whether `maps` (N, C, H, W) lie in memory with their channels last."""
+    return maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
 
 
 def pooled_features(shape: torch.Size, *, by: int = 1) -> int:

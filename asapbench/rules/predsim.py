@@ -13,16 +13,19 @@ with binary cross-entropy. The error of V comes back through a fixed random matr
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asapbench.randomness import draw_layer, fan_in_uniform
+from asapbench.rules import host
+from asapbench.rules.functions import FeedbackLinear
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
-from asapbench.rules.learner import cross_entropy, one_hot
-from asapbench.rules.local import Head, LocalRule, draw_layers, undrawn
+from asapbench.rules.learner import cross_entropy
+from asapbench.rules.local import Head, LocalRule, average, draw_layers, is_channels_last, undrawn
 from asapbench.rules.units import Unit, named_units
 
 _DECODED = 4096
@@ -32,6 +35,8 @@ _EPSILON = 1e-8
 """Added to the length of a feature vector, as in the published program; where lengths are small it matters."""
 _FEW_CHANNELS = 3
 """The most channels of maps whose features are their pixels, not their standard deviations."""
+_CACHED = 1 << 17
+"""About as many numbers in float32 as a core's cache holds: more at a time would go through memory several times."""
 
 
 class PredSim(LocalRule):
@@ -102,19 +107,19 @@ class Similarity(Head):
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
         found = similarity(self.seen(h))
-        return F.mse_loss(found, similarity(one_hot(y, self.classes).to(found.dtype)))
+        return F.mse_loss(found, similarity_of_labels(y, self.classes, found.dtype))
 
 
 class Prediction(Head):
     """Cross-entropy of V pooled(h) + b."""
 
-    def __init__(self, window: tuple[int, int], decoder: nn.Module) -> None:
+    def __init__(self, window: tuple[int, int], decoder: nn.Linear) -> None:
         super().__init__()
         self.window, self.decoder = window, decoder
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
-        return cross_entropy(self.decoder(averaged(h, self.window).flatten(1)), y)
+        return cross_entropy(decoded(averaged(h, self.window), self.decoder), y)
 
 
 class ProjectedSimilarity(Head):
@@ -143,20 +148,80 @@ class ProjectedPrediction(Head):
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
         signs = (self.targets[y] > 0).to(self.targets.dtype)
-        logits = self.decoder(averaged(h, self.window).flatten(1))
+        logits = decoded(averaged(h, self.window), self.decoder)
         return F.binary_cross_entropy_with_logits(logits.to(signs.dtype), signs)
 
 
 def similarity(features: Tensor) -> Tensor:
     """S (N, N) of features (N, F) or maps (N, C, H, W), in float32 at least whatever the precision of training."""
     with torch.autocast(features.device.type, enabled=False):
-        wide = features.to(torch.promote_types(features.dtype, torch.float32))
-        if wide.dim() == 4:
-            deviate = wide.shape[1] > _FEW_CHANNELS and wide.shape[2:].numel() > 1  # a single pixel has no deviation
-            wide = wide.flatten(2).std(2) if deviate else wide.flatten(1)
+        # A single pixel has no deviation.
+        if features.dim() == 4 and features.shape[1] > _FEW_CHANNELS and features.shape[2:].numel() > 1:
+            wide = deviation(features)
+        else:
+            wide = features.flatten(1).to(_wide(features))
         centred = wide - wide.mean(1, keepdim=True)
         unit: Tensor = centred / (_EPSILON + torch.linalg.vector_norm(centred, dim=1, keepdim=True))
         return unit @ unit.mT
+
+
+def similarity_of_labels(y: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+    """`similarity` of one-hot labels `y` (N,), in closed form: it has one value for a class and one between two."""
+    square = 1 - 1 / classes
+    length = _EPSILON + math.sqrt(square)
+    same, other = square / length**2, -1 / classes / length**2
+    return (y.unsqueeze(1) == y).to(dtype).mul_(same - other).add_(other)
+
+
+def deviation(maps: Tensor) -> Tensor:
+    """The standard deviation (N, C) of each of `maps` (N, C, H, W), in float32 at least."""
+    if host.computes(maps):
+        found: Tensor = Deviation.apply(maps)
+        return found
+    return maps.to(_wide(maps)).flatten(2).std(2)
+
+
+class Deviation(torch.autograd.Function):
+    """`std` over maps, several times as fast on a CPU: a few examples at a time, which stay in a core's cache.
+
+    It keeps the maps as they are, not a copy in float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C)."""
+        means, squares = [], []
+        for part in _parts(maps, maps):
+            wide = part.to(_wide(maps))
+            means.append(wide.mean((2, 3), keepdim=True))
+            squares.append((wide - means[-1]).square_().sum((2, 3)))
+        found = (torch.cat(squares) / (maps.shape[2:].numel() - 1)).sqrt_()
+        ctx.save_for_backward(maps, torch.cat(means), found)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Tensor:
+        """The gradient of the maps; a deviation of zero has none, as in `std`."""
+        (delta,) = grad_outputs
+        maps, mean, found = ctx.saved_tensors
+        factor = (delta / (found * (maps.shape[2:].numel() - 1))).masked_fill_(found == 0, 0)[:, :, None, None]
+        gradient = torch.empty_like(maps)
+        whole = (maps, mean, factor, gradient)
+        for part, by, times, into in zip(*(_parts(each, maps) for each in whole), strict=True):
+            if into.dtype == mean.dtype:
+                torch.sub(part, by, out=into).mul_(times)
+            else:
+                into.copy_(part.to(mean.dtype).sub_(by).mul_(times))
+        return gradient
+
+
+def _parts(tensor: Tensor, maps: Tensor) -> tuple[Tensor, ...]:
+    """`tensor` by as many examples as `_CACHED` numbers of `maps` are."""
+    return torch.split(tensor, max(1, _CACHED // maps.shape[1:].numel()))
+
+
+def _wide(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def pooling_window(shape: torch.Size) -> tuple[int, int]:
@@ -169,6 +234,28 @@ def pooling_window(shape: torch.Size) -> tuple[int, int]:
     return height, width
 
 
+def decoded(maps: Tensor, decoder: nn.Linear | FeedbackLayer) -> Tensor:
+    """`decoder` of flattened `maps` (N, C, H, W), or of features (N, C).
+
+    Of maps in channels-last the weights are put into their order, and not the maps, which are more, into that of the
+    weights: so the gradient comes back in the order of the maps, too.
+    """
+    if maps.dim() == 2 or not is_channels_last(maps):
+        logits: Tensor = decoder(maps.flatten(1))
+        return logits
+    features, shape = maps.permute(0, 2, 3, 1).flatten(1), maps.shape[1:]
+    if isinstance(decoder, nn.Linear):
+        return F.linear(features, _channels_last(decoder.weight, shape), decoder.bias)
+    weight, feedback = (_channels_last(each, shape) for each in (decoder.layer.weight, decoder.feedback_weight()))
+    logits = FeedbackLinear.apply(features, weight, decoder.layer.bias, feedback, None, None)
+    return logits
+
+
+def _channels_last(weight: Tensor, shape: torch.Size) -> Tensor:
+    """`weight` (O, C H W) as (O, H W C), `shape` being (C, H, W)."""
+    return weight.view(-1, *shape).permute(0, 2, 3, 1).flatten(1)
+
+
 def averaged(h: Tensor, window: tuple[int, int]) -> Tensor:
     """Maps averaged over `window`, those at the border over what there is; features as they are."""
-    return h if h.dim() == 2 or window == (1, 1) else F.avg_pool2d(h, window, ceil_mode=True)
+    return h if h.dim() == 2 or window == (1, 1) else average(h, window)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asapbench.models import build, initialise
-from asapbench.rules import attach, functions
+from asapbench.rules import attach, host
 from asapbench.suite.catalog import FULLY_CONNECTED, MODELS, RULES
 from asapbench.suite.options import Choice
 
@@ -51,10 +51,10 @@ class HostReads(TorchDispatchMode):
 
 
 def as_on(way: str) -> AbstractContextManager[object]:
-    """On a CPU a rule reads the recursion's scalar, and unpacks bits by a table; on a GPU it does neither."""
+    """On a CPU a rule reads the recursion's scalar, and packs bits with NumPy; on a GPU it does neither."""
     if way == "compiled":
         return mock.patch.object(torch.compiler, "is_compiling", return_value=True)
-    return mock.patch.object(functions, "_readable", return_value=False) if way == "on a GPU" else nullcontext()
+    return mock.patch.object(host, "computes", return_value=False) if way == "on a GPU" else nullcontext()
 
 
 def reads_of(choice: Choice, *, way: str, optimizer: str, rate: float | Tensor) -> list[str]:

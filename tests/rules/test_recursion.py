@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asapbench.rules import RULES, Learner, attach, functions
+from asapbench.rules import RULES, Learner, attach, host
 from asapbench.rules.functions import rebuilt_feedback
 from asapbench.rules.recursion import ScalarRecursion, group_of
 from asapbench.suite.catalog import RULES as CATALOG
@@ -143,7 +143,7 @@ def test_a_first_pull_of_minus_zero_leaves_s_as_it_is() -> None:
 @pytest.mark.parametrize("readable", [True, False])
 def test_feedback_is_rebuilt_as_w_minus_s_d0(readable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a device that the host would wait for it is another operation: here on a CPU."""
-    monkeypatch.setattr(functions, "_readable", lambda _: readable)
+    monkeypatch.setattr(host, "computes", lambda _: readable)
     draw = torch.Generator().manual_seed(1)
     weight, difference = (torch.randn(7, 5, 3, 3, generator=draw, dtype=torch.float64) for _ in range(2))
     scale = torch.tensor(0.7312345678901234, dtype=torch.float64)

@@ -15,7 +15,7 @@ from tiny_cell import Recorder, bits, cell, same_bits, trainer
 
 from asapbench.data import batches
 from asapbench.errors import WorkerError
-from asapbench.rules import RULES, functions
+from asapbench.rules import RULES, host
 from asapbench.suite.catalog import OPTIMIZERS
 from asapbench.suite.catalog import RULES as CATALOG
 from asapbench.training import graph, optimizer
@@ -45,7 +45,7 @@ def made(images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     gathered = batches._Gathered
     monkeypatch.setattr(batches, "_Sliced", lambda pixels, padding: gathered(pixels, padding, device=pixels.device))
     monkeypatch.setattr(optimizer, "rate_on_device", lambda _device: True)
-    monkeypatch.setattr(functions, "_readable", lambda _scalar: False)
+    monkeypatch.setattr(host, "computes", lambda _scalar: False)
     monkeypatch.setattr(graph, "require_graphs", lambda _device: None)
     monkeypatch.setattr(graph, "beside", lambda step, _device: step())
     monkeypatch.setattr(graph, "captured", recorded)

@@ -1,0 +1,14 @@
+"""Where an operation runs: what is fast on a CPU is not what is fast on a GPU or in compiled code."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def computes(tensor: Tensor) -> bool:
+    """Whether the host itself runs the operations on `tensor`, one by one: it may then read its numbers at no cost.
+
+    Called as `host.computes`, so that a test can put in its place what a GPU would answer.
+    """
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
