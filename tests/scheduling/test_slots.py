@@ -32,6 +32,14 @@ def test_without_gpus_each_core_is_a_slot_of_one_thread(monkeypatch) -> None:
     assert [slot.threads for slot in slots("cpu", count=3, threads=2)] == [2, 2, 2]
 
 
+def test_a_cpus_worker_keeps_its_pages_unless_the_user_says_otherwise(gpus, monkeypatch) -> None:
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+    environment = slots("cpu", count=1)[0].environment()
+    assert (environment["MALLOC_MMAP_THRESHOLD_"], environment["MALLOC_TRIM_THRESHOLD_"]) == ("65536", str(2**32))
+    assert "MALLOC_TRIM_THRESHOLD_" not in slots("cuda:0")[0].environment()
+
+
 def test_all_gpus_are_slots_and_workers_are_confined_by_uuid(gpus) -> None:
     found = slots()
     assert [slot.gpu for slot in found] == UUIDS
