@@ -68,10 +68,10 @@ class FeedbackConv2d(torch.autograd.Function):
         back = _rebuilt(feedback, scale, weight).to(delta.dtype) if wants_x else None
         wants_dw = wants_w or (learns and apart is None)
         grad_x = grad_w = None
-        if ctx.own and wants_x and wants_dw:
+        if ctx.own and back is not None and wants_dw:
             grad_x, grad_w, _ = _convolution_backward(delta, source, back, ctx.geometry, (True, True))
         else:
-            if wants_x:
+            if back is not None:
                 like = _unwritten(ctx.input_shape, delta)
                 grad_x, _, _ = _convolution_backward(delta, like, back, ctx.geometry, (True, False))
             if wants_dw:
@@ -166,10 +166,10 @@ def _unwritten(shape: torch.Size, like: Tensor) -> Tensor:
 
 
 def _convolution_backward(
-    delta: Tensor, source: Tensor, weight: Tensor | None, geometry: Geometry, wanted: tuple[bool, bool]
+    delta: Tensor, source: Tensor, weight: Tensor, geometry: Geometry, wanted: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of input and weight, and None for the bias; `wanted`: which of the two. Weight None: no input's."""
-    if wanted[1] and weight is not None and _is_written_beyond(delta, source, weight, geometry):
+    """Gradients of input and weight, where `wanted`, and None for the bias."""
+    if wanted[1] and _is_written_beyond(delta, source, weight, geometry):
         grad_x = None
         if wanted[0]:
             grad_x, _, _ = _convolution_backward(delta, source, weight, geometry, (True, False))
@@ -184,14 +184,17 @@ def _convolution_backward(
 
 
 def _is_written_beyond(delta: Tensor, source: Tensor, weight: Tensor, geometry: Geometry) -> bool:
-    """Whether oneDNN may write beyond the gradient of the weight: in channels-last order on a CPU, strided and 1x1.
+    """Whether oneDNN may write beyond the gradient of the weight: strided and 1x1 on a CPU, not all contiguous.
 
-    It does where a vector register holds more numbers than there are input channels (torch 2.14: under 16 channels with
-    AVX-512, 8 with AVX2). With stride 1, on the pixels that are not skipped, the gradient is the same.
+    It does in channels-last, which torch takes where the input or the weight lies so, if a vector register holds more
+    numbers than there are input channels (torch 2.14: under 16 channels with AVX-512, 8 with AVX2). With stride 1, on
+    the pixels that are not skipped, the gradient is the same.
     """
     if delta.device.type != "cpu" or not is_narrow_strided_pointwise(weight.shape, geometry):
         return False
-    return source.is_contiguous(memory_format=torch.channels_last) or not delta.is_contiguous()
+    # `is_contiguous` says nothing of a 1x1 weight: its order shows in the strides of the dimensions of size 1.
+    in_order = delta.is_contiguous() and source.is_contiguous() and weight.stride(-1) == 1
+    return not in_order or source.is_contiguous(memory_format=torch.channels_last)  # of one channel it is both
 
 
 def is_narrow_strided_pointwise(weight: torch.Size, geometry: Geometry) -> bool:

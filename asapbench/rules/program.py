@@ -47,6 +47,11 @@ def output_of(program: fx.GraphModule) -> fx.Node:
     return output
 
 
+def plain(model: nn.Module) -> fx.GraphModule:
+    """What `model` itself computes, with its own modules, ready for backward in any order in memory."""
+    return compiled(fx.symbolic_trace(model))
+
+
 def compiled(program: fx.GraphModule) -> fx.GraphModule:
     """`program` after changes to its graph, checked and ready to run."""
     _replace_narrow_strided_pointwise(program)

@@ -21,6 +21,7 @@ from asapbench.models import build, initialise
 from asapbench.rules import RULES, attach
 from asapbench.rules.functions import FeedbackConv2d, Geometry
 from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
+from asapbench.training.alignment import alignment
 
 OF_MAPS = [rule for rule in RULES if rule not in FULLY_CONNECTED]
 CHECKED_MALLOC = "libc_malloc_debug.so.0"
@@ -31,6 +32,7 @@ import torch
 from asapbench.models import build, initialise
 from asapbench.rules import attach
 from asapbench.suite.catalog import MODELS
+from asapbench.training.alignment import alignment
 
 torch.set_num_threads(1)
 for rule in {OF_MAPS}:
@@ -40,6 +42,7 @@ for rule in {OF_MAPS}:
     learner = attach(model.train(), rule, x[:2])
     learner.to(memory_format=torch.channels_last)
     learner.backward(x, torch.arange(8))
+    alignment(learner, x, torch.arange(8), epoch=1, precision="float32")
 """
 
 
@@ -55,7 +58,8 @@ class FaultyCalls(TorchDispatchMode):
             delta, source, weight, _, stride, padding = args[:6]
             is_strided = weight.shape[2:] == (1, 1) and max(stride) > 1 and max(padding) == 0
             is_narrow = weight.shape[1] < 16
-            if args[-1][1] and is_strided and is_narrow and not (delta.is_contiguous() and source.is_contiguous()):
+            in_order = delta.is_contiguous() and source.is_contiguous() and weight.stride(3) == 1
+            if args[-1][1] and is_strided and is_narrow and not in_order:
                 self.found.append(weight.shape)
         return func(*args, **(kwargs or {}))
 
@@ -69,6 +73,17 @@ def test_no_rule_makes_the_faulty_call(rule: str) -> None:
     learner.to(memory_format=torch.channels_last)
     with FaultyCalls() as calls:
         learner.backward(x, torch.arange(4))
+        alignment(learner, x, torch.arange(4), epoch=1, precision="float32")
+    assert calls.found == []
+
+
+def test_a_weight_alone_in_channels_last_is_enough_for_the_faulty_call() -> None:
+    weight = torch.randn(8, 4).as_strided((8, 4, 1, 1), (4, 1, 4, 4)).requires_grad_()
+    x = torch.randn(2, 4, 8, 8, requires_grad=True)
+    out = FeedbackConv2d.apply(x, weight, None, weight.detach(), None, None, None, Geometry((2, 2), (0, 0), (1, 1), 1))
+    delta = torch.randn(out.shape)
+    with FaultyCalls() as calls:
+        out.backward(delta)
     assert calls.found == []
 
 

@@ -40,7 +40,13 @@ class On(FakeExecutor):
 
 @pytest.mark.parametrize(
     ("instruction_sets", "device", "said"),
-    [("avx2 fma", "cpu", 1), ("amx_bf16 avx2", "cpu", 0), ("avx2 fma", "cuda", 0)],
+    [
+        ("avx2 fma", "cpu", 1),
+        ("amx_bf16 avx2", "cpu", 0),
+        ("asimd bf16", "cpu", 0),
+        ("avx2 fma", "cuda", 0),
+        ("", "cpu", 0),
+    ],
 )
 def test_a_run_says_it_once(instruction_sets: str, device: str, said: int, tmp_path: Path) -> None:
     view = Quiet()
