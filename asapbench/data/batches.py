@@ -195,7 +195,8 @@ class _Sliced:
         return torch.from_numpy(buffer)
 
     def plain(self, part: slice | Tensor) -> Tensor:
-        return torch.from_numpy(self._images[part])
+        # NumPy takes a tensor of one index for a number, and would drop the first dimension.
+        return torch.from_numpy(self._images[part.numpy() if isinstance(part, Tensor) else part])
 
 
 def _overlaps(side: int, padding: int) -> list[tuple[slice, slice]]:

@@ -4,8 +4,13 @@
 the sources, writes the file and maps it. Where that is not possible it returns what it has read, in memory of its own.
 
 A file is a line of JSON (what the arrays were made from, their shapes and digest), filled up to a page, and the arrays.
-It is written beside its place, synced and moved there whole, under a lock. A mapped page that a process writes to is
-copied for that process: nothing can change the file. Free of torch.
+It is written beside its place, synced and moved there whole, under a lock. Its name has a part of the stamp: readers of
+other sources or of another version have a file of their own, and only a damaged file is ever replaced. No file is
+removed: over NFS a worker of another host that maps it would end with SIGBUS.
+
+A mapped page that a process writes to is copied for that process: no worker's write changes the file. Another program's
+can: what it overwrites may reach workers that map the file, and where it cuts the file short they end with SIGBUS.
+Free of torch.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +66,7 @@ class Arrays:
 def stamp(made_with: str, sources: Iterable[tuple[str, os.stat_result]]) -> str:
     """A digest of what a file is made from: names, sizes and times of the sources, and the reader of them.
 
-    Any write to a source changes its ctime, which no program can set back.
+    A write to a source changes its ctime, which a program can set back only with the clock of the system.
     """
     digest = hashlib.sha256(f"{made_with}\n".encode())
     for name, status in sources:
@@ -69,47 +74,84 @@ def stamp(made_with: str, sources: Iterable[tuple[str, os.stat_result]]) -> str:
     return digest.hexdigest()
 
 
-def arrays(cache: Path, *, stamp: str, expected: str | None, read: Callable[[], Arrays]) -> tuple[Arrays, str]:
-    """The arrays that `read` makes from the sources, and their digest; from the file `cache` where it holds them.
+class _UnusableError(Exception):
+    """The file, and what cannot be done with it."""
 
-    A file with another digest than `expected` is not used, and none is written. Warns of a damaged file, and where none
-    can be written. Raises what `read` raises.
+    def __init__(self, cache: Path, what: str, error: Exception) -> None:
+        super().__init__(f"{cache} cannot be {what} ({getattr(error, 'strerror', None) or error})")
+
+
+def place(folder: Path, name: str, stamp: str) -> Path:
+    """The file of the images `name` in `folder` that has this stamp."""
+    return folder / f"{name}.{stamp[:12]}.images"
+
+
+def arrays(
+    folder: Path, name: str, *, stamp: str, expected: str | None, read: Callable[[], Arrays]
+) -> tuple[Arrays, str]:
+    """The arrays that `read` makes from the sources, and their digest; from the file in `folder` where it holds them.
+
+    A file with another digest than `expected` is not used, and none is written; where None is expected, the digest in
+    the file is what counts. Warns of a damaged file, and where none can be read or written. Raises what `read` raises.
     """
-    held = _mapped(cache, stamp=stamp, expected=expected)
-    if held is not None:
-        return held
-    from filelock import FileLock
-
-    lock = FileLock(f"{cache}.lock")
+    cache = place(folder, name, stamp)
     try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        _warn_unwritten(cache, error)
+        held = _mapped(cache, stamp=stamp, expected=expected)
+        if held is not None:
+            return held
+        with _lock(folder, name, cache):  # another worker may have written it while this one waited
+            held = _mapped(cache, stamp=stamp, expected=expected, quiet=True)
+            return held or _made(cache, name, stamp=stamp, expected=expected, read=read)
+    except _UnusableError as fault:
+        _warn(fault)
         made = read()
         return made, made.digest()
-    try:  # another worker may have written it while this one waited
-        held = _mapped(cache, stamp=stamp, expected=expected, quiet=True)
-        return held or _made(cache, stamp=stamp, expected=expected, read=read)
+
+
+@contextlib.contextmanager
+def _lock(folder: Path, name: str, cache: Path) -> Iterator[None]:
+    """One process at a time writes files of `name`. Raises _UnusableError."""
+    from filelock import FileLock
+
+    lock = FileLock(folder / f"{name}.images.lock")
+    try:
+        _make(folder)
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        raise _UnusableError(cache, "written", error) from error
+    try:
+        yield
     finally:
         lock.release()
 
 
-def _made(cache: Path, *, stamp: str, expected: str | None, read: Callable[[], Arrays]) -> tuple[Arrays, str]:
+def _make(folder: Path) -> None:
+    """Makes the folder where there is none; other users may read it, whatever the umask. Raises OSError."""
+    if not folder.exists():
+        with contextlib.suppress(FileExistsError):  # another worker was faster
+            folder.mkdir(parents=True)
+            folder.chmod(folder.stat().st_mode | 0o055)
+
+
+def _made(
+    cache: Path, name: str, *, stamp: str, expected: str | None, read: Callable[[], Arrays]
+) -> tuple[Arrays, str]:
     made = read()
     digest = made.digest()
     if expected in (None, digest):
         try:
-            _write(cache, made, head={"stamp": stamp, "digest": digest})
-        except OSError as error:
-            _warn_unwritten(cache, error)
-        else:
+            _write(cache, name, made, head={"stamp": stamp, "digest": digest})
             return _mapped(cache, stamp=stamp, expected=digest) or (made, digest)
+        except _UnusableError as fault:
+            _warn(fault)
     return made, digest
 
 
 def _mapped(cache: Path, *, stamp: str, expected: str | None, quiet: bool = False) -> tuple[Arrays, str] | None:
-    """What the file holds; None where there is none, or it is damaged or made from other sources."""
+    """What the file holds; None where there is none, or it is damaged or made from other sources.
+
+    Raises _UnusableError for a file that cannot be read, which says nothing of what it holds.
+    """
     try:
         with cache.open("rb") as stream:
             head = json.loads(stream.read(_PAGE))
@@ -121,7 +163,9 @@ def _mapped(cache: Path, *, stamp: str, expected: str | None, quiet: bool = Fals
         fault = "its checksum is wrong"
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except OSError as error:
+        raise _UnusableError(cache, "read", error) from error
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         fault = str(error)
     if not quiet:
         warnings.warn(f"{cache} is damaged ({fault}): it is built again", stacklevel=4)
@@ -144,15 +188,22 @@ def _map(cache: Path, shapes: Iterable[Iterable[int]]) -> Arrays:
     return Arrays(*found)
 
 
-def _write(cache: Path, made: Arrays, *, head: dict[str, Any]) -> None:
-    """Writes the file whole. Raises OSError, also where it needs more than half of the free space."""
+def _write(cache: Path, name: str, made: Arrays, *, head: dict[str, Any]) -> None:
+    """Writes the file whole. Raises _UnusableError, also where it needs more than half of the free space."""
+    try:
+        for left in cache.parent.glob(f".{name}.*.part"):  # by a writer that was killed: this one has the lock
+            left.unlink(missing_ok=True)
+        # A disk that is full for a moment would stop the checkpoints that other workers write to it.
+        if shutil.disk_usage(cache.parent).free < 2 * sum(array.nbytes for array in made.all()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        _write_whole(cache, made, head=head)
+    except OSError as error:
+        raise _UnusableError(cache, "written", error) from error
+
+
+def _write_whole(cache: Path, made: Arrays, *, head: dict[str, Any]) -> None:
     import numpy as np
 
-    for left in cache.parent.glob(f".{cache.name}.*.part"):  # by a writer that was killed: this one has the lock
-        left.unlink(missing_ok=True)
-    # A disk that is full for a moment would stop the checkpoints that other workers write to it.
-    if shutil.disk_usage(cache.parent).free < 2 * sum(array.nbytes for array in made.all()):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     line = json.dumps(head | {"shapes": [array.shape for array in made.all()]}).encode()
     temporary = temporary_beside(cache, ".part")
     try:
@@ -163,6 +214,7 @@ def _write(cache: Path, made: Arrays, *, head: dict[str, Any]) -> None:
                 stream.write(bytes(_next_page(stream.tell()) - stream.tell()))
             stream.flush()
             os.fsync(stream.fileno())
+        temporary.chmod(0o644)  # for other users' workers, whatever the umask
         os.replace(temporary, cache)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -174,9 +226,5 @@ def _next_page(position: int) -> int:
     return -(-position // _PAGE) * _PAGE
 
 
-def _warn_unwritten(cache: Path, error: Exception) -> None:
-    reason = getattr(error, "strerror", None) or error
-    warnings.warn(
-        f"{cache} cannot be written ({reason}): the images are read each time, and each worker has a copy of its own",
-        stacklevel=4,
-    )
+def _warn(fault: _UnusableError) -> None:
+    warnings.warn(f"{fault}: the images are read each time, and each worker has a copy of its own", stacklevel=4)

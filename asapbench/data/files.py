@@ -96,11 +96,6 @@ def locate(name: str, root: Path) -> Path | None:
     return (root / FILES[known(name)][0].path).parent if FILES[known(name)] else None
 
 
-def cache(name: str, root: Path) -> Path:
-    """The file of the decoded images `name` below `root`."""
-    return root / OWN_FOLDER / f"{name}.images"
-
-
 def check(dataset: Choice, root: Path) -> None:
     """Raise DataError when a file of `dataset` is missing or has another size than it should. Reads no file whole.
 

@@ -184,7 +184,8 @@ def _arrays(dataset: Choice, root: Path) -> tuple[Arrays, str]:
         return Arrays(train.numpy(), labels.numpy(), test.numpy(), test_labels.numpy())
 
     return cache.arrays(
-        files.cache(dataset.name, root),
+        root / files.OWN_FOLDER,
+        dataset.name,
         stamp=cache.stamp(_REVISION, sources),
         expected=DATASETS[dataset.name].fingerprint,
         read=read,
@@ -267,7 +268,8 @@ def _tiny_imagenet(root: Path, classes: int) -> tuple[Arrays, str]:
     try:
         wanted = tiny_imagenet.layout(root, classes)
         return cache.arrays(
-            files.cache(f"tiny_imagenet-{classes}", root),
+            root / files.OWN_FOLDER,
+            f"tiny_imagenet-{classes}",
             stamp=tiny_imagenet.stamp(root, wanted),
             expected=None,
             read=lambda: tiny_imagenet.decode(root, wanted),
@@ -284,4 +286,4 @@ _READERS: dict[str, Callable[[Path], tuple[_Split, _Split]]] = {
 }
 """Read a complete data set, (train, test), from files that `require_sound` has seen."""
 _REVISION = "1"
-"""Of the readers: a file made by another one is made again."""
+"""Of the readers: what another one made is not used."""

@@ -20,11 +20,13 @@ SHARE = 0.9
 """How much of the free memory the cells may take: other programs need some, and peaks vary from run to run."""
 _BESIDE = {"cuda": (1.2, 700_000_000)}
 """By kind of device, what a worker takes beyond its peak: allocators hold more than they give, and a CUDA context has
-its own (0.5 GB is usual). On a CPU the peak is the whole process's.
+its own (0.5 GB is usual). On a CPU the peak is what is resident of the whole process: pages of libraries and images
+that workers share (0.45 GB with CIFAR-10) count for each of them, so fewer cells may start than have room.
 """
 _PROCESS = {"cpu": 1_000_000_000}
-"""What a worker process takes of its device before it trains, with torch and all that a data set needs: 0.8 GB was
-measured. On a GPU it takes the context alone.
+"""What a worker process takes of its device before it trains, with torch and all that a data set needs: 0.76 GB are
+resident with CIFAR-10, 0.31 GB of it not shared (docs/performance.md, "Memory of a worker"). On a GPU it takes the
+context alone.
 """
 
 

@@ -14,7 +14,8 @@ class Maker:
     """Makes arrays of one source file, and counts how often."""
 
     def __init__(self, root: Path) -> None:
-        self.source, self.cache, self.made = root / "source", root / ".asapbench" / "set.images", 0
+        self.source, self.folder, self.made = root / "source", root / ".asapbench", 0
+        self.reader = "1"
         if not self.source.exists():
             self.source.write_bytes(bytes(range(256)))
 
@@ -24,6 +25,13 @@ class Maker:
         labels = np.arange(len(pixels), dtype=np.int64)
         return Arrays(pixels[:12], labels[:12], pixels[12:], labels[12:])
 
+    @property
+    def cache(self) -> Path:
+        """The file of the source as it is."""
+        return cache.place(self.folder, "set", self._stamp())
+
     def arrays(self, expected: str | None = None) -> tuple[Arrays, str]:
-        stamp = cache.stamp("1", [("source", self.source.stat())])
-        return cache.arrays(self.cache, stamp=stamp, expected=expected, read=self.read)
+        return cache.arrays(self.folder, "set", stamp=self._stamp(), expected=expected, read=self.read)
+
+    def _stamp(self) -> str:
+        return cache.stamp(self.reader, [("source", self.source.stat())])

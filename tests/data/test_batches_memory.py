@@ -51,6 +51,15 @@ def test_a_subset_gives_the_batches_of_a_copy_of_its_examples(augment: str, rand
             assert torch.equal(y, same_y)
 
 
+def test_a_last_batch_of_one_example_of_a_subset_is_a_batch(random_images: RandomImages) -> None:
+    images, labels = random_images(10)
+    batches = _batches(images, labels, subset=torch.tensor([8, 2, 4, 6, 7]))
+    shapes = [(tuple(x.shape), tuple(y.shape)) for x, y in batches.sequential(4)]
+    assert shapes == [((4, 3, 12, 12), (4,)), ((1, 3, 12, 12), (1,))]
+    assert [len(x) for x, _ in batches.epoch(1, 4)] == [4, 1]
+    assert batches._store.plain(torch.tensor([7])).shape == (1, 3, 12, 12)
+
+
 @pytest.mark.parametrize("side", [2, 3, 4, 5, 32])
 def test_a_crop_of_an_image_of_any_size_is_that_of_the_padded_image(side: int, random_images: RandomImages) -> None:
     images, labels = random_images(200, side=side)

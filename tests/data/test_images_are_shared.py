@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -53,7 +54,7 @@ def test_a_data_set_and_a_part_of_it_lie_in_the_file(tiny_tree: Path, tmp_path: 
         mapped = [
             tuple(int(end, 16) for end in line.split()[0].split("-"))
             for line in Path("/proc/self/maps").read_text().splitlines()
-            if line.endswith("/tiny_imagenet-2.images")
+            if re.search(r"/tiny_imagenet-2\.\w{12}\.images$", line)
         ]
         for tensor in (held.train_images, held.train_labels, held.test_images, held.test_labels):
             assert any(first <= tensor.data_ptr() < last for first, last in mapped)
@@ -85,7 +86,7 @@ def test_a_file_that_is_cut_or_something_else_is_made_again(content: bytes, make
     _, digest = maker.arrays()
     whole = maker.cache.read_bytes()
     maker.cache.write_bytes({b"cut": whole[:-4096], b"longer": whole + bytes(4096)}.get(content, content))
-    with pytest.warns(UserWarning, match=r"set\.images is damaged \(.*\): it is built again"):
+    with pytest.warns(UserWarning, match=r"set\.\w{12}\.images is damaged \(.*\): it is built again"):
         assert maker.arrays()[1] == digest
     assert maker.cache.read_bytes() == whole
 
@@ -119,7 +120,9 @@ def test_a_file_that_is_not_what_is_expected_is_neither_used_nor_written(maker: 
 def test_where_no_file_can_be_written_the_images_are_held_in_memory(maker: Maker) -> None:
     maker.cache.parent.write_text("in the way")
     for count in (1, 2):
-        with pytest.warns(UserWarning, match=r"set\.images cannot be written \(.*\): the images are read each time"):
+        with pytest.warns(
+            UserWarning, match=r"set\.\w{12}\.images cannot be written \(.*\): the images are read each time"
+        ):
             found, digest = maker.arrays()
         assert maker.made == count
         assert found.digest() == digest
@@ -182,7 +185,7 @@ def test_a_writer_killed_before_its_end_leaves_nothing_that_is_used(maker: Maker
     found, _ = maker.arrays()
     assert maker.made == 1
     assert _same(found, maker.read())
-    assert sorted(path.name for path in maker.cache.parent.iterdir()) == ["set.images", "set.images.lock"]
+    assert sorted(path.name for path in maker.cache.parent.iterdir()) == [maker.cache.name, "set.images.lock"]
 
 
 def test_of_workers_that_start_at_once_one_reads_the_sources_and_the_others_wait(maker: Maker) -> None:
@@ -197,11 +200,61 @@ print(maker.arrays()[1], maker.made)
     assert sorted(made for _, made in said) == ["0", "0", "1"]
 
 
-def test_a_mapped_file_that_is_replaced_keeps_its_images(maker: Maker) -> None:
+def test_readers_of_another_version_do_not_replace_each_others_file(tmp_path: Path) -> None:
+    ours, theirs = Maker(tmp_path), Maker(tmp_path)
+    theirs.reader = "2"
+    _, digest = ours.arrays()
+    before = ours.cache.stat()
+    for _ in range(2):
+        assert ours.arrays()[1] == theirs.arrays()[1] == digest
+    assert (ours.made, theirs.made) == (1, 1)
+    assert ours.cache.stat().st_ino == before.st_ino
+
+
+def test_changed_rights_of_a_source_leave_the_file_that_others_map(maker: Maker) -> None:
+    maker.arrays()
+    path, before = maker.cache, maker.cache.stat()
+    ctime = maker.source.stat().st_ctime_ns
+    while maker.source.stat().st_ctime_ns == ctime:  # a clock of some milliseconds
+        maker.source.chmod(0o600)
+    maker.arrays()
+    assert path.stat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EMFILE, errno.ENOMEM])
+def test_a_file_that_cannot_be_read_is_not_called_damaged_nor_written_again(
+    code: int, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, digest = maker.arrays()
+    before = maker.cache.stat()
+
+    def refuse(*_given: object, **_named: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(np, "memmap", refuse)
+    with pytest.warns(UserWarning, match=rf"images cannot be read \({os.strerror(code)}\): the images are") as caught:
+        found, same = maker.arrays()
+    assert len(caught) == 1
+    assert (maker.made, found.digest(), same) == (2, digest, digest)
+    assert maker.cache.stat().st_ino == before.st_ino
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
+def test_other_users_may_read_the_file_whatever_the_umask(maker: Maker) -> None:
+    mask = os.umask(0o077)
+    try:
+        maker.arrays()
+    finally:
+        os.umask(mask)
+    assert maker.cache.stat().st_mode & 0o777 == 0o644
+    assert maker.folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_mapped_file_that_is_replaced_on_a_local_disk_keeps_its_images(maker: Maker) -> None:
     held, digest = maker.arrays()
-    maker.source.write_bytes(bytes(512))
-    other, changed = maker.arrays()
-    assert other.digest() == changed != digest
+    other = maker.cache.with_name("other")
+    other.write_bytes(bytes(maker.cache.stat().st_size))
+    os.replace(other, maker.cache)
     assert held.digest() == digest
 
 
