@@ -6,10 +6,12 @@ checkpoint; whatever then happens, `resume` goes on from there.
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from functools import cache
 
 from asapbench.errors import AttemptLostError, EpochConflictError, WorkerError
 from asapbench.processor import without_bf16
@@ -78,6 +80,7 @@ class Runner:
         self._assigned: dict[Worker, Assignment] = {}
         self._provenance: dict[Worker, Provenance] = {}
         self._failed_starts: Counter[int] = Counter()
+        self._first_slot = 0
         self._failures = 0
         self._warned: set[str] = set()
         self._stop: Reason | None = None
@@ -135,10 +138,12 @@ class Runner:
         return bool(self._assigned) or (self._stop is None and bool(left))
 
     def _fill_slots(self, until: float) -> bool:
-        """Starts what may start; False where some slots have to wait for the next call."""
+        """Starts what may start; False where some slots have to wait for the next call, which begins with them."""
         for text in self._executor.news():
             self._view.message(text)
-        for slot in self._executor.slots:
+        slots = self._executor.slots
+        for position in range(self._first_slot, self._first_slot + len(slots)):
+            slot = slots[position % len(slots)]
             worker = self._workers.get(slot.number)
             if worker is None:
                 self._start(slot)
@@ -147,6 +152,7 @@ class Runner:
             else:
                 continue
             if time.monotonic() >= until:
+                self._first_slot = (position + 1) % len(slots)
                 return False
         return True
 
@@ -156,13 +162,13 @@ class Runner:
             return
         worker = self._workers[slot.number] = self._executor.start(slot, self._inbox)
         self._reserved[worker] = cell
-        self._watch.heard(worker)
+        self._watch.expect(worker)
 
     def _next(self, slot: Slot) -> Cell | None:
-        def may_start(cell: Cell) -> bool:
-            return self._admission.may_start(cell, slot.memory, self._on(slot.memory))
-
-        return self._waiting.take(time.monotonic(), may_start)
+        on = cache(self._on)  # needed only where a cell waits, and the same for all of them
+        return self._waiting.take(
+            time.monotonic(), lambda cell: self._admission.may_start(cell, slot.memory, on(slot.memory))
+        )
 
     def _on(self, memory: str) -> list[Cell]:
         """The cells that train, or are about to, in one device's memory."""
@@ -178,7 +184,7 @@ class Runner:
                 self._assigned[worker] = held
                 self._warn_of_precision(cell, worker)
                 self._count_neighbours(worker.slot.memory)
-                self._watch.heard(worker)
+                self._watch.expect(worker)
                 worker.tell(held.command(worker.slot, self._options))
                 return
             self._leave(cell)
@@ -217,10 +223,11 @@ class Runner:
         while not self._inbox.empty():
             heard.append(self._inbox.get())
         for item in heard:
-            if self._workers.get(item.worker.slot.number) is item.worker:
-                self._watch.heard(item.worker)
+            self._watch.heard(item.worker)
             if item.event is None or isinstance(item.event, Ended):
                 self._ends.append(item)  # the last that this worker says of its cell
+                if item.event is None or self._is_of_its_cell(item.worker, item.event):
+                    self._watch.forget(item.worker)
             else:
                 self._handle(item.worker, item.event)
         self._write_epochs()
@@ -243,6 +250,7 @@ class Runner:
     def _handle(self, worker: Worker, event: AnyEvent) -> None:
         if isinstance(event, Ready):
             worker.ready = True
+            self._watch.forget(worker)  # until it has a cell it has nothing to say
             self._provenance[worker] = Provenance(*self._commit, event.versions, event.hardware)
             return
         if not self._is_of_its_cell(worker, event):
@@ -437,7 +445,8 @@ class Runner:
                 worker.tell(Stop())
 
     def _abandon_all(self) -> None:
-        """The second signal: workers are killed; their last checkpoints stand."""
+        """The second signal: workers are killed; their last checkpoints stand, and so do the ends they have told."""
+        self._handle_ends(math.inf)
         for worker in list(self._assigned):
             worker.kill()
             self._finish(worker, "interrupted", error="stopped at once by a second signal")

@@ -28,9 +28,14 @@ class Watch(Generic[Key]):
         self._awake += min(now - self._ticked, _STRIDE)
         self._ticked = now
 
-    def heard(self, key: Key) -> None:
-        """It lives."""
+    def expect(self, key: Key) -> None:
+        """From now on it is expected to say something."""
         self._heard[key] = self._awake
+
+    def heard(self, key: Key) -> None:
+        """It lives; where nothing is expected of it, that changes nothing."""
+        if key in self._heard:
+            self._heard[key] = self._awake
 
     def forget(self, key: Key) -> None:
         """Nothing is expected of it."""

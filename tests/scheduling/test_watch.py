@@ -28,8 +28,8 @@ def pass_time(watch: Watch[str], clock: Clock, seconds: float, *, step: float = 
 
 def test_a_worker_that_says_nothing_for_the_limit_is_silent_and_others_are_not(clock) -> None:
     watch: Watch[str] = Watch(clock)
-    watch.heard("mute")
-    watch.heard("talks")
+    watch.expect("mute")
+    watch.expect("talks")
     pass_time(watch, clock, 30)
     watch.heard("talks")
     pass_time(watch, clock, 29)
@@ -40,7 +40,7 @@ def test_a_worker_that_says_nothing_for_the_limit_is_silent_and_others_are_not(c
 
 def test_a_runner_that_was_stopped_for_a_day_finds_nobody_silent(clock) -> None:
     watch: Watch[str] = Watch(clock)
-    watch.heard("worker")
+    watch.expect("worker")
     pass_time(watch, clock, 30)
     clock.now += 86_400
     watch.tick()
@@ -51,8 +51,9 @@ def test_a_runner_that_was_stopped_for_a_day_finds_nobody_silent(clock) -> None:
 
 def test_nothing_is_expected_of_a_worker_that_is_idle_or_gone(clock) -> None:
     watch: Watch[str] = Watch(clock)
-    watch.heard("idle")
+    watch.expect("idle")
     watch.forget("idle")
+    watch.heard("idle")
     watch.forget("never heard of")
     pass_time(watch, clock, 600)
     assert watch.silent(60) == []
