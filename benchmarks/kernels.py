@@ -23,7 +23,7 @@ from measuring import terms
 from tabulate import tabulate
 from torch import Tensor
 
-from asapbench.rules import functions, lean
+from asapbench.rules import host, lean
 from asapbench.rules.dfa import Projection
 from asapbench.rules.functions import rebuilt_feedback
 from asapbench.rules.matching import tiled
@@ -55,7 +55,7 @@ def feedback(device: torch.device, dtype: torch.dtype, batch: int) -> dict[str, 
     scale = exact.float()
 
     def one() -> object:
-        with mock.patch.object(functions, "_readable", return_value=False):
+        with mock.patch.object(host, "computes", return_value=False):
             return rebuilt_feedback(weight, difference, scale)
 
     ways: dict[str, Way] = {"cast, product, difference": lambda: weight - exact.to(weight.dtype) * difference}

@@ -33,7 +33,7 @@ COMMANDS = {
     "runner": ("--slots 2 --cells 20 --epochs 3 --seconds 1 --claims 2", "all slots train after s"),
     "scale": ("--cells 40 --epochs 2 --rounds 1", "report --table 1"),
     "small_network": ("--images 200 --rounds 1", "forward_alignment"),
-    "step": ("--width 2 --batch 2 --rounds 1", "ASAP by hand"),
+    "step": ("--widths 2 --batch 2 --rounds 1", "by_hand"),
     "worker_memory": ("--dataset digits --width 64 --slots 1", "evaluation, and its checkpoint"),
     "worker_start": ("--rounds 1", "the first step"),
 }
