@@ -139,6 +139,11 @@ def rebuilt_feedback(weight: Tensor, difference: Tensor, scale: Tensor) -> Tenso
     return torch.addcmul(weight, difference, scale, value=-1)
 
 
+def is_channels_last(maps: Tensor) -> bool:
+    """Whether `maps` (N, C, H, W) lie in memory with their channels last."""
+    return maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
+
+
 def _rows(tensor: Tensor) -> Tensor:
     """(..., U) -> (N, U)."""
     return tensor if tensor.dim() == 2 else tensor.flatten(0, -2)
@@ -160,8 +165,7 @@ def _weight_gradient(delta: Tensor, source: Tensor, shape: torch.Size, geometry:
 
 def _unwritten(shape: torch.Size, like: Tensor) -> Tensor:
     """What stands for a tensor whose shape and order in memory alone are asked for; nothing writes or reads it."""
-    last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
-    order = torch.channels_last if last else torch.contiguous_format
+    order = torch.channels_last if is_channels_last(like) else torch.contiguous_format
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=order)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, fx, nn
 from asapbench.randomness import draw_layer
 from asapbench.rules import host
 from asapbench.rules.base import Declares, LayerPlan, Rule
+from asapbench.rules.functions import is_channels_last
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.rules.learner import Learner, Objective, cross_entropy
@@ -208,11 +209,6 @@ class Average(torch.autograd.Function):
         windows = gradient.view(*ctx.shape[:2], rows, height, columns, width)
         windows.copy_(share[:, :, :, None, :, None])
         return gradient, None
-
-
-def is_channels_last(maps: Tensor) -> bool:
-    """Whether `maps` (N, C, H, W) lie in memory with their channels last."""
-    return maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
 
 
 def pooled_features(shape: torch.Size, *, by: int = 1) -> int:

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from asapbench.randomness import draw_layer, fan_in_uniform
 from asapbench.rules import host
-from asapbench.rules.functions import FeedbackLinear
+from asapbench.rules.functions import FeedbackLinear, is_channels_last
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.rules.learner import cross_entropy
-from asapbench.rules.local import Head, LocalRule, average, draw_layers, is_channels_last, undrawn
+from asapbench.rules.local import Head, LocalRule, average, draw_layers, undrawn
 from asapbench.rules.units import Unit, named_units
 
 _DECODED = 4096
