@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from asapbench.analysis.speed import Speed
+from asapbench.analysis.speed.bench import Bench, bench, chosen
 from asapbench.errors import AsapbenchError
 from asapbench.report.out import deliver
 from asapbench.report.render import Format
 from asapbench.report.speed import speed_table
-from asapbench.scheduling.bench import Bench, bench, chosen
 from asapbench.suite.catalog import PRECISIONS
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load

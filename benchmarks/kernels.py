@@ -23,7 +23,7 @@ from measuring import terms
 from tabulate import tabulate
 from torch import Tensor
 
-from asapbench.rules import host, lean
+from asapbench.rules import bitmask_relu, host
 from asapbench.rules.dfa import Projection
 from asapbench.rules.functions import rebuilt_feedback
 from asapbench.rules.matching import tiled
@@ -36,14 +36,14 @@ def relus(device: torch.device, dtype: torch.dtype, batch: int) -> dict[str, Way
     """The first is the control."""
     x, delta = (channels_last(torch.randn(batch, 64, 32, 32, device=device, dtype=dtype)) for _ in range(2))
     x.requires_grad_()
-    relu = lean.LeanReLU().to(device)
+    relu = bitmask_relu.LeanReLU().to(device)
 
     def arithmetic() -> object:
-        with mock.patch.object(lean, "_kernels", return_value=None):
+        with mock.patch.object(bitmask_relu, "_kernels", return_value=None):
             return torch.autograd.grad(relu(x), x, delta)
 
     ways: dict[str, Way] = {"torch's ReLU, which keeps its output": lambda: torch.autograd.grad(F.relu(x), x, delta)}
-    if device.type == "cuda" and lean._working_kernels() is not None:
+    if device.type == "cuda" and bitmask_relu._working_kernels() is not None:
         ways["bits by Triton"] = lambda: torch.autograd.grad(relu(x), x, delta)
     return ways | {"bits by arithmetic" if device.type == "cuda" else "bits by a table": arithmetic}
 

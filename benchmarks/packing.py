@@ -19,7 +19,7 @@ import torch
 from tabulate import tabulate
 
 from asapbench.analysis.speed import LoopName
-from asapbench.scheduling.bench import Bench, bench, chosen
+from asapbench.analysis.speed.bench import Bench, bench, chosen
 from asapbench.suite.cell import Cell
 
 

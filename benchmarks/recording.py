@@ -20,7 +20,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from asapbench.metrics import EpochMetrics
-from asapbench.store import Claim, Holder, Measured, Provenance
+from asapbench.store import Claim, Measured, OwnerProcess, Provenance
 from asapbench.store.store import Store
 from asapbench.suite.load import load
 
@@ -45,7 +45,7 @@ def ours(store: Store, slots: int) -> Callable[[int], None]:
     provenance = Provenance(None, None, {}, {})
     claims: list[Claim] = []
     for cell in load("cifar10").cells[:slots]:
-        claim = store.claim(cell, holder=Holder.of_this_process(), provenance=provenance, device="cpu")
+        claim = store.claim(cell, holder=OwnerProcess.of_this_process(), provenance=provenance, device="cpu")
         assert claim is not None
         claims.append(claim)
 

@@ -35,20 +35,21 @@ import simulated_workers
 from rich.console import Console
 from tabulate import tabulate
 
-from asapbench import processor
 from asapbench.cli.progress import LiveView, PlainView
+from asapbench.machine import processor
+from asapbench.machine.hardware import hardware, versions
+from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
-from asapbench.scheduling import process
-from asapbench.scheduling.assignment import Options, assign
-from asapbench.scheduling.files import Files
-from asapbench.scheduling.hardware import hardware, versions
-from asapbench.scheduling.launch import _plan
-from asapbench.scheduling.runner import Runner
-from asapbench.scheduling.slots import Slot
+from asapbench.running.assignment import Options, assign
+from asapbench.running.launch import _plan
+from asapbench.running.local_executor import LocalExecutor
+from asapbench.running.runner import Runner
 from asapbench.store import Claim, Measured, Provenance
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
+from asapbench.worker import process
+from asapbench.worker.files import Files
 
 NODE = 64
 """Slots of one machine of the simulated cluster: they share its memory, which is what the runner looks at."""
@@ -206,7 +207,7 @@ def measured(terms: Terms) -> Found:
         runner = Runner(
             store,
             cells,
-            process.LocalExecutor(slots, files),
+            LocalExecutor(slots, files),
             options=Options(data=folder, files=files),
             view=watched(view, window).begin(_plan(store, cells, slots, ()), slots),
         )

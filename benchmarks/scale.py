@@ -60,7 +60,7 @@ def fill(path: Path, suite: Path) -> None:
 
     Runs in a process of its own: a child's peak memory is never less than its parent's when it is started.
     """
-    from asapbench.store import Holder, Provenance
+    from asapbench.store import OwnerProcess, Provenance
     from asapbench.store.store import Store
     from asapbench.suite.load import load
 
@@ -69,7 +69,7 @@ def fill(path: Path, suite: Path) -> None:
         store.record_suite(loaded.name, loaded.source, list(loaded.cells))
         claim = store.claim(
             loaded.cells[0],
-            holder=Holder.of_this_process(),
+            holder=OwnerProcess.of_this_process(),
             provenance=Provenance(None, None, {"torch": "2.14.1"}, {"processor": "made up"}),
             device="cuda",
         )

@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 from typing import IO
 
+from asapbench.machine.hardware import hardware, versions
+from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
-from asapbench.scheduling.hardware import hardware, versions
-from asapbench.scheduling.protocol import (
+from asapbench.worker.protocol import (
     COMMAND,
     AnyEvent,
     Ended,
@@ -28,7 +29,6 @@ from asapbench.scheduling.protocol import (
     Resumed,
     Stop,
 )
-from asapbench.scheduling.slots import Slot
 
 EPOCH_SECONDS = 1.0
 _BEATS = 2
@@ -57,7 +57,7 @@ class SimulatedProcess:
 
 
 class Processes:
-    """Takes the place of `asapbench.scheduling.process.start`."""
+    """Takes the place of `asapbench.worker.process.start`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -25,12 +25,12 @@ from pathlib import Path
 from tabulate import tabulate
 
 from asapbench.data.files import data_root
-from asapbench.scheduling.executor import Inbox
-from asapbench.scheduling.process import WorkerProcess
-from asapbench.scheduling.protocol import AnyEvent, Ended, FinishedEpoch, Progressed, Ready, Resumed, Stop, Train
-from asapbench.scheduling.slots import Slot
+from asapbench.machine.slots import Slot
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import parse
+from asapbench.worker.process import WorkerProcess
+from asapbench.worker.protocol import AnyEvent, Ended, FinishedEpoch, Progressed, Ready, Resumed, Stop, Train
+from asapbench.worker.supervision import Inbox
 
 STAGES = (
     "process started, torch and asapbench imported",

@@ -23,12 +23,12 @@ import torch
 from tabulate import tabulate
 
 from asapbench.data.files import data_root
-from asapbench.scheduling.executor import Inbox
-from asapbench.scheduling.process import WorkerProcess
-from asapbench.scheduling.protocol import Ended, Ready, Resumed, Stop, Train
-from asapbench.scheduling.slots import Slot
+from asapbench.machine.slots import Slot
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
+from asapbench.worker.process import WorkerProcess
+from asapbench.worker.protocol import Ended, Ready, Resumed, Stop, Train
+from asapbench.worker.supervision import Inbox
 
 CONTROL = "`import torch` alone, in a new process"
 READY = "process started, torch and asapbench imported"

@@ -70,3 +70,12 @@ def postgresql_url(postgresql_server: "Server") -> Iterator[str]:
     """A new and empty database."""
     with postgresql_server.database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple]]:
+    """A folder with a finished run of the small suite that nothing disturbed, and its curves."""
+    from small_runs import curves, undisturbed_run
+
+    folder = undisturbed_run(tmp_path_factory)
+    return folder, curves(folder)

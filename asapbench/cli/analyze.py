@@ -76,9 +76,9 @@ def shortcut(
 
     Appendix E's g1, g2 and the angle between BP's and ASAP's weight changes.
     """
+    from asapbench.analysis.shortcut_of_cells import analyze_shortcut, chosen
     from asapbench.report.figures.shortcut import stored_shortcut_effect
     from asapbench.report.out import check, deliver
-    from asapbench.scheduling.shortcut import analyze_shortcut, chosen
     from asapbench.store import Store
 
     check(form, out, has_picture=True)

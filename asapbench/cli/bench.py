@@ -57,10 +57,10 @@ def bench(
     Seconds an epoch, samples/s, memory and the share of the hardware's peaks, beside an eager loop in plain PyTorch and
     several cells at once. Needs no data and no database; of cells that cost the same one is measured.
     """
+    from asapbench.analysis.speed.bench import Bench, chosen
+    from asapbench.analysis.speed.bench import bench as measured
     from asapbench.report.out import check, deliver
     from asapbench.report.speed import speed_table
-    from asapbench.scheduling.bench import Bench, chosen
-    from asapbench.scheduling.bench import bench as measured
 
     check(form, out, has_picture=False)
     cells = chosen(suites, only or (), set_ or ())

@@ -20,7 +20,7 @@ def doctor(
     ] = False,
 ) -> None:
     """Look at Python, torch, devices, data sets, the database and free disk: what is wrong and how to mend it."""
-    from asapbench.scheduling.diagnosis import diagnose
+    from asapbench.diagnosis import diagnose
     from asapbench.store.quarantine import quarantine as move_aside
 
     if quarantine:

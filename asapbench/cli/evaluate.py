@@ -18,8 +18,8 @@ def evaluate(
     files: FilesDir = None,
 ) -> None:
     """Evaluate the kept weights of a cell (`run --keep-weights`) on its test data, beside what was recorded."""
+    from asapbench.analysis.evaluation import evaluate_kept
     from asapbench.cli.text import percent
-    from asapbench.scheduling.evaluation import evaluate_kept
     from asapbench.store import Store
 
     with Store.read_only(db) as store:

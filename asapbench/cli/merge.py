@@ -30,7 +30,7 @@ def merge(
     from asapbench.cli.text import printing_is_optional, say
     from asapbench.escape import visible
     from asapbench.store import Store
-    from asapbench.store.foreign import opened
+    from asapbench.store.untrusted_import import opened
 
     printing_is_optional()
     with opened(others) as databases, Store.open(db) as store:

@@ -19,7 +19,7 @@ from asapbench.report.render import Format
 from asapbench.store.records import UNFINISHED, State
 
 if TYPE_CHECKING:
-    from asapbench.scheduling.slots import Count
+    from asapbench.machine.slots import Count
 
 
 class Command(TyperCommand):

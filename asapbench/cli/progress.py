@@ -17,16 +17,16 @@ from rich.text import Text
 
 from asapbench.cli.text import count, duration, percent, print_table, say, size
 from asapbench.escape import printable
+from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
-from asapbench.scheduling.launch import Request, Selected
-from asapbench.scheduling.plan import Plan
-from asapbench.scheduling.protocol import Progressed
-from asapbench.scheduling.slots import Slot
-from asapbench.scheduling.view import Outcome
+from asapbench.running.launch import Request, Selected
+from asapbench.running.plan import Plan
+from asapbench.running.view import Outcome
 from asapbench.store import db_option
 from asapbench.suite.catalog import DEFAULT_OPTIMIZER, dataset_shape
 from asapbench.suite.cell import Cell, plain, title
 from asapbench.suite.columns import differing, distinctions
+from asapbench.worker.protocol import Progressed
 
 _SHOWN = 100
 """Cells that a dry run lists."""

@@ -28,7 +28,7 @@ from asapbench.store import DEFAULT_URL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asapbench.scheduling.launch import Request, Selected
+    from asapbench.running.launch import Request, Selected
     from asapbench.store import Store
 
 Suites = Annotated[list[str], typer.Argument(metavar="SUITE...", help="Suite files, or names of shipped suites.")]
@@ -53,7 +53,7 @@ def run(
 
     A second run trains nothing. Stop it with Ctrl-C whenever you like: `asapbench resume` goes on from there.
     """
-    from asapbench.scheduling.launch import select
+    from asapbench.running.launch import select
 
     request = _request(
         training,
@@ -86,7 +86,7 @@ def resume(
     training: Training,
 ) -> None:
     """Go on exactly where interrupted runs stopped: every suite the database knows, or those named."""
-    from asapbench.scheduling.launch import recorded
+    from asapbench.running.launch import recorded
     from asapbench.store import Store
 
     request = _request(training, db=db, filters=only or (), only_states=states(only_state))
@@ -117,7 +117,7 @@ def rerun(
     from asapbench.cli.progress import print_plan
     from asapbench.cli.text import count
     from asapbench.errors import SuiteError
-    from asapbench.scheduling.launch import plan, recorded
+    from asapbench.running.launch import plan, recorded
     from asapbench.store import Store
 
     if not suites and not only:
@@ -138,7 +138,7 @@ def rerun(
 def _request(given: Training, *, db: str, **chosen: Any) -> Request:
     """The request that the options make, with what is written as text read."""
     from asapbench.errors import SuiteError
-    from asapbench.scheduling.launch import Request
+    from asapbench.running.launch import Request
 
     if given.address is not None and given.executor != "ray":
         raise SuiteError(f"--address {given.address}: belongs to --executor ray")
@@ -170,7 +170,7 @@ def _request(given: Training, *, db: str, **chosen: Any) -> Request:
 
 def _submit(training: Training) -> None:
     """Hands this command line to Slurm."""
-    from asapbench.scheduling.slurm import submit, without_slurm
+    from asapbench.running.slurm import submit, without_slurm
 
     printing_is_optional()
     job = submit(without_slurm(sys.argv[1:]), options=training.slurm or (), folder=Path("results/slurm"))
@@ -180,7 +180,7 @@ def _submit(training: Training) -> None:
 def _dry_run(selected: Sequence[Selected], request: Request) -> None:
     from asapbench.cli.progress import print_plan
     from asapbench.errors import NoDatabaseError
-    from asapbench.scheduling.launch import other_files, plan
+    from asapbench.running.launch import other_files, plan
     from asapbench.store import Store
 
     try:
@@ -199,7 +199,7 @@ def _dry_run(selected: Sequence[Selected], request: Request) -> None:
 def _train(store: Store, selected: Sequence[Selected], request: Request, *, set_aside: bool = False) -> NoReturn:
     """Trains, says how it ended, and exits with the status of that."""
     from asapbench.cli.progress import closing_lines, open_view
-    from asapbench.scheduling.launch import run as train
+    from asapbench.running.launch import run as train
 
     printing_is_optional()
     with open_view() as view:

@@ -11,7 +11,7 @@ from asapbench.cli.text import say
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
-    from asapbench.scheduling.plan import Plan
+    from asapbench.running.plan import Plan
 
 
 def status(
@@ -25,7 +25,7 @@ def status(
 ) -> None:
     """Say what is done, running, failed and left, and how long the rest should take."""
     from asapbench.cli.text import duration, print_table
-    from asapbench.scheduling.launch import Request, plan, recorded
+    from asapbench.running.launch import Request, plan, recorded
     from asapbench.store import Store, db_option
 
     request = Request(db=db, device=device, slots=slot_count(slots))

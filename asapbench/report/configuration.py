@@ -147,7 +147,7 @@ def state_text(result: Result) -> str:
     return result.attempt.state.replace("_", " ")
 
 
-def told_apart_by(cells: Sequence[Cell]) -> tuple[list[str], str]:
+def distinguishing_fields(cells: Sequence[Cell]) -> tuple[list[str], str]:
     """The fields that tell configurations from each other; and what data set, model and rule all of them share."""
     kinds = ("dataset", "model", "rule")
     own = [kind for kind in kinds if len({getattr(cell, kind) for cell in cells}) > 1]

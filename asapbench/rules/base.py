@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 
 from torch import fx, nn
 
+from asapbench.rules.bitmask_relu import lean
 from asapbench.rules.graph import Dataflow, WeightLayer
 from asapbench.rules.layers import Feedback, FeedbackLayer, Sharing
-from asapbench.rules.lean import lean
 from asapbench.rules.learner import Learner
 from asapbench.rules.matching import Pooled, matcher
 from asapbench.rules.program import compiled, put_in

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.rules.matching import RandomProjection
-from asapbench.rules.recursion import ScalarRecursion, group_of, obstacle
+from asapbench.rules.recursion import ScalarRecursion, group_of, why_not_exact
 
 
 class Objective(NamedTuple):
@@ -78,7 +78,7 @@ class Learner(nn.Module):
         learned = [layer for layer in self.feedback_layers.values() if layer.learned is not None]
         if not learned:
             return None
-        if (reason := obstacle(learned, optimizer)) is not None:
+        if (reason := why_not_exact(learned, optimizer)) is not None:
             return reason
         weight = learned[0].layer.weight
         recursion = self.recursion = ScalarRecursion(weight.device, dtype=weight.dtype)

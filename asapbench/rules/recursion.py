@@ -67,7 +67,7 @@ class ScalarRecursion(nn.Module):
         return carried if tau == 0 else torch.where(self.steps == 0, pull, carried)
 
 
-def obstacle(layers: Sequence[FeedbackLayer], optimizer: torch.optim.Optimizer) -> str | None:
+def why_not_exact(layers: Sequence[FeedbackLayer], optimizer: torch.optim.Optimizer) -> str | None:
     """Why the recursion would not be exact for `layers` under `optimizer`, or None."""
     if type(optimizer) not in (torch.optim.SGD, torch.optim.AdamW):
         return f"{type(optimizer).__name__} does not act on W - B as a scalar"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asapbench.metrics import Alignment, EpochMetrics, Measurement
-from asapbench.store.holder import Holder
+from asapbench.store.owner_process import OwnerProcess
 from asapbench.store.records import (
     DEFAULT_URL,
     ENDED,
@@ -38,9 +38,9 @@ __all__ = [
     "Claim",
     "EndState",
     "EpochMetrics",
-    "Holder",
     "Measured",
     "Measurement",
+    "OwnerProcess",
     "Provenance",
     "Result",
     "State",

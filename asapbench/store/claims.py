@@ -21,7 +21,7 @@ from asapbench.metrics import EpochMetrics
 from asapbench.store import alignment, epochs
 from asapbench.store import attempts as reading
 from asapbench.store.cells import chunks, insert_missing, now
-from asapbench.store.holder import Holder
+from asapbench.store.owner_process import OwnerProcess
 from asapbench.store.records import FINAL, Attempt, Claim, EndState, Measured, Provenance
 from asapbench.store.schema import attempt as attempts
 from asapbench.suite.cell import Cell
@@ -32,7 +32,7 @@ def claim(
     cell: Cell,
     *,
     attempt_id: str,
-    holder: Holder,
+    holder: OwnerProcess,
     provenance: Provenance,
     device: str,
     anew: bool,

@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from asapbench.errors import ServerAwayError, StoreError, UnavailableError, install_extra
 from asapbench.paths import without_links
-from asapbench.patience import PATIENCE_SECONDS, Patience
+from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
 from asapbench.store import postgresql
 from asapbench.store.reading import Place, place_to_read
 from asapbench.store.records import without_password
@@ -69,7 +69,7 @@ class Database:
     name: str
     path: Path | None
     writable: bool
-    patience: Patience = field(default_factory=Patience)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     place: Place | None = None
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -95,7 +95,7 @@ class Database:
                     connection.rollback()
             return done
 
-        return self.patience.call(whole)
+        return self.retry_policy.call(whole)
 
     def _patiently(
         self,
@@ -108,7 +108,7 @@ class Database:
             with transaction() as connection:
                 return work(connection, *args, **kwargs)
 
-        return self.patience.call(whole)
+        return self.retry_policy.call(whole)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -258,7 +258,7 @@ def _postgresql(parsed: URL, *, writable: bool) -> Database:
     except ModuleNotFoundError as error:
         raise StoreError(f"{name} needs a driver: {install_extra('postgres')} ({error})") from error
     return Database(
-        engine, parsed.render_as_string(hide_password=False), name, None, writable, Patience(PATIENCE_SECONDS)
+        engine, parsed.render_as_string(hide_password=False), name, None, writable, RetryPolicy(RETRY_SECONDS)
     )
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, and_, insert, select, update
 
-from asapbench.store import join
+from asapbench.store import merge_rules
 from asapbench.store.cells import chunks, now
 from asapbench.store.connect import Database
-from asapbench.store.join import ContradictionError, Row
+from asapbench.store.merge_rules import ContradictionError, Row
 from asapbench.store.records import Conflict, Disagreement, Merged
 from asapbench.store.schema import alignment as angles
 from asapbench.store.schema import attempt as attempts
@@ -146,7 +146,7 @@ class _Merging:
                 new.append(row | {"recorded_at": now()})
             else:
                 try:
-                    join.same(join.CELL_CONTENT, known, row)
+                    merge_rules.same(merge_rules.CELL_CONTENT, known, row)
                 except ContradictionError as found:
                     self._refuse(row["id"], known["label"], None, found)
                     continue
@@ -177,18 +177,20 @@ class _Merging:
             self._write(epoch_metrics, _EPOCH_KEY, ours.epochs.get(lineage, {}), held.epochs, count="epochs")
             self._write(angles, _ANGLE_KEY, ours.angles.get(lineage, {}), held.angles, count="angles")
         curves = ours.epochs | {lineage: held.epochs for lineage, held in agreed.items()}
-        self._compare(label, join.in_order(list((before | taken).values())), curves, taken=set(agreed))
+        self._compare(label, merge_rules.in_order(list((before | taken).values())), curves, taken=set(agreed))
         return list(taken)
 
     def _write_attempts(self, cell_id: str, before: Mapping[str, Row], joined: Mapping[str, Row]) -> None:
-        after = {row["id"]: row | {"number": n} for n, row in enumerate(join.in_order(list(joined.values())), start=1)}
+        after = {
+            row["id"]: row | {"number": n} for n, row in enumerate(merge_rules.in_order(list(joined.values())), start=1)
+        }
         if any(after[key]["number"] != row["number"] for key, row in before.items()):
             # Numbers are unique at every moment: all make way before any is given anew.
             own = attempts.c.cell_id == cell_id
             self.target.execute(update(attempts).where(own).values(number=-attempts.c.number))
             before = {key: row | {"number": -row["number"]} for key, row in before.items()}
         new = [row for key, row in after.items() if key not in before]
-        new.sort(key=lambda row: join.began(row, after))  # one that another goes on from comes first
+        new.sort(key=lambda row: merge_rules.began(row, after))  # one that another goes on from comes first
         for key, row in before.items():
             if after[key] != row:
                 told = ("number", "superseded")
@@ -217,7 +219,7 @@ class _Merging:
         ours, theirs = ({key[1]: row for key, row in curves.get(a["lineage"], {}).items()} for a in (one, other))
         for epoch in sorted(ours.keys() & theirs.keys()):
             try:
-                join.same(join.RESULT, ours[epoch], theirs[epoch], of=f"epoch {epoch} ")
+                merge_rules.same(merge_rules.RESULT, ours[epoch], theirs[epoch], of=f"epoch {epoch} ")
             except ContradictionError as found:
                 pair, values = (one["id"], other["id"]), (found.ours, found.theirs)
                 self.disagreements.append(Disagreement(one["cell_id"], label, pair, found.what, values))
@@ -278,9 +280,9 @@ def _joined(lineage: str, rows: Sequence[Row], ours: _Held, theirs: _Held) -> _L
     """What both hold of a lineage, `rows` being their attempts. Raises ContradictionError."""
     here = ours.attempts
     return _Lineage(
-        {row["id"]: join.attempt(here[row["id"]], row) if row["id"] in here else row for row in rows},
-        _union(ours.epochs.get(lineage, {}), theirs.epochs.get(lineage, {}), join.epoch),
-        _union(ours.angles.get(lineage, {}), theirs.angles.get(lineage, {}), join.angle),
+        {row["id"]: merge_rules.attempt(here[row["id"]], row) if row["id"] in here else row for row in rows},
+        _union(ours.epochs.get(lineage, {}), theirs.epochs.get(lineage, {}), merge_rules.epoch),
+        _union(ours.angles.get(lineage, {}), theirs.angles.get(lineage, {}), merge_rules.angle),
     )
 
 

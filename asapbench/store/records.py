@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from asapbench.metrics import Alignment, EpochMetrics
-from asapbench.store.holder import Holder
+from asapbench.store.owner_process import OwnerProcess
 from asapbench.suite.cell import Cell
 
 DEFAULT_URL = "sqlite:///results/asapbench.sqlite"
@@ -85,9 +85,9 @@ class Attempt:
     weights_digest: str | None
 
     @property
-    def holder(self) -> Holder:
+    def holder(self) -> OwnerProcess:
         """The process that runs or ran it."""
-        return Holder(self.host, self.boot_id, self.pid, self.pid_started)
+        return OwnerProcess(self.host, self.boot_id, self.pid, self.pid_started)
 
 
 @dataclass

@@ -12,13 +12,13 @@ from typing import Self
 from asapbench.durable import sync_directories
 from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
 from asapbench.metrics import Alignment, EpochMetrics, Measurement
-from asapbench.patience import PATIENCE_SECONDS, Patience
+from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
 from asapbench.store import alignment as angles
 from asapbench.store import attempts, claims, epochs, export, measurements, migrate, quick
 from asapbench.store import cells as cell_rows
 from asapbench.store import merge as merging
 from asapbench.store.connect import Database, connect
-from asapbench.store.holder import Holder
+from asapbench.store.owner_process import OwnerProcess
 from asapbench.store.quarantine import require_whole
 from asapbench.store.records import (
     DEFAULT_URL,
@@ -113,13 +113,13 @@ class Store:
         """Raises StoreError where the file is damaged. Reads all of it."""
         require_whole(self._database)
 
-    def be_patient(self, say: Callable[[str], None]) -> None:
+    def enable_retries(self, say: Callable[[str], None]) -> None:
         """From now on a lock, a full disk and a server that is away are waited for, and `say` hears of it."""
-        self._database.patience = Patience(PATIENCE_SECONDS, say=say)
+        self._database.retry_policy = RetryPolicy(RETRY_SECONDS, say=say)
 
     def give_up(self) -> None:
         """From now on nothing is waited for. Safe to call from a signal handler."""
-        self._database.patience.seconds = 0.0
+        self._database.retry_policy.seconds = 0.0
 
     # Suites and cells
 
@@ -163,7 +163,7 @@ class Store:
         self,
         cell: Cell,
         *,
-        holder: Holder,
+        holder: OwnerProcess,
         provenance: Provenance,
         device: str,
         anew: bool = False,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from asapbench import processor
+from asapbench.machine import processor
 
 _STATUS = Path("/proc/self/status")
 _INSTRUCTION_SETS = "instruction sets"

@@ -25,7 +25,7 @@ from asapbench.data.images import Images
 from asapbench.errors import CheckpointError, DivergedError
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.models import build, initialise
-from asapbench.patience import PATIENCE_SECONDS, Patience
+from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
 from asapbench.rules import attach
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import require_trainable
@@ -130,7 +130,7 @@ class Trainer:
         self.device = torch.device(settings.device)
         self.progress = Progress()
         self.bit_exact = True
-        self.patience = Patience(PATIENCE_SECONDS, say=listener.warned, should_stop=listener.should_stop)
+        self.retry_policy = RetryPolicy(RETRY_SECONDS, say=listener.warned, should_stop=listener.should_stop)
         self.writer, self._announced = Writer(self.device), time.monotonic()
         self._previous, self._written, self._epochs_handed, self._angles_handed = tuple(previous), 0, 0, 0
         found = checkpoint.newest(
@@ -352,7 +352,7 @@ class Trainer:
         self, content: dict[str, Any], *, number: int, epochs: Sequence[EpochMetrics], angles: Sequence[Alignment]
     ) -> None:
         """On the writer's thread: the checkpoint first, then what it holds is reported."""
-        self.patience.call(lambda: checkpoint.write(content, self.directory, number=number))
+        self.retry_policy.call(lambda: checkpoint.write(content, self.directory, number=number))
         self._written += 1
         if self._written == checkpoint.KEPT:
             self._forget_previous()

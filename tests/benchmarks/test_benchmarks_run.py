@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from asapbench.metrics import EpochMetrics
-from asapbench.store import Holder, Provenance, Store
+from asapbench.store import OwnerProcess, Provenance, Store
 from asapbench.suite.load import load
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -81,7 +81,7 @@ def trained_in_two_precisions(path: Path) -> None:
     """Made-up accuracies of five seeds each: 90 to 94 % in float32, as much and up to 0.1 more or less in bf16."""
     differences = {"float32": [0.0] * 5, "bf16": [-0.001, 0.001, 0.0, 0.001, -0.001]}
     first = load("quickstart").cells[0]
-    terms = {"holder": Holder.of_this_process(), "provenance": Provenance(None, None, {}, {}), "device": "cuda"}
+    terms = {"holder": OwnerProcess.of_this_process(), "provenance": Provenance(None, None, {}, {}), "device": "cuda"}
     with Store.open(f"sqlite:///{path}") as store:
         for precision in ("float32", "bf16"):
             for seed in range(5):

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from running import run
+from small_runs import run
 
 OLD = Path(__file__).parent.parent / "store" / "frozen" / "0001.sqlite"
 

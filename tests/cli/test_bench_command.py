@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from running import environment, run, start, write_suite
+from small_runs import environment, run, start, write_suite
 
 QUICK = ("--only", "rule=asap", "--rounds", "2", "--batches", "2", "--device", "cpu")
 

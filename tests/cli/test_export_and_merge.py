@@ -10,7 +10,7 @@ import pytest
 from commands import Commands
 
 from asapbench.metrics import EpochMetrics
-from asapbench.store import DEFAULT_URL, Holder, Provenance, Store
+from asapbench.store import DEFAULT_URL, OwnerProcess, Provenance, Store
 from asapbench.suite.load import load
 
 CELLS = load("quickstart").cells[:3]
@@ -23,7 +23,10 @@ def trained(asapbench: Commands) -> Commands:
         store.record_suite("quickstart", "shipped", CELLS)
         for cell in CELLS[:2]:
             claim = store.claim(
-                cell, holder=Holder("a-host", "a-boot", 4, 1.0), provenance=Provenance(None, None, {}, {}), device="cpu"
+                cell,
+                holder=OwnerProcess("a-host", "a-boot", 4, 1.0),
+                provenance=Provenance(None, None, {}, {}),
+                device="cpu",
             )
             assert claim is not None
             epoch = EpochMetrics(1, 2.0, 0.25, 1.9, 0.3125, None, None, 0.03, 2.0, 719.0, None)

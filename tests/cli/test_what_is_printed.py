@@ -14,12 +14,12 @@ from rich.console import Console
 from asapbench.cli.options import seconds
 from asapbench.cli.progress import LiveView, PlainView, ended_text, print_plan
 from asapbench.cli.text import duration, say, size
+from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
-from asapbench.scheduling.plan import make_plan
-from asapbench.scheduling.protocol import Progressed
-from asapbench.scheduling.slots import Slot
+from asapbench.running.plan import make_plan
 from asapbench.store import Store
 from asapbench.suite.load import load, parse
+from asapbench.worker.protocol import Progressed
 
 CELLS = load("quickstart").cells[:4]
 SLOTS = [Slot(0, "cpu"), Slot(1, "cpu")]
@@ -232,8 +232,8 @@ def test_an_error_is_told_in_a_line_with_the_command_for_the_rest() -> None:
 
 def test_what_to_do_next_repeats_the_options_and_hides_a_password() -> None:
     from asapbench.cli.progress import closing_lines
-    from asapbench.scheduling.launch import Request, Selected
-    from asapbench.scheduling.runner import Outcome
+    from asapbench.running.launch import Request, Selected
+    from asapbench.running.runner import Outcome
 
     request = Request(
         db="postgresql+psycopg://me:SECRET@h/x", filters=["rule=bp"], slots=3, keep_weights=True, alignment=True

@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from injuries import INJURIES, possible, signal_to
-from running import DB, curves, query, recorded, start, wait_until, workers, write_suite
+from small_runs import DB, curves, query, recorded, start, wait_until, workers, write_suite
 
-IMPATIENT = (str(Path(__file__).parent / "impatient.py"),)
+IMPATIENT = (str(Path(__file__).parent / "no_retries.py"),)
 SLOTS = ("--slots", "2", "--checkpoint-every", "0.2s", "--keep-weights")
 HUNG = ("--hang-after", "60s")
 DIGESTS = "SELECT cell_id, weights_path, weights_digest FROM attempt WHERE state = 'done' ORDER BY 1"

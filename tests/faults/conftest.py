@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from campaign import Damage, Undisturbed, table
-from running import undisturbed_run
+from small_runs import undisturbed_run
 
 
 def pytest_configure() -> None:

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from running import query, wait_until, workers
+from small_runs import query, wait_until, workers
 
 if TYPE_CHECKING:
     from campaign import Campaign

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from running import environment
+from small_runs import environment
 
 SECTOR = 512
 _TRACED = (

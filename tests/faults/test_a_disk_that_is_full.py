@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from campaign import SLOTS, Undisturbed
 from injuries import fill
-from running import recorded, start, wait_until, write_suite
+from small_runs import recorded, start, wait_until, write_suite
 
 pytestmark = pytest.mark.faults
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from campaign import SLOTS, Undisturbed
-from running import environment, query, recorded, wait_until, workers, write_suite
+from small_runs import environment, query, recorded, wait_until, workers, write_suite
 
 pytestmark = pytest.mark.faults
 BACKWARDS = """

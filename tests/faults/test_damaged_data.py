@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from running import query, run, write_suite
+from small_runs import query, run, write_suite
 
 from asapbench.data.files import FILES
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from campaign import IMPATIENT, SLOTS, Undisturbed
-from running import DB, curves, query, recorded, run, start, wait_until, workers, write_suite
+from small_runs import DB, curves, query, recorded, run, start, wait_until, workers, write_suite
 
 pytestmark = pytest.mark.faults
 ONE_CELL = ("--only", "rule=bp", "--seeds", "0", "--set", "epochs=1")

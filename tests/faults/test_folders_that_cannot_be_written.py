@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from running import environment, without_privileges
+from small_runs import environment, without_privileges
 
 from asapbench.errors import AsapbenchError
-from asapbench.scheduling.launch import Request, select
+from asapbench.running.launch import Request, select
 
 ONE_CELL = ("--only", "model=resnet10", "--only", "rule=bp", "--seeds", "0")
 RUN = ("run", "quickstart", *ONE_CELL, "--db", "x.sqlite")
@@ -157,7 +157,7 @@ def test_files_that_may_be_listed_but_not_looked_at_have_no_size(folder: Path) -
     (folder / "listed").mkdir()
     (folder / "listed" / "x").touch()
     (folder / "listed").chmod(0o444)
-    code = "from pathlib import Path; from asapbench.scheduling.files import size; print(size(Path('listed')))"
+    code = "from pathlib import Path; from asapbench.worker.files import size; print(size(Path('listed')))"
     done = subprocess.run(
         [*without_privileges(), sys.executable, "-c", code],
         cwd=folder, env=environment(), capture_output=True, text=True, timeout=60, check=False,
@@ -183,7 +183,7 @@ def test_the_compilers_cache(folder: Path, refused: Refused) -> None:
 
 
 def test_no_place_for_temporary_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from asapbench.store.foreign import opened
+    from asapbench.store.untrusted_import import opened
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(AsapbenchError, match=r"no temporary folder can be made .* name one in TMPDIR"), opened([]):
@@ -191,7 +191,7 @@ def test_no_place_for_temporary_files(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_no_place_for_the_copy_of_a_database_with_a_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from asapbench.scheduling.diagnosis import diagnose
+    from asapbench.diagnosis import diagnose
     from asapbench.store import Store
 
     path = tmp_path / "x.sqlite"
@@ -206,7 +206,7 @@ def test_no_place_for_the_copy_of_a_database_with_a_log(monkeypatch: pytest.Monk
 
 
 def test_the_doctor_names_it(folder: Path) -> None:
-    from asapbench.scheduling.diagnosis import diagnose
+    from asapbench.diagnosis import diagnose
 
     (folder / "x.sqlite.files").mkdir()
     (folder / "x.sqlite.files" / "logs").touch()

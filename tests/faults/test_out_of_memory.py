@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from campaign import SLOTS
-from running import query, recorded, run, start, wait_until, workers, write_suite
+from small_runs import query, recorded, run, start, wait_until, workers, write_suite
 
 pytestmark = [
     pytest.mark.faults,

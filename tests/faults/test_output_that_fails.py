@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import DB, environment, query, wait_until
+from small_runs import DB, environment, query, wait_until
 
 from asapbench.streams import Output
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from campaign import DIGESTS, SLOTS, Undisturbed
 from power import Call, Disk, can_record, record, told
-from running import CURVES, DB, SUITE, query, run, write_suite
+from small_runs import CURVES, DB, SUITE, query, run, write_suite
 
 from asapbench.errors import CheckpointError
 from asapbench.store import Store

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from campaign import IMPATIENT, SLOTS, Undisturbed
-from running import environment, query, recorded, start, wait_until, write_suite
+from small_runs import environment, query, recorded, start, wait_until, write_suite
 
 pytestmark = pytest.mark.faults
 INSIDE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from campaign import DIGESTS, IMPATIENT, SLOTS, Undisturbed
-from running import DB, query, recorded, run, start, wait_until, workers, write_suite
+from small_runs import DB, query, recorded, run, start, wait_until, workers, write_suite
 
 pytestmark = pytest.mark.faults
 EVERYTHING = ("SELECT * FROM attempt ORDER BY id", "SELECT * FROM epoch_metrics ORDER BY lineage, epoch")

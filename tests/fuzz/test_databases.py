@@ -15,8 +15,8 @@ from in_process import asapbench
 from store_examples import A_MEASUREMENT, PROVENANCE, TERMS, a_cell, an_angle, an_epoch
 
 from asapbench.errors import StoreError
-from asapbench.scheduling.files import Files
 from asapbench.store import Store
+from asapbench.worker.files import Files
 
 CELL = a_cell()
 DB = ("--db", "y.sqlite")

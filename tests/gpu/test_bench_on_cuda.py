@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asapbench.scheduling.bench import Bench, bench
+from asapbench.analysis.speed.bench import Bench, bench
 from asapbench.suite.load import parse
 
 torch = pytest.importorskip("torch")

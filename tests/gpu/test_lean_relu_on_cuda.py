@@ -11,8 +11,8 @@ import torch
 sys.path.append(str(Path(__file__).parent.parent / "rules"))
 import relu_cases
 
-from asapbench.rules import lean
-from asapbench.rules.lean import LeanReLU
+from asapbench.rules import bitmask_relu
+from asapbench.rules.bitmask_relu import LeanReLU
 
 pytestmark = [
     pytest.mark.gpu,
@@ -24,10 +24,10 @@ WAYS = ("kernels", "arithmetic")
 @pytest.fixture
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "arithmetic":
-        monkeypatch.setattr(lean, "_kernels", lambda _: None)
+        monkeypatch.setattr(bitmask_relu, "_kernels", lambda _: None)
     else:
         pytest.importorskip("triton", reason="Triton is not installed")
-        assert lean._working_kernels() is not None
+        assert bitmask_relu._working_kernels() is not None
 
 
 @pytest.mark.usefixtures("way")

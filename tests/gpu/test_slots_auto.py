@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 import torch
-from running import query, run, write_suite
+from small_runs import query, run, write_suite
 
 pytestmark = [
     pytest.mark.gpu,

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from asapbench.scheduling.hardware import hardware, versions
+from asapbench.machine.hardware import hardware, versions
 
 pytestmark = [
     pytest.mark.gpu,

@@ -7,8 +7,8 @@ import pytest
 from asapbench.metrics import EpochMetrics
 from asapbench.report.build import by_epoch_report, suite_report
 from asapbench.report.quantity import Quantity
-from asapbench.store import Holder, Provenance, Store
-from asapbench.store.foreign import opened
+from asapbench.store import OwnerProcess, Provenance, Store
+from asapbench.store.untrusted_import import opened
 from asapbench.suite.load import load
 from asapbench.suite.select import choose
 
@@ -35,7 +35,7 @@ def run(url: str, file: str, *settings: str) -> None:
     with Store.open(url) as store:
         store.extend_suite(suite.name, suite.source, cells, text=suite.text)
         for cell in cells:
-            claim = store.claim(cell, holder=Holder("a-host", "b", 4, 1.0), provenance=WHERE, device="cpu")
+            claim = store.claim(cell, holder=OwnerProcess("a-host", "b", 4, 1.0), provenance=WHERE, device="cpu")
             store.record_epochs(claim, [EpochMetrics(1, 1.0, 0.5, 1.0, 0.5, None, None, 0.1, 1.0, 100.0, None)])
             store.finish(claim, "done")
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asapbench.rules import lean
+from asapbench.rules import bitmask_relu
 
 SPECIAL = [float("nan"), float("inf"), -float("inf"), -0.0, 0.0, 1e-45, -1e-45, 1.0, -1.0]
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -31,7 +31,7 @@ def differences(device: str) -> Iterator[str]:
             for order, x in layouts(drawn(shape, dtype, seed=1).to(device)).items():
                 for delta_order, delta in layouts(drawn(shape, dtype, seed=2).to(device)).items():
                     ours, theirs = (x.detach().requires_grad_() for _ in range(2))
-                    out, expected = lean.LeanReLU().to(device)(ours), F.relu(theirs)
+                    out, expected = bitmask_relu.LeanReLU().to(device)(ours), F.relu(theirs)
                     out.backward(delta)
                     expected.backward(delta)
                     assert ours.grad is not None
@@ -87,7 +87,10 @@ def main() -> None:
 
     names = ("relu_and_bits", "gradient_by_bits")
     watched = {name: counted(getattr(relu_kernels, name)) for name in names}
-    with mock.patch.multiple(relu_kernels, **watched), mock.patch.object(lean, "_kernels", return_value=relu_kernels):
+    with (
+        mock.patch.multiple(relu_kernels, **watched),
+        mock.patch.object(bitmask_relu, "_kernels", return_value=relu_kernels),
+    ):
         lines = list(differences("cpu"))
     sys.stdout.writelines(f"{line}\n" for line in [*lines, *(f"{name} ran" for name in names if calls[name] > 100)])
 

@@ -1,11 +1,11 @@
 """Cells, epochs and holders for the tests of the store."""
 
 from asapbench.metrics import Alignment, EpochMetrics, Measurement
-from asapbench.store import Holder, Provenance
+from asapbench.store import OwnerProcess, Provenance
 from asapbench.suite.catalog import CATALOG
 from asapbench.suite.cell import Cell
 
-NOBODY = Holder("a-host", "a-boot", 4242, 17.5)
+NOBODY = OwnerProcess("a-host", "a-boot", 4242, 17.5)
 PROVENANCE = Provenance("0123abc", False, {"torch": "2.14.1"}, {"cpu": "example", "cores": 2})
 TERMS = {"holder": NOBODY, "provenance": PROVENANCE, "device": "cpu"}
 

@@ -35,7 +35,7 @@ def others_connections(store, postgresql_server):
 def answers_lost(store, end_connections, *, before_commit=False):
     """The next commit, or its answer, is lost with the connection; those after it are not."""
     said, left = [], ["one"]
-    store.be_patient(said.append)
+    store.enable_retries(said.append)
 
     def lose(connection):
         if left and connection.get_execution_options().get("asapbench_writes"):
@@ -122,7 +122,7 @@ def test_a_cell_is_set_aside_once_and_released_once(store, lost):
 def test_a_server_that_comes_back_is_waited_for(store, postgresql_server, crash):
     claim = store.claim(a_cell(), **TERMS)
     said = []
-    store.be_patient(said.append)
+    store.enable_retries(said.append)
     postgresql_server.stop(crash=crash)
     back = threading.Thread(target=lambda: (time.sleep(1), postgresql_server.start()))
     back.start()
@@ -136,7 +136,7 @@ def test_a_server_that_comes_back_is_waited_for(store, postgresql_server, crash)
 
 def test_a_server_that_stays_away_is_named_with_the_mend_in_one_line(store, postgresql_server, monkeypatch):
     claim = store.claim(a_cell(), **TERMS)
-    store._database.patience.seconds = 0.5
+    store._database.retry_policy.seconds = 0.5
     postgresql_server.stop()
     try:
         for use in (lambda: store.record_epochs(claim, [an_epoch(1)]), store.all_results):

@@ -15,7 +15,7 @@ from store_examples import A_MEASUREMENT, PROVENANCE, TERMS, a_cell, an_angle, a
 
 from asapbench.errors import StoreError
 from asapbench.store import Store
-from asapbench.store.foreign import opened
+from asapbench.store.untrusted_import import opened
 
 
 @pytest.fixture(scope="module")

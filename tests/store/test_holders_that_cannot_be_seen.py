@@ -9,8 +9,8 @@ import pytest
 from store_examples import TERMS, a_cell, current
 
 from asapbench.errors import StoreError
-from asapbench.scheduling import leases
-from asapbench.store import Holder
+from asapbench.running import leases
+from asapbench.store import OwnerProcess
 
 
 @pytest.fixture(autouse=True)
@@ -20,11 +20,11 @@ def quick(monkeypatch):
 
 
 def of_another_boot():
-    return replace(Holder.of_this_process(), boot_id="another boot pid:[1]")
+    return replace(OwnerProcess.of_this_process(), boot_id="another boot pid:[1]")
 
 
 def in_another_container():
-    me = Holder.of_this_process()
+    me = OwnerProcess.of_this_process()
     return replace(me, boot_id=f"{me.boot_id.partition(' ')[0]} pid:[1]")
 
 

@@ -9,7 +9,7 @@ def modules_after(statement):
 
 
 def test_the_records_cost_no_sqlalchemy():
-    loaded = modules_after("from asapbench.store import STATES, Attempt, Holder, Provenance")
+    loaded = modules_after("from asapbench.store import STATES, Attempt, OwnerProcess, Provenance")
     assert not {"sqlalchemy", "alembic", "torch"} & loaded
 
 

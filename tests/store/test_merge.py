@@ -12,10 +12,10 @@ import pytest
 from merging import rows
 from store_examples import A_MEASUREMENT, PROVENANCE, TERMS, a_cell, an_angle, an_epoch, current, trained
 
-from asapbench.store import Holder, Provenance, Store
-from asapbench.store.foreign import opened
+from asapbench.store import OwnerProcess, Provenance, Store
+from asapbench.store.untrusted_import import opened
 
-ELSEWHERE = Holder("another-host", "another-boot", 77, 3.5)
+ELSEWHERE = OwnerProcess("another-host", "another-boot", 77, 3.5)
 THEIR_MACHINE = Provenance("89ef", False, {"torch": "2.14.1"}, {"cpu": "another", "cores": 64})
 THERE = {"holder": ELSEWHERE, "provenance": THEIR_MACHINE, "device": "cuda:0"}
 
@@ -150,7 +150,7 @@ def test_a_clock_that_was_set_back_does_not_put_an_attempt_before_the_one_it_goe
 
 
 def test_a_cell_that_is_being_trained_here_is_left_out_and_named(store, other):
-    claim = store.claim(a_cell(), holder=Holder.of_this_process(), provenance=PROVENANCE, device="cpu")
+    claim = store.claim(a_cell(), holder=OwnerProcess.of_this_process(), provenance=PROVENANCE, device="cpu")
     trained(other, a_cell(), **THERE)
     trained(other, a_cell(1), **THERE)
     told = merged(store, other)[0]
@@ -162,7 +162,7 @@ def test_a_cell_that_is_being_trained_here_is_left_out_and_named(store, other):
 
 
 def test_an_attempt_whose_process_is_dead_does_not_keep_its_cell_out(store, other):
-    dead = replace(Holder.of_this_process(), pid_started=-60.0)
+    dead = replace(OwnerProcess.of_this_process(), pid_started=-60.0)
     store.claim(a_cell(), **(TERMS | {"holder": dead}))
     trained(other, a_cell(), **THERE)
     assert merged(store, other)[0].in_training == ()

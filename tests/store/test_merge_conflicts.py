@@ -10,7 +10,7 @@ from merging import content
 from store_examples import TERMS, a_cell, an_angle, an_epoch, current, trained
 
 from asapbench.store import Provenance, Store
-from asapbench.store.foreign import opened
+from asapbench.store.untrusted_import import opened
 
 
 @pytest.fixture

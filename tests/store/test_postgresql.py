@@ -57,7 +57,7 @@ def test_a_password_is_used_though_it_is_not_told(postgresql_url):
 
 
 def test_no_server_and_no_database_are_named_at_once(postgresql_server, monkeypatch):
-    monkeypatch.setattr(connect, "PATIENCE_SECONDS", 1e9)  # opening does not wait
+    monkeypatch.setattr(connect, "RETRY_SECONDS", 1e9)  # opening does not wait
     for url in ("postgresql://me@localhost:1/x", postgresql_server.url("absent")):
         for opening in (Store.open, Store.read_only):
             with pytest.raises(

@@ -13,12 +13,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from running import without_privileges
+from small_runs import without_privileges
 from store_examples import a_cell, trained
 
 from asapbench.errors import UnavailableError
 from asapbench.store import Store
-from asapbench.store.foreign import opened
+from asapbench.store.untrusted_import import opened
 
 ENDINGS = {"clean": ("",), "log": ("", "-wal"), "log and index": ("", "-wal", "-shm")}
 """What a run leaves: nothing but the file, or after a crash its log too, which a copy may have lost the index of."""

@@ -4,7 +4,7 @@ import pytest
 from store_examples import TERMS, a_cell, an_epoch, current
 
 from asapbench.errors import AttemptLostError
-from asapbench.store import Holder, Measured, Store
+from asapbench.store import Measured, OwnerProcess, Store
 
 
 def everything(store, cell):
@@ -76,8 +76,8 @@ def test_one_lost_claim_costs_the_others_nothing(store, sleeper):
 
 
 def test_the_dead_are_released_and_the_living_are_not(store):
-    me = Holder.of_this_process()
-    dead = Holder(platform.node(), me.boot_id, me.pid, me.pid_started - 100)
+    me = OwnerProcess.of_this_process()
+    dead = OwnerProcess(platform.node(), me.boot_id, me.pid, me.pid_started - 100)
     store.claim(a_cell(0), **TERMS | {"holder": me})
     store.claim(a_cell(1), **TERMS | {"holder": dead})
     store.claim(a_cell(2), **TERMS)  # on another host: nobody knows

@@ -241,9 +241,9 @@ class Clock:
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
         monkeypatch.setattr(checkpoint, "write", timed)
         monkeypatch.setattr(Writer, "write", waiting)
-        self.passes(1.0, monkeypatch)
+        self.is_transient(1.0, monkeypatch)
 
-    def passes(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_transient(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
         """From now on so many seconds pass each time."""
 
         def should_stop(_: Recorder) -> bool:
@@ -283,11 +283,11 @@ def test_without_a_time_a_long_epoch_has_a_checkpoint_every_two_minutes(
     images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(monkeypatch, 0.0)
-    clock.passes(119.0, monkeypatch)
+    clock.is_transient(119.0, monkeypatch)
     trainer(cell(epochs=2), images, tmp_path, Recorder()).fit()
     assert clock.writes == [(1, 0), (2, 0)], "(0, 2) would be 119 s after the start"
     clock.writes.clear()
-    clock.passes(120.0, monkeypatch)
+    clock.is_transient(120.0, monkeypatch)
     trainer(cell(epochs=1), images, tmp_path / "slower", Recorder()).fit()
     assert clock.writes == [(0, 2), (1, 0)]
 

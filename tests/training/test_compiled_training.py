@@ -10,9 +10,9 @@ from tiny_cell import Recorder, bits, cell, same_bits, trainer
 from torch import Tensor, nn
 
 from asapbench.errors import SuiteError, WorkerError
+from asapbench.machine import compilers
+from asapbench.machine.slots import Slot
 from asapbench.rules import RULES, Learner, attach
-from asapbench.scheduling import compilers
-from asapbench.scheduling.slots import Slot
 from asapbench.suite.catalog import MODELS
 from asapbench.suite.catalog import RULES as CATALOG
 from asapbench.training.compiled import compiled_objective

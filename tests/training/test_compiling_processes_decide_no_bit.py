@@ -8,8 +8,8 @@ import pytest
 from tiny_cell import Recorder, bits, cell, same_bits, trainer
 
 from asapbench.errors import SuiteError
-from asapbench.scheduling import compilers
-from asapbench.scheduling.slots import Slot
+from asapbench.machine import compilers
+from asapbench.machine.slots import Slot
 from asapbench.suite.catalog import MODELS
 
 

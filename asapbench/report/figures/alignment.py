@@ -16,10 +16,10 @@ from asapbench.metrics import Alignment
 from asapbench.report.configuration import (
     MISSING,
     comparable,
+    distinguishing_fields,
     names,
     number,
     state_text,
-    told_apart_by,
 )
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.metric import Metric
@@ -199,7 +199,7 @@ def angle_curves(
             "`asapbench rerun --alignment` those that are done"
         )
     chosen = [comparable(members) for members in groups.values()]
-    own, shared = told_apart_by([members[0].result.cell for members in chosen])
+    own, shared = distinguishing_fields([members[0].result.cell for members in chosen])
     said = wording or Wording(angle.described)
     panels = tuple(_panel(members, own, said) for members in chosen)
     found = AngleCurves(angle, heading, said.what, shared, panels)

@@ -17,11 +17,11 @@ from asapbench.metrics import EpochMetrics
 from asapbench.report.configuration import (
     MISSING,
     comparable,
+    distinguishing_fields,
     measured_field,
     names,
     number,
     state_text,
-    told_apart_by,
 )
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.quantity import Quantity
@@ -102,7 +102,7 @@ def learning_curves(trained: Iterable[Trained], *, quantity: Quantity, heading: 
         raise AsapbenchError("--curves: none of these cells has an epoch yet; `asapbench status` says what is running")
     chosen = {group: comparable(members) for group, members in groups.items()}
     left_out = _states(groups.values()) - _states(chosen.values())
-    own, shared = told_apart_by([members[0].result.cell for members in chosen.values()])
+    own, shared = distinguishing_fields([members[0].result.cell for members in chosen.values()])
     found = LearningCurves(
         quantity,
         heading,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asapbench.analysis.shortcut import ANGLE, ANGLE_OF_G1, LENGTHS, NAME
 from asapbench.errors import AsapbenchError
 from asapbench.metrics import Measurement
-from asapbench.report.configuration import MISSING, names, number, told_apart_by
+from asapbench.report.configuration import MISSING, distinguishing_fields, names, number
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.metric import Metric
 from asapbench.report.published import SOURCE
@@ -105,7 +105,7 @@ def shortcut_effect_figure(measured: Iterable[tuple[Cell, Sequence[Measurement]]
             "--figure 10: no shortcut effect is measured yet: train a residual network and its twin without shortcuts "
             "with --keep-weights, then run `asapbench analyze shortcut CELL CELL`"
         )
-    own, shared = told_apart_by([members[0][0] for members in groups.values()])
+    own, shared = distinguishing_fields([members[0][0] for members in groups.values()])
     networks = tuple(_network(members, own) for members in groups.values())
     batches = _range({row.n for members in groups.values() for _, rows in members for row in rows}, "batch", "batches")
     found = ShortcutEffect(shared, batches, tuple(sorted(networks, key=lambda network: not network.has_shortcuts)))

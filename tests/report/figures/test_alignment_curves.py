@@ -18,7 +18,7 @@ from asapbench.metrics import Alignment
 from asapbench.report.figures.alignment import SUITE, Angled, angle_curves, weight_alignment
 from asapbench.report.figures.picture import SUFFIXES, Illustration, picture
 from asapbench.report.quantity import Angle
-from asapbench.store import Holder, Provenance, Store
+from asapbench.store import OwnerProcess, Provenance, Store
 from asapbench.suite.catalog import RULES
 from asapbench.suite.load import load
 
@@ -148,7 +148,7 @@ def recorded(folder: Path, *cells) -> str:
     with Store.open(url) as store:
         for cell in cells:
             claim = store.claim(
-                cell, holder=Holder.of_this_process(), provenance=Provenance(None, None, {}, {}), device="cpu"
+                cell, holder=OwnerProcess.of_this_process(), provenance=Provenance(None, None, {}, {}), device="cpu"
             )
             store.record_epochs(claim, [], angles(90.0, 61.25, layers=("hidden.0", "hidden.1")))
             store.finish(claim, "done")

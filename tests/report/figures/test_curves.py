@@ -21,7 +21,7 @@ from asapbench.report.figures.curves import Trained, learning_curves
 from asapbench.report.figures.picture import Illustration, picture
 from asapbench.report.quantity import Quantity
 from asapbench.report.table import Number
-from asapbench.store import Holder, Provenance, Store
+from asapbench.store import OwnerProcess, Provenance, Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
 
@@ -178,7 +178,7 @@ def test_a_name_with_dollars_stands_in_the_picture_as_it_is() -> None:
 @pytest.fixture
 def database(tmp_path: Path) -> str:
     """Two rules on digits, two seeds of three epochs each, as a run leaves them."""
-    holder, provenance = Holder.of_this_process(), Provenance(None, None, {}, {})
+    holder, provenance = OwnerProcess.of_this_process(), Provenance(None, None, {}, {})
     url = f"sqlite:///{tmp_path}/results.sqlite"
     with Store.open(url) as store:
         store.record_suite("quickstart", "shipped", QUICK)

@@ -15,7 +15,7 @@ from asapbench.errors import AsapbenchError
 from asapbench.metrics import Measurement
 from asapbench.report.figures.picture import SUFFIXES, picture
 from asapbench.report.figures.shortcut import shortcut_effect_figure
-from asapbench.store import Holder, Provenance, Store
+from asapbench.store import OwnerProcess, Provenance, Store
 
 WITH, WITHOUT = (shipped_cell("cifar10", model, "asap") for model in ("resnet18", "resnet18_nsc"))
 LAYERS = ("stages.0.1.conv1", "stages.1.0.conv1")
@@ -89,7 +89,7 @@ def test_report_reads_the_database(tmp_path: Path) -> None:
     url = str(tmp_path / "results.sqlite")
     provenance = Provenance(None, None, {}, {})
     with Store.open(url) as store:
-        claim = store.claim(WITH, holder=Holder.of_this_process(), provenance=provenance, device="cpu")
+        claim = store.claim(WITH, holder=OwnerProcess.of_this_process(), provenance=provenance, device="cpu")
         store.finish(claim, "done")
         store.record_measurements(NAME, claim.attempt_id, rows(12.5, 45.0), provenance)
     assert "12.5" in report("--figure", "10", "--db", url)

@@ -1,0 +1,38 @@
+"""Kept weights evaluated again. Imports torch only when it evaluates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from asapbench.analysis.saved_weights import kept_weights
+from asapbench.data.files import check, data_root
+from asapbench.store.store import Store
+from asapbench.suite.catalog import within_data
+from asapbench.suite.cell import Cell
+from asapbench.worker.files import files_of
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Loss in nats and accuracies as fractions of 1; `recorded` is the attempt's last epoch."""
+
+    cell: Cell
+    path: Path
+    loss: float
+    accuracy: float
+    recorded: float | None
+
+
+def evaluate_kept(store: Store, prefix: str, data: Path | None, *, files: Path | None = None) -> Evaluated:
+    """Evaluates the weights a cell's current attempt kept. Raises StoreError where none were, or others lie there."""
+    kept = kept_weights(store, prefix, files=files_of(store, files))
+    root = data_root(data)
+    check(kept.cell.dataset, root)
+
+    from asapbench.data.images import load
+    from asapbench.training.weights import evaluated
+
+    kept.require_whole()
+    found, loss, accuracy = evaluated(kept.path, load(within_data(kept.cell.dataset), root))
+    return Evaluated(found, kept.path, loss, accuracy, kept.attempt.last_test_accuracy)

@@ -1,0 +1,61 @@
+"""Kept weights, found through the database and loaded again. torch is imported only when they are loaded."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asapbench.errors import StoreError
+from asapbench.store.records import Attempt
+from asapbench.store.store import Store
+from asapbench.suite.cell import Cell
+from asapbench.worker.files import Files
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from asapbench.data.images import Images
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The weights that a cell's current attempt kept."""
+
+    cell_id: str
+    cell: Cell
+    attempt: Attempt
+    path: Path
+
+    def require_whole(self) -> None:
+        """Raises StoreError where other weights lie there than the attempt kept, CheckpointError where none do."""
+        from asapbench.training.checkpoint import digest
+
+        if digest(self.path) != self.attempt.weights_digest:
+            raise StoreError(
+                f"{self.path}: these are not the weights that the database has recorded for cell {self.cell_id[:10]}"
+            )
+
+    def model(self, images: Images) -> nn.Module:
+        """The trained plain model, in evaluation mode. Raises StoreError, CheckpointError."""
+        from asapbench.training.weights import load
+
+        self.require_whole()
+        return load(self.path, images)[1]
+
+
+def kept_weights(store: Store, prefix: str, *, files: Files) -> Kept:
+    """The kept weights of the cell whose identity begins with `prefix`. Raises StoreError where none were kept.
+
+    They are looked for in `files`, and then where they were written: another host may see that folder at another path.
+    """
+    cell_id = store.find_cell_id(prefix)
+    current = store.states([cell_id])[cell_id]
+    if current is None or current.weights_path is None:
+        raise StoreError(
+            f"cell {cell_id[:10]} has no kept weights: train it with "
+            f"`asapbench rerun --only cell={cell_id[:10]} --keep-weights`"
+        )
+    here, written = files.weights(cell_id, current.id), Path(current.weights_path)
+    return Kept(cell_id, store.find_cell(prefix), current, here if os.path.isfile(here) else written)

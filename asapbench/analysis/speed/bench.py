@@ -1,0 +1,253 @@
+"""`bench`: how fast cells train here, beside plain PyTorch, and several at once. Starts processes; imports no torch.
+
+Each loop has a process of its own, as a run's cells have: its memory is its own. Cells are measured one after the
+other, the loops of one cell in turn, round after round, so that what else the machine does meets all of them. All that
+is measured is wall-clock time of whole training steps, after a warm-up that is not counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from asapbench.analysis.speed import Benched, Loop, LoopName, Round, Speed
+from asapbench.analysis.speed.protocol import (
+    ANSWER,
+    Answer,
+    Command,
+    Count,
+    Counted,
+    Failed,
+    Measure,
+    Measured,
+    Prepare,
+    Prepared,
+)
+from asapbench.data.files import check
+from asapbench.errors import WorkerError
+from asapbench.machine import compilers
+from asapbench.machine.hardware import versions
+from asapbench.machine.processor import instruction_sets, without_bf16
+from asapbench.machine.slots import Slot, compile_threads, slots
+from asapbench.paths import temporary_folder, without_links
+from asapbench.suite.cell import Cell
+from asapbench.suite.columns import distinct_labels
+from asapbench.suite.load import load
+from asapbench.suite.select import choose
+from asapbench.worker.process import start, tail
+
+_LOADER_WORKERS = {"cuda": 2}
+"""Processes that load the control's data: on a CPU none, since its cores are what trains."""
+Sound = TypeVar("Sound", Prepared, Measured, Counted)
+_COSTS_NOTHING = ("lr", "schedule", "epochs", "seed")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How to measure. `steps` or `seconds` are those of one measurement; `settings` go to the trainer as they are."""
+
+    device: str = "auto"
+    slots: int = 1
+    threads: int = 1
+    rounds: int = 9
+    seconds: float = 1.0
+    steps: int | None = None
+    eager: bool = True
+    loader_workers: int | None = None
+    data: Path | None = None
+    compiled: bool = False
+    cuda_graphs: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def chosen(suites: Sequence[str], filters: Sequence[str], settings: Sequence[str]) -> list[Cell]:
+    """The cells of the suites that are asked for; of those that cost the same, the first. Raises SuiteError."""
+    kept = [one.name for one in fields(Cell) if one.name not in _COSTS_NOTHING]
+    first: dict[tuple[object, ...], Cell] = {}
+    for cells in choose([load(suite).cells for suite in suites], filters=filters, settings=settings):
+        for cell in cells:
+            first.setdefault(tuple(getattr(cell, name) for name in kept), cell)
+    return list(first.values())
+
+
+def bench(cells: Sequence[Cell], wanted: Bench, *, say: Callable[[str], None]) -> Benched:
+    """Measures each cell; Ctrl-C keeps what there is. Raises SuiteError for a device that is not here, DataError."""
+    places = _places(wanted)
+    if wanted.data is not None:
+        for dataset in dict.fromkeys(cell.dataset for cell in cells):
+            check(dataset, wanted.data)
+    benched = Benched(
+        (),
+        rounds=wanted.rounds,
+        threads=wanted.threads,
+        images="random images" if wanted.data is None else "the data set's images",
+        torch=versions()["torch"],
+    )
+    labels = distinct_labels(cells)
+    for precision in dict.fromkeys(cell.precision for cell in cells):
+        if text := without_bf16(precision, places[0].device, instruction_sets()):
+            say(text)
+    row: _Row | None = None
+    with _interruptible(), temporary_folder() as folder:
+        try:
+            for number, cell in enumerate(cells, start=1):
+                row = _Row(cell, wanted, places, Path(folder))
+                say(f"[{number}/{len(cells)}] {labels[cell.id]}")
+                row.measure()
+                benched, row = replace(benched, speeds=(*benched.speeds, row.speed)), None
+        except KeyboardInterrupt:
+            under_way = () if row is None else (row.speed,)
+            return replace(benched, speeds=(*benched.speeds, *under_way), stopped=True)
+    return benched
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGINT is heard, also in a job in the background of a script, which a shell starts deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _places(wanted: Bench) -> list[Slot]:
+    """Slots on one device."""
+    found = slots(wanted.device, count=wanted.slots, threads=wanted.threads)
+    compilers.check(found, compiled=wanted.compiled, cuda_graphs=wanted.cuda_graphs)
+    return [slot for slot in found if slot.memory == found[0].memory]
+
+
+class _Row:
+    """One cell's loops and what was measured of them so far."""
+
+    def __init__(self, cell: Cell, wanted: Bench, places: Sequence[Slot], folder: Path) -> None:
+        self._wanted, self._places, self._folder = wanted, places, folder
+        kind = places[0].device.partition(":")[0]
+        names: list[LoopName] = ["own"]
+        names += ["together"] if len(places) > 1 else []
+        names += ["eager"] if wanted.eager else []
+        self.speed = Speed(cell, "", kind, len(places), dict.fromkeys(names, Loop()))
+
+    def measure(self) -> None:
+        """Every round of every loop; a loop that fails has no more rounds, and a row whose own loop fails ends."""
+        with ExitStack() as stack:
+            processes = {name: [stack.enter_context(closing(p)) for p in self._started(name)] for name in self._loops}
+            self._each(lambda name: self._prepare(name, processes[name]))
+            together = processes["own"] + processes.get("together", [])
+            for _ in range(self._wanted.rounds):
+                self._each(lambda name: self._measure(name, together if name == "together" else processes[name]))
+            self._each(lambda name: self._count(name, processes[name][0]))
+
+    def _each(self, do: Callable[[LoopName], None]) -> None:
+        """`do` for each loop that goes on; what it raises ends the loop."""
+        for name in self._loops:
+            try:
+                do(name)
+            except WorkerError as error:
+                self._change(name, error=str(error))
+
+    @property
+    def _loops(self) -> list[LoopName]:
+        """Those that go on."""
+        loops = self.speed.loops
+        return [] if loops["own"].error else [name for name, loop in loops.items() if loop.error is None]
+
+    def _started(self, name: LoopName) -> list[_Process]:
+        """New processes; those of `together` stand beside the one that is measured alone."""
+        places = self._places[1:] if name == "together" else self._places[:1]
+        return [_Process(slot, self._folder / f"{name}-{slot.number}.log") for slot in places]
+
+    def _prepare(self, name: LoopName, processes: Sequence[_Process]) -> None:
+        """One process after the other: a GPU's choice of kernels is made by timing them."""
+        for process in processes:
+            process.tell(self._prepare_command(name))
+            prepared = _sound(process.hear(), Prepared)
+            self.speed = replace(self.speed, device=prepared.device)
+
+    def _measure(self, name: LoopName, processes: Sequence[_Process]) -> None:
+        """All processes at once: their rates and peaks add up."""
+        for process in processes:
+            process.tell(Measure(steps=self._wanted.steps, seconds=self._wanted.seconds))
+        # Every answer is heard before one is looked at: none may be left for the next question.
+        measured = [_sound(answer, Measured) for answer in [process.hear() for process in processes]]
+        peaks = [one.peak_bytes for one in measured if one.peak_bytes is not None]
+        found = Round(sum(one.examples / one.seconds for one in measured), sum(peaks) if peaks else None)
+        self._change(name, rounds=(*self.speed.loops[name].rounds, found))
+
+    def _count(self, name: LoopName, process: _Process) -> None:
+        process.tell(Count())
+        self._change(name, operations=_sound(process.hear(), Counted).operations)
+
+    def _prepare_command(self, name: LoopName) -> Prepare:
+        wanted, slot = self._wanted, self._places[0]
+        workers = wanted.loader_workers
+        return Prepare(
+            loop="eager" if name == "eager" else "own",
+            cell=self.speed.cell.to_json(),
+            settings={
+                "device": slot.device,
+                "threads": slot.threads,
+                "compile_threads": compile_threads(1),  # one process prepares after the other
+                "compiled": wanted.compiled,
+                "cuda_graphs": wanted.cuda_graphs,
+                **wanted.settings,
+            },
+            directory=str(self._folder / "checkpoints"),
+            data=None if wanted.data is None else str(without_links(wanted.data)),
+            code=str(self._folder / "code"),
+            loader_workers=_LOADER_WORKERS.get(self.speed.kind, 0) if workers is None else workers,
+        )
+
+    def _change(self, name: LoopName, **changes: Any) -> None:
+        self.speed = replace(self.speed, loops={**self.speed.loops, name: replace(self.speed.loops[name], **changes)})
+
+
+def _sound(answer: Answer, kind: type[Sound]) -> Sound:
+    """`answer`, which is of this kind. Raises WorkerError for a failure."""
+    if isinstance(answer, Failed):
+        raise WorkerError(answer.error)
+    assert isinstance(answer, kind)
+    return answer
+
+
+class _Process:
+    """One process that is timed."""
+
+    def __init__(self, slot: Slot, log: Path) -> None:
+        self._log = log
+        with log.open("wb") as stderr:
+            self._process = start("asapbench.analysis.speed.worker", slot, stderr=stderr)
+
+    def tell(self, command: Command) -> None:
+        """Sends a command. Of a process that is gone, `hear` tells."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(command.model_dump_json() + "\n")
+            self._process.stdin.flush()
+
+    def hear(self) -> Answer:
+        """The next answer; a failure where the process has ended."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            # What is no answer a library printed before the process took its output over.
+            with contextlib.suppress(ValidationError):
+                return ANSWER.validate_json(line)
+        said = tail(self._log).strip().splitlines()[-1:]
+        return Failed(error=": ".join([f"the process ended with exit status {self._process.wait()}", *said]))
+
+    def close(self) -> None:
+        """Ends it, and those that load its data."""
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        with self._process:  # whose pipes are closed, and which is waited for
+            self._process.kill()

@@ -1,0 +1,100 @@
+"""The trainer's loop as a thing to be timed: its own steps on its own data path, epoch after epoch.
+
+Evaluations, checkpoints and reports to a runner are left out. The learning rate is tiny and constant: it costs what any
+other does, and the weights stay finite whatever the images are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+
+import torch
+
+from asapbench.data.images import Images
+from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.suite.cell import Cell
+from asapbench.training.environment import arithmetic
+from asapbench.training.evaluate import StoppedError
+from asapbench.training.flops import counted
+from asapbench.training.trainer import Progress, Settings, Trainer
+
+_LEARNING_RATE = 1e-6
+
+
+class TimedLoop:
+    """`cell` as a run trains it under `settings`. `directory` is not written to."""
+
+    def __init__(self, cell: Cell, images: Images, *, settings: Settings, directory: Path) -> None:
+        self._watch = _Watch()
+        self.trainer = Trainer(
+            replace(cell, lr=_LEARNING_RATE, schedule="constant"),
+            images,
+            settings=replace(settings, checkpoint_seconds=inf, alignment=False),
+            directory=directory,
+            previous=(),
+            listener=self._watch,
+        )
+        # An epoch's last batch may be of another size: the first steps meet both sizes.
+        batches = self.trainer.train.batches(cell.batch_size)
+        self.trainer.progress = Progress(batch=max(batches - 2, 0))
+
+    @property
+    def device(self) -> torch.device:
+        """Where it trains."""
+        return self.trainer.device
+
+    def flops(self) -> float:
+        """Floating-point operations of a step under the cell's rule, by example."""
+        trainer = self.trainer
+        x, y = next(trainer.train.epoch(1, trainer.cell.batch_size))
+
+        def gradients() -> None:
+            with arithmetic(trainer.device, trainer.cell.precision):
+                objective = trainer.learner.train().objective(x, y)
+            torch.autograd.backward(objective.scalar)
+
+        return counted(gradients) / len(y)
+
+    def steps(self, enough: Callable[[int], bool]) -> int:
+        """Trains until `enough` says so of the steps done, at least one; gives back how many examples that were."""
+        trainer, before = self.trainer, self.trainer.tally.seen
+        self._watch.begin(enough)
+        try:
+            while True:
+                trainer.steps()
+                trainer.progress = Progress(epoch=trainer.progress.epoch + 1)
+        except StoppedError:
+            return trainer.tally.seen - before
+
+
+class _Watch:
+    """A listener that only stops: when `enough` says so of the steps since `begin`."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._enough: Callable[[int], bool] = lambda _: True
+
+    def begin(self, enough: Callable[[int], bool]) -> None:
+        self._steps, self._enough = 0, enough
+
+    def should_stop(self) -> bool:
+        self._steps += 1
+        return self._enough(self._steps)
+
+    def warned(self, message: str) -> None:
+        """Nobody listens."""
+
+    def resumed(self, history: Sequence[EpochMetrics], *, batch: int, bit_exact: bool) -> None:
+        """Nobody listens."""
+
+    def progressed(self, *, epoch: int, batch: int, batches: int, accuracy: float, rate: float) -> None:
+        """Nobody listens."""
+
+    def finished_epoch(self, metrics: EpochMetrics) -> None:
+        """Nobody listens."""
+
+    def aligned(self, rows: Sequence[Alignment]) -> None:
+        """Nobody listens."""

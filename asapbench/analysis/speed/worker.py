@@ -1,0 +1,144 @@
+"""A process that `bench` times: one loop of one cell, built once and run when told.
+
+What libraries print goes to standard error. It ends when its parent does: standard input closes.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from asapbench.analysis.speed.protocol import (
+    COMMAND,
+    Answer,
+    Command,
+    Counted,
+    Failed,
+    Measure,
+    Measured,
+    Prepare,
+    Prepared,
+)
+from asapbench.analysis.speed.timed_loop import TimedLoop
+from asapbench.data.images import load, random_images
+from asapbench.errors import AsapbenchError
+from asapbench.machine.compilers import keep_code_in
+from asapbench.machine.hardware import hardware
+from asapbench.streams import steady_streams
+from asapbench.suite.cell import Cell
+from asapbench.training.environment import is_out_of_memory, peak_memory, reset_peak_memory, synchronize
+from asapbench.training.optimizer import leave_compiler_out
+from asapbench.training.trainer import Settings
+
+
+class Loop(Protocol):
+    """What is timed."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it trains."""
+
+    def steps(self, enough: Callable[[int], bool]) -> int:
+        """Trains until `enough` says so of the steps done, at least one; gives back how many examples that were."""
+
+    def flops(self) -> float:
+        """Floating-point operations of a step, by example."""
+
+
+_WARM_UP = 4
+"""Steps before anything is measured: allocations, the choice of kernels, the optimizer's state, a CUDA graph."""
+
+
+def main() -> None:
+    """Serves commands until standard input closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(commands,), daemon=True).start()
+    torch.set_num_interop_threads(1)
+    leave_compiler_out()
+    serve = _Server()
+    with steady_streams():  # the log's disk may be full
+        while True:
+            answers.write(_answer(serve, commands.get()).model_dump_json() + "\n")
+            answers.flush()
+
+
+def _answer(serve: _Server, command: Command) -> Answer:
+    try:
+        return serve(command)
+    except AsapbenchError as error:
+        return Failed(error=str(error))
+    except Exception as error:  # noqa: BLE001 - the process's border: the parent tells of every failure
+        traceback.print_exc()
+        return Failed(error="out of memory" if is_out_of_memory(error) else f"{type(error).__name__}: {error}")
+
+
+def _listen(commands: queue.SimpleQueue[Command]) -> None:
+    for line in sys.stdin:
+        commands.put(COMMAND.validate_json(line))
+    os._exit(0)
+
+
+class _Server:
+    """The loop that was prepared."""
+
+    _loop: Loop
+    _cuda_graphs: bool
+
+    def __call__(self, command: Command) -> Answer:
+        """Does what is asked for."""
+        if isinstance(command, Prepare):
+            self._loop = _built(command)
+            self._cuda_graphs = command.loop == "own" and bool(command.settings.get("cuda_graphs"))
+            self._loop.steps(lambda done: done >= _WARM_UP)
+            return Prepared(device=_name(self._loop.device))
+        if isinstance(command, Measure):
+            return _measure(self._loop, command, cuda_graphs=self._cuda_graphs)
+        return Counted(operations=self._loop.flops())
+
+
+def _built(command: Prepare) -> Loop:
+    cell, settings = Cell.from_json(command.cell), Settings(**command.settings)
+    images = random_images(cell.dataset) if command.data is None else load(cell.dataset, Path(command.data))
+    if command.loop == "own":
+        keep_code_in(command.code)
+        return TimedLoop(cell, images, settings=settings, directory=Path(command.directory))
+    from asapbench.analysis.speed.plain_loop import PlainLoop  # torchvision is no part of a run's memory
+
+    torch.set_num_threads(settings.threads)
+    return PlainLoop(cell, images, device=torch.device(settings.device), workers=command.loader_workers)
+
+
+def _measure(loop: Loop, command: Measure, *, cuda_graphs: bool) -> Measured:
+    def enough(done: int) -> bool:
+        if command.steps is not None:
+            return done >= command.steps
+        return time.perf_counter() - begun >= command.seconds
+
+    reset_peak_memory(loop.device)
+    synchronize(loop.device)
+    begun = time.perf_counter()
+    examples = loop.steps(enough)
+    synchronize(loop.device)
+    seconds = time.perf_counter() - begun
+    return Measured(examples=examples, seconds=seconds, peak_bytes=peak_memory(loop.device, cuda_graphs=cuda_graphs))
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(hardware()["processor"])
+
+
+if __name__ == "__main__":
+    main()

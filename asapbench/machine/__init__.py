@@ -1,0 +1,1 @@
+"""The machine: its devices, slots, memory, processor, hardware and compilers. Imports no torch."""

@@ -1,0 +1,87 @@
+"""torch's compiler on this machine: what it needs, looked for before anything starts, and where it keeps code.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from asapbench.errors import SuiteError
+from asapbench.machine.slots import Slot
+
+CACHE = "TORCHINDUCTOR_CACHE_DIR"
+"""Where torch's compiler keeps what it made; Triton's folder lies in there, too."""
+
+
+def check(slots: Sequence[Slot], *, compiled: bool, cuda_graphs: bool) -> None:
+    """Raises SuiteError, naming the mend, where cells on `slots` of this machine could not be run so."""
+    if compiled:
+        _check_folders()
+    kinds = {slot.device.partition(":")[0] for slot in slots}
+    if cuda_graphs and kinds != {"cuda"}:
+        raise SuiteError(f"--cuda-graphs: only an NVIDIA GPU has them, and cells would train on {', '.join(kinds)}")
+    if not compiled:
+        return
+    if "cuda" in kinds and importlib.util.find_spec("triton") is None:
+        raise SuiteError("--compile: for a GPU torch's compiler needs Triton: pip install triton")
+    wanted = _compilers("cpu" in kinds)
+    if not any(shutil.which(name) for name in wanted):
+        variable = "CXX" if "cpu" in kinds else "CC"
+        raise SuiteError(
+            f"--compile: torch's compiler needs {' or '.join(wanted)}, which is not here: install it, or name another "
+            f"in {variable}"
+        )
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise SuiteError(
+            f"--compile: torch's compiler needs Python's headers: install your system's package of them, as in "
+            f"python{version}-dev"
+        )
+
+
+def _check_folders() -> None:
+    """The temporary folder, which torch's compiler writes to in any case, and the one that its user names for code."""
+    cache = os.environ.get(CACHE)
+    for name, folder in (("TMPDIR", tempfile.gettempdir()), (CACHE, cache or "")):
+        if len(folder.split()) > 1:  # torch takes its own commands apart at spaces
+            raise SuiteError(f"--compile: torch's compiler cannot use {name}={folder}: name a folder without a space")
+    if cache is not None:
+        _check_cache(Path(cache))
+
+
+def _check_cache(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.R_OK | os.W_OK | os.X_OK) else "Permission denied"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        raise SuiteError(f"--compile: {CACHE}={folder} cannot be written to ({reason}): name another, or unset it")
+
+
+def _compilers(cplusplus: bool) -> tuple[str, ...]:
+    """Any of these will do: for the CPU's kernels, or for what launches a GPU's."""
+    if named := os.environ.get("CXX" if cplusplus else "CC"):
+        return (named,)
+    if not cplusplus:
+        return ("gcc", "clang")
+    return ({"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"),)
+
+
+def keep_code_in(folder: str | None) -> None:
+    """Makes this process keep compiled code in `folder`, unless its user keeps it elsewhere. Raises OSError for None.
+
+    Not in torch's own choice, a shared folder of pickles and libraries that are run.
+    """
+    if folder is None and CACHE not in os.environ:
+        raise FileNotFoundError(f"there is no folder for compiled code: make room in /tmp, or name one in {CACHE}")
+    if folder is not None:
+        os.environ.setdefault(CACHE, folder)

@@ -1,0 +1,70 @@
+"""Devices and the memory that is free on them, found without importing torch. GPUs go by their UUID."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from asapbench.machine import memory
+
+if TYPE_CHECKING:
+    from asapbench.machine.slots import Slot
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One NVIDIA GPU. `free_bytes` is None where it does not tell, as where it shares the machine's memory."""
+
+    uuid: str
+    free_bytes: int | None = None
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves, in its order."""
+    return _visible([_gpu(line) for line in _lines("uuid,memory.free") if line.startswith("GPU-")])
+
+
+def nvidia_driver() -> str | None:
+    """The version of NVIDIA's driver, one for all GPUs; None where `nvidia-smi` does not say it."""
+    return next((line for line in _lines("driver_version") if re.fullmatch(r"\d[\d.]*", line)), None)
+
+
+def _lines(properties: str) -> list[str]:
+    """What `nvidia-smi` says of `properties`, a line for each GPU, warnings among them; nothing where it fails."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    query = [program, f"--query-gpu={properties}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in done.stdout.splitlines()]
+
+
+def free_bytes(slots: Sequence[Slot]) -> dict[str, int]:
+    """For each memory that `slots` share and that tells, how much of it is free now."""
+    found = {gpu.uuid: gpu.free_bytes for gpu in gpus()} if any(slot.gpu for slot in slots) else {}
+    free = {slot.memory: memory.available() if slot.device == "cpu" else found.get(slot.memory) for slot in slots}
+    return {name: number for name, number in free.items() if number is not None}
+
+
+def _gpu(line: str) -> Gpu:
+    uuid, _, mebibytes = (part.strip() for part in line.partition(","))
+    return Gpu(uuid, int(mebibytes) * 2**20 if mebibytes.isdigit() else None)
+
+
+def _visible(found: list[Gpu]) -> list[Gpu]:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return found
+    chosen = []
+    for item in filter(None, (part.strip() for part in visible.split(","))):
+        number = int(item) if re.fullmatch(r"\d{1,4}", item) else None
+        chosen += [gpu for place, gpu in enumerate(found) if place == number or gpu.uuid.startswith(item)]
+    return chosen

@@ -1,0 +1,127 @@
+"""Slots: the places where one cell can train at a time. Found without importing torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from asapbench.errors import SuiteError
+from asapbench.machine import control_groups
+from asapbench.machine.devices import Gpu, gpus
+
+Count = int | Literal["auto"] | None
+"""Cells at a time: a number, as many as fit into memory, or what the device has by default."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """`device` is torch's name of it inside the worker; `gpu` the UUID that the worker is confined to; `node` the
+    cluster's name of its machine, if it is not this one. Torch's compiler may use `compile_threads` processes there.
+    """
+
+    number: int
+    device: str
+    threads: int = 1
+    gpu: str | None = None
+    node: str | None = None
+    compile_threads: int = 1
+
+    @property
+    def name(self) -> str:
+        """How progress and the database name it."""
+        return self._place if self.gpu is None else f"{self._place} {self.gpu}"
+
+    @property
+    def memory(self) -> str:
+        """The memory that it shares with other slots: a GPU's, by UUID, or the machine's own."""
+        return self.gpu or self._place
+
+    @property
+    def _place(self) -> str:
+        return self.device if self.node is None else f"{self.device}@{self.node}"
+
+    def environment(self) -> dict[str, str]:
+        """The worker's environment: what must be set before torch is imported."""
+        threads = str(self.threads)
+        found = {
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+            "PYTHONUNBUFFERED": "1",
+        }
+        if self.device == "cpu":
+            found["CUDA_VISIBLE_DEVICES"] = ""
+            found |= {name: os.environ.get(name, value) for name, value in _KEEPS_PAGES.items()}
+        elif self.gpu is not None:
+            found["CUDA_VISIBLE_DEVICES"] = self.gpu
+        return found
+
+
+_KEEPS_PAGES = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
+"""Otherwise glibc returns a step's tensors to the system, and the next step takes zeroed pages: a tenth of its time."""
+_MOST = 1024
+"""Slots of a device, and threads of a slot: more is a slip."""
+_MOST_COMPILING = 32
+"""Compiling processes of a slot, as many as torch starts by itself at most: each of them imports torch."""
+
+
+def slots(device: str = "auto", *, count: Count = None, threads: int = 1) -> list[Slot]:
+    """Slots on `device`: auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps. `count`: in all on a CPU or MPS,
+    on each GPU otherwise; auto: as many as there are cores for, of which memory lets fewer be used.
+    Raises SuiteError for a device that is not here.
+    """
+    check_counts(count, threads)
+    made = _slots(device, count=count, threads=threads)
+    return [replace(slot, compile_threads=compile_threads(len(made))) for slot in made]
+
+
+def _slots(device: str, *, count: Count, threads: int) -> list[Slot]:
+    number = None if count == "auto" else count
+    found = gpus() if device == "auto" or device.startswith("cuda") else []
+    if device == "cpu" or (device == "auto" and not found):
+        return [Slot(n, "cpu", threads) for n in range(number or max(1, cores() // threads))]
+    if device == "mps":
+        if (platform.system(), platform.machine()) != ("Darwin", "arm64"):
+            raise SuiteError("--device mps: this is not an Apple machine with its own GPU; use cpu")
+        return [Slot(n, "mps", threads) for n in range(number or 1)]
+    return _on_gpus(device, found, count=count, threads=threads)
+
+
+def check_counts(count: Count, threads: int) -> None:
+    """Raises SuiteError for `--slots` or `--threads` below 1, or beyond all machines."""
+    for option, number in (("--slots", count), ("--threads", threads)):
+        if isinstance(number, int) and not 1 <= number <= _MOST:
+            raise SuiteError(f"{option} {number}: " + ("at least 1" if number < 1 else f"at most {_MOST}"))
+
+
+def cores() -> int:
+    """CPU cores that this process may use, as many as a container's or a job's limit leaves in whole."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min([allowed, *control_groups.cores()])))
+
+
+def compile_threads(slots: int, *, of: int | None = None) -> int:
+    """Compiling processes of each of so many slots, which may all compile at once, on a machine of `of` cores, or this
+    one. They only share out the work: compiled code is the same for any number.
+    """
+    return min(_MOST_COMPILING, max(1, (of or cores()) // slots))
+
+
+def _on_gpus(device: str, found: list[Gpu], *, count: Count, threads: int) -> list[Slot]:
+    name, _, index = device.partition(":")
+    if name not in ("auto", "cuda") or not re.fullmatch(r"\d{0,4}", index):
+        raise SuiteError(f"--device {device}: there are auto, cpu, cuda, cuda:N and mps")
+    if not found:
+        raise SuiteError(f"--device {device}: no NVIDIA GPU is visible here; `asapbench doctor` says what it sees")
+    if index and int(index) >= len(found):
+        raise SuiteError(f"--device {device}: there are {len(found)} GPUs, counted from 0")
+    chosen = [found[int(index)]] if index else found
+    # A worker keeps a core busy with starting kernels. A GPU whose free memory is not known takes one cell.
+    most = max(1, cores() // (threads * len(chosen))) if count == "auto" else count or 1
+    each = {gpu.uuid: 1 if count == "auto" and gpu.free_bytes is None else most for gpu in chosen}
+    places = [uuid for uuid, number in each.items() for _ in range(number)]
+    return [Slot(n, "cuda", threads, uuid) for n, uuid in enumerate(places)]

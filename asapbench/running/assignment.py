@@ -1,0 +1,111 @@
+"""One cell given to one worker: how to train it, the claim to it, and what of it is not written yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asapbench.machine.slots import Slot
+from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.store import Attempt, Claim, OwnerProcess, Provenance
+from asapbench.store.records import FINAL
+from asapbench.store.store import Store
+from asapbench.suite.cell import Cell
+from asapbench.worker.files import Files
+from asapbench.worker.protocol import Train
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run; nothing here changes a result."""
+
+    data: Path
+    files: Files
+    checkpoint_seconds: float | None = None
+    keep_weights: bool = False
+    alignment: bool = False
+    deterministic: bool = True
+    compiled: bool = False
+    cuda_graphs: bool = False
+    retries: int = 1
+    max_failures: int | None = None
+    hang_seconds: float = 600.0
+    time_limit: float | None = None
+
+
+@dataclass
+class Assignment:
+    """`weights` is where the final weights are kept, None where they are not. `rows` and `angles` are unwritten;
+    `neighbours` is how many cells it has had beside it on its device at most.
+    """
+
+    cell: Cell
+    claim: Claim
+    weights: Path | None
+    neighbours: int = 0
+    rows: list[EpochMetrics] = field(default_factory=list)
+    angles: list[Alignment] = field(default_factory=list)
+
+    def forget(self) -> None:
+        """Nothing is left to write."""
+        self.rows, self.angles = [], []
+
+    def command(self, slot: Slot, options: Options) -> Train:
+        """What the worker on `slot` is told."""
+        cell, claim, files = self.cell, self.claim, options.files
+        return Train(
+            attempt=claim.attempt_id,
+            cell=cell.to_json(),
+            directory=str(files.checkpoints(cell.id, claim.attempt_id)),
+            previous=[str(files.checkpoints(cell.id, attempt)) for attempt in claim.previous],
+            data=str(options.data),
+            device=slot.device,
+            threads=slot.threads,
+            compile_threads=slot.compile_threads,
+            deterministic=options.deterministic,
+            compiled=options.compiled,
+            cuda_graphs=options.cuda_graphs,
+            checkpoint_seconds=options.checkpoint_seconds,
+            alignment=options.alignment,
+            weights=None if self.weights is None else str(self.weights),
+        )
+
+
+def assign(
+    store: Store, cell: Cell, slot: Slot, *, provenance: Provenance, options: Options, say: Callable[[str], None]
+) -> Assignment | None:
+    """Claims the cell, going on where a checkpoint is left and anew where none is; None where somebody else has it."""
+    stopped = _stopped(store, cell)
+    before = _to_go_on_from(stopped, options.files)
+    if before is None and any(attempt.epochs_done for attempt in stopped):
+        say(f"{cell.label} ({cell.short}): no checkpoint is left of its earlier attempt; it starts from scratch")
+    elif before is not None and before.lineage != stopped[-1].lineage:
+        gone = f"no checkpoint of attempt {stopped[-1].number} is here"
+        say(f"{cell.label} ({cell.short}): {gone}; it resumes from attempt {before.number}")
+    claim = store.claim(
+        cell,
+        holder=OwnerProcess.of_this_process(),
+        provenance=provenance,
+        device=slot.name,
+        anew=bool(stopped) and before is None,
+        lineage=None if before is None else before.lineage,
+    )
+    if claim is None:
+        return None
+    return Assignment(cell, claim, options.files.weights(cell.id, claim.attempt_id) if options.keep_weights else None)
+
+
+def _stopped(store: Store, cell: Cell) -> list[Attempt]:
+    """The attempts not set aside, oldest first, of a cell that has no result and is not running; else none."""
+    valid = [attempt for attempt in store.attempts(cell.id) if not attempt.superseded]
+    return [] if any(attempt.state in (*FINAL, "running") for attempt in valid) else valid
+
+
+def _to_go_on_from(stopped: Sequence[Attempt], files: Files) -> Attempt | None:
+    """Of the attempts that left a checkpoint here, one of the newest lineage, else the one that came furthest.
+
+    The newest lineage may have been trained elsewhere, and merged into this database without its checkpoints.
+    """
+    here = [attempt for attempt in stopped if files.has_checkpoint(attempt.cell_id, attempt.id)]
+    return max(here, key=lambda a: (a.lineage == stopped[-1].lineage, a.epochs_done, a.number), default=None)

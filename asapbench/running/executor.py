@@ -1,0 +1,30 @@
+"""What the runner asks of an executor: slots, and a worker on each of them.
+
+An executor starts the same worker process wherever it runs. The runner reads the messages of all workers from one inbox
+and is the only writer of the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from asapbench.machine.slots import Slot
+from asapbench.worker.supervision import Inbox, Worker
+
+
+class Executor(Protocol):
+    """Where cells train."""
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """Every slot there is now. A number is never given to another slot."""
+
+    def news(self) -> Sequence[str]:
+        """What a user should know of slots that came or went since the last call."""
+
+    def start(self, slot: Slot, inbox: Inbox) -> Worker:
+        """A new worker on `slot`; its events, and at last its end, arrive in `inbox`."""
+
+    def close(self) -> None:
+        """Gives back what the executor holds; every worker has been closed before."""

@@ -1,0 +1,303 @@
+"""From what a user asks to a run: cells selected, data looked at, slots found, the suite recorded, signals minded."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import types
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from asapbench.data.files import check, data_root
+from asapbench.errors import StoreError, SuiteError, WorkerError, install_extra
+from asapbench.machine import compilers
+from asapbench.machine.devices import free_bytes
+from asapbench.machine.slots import Count, Slot, slots
+from asapbench.paths import without_links
+from asapbench.running import leases
+from asapbench.running.admission import Admission
+from asapbench.running.assignment import Options
+from asapbench.running.executor import Executor
+from asapbench.running.local_executor import LocalExecutor
+from asapbench.running.plan import Plan, make_plan, state_of
+from asapbench.running.runner import Runner
+from asapbench.running.view import Outcome, View
+from asapbench.store.records import FINAL, State
+from asapbench.store.store import Store
+from asapbench.suite.cell import Cell
+from asapbench.suite.grid import require_trainable
+from asapbench.suite.load import load, parse
+from asapbench.suite.options import Choice
+from asapbench.suite.select import choose, only
+from asapbench.worker.files import Files, files_of, size
+
+ExecutorName = Literal["local", "ray", "slurm"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run and how, as the command line gives it."""
+
+    db: str
+    filters: Sequence[str] = ()
+    settings: Sequence[str] = ()
+    seeds: str | None = None
+    only_states: Sequence[State] = ()
+    executor: ExecutorName = "local"
+    address: str | None = None
+    data: Path | None = None
+    files: Path | None = None
+    device: str = "auto"
+    slots: Count = None
+    threads: int = 1
+    time_limit: float | None = None
+    checkpoint_seconds: float | None = None
+    keep_weights: bool = False
+    alignment: bool = False
+    retries: int = 1
+    max_failures: int | None = None
+    hang_seconds: float = 600.0
+    deterministic: bool = True
+    compiled: bool = False
+    cuda_graphs: bool = False
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Cells to run under a suite's name. `text` is what stands in its file `source`, as far as that is known."""
+
+    name: str
+    source: str
+    cells: tuple[Cell, ...] = field(default=())
+    text: str | None = None
+
+
+def select(suites: Sequence[str], request: Request) -> list[Selected]:
+    """The suite files or shipped suites that have cells the request asks for, with these. Raises SuiteError."""
+    loaded = [load(suite) for suite in suites]
+    chosen = choose(
+        [suite.cells for suite in loaded], filters=request.filters, settings=request.settings, seeds=request.seeds
+    )
+    return [Selected(s.name, s.source, tuple(cells), s.text) for s, cells in zip(loaded, chosen, strict=True) if cells]
+
+
+def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selected]:
+    """The cells of suites that the database knows, all of them or those named. Raises StoreError where it has none."""
+    known = {suite.name: suite for suite in store.suites()}
+    if not known:
+        raise StoreError(f"{store.name}: nothing is recorded there yet: start with `asapbench run SUITE`")
+    found = []
+    for name in names or known:
+        cells = store.suite_cells(name)
+        found.append(Selected(name, known[name].source, tuple(cells), known[name].text))
+    if request.filters:
+        kept = {cell.id for cell in only([cell for item in found for cell in item.cells], request.filters)}
+        found = [replace(s, cells=tuple(cell for cell in s.cells if cell.id in kept)) for s in found]
+        found = [selected for selected in found if selected.cells]
+    return found
+
+
+def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
+    """What to say of each suite whose name the database has from another file, with cells that this file lacks."""
+    known = {suite.name: suite for suite in store.suites()}
+    found = []
+    for item in selected:
+        before = known.get(item.name)
+        if before is None or os.path.abspath(before.source) == os.path.abspath(item.source):
+            continue
+        if _groups(before.text) - _groups(item.text):
+            found.append(
+                f'suite "{item.name}": another file of this name was run with other cells ({before.source}). Reports '
+                f"compare the cells of both with {item.source} and mark those of the other file as deviating. To keep "
+                "them apart, give one of the files another name under [suite], or use another --db."
+            )
+    return found
+
+
+def _groups(text: str | None) -> set[str]:
+    """The groups of a suite file's cells; none where its text is unknown or of another version."""
+    try:
+        return {cell.group for cell in parse(text, source="").cells} if text else set()
+    except SuiteError:
+        return set()
+
+
+def plan(store: Store | None, selected: Sequence[Selected], request: Request) -> Plan:
+    """What is left of the selected cells, by the database if there is one."""
+    return _plan(store, _cells(selected), _planned_slots(request), request.only_states)
+
+
+def _plan(store: Store | None, cells: Sequence[Cell], found: Sequence[Slot], only_states: Sequence[State]) -> Plan:
+    if store is None:
+        whole = make_plan(cells, {}, [], found)
+    else:
+        states = store.states([cell.id for cell in cells])
+        whole = make_plan(cells, states, store.measured_seconds_per_epoch(), found)
+    return whole.only(only_states) if only_states else whole
+
+
+def run(
+    store: Store,
+    selected: Sequence[Selected],
+    request: Request,
+    *,
+    view: Callable[[Plan, Sequence[Slot]], View],
+    set_aside: bool = False,
+) -> Outcome:
+    """Records the suites and trains what is left; `set_aside`: all of it anew, superseding the results there are.
+
+    Raises DataError and SuiteError, before anything is changed, where data are missing or a device is not here.
+    """
+    cells = _cells(selected)
+    todo = cells if set_aside else _todo(store, cells, request.only_states)
+    if set_aside:  # keep a result that cannot be measured again; in `run` and `resume` such a cell fails by itself
+        for cell in todo:
+            require_trainable(cell)
+    root = data_root(request.data)
+    datasets = tuple(dict.fromkeys(cell.dataset for cell in todo))
+    for dataset in datasets:
+        check(dataset, root)
+    files = files_of(store, request.files)
+    with closing(_executor(request, files, without_links(root), datasets)) as executor:
+        found = executor.slots
+        the_plan = _plan(None if set_aside else store, cells, found, request.only_states)
+        files.make([cell.id for cell in todo], weights=request.keep_weights)
+        said = [*other_files(store, selected), *_earlier_revisions(store, selected)]
+        for item in selected:
+            store.extend_suite(item.name, item.source, item.cells, text=item.text)
+        the_view = view(the_plan, found)
+        for line in said:
+            the_view.message(line)
+        store.enable_retries(the_view.message)
+        if set_aside:
+            ids = [cell.id for cell in todo]
+            leases.release(store, ids, say=the_view.message, should_stop=lambda: False, all_unseen=True)
+            number = store.supersede(ids)
+            the_view.message(f"earlier attempts set aside: {number}; nothing is deleted")
+        options = Options(
+            data=without_links(root),
+            files=files,
+            checkpoint_seconds=request.checkpoint_seconds,
+            keep_weights=request.keep_weights,
+            alignment=request.alignment,
+            deterministic=request.deterministic,
+            compiled=request.compiled,
+            cuda_graphs=request.cuda_graphs,
+            retries=request.retries,
+            max_failures=request.max_failures,
+            hang_seconds=request.hang_seconds,
+            time_limit=request.time_limit,
+        )
+        admission = _admission(store, found, request.slots)
+        runner = Runner(store, todo, executor, options=options, view=the_view, admission=admission)
+        with _minding_signals(runner, store):
+            return runner.run()
+
+
+def _earlier_revisions(store: Store, selected: Sequence[Selected]) -> Iterator[str]:
+    for item in selected:
+        if number := store.outdated_cells(item.name):
+            yield (
+                f"{item.name}: cells trained under an earlier revision of the code: {number}; their results stay in "
+                "the database, reports leave them out, and the cells train again from scratch"
+            )
+
+
+def _todo(store: Store, cells: Sequence[Cell], only_states: Sequence[State]) -> list[Cell]:
+    """The cells that have no result yet; those that a run has now are waited for."""
+    attempts = store.states([cell.id for cell in cells])
+    found = []
+    for cell in cells:
+        state = state_of(attempts[cell.id])
+        if state not in FINAL and (not only_states or state in only_states):
+            found.append(cell)
+    return found
+
+
+def _executor(request: Request, files: Files, data: Path, datasets: tuple[Choice, ...]) -> Executor:
+    if request.executor == "ray":
+        _check_for_ray()
+        from asapbench.running.ray_executor import RayExecutor
+        from asapbench.running.ray_node import Needs
+
+        files.make()
+        needs = Needs(files.mark(), data, datasets)
+        return RayExecutor(files, needs, **_wanted(request), address=request.address)
+    return LocalExecutor(_local_slots(request), files)
+
+
+def _planned_slots(request: Request) -> Sequence[Slot]:
+    """The slots that a run would have."""
+    if request.executor == "ray":
+        _check_for_ray()
+        from asapbench.running.ray_executor import planned
+
+        return planned(**_wanted(request), address=request.address)
+    return _local_slots(request)
+
+
+def _local_slots(request: Request) -> list[Slot]:
+    found = slots(**_wanted(request))
+    compilers.check(found, compiled=request.compiled, cuda_graphs=request.cuda_graphs)
+    return found
+
+
+def _wanted(request: Request) -> dict[str, Any]:
+    return {"device": request.device, "count": request.slots, "threads": request.threads}
+
+
+def _check_for_ray() -> None:
+    if importlib.util.find_spec("ray") is None:
+        raise WorkerError(f"--executor ray needs Ray: {install_extra('ray')}")
+
+
+def _admission(store: Store, found: Sequence[Slot], count: Count) -> Admission:
+    """What `--slots` says; auto: as many cells as the memory that is free now has room for."""
+    if count != "auto":
+        return Admission()
+    kind = found[0].device.partition(":")[0]
+    return Admission(free_bytes(found), kind=kind, peaks=store.measured_peak_bytes(kind))
+
+
+def _cells(selected: Sequence[Selected]) -> list[Cell]:
+    cells = list({cell.id: cell for item in selected for cell in item.cells}.values())
+    if not cells:
+        raise SuiteError("no cell was selected")
+    return cells
+
+
+@contextmanager
+def _minding_signals(runner: Runner, store: Store) -> Iterator[None]:
+    """Ctrl-C, SIGTERM, a closed terminal (but under nohup) and SIGUSR1 (Slurm's, if asked) stop the run cleanly.
+
+    A second one ends it at once.
+    """
+    received = 0
+
+    def stop(_number: int, _frame: types.FrameType | None) -> None:
+        nonlocal received
+        received += 1
+        runner.request_stop("signal")
+        if received > 1:
+            store.give_up()
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)  # started by nohup: a closed terminal does not stop it
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def finished_checkpoints(store: Store, files: Files) -> list[tuple[Path, int]]:
+    """Checkpoint directories, with their bytes, of cells whose every attempt has ended and that need none any more."""
+    final = {result.attempt.cell_id[:20] for result in store.all_results() if result.attempt.state in FINAL}
+    return [(folder, size(folder)) for folder in files.cells_with_checkpoints() if folder.name in final]

@@ -1,0 +1,30 @@
+"""The executor of this machine: one worker process per slot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asapbench.machine.memory import KernelKills
+from asapbench.machine.slots import Slot
+from asapbench.worker.files import Files
+from asapbench.worker.process import WorkerProcess
+from asapbench.worker.supervision import Inbox
+
+
+class LocalExecutor:
+    """Processes of this machine: one a slot, each with a log of its own in `files`."""
+
+    def __init__(self, slots: Sequence[Slot], files: Files) -> None:
+        self.slots, self._files, self._kills = slots, files, KernelKills()
+
+    def news(self) -> Sequence[str]:
+        """Nothing: the slots of one machine stay."""
+        return ()
+
+    def start(self, slot: Slot, inbox: Inbox) -> WorkerProcess:
+        """A new process on `slot`."""
+        return WorkerProcess(slot, log=self._files.log(slot.number), inbox=inbox, kills=self._kills)
+
+    def close(self) -> None:
+        """Removes the logs: what matters of them is in the database."""
+        self._files.remove_logs()

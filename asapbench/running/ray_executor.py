@@ -1,0 +1,381 @@
+"""A Ray cluster as an executor: the same worker processes, on the cluster's nodes.
+
+An actor on a node starts one worker process there and passes on what it says. The runner stays where it is, and is
+the one writer of the database. Checkpoints lie in a folder that all nodes see, so that a cell whose node has died
+goes on elsewhere. Nodes that join or leave during a run bring and take their slots. This module alone imports Ray.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import ray
+from ray._private import services
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from asapbench.errors import SuiteError, WorkerError
+from asapbench.machine.slots import Count, Slot, check_counts, compile_threads, cores
+from asapbench.running.ray_node import Needs, NodeWorker, Said, what_is_missing
+from asapbench.worker.files import Files
+from asapbench.worker.process import tail
+from asapbench.worker.protocol import EVENT, Command
+from asapbench.worker.supervision import Cause, Heard, Inbox
+
+_LOOK_SECONDS = 2.0
+"""How often nodes are looked for."""
+_ANSWER_SECONDS = 60.0
+"""How long the nodes that are there at the start may take to say whether they can train."""
+_CONNECT_SECONDS = 10.0
+_CLOSE_SECONDS = 15.0
+_LONGEST_DOUBT_SECONDS = 300.0
+"""A node that has lost a worker is asked again after two seconds, and after twice as long for each further time."""
+_STORE_BYTES = 100 * 2**20
+"""Ray's object store, where a cluster is started here: nothing but events passes."""
+_SHARE_STEP = 1e-4
+"""Ray counts GPUs in ten-thousandths."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a slot is: `device` auto, cpu or cuda; `count` in all on CPUs and on each GPU otherwise."""
+
+    device: str
+    count: int | None
+    threads: int
+
+    def __str__(self) -> str:
+        return "GPUs" if self.device == "cuda" else f"CPUs with --threads {self.threads}"
+
+    def on(self, resources: dict[str, float]) -> int:
+        """How many slots a node has room for."""
+        if self.device == "cuda":
+            return int(resources.get("GPU", 0)) * (self.count or 1)
+        return int(resources.get("CPU", 0)) // self.threads
+
+    def resources(self) -> dict[str, float]:
+        """What one slot takes of its node."""
+        if self.device == "cuda":
+            return {"num_cpus": 0, "num_gpus": int(1 / _SHARE_STEP / (self.count or 1)) * _SHARE_STEP}
+        return {"num_cpus": self.threads, "num_gpus": 0}
+
+
+@dataclass
+class _Node:
+    name: str
+    room: int
+    cores: int
+    answer: Any = None
+    """Ray's reference to what the node says is missing there, while it is asked."""
+    ask_at: float | None = 0.0
+    """When it is to be asked; None: it was, and has its slots or can have none."""
+    slots: tuple[Slot, ...] = ()
+    losses: int = 0
+
+    def slot(self, number: int, kind: Kind) -> Slot:
+        """One of `room` slots, with its share of the node's cores to compile with."""
+        share = compile_threads(self.room, of=max(1, self.cores))
+        return Slot(number, kind.device, kind.threads, node=self.name, compile_threads=share)
+
+    def ask_again(self) -> None:
+        """After a loss: several at a time are one."""
+        if self.ask_at is None:
+            self.losses += 1
+            self.ask_at = time.monotonic() + min(2.0**self.losses, _LONGEST_DOUBT_SECONDS)
+
+
+class RayExecutor:
+    """The cluster at `address`; without one, that of RAY_ADDRESS, else the one that runs here. Where none does, or for
+    the address `local`, one is started for this run.
+
+    Raises SuiteError for a device that a cluster cannot give, and WorkerError where there is no node to train on.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        needs: Needs,
+        *,
+        address: str | None = None,
+        device: str = "auto",
+        count: Count = None,
+        threads: int = 1,
+    ) -> None:
+        number = _check(device, count, threads)
+        self._files, self._needs = files, needs
+        self._nodes: dict[str, _Node] = {}
+        self._lost: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        self._number = 0
+        self._news: list[str] = []
+        needs.mark.parent.mkdir(parents=True, exist_ok=True)
+        needs.mark.touch()
+        try:
+            if _connect(address) == "started":
+                self._news.append("a Ray cluster of this machine alone was started for this run")
+            self.kind = Kind(_device(device), number, threads)
+            self._follow()
+            asked = [node.answer for node in self._nodes.values()]
+            ray.wait(asked, num_returns=len(asked), timeout=_ANSWER_SECONDS)
+            self._take_in()
+            if not self._slots():
+                raise WorkerError("; ".join([f"no node of the Ray cluster can train on {self.kind}", *self._news]))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """Those of every node that lives and can train; at most `count` on CPUs."""
+        self._doubt()
+        if time.monotonic() - self._looked >= _LOOK_SECONDS:
+            self._follow()
+            for node in self._take_in():
+                came = "answers again" if node.losses else "has joined the cluster"
+                self._news.append(f"node {node.name} {came}, with room for {node.room}")
+        return self._slots()
+
+    def news(self) -> Sequence[str]:
+        """Nodes that came, left or cannot train."""
+        news, self._news = self._news, []
+        return news
+
+    def start(self, slot: Slot, inbox: Inbox) -> RayWorker:
+        """A new actor on the slot's node, with a worker process of its own."""
+        node = next((node for node, found in self._nodes.items() if slot in found.slots))
+        return RayWorker(slot, node=node, kind=self.kind, files=self._files, inbox=inbox, lost=self._lost)
+
+    def close(self) -> None:
+        """Leaves the cluster, and ends it if it was started here."""
+        ray.shutdown()
+        self._files.remove_logs()
+
+    def _slots(self) -> Sequence[Slot]:
+        found = sorted((slot for node in self._nodes.values() for slot in node.slots), key=lambda slot: slot.number)
+        return found if self.kind.device == "cuda" else found[: self.kind.count]
+
+    def _doubt(self) -> None:
+        """A slot whose worker was lost is no slot: perhaps its node is dead, though the cluster does not know it yet.
+        A node that still answers has a new one.
+        """
+        while not self._lost.empty():
+            slot = self._lost.get()
+            for node in self._nodes.values():
+                if slot in node.slots:
+                    node.slots = tuple(other for other in node.slots if other != slot)
+                    node.ask_again()
+
+    def _follow(self) -> None:
+        """Asks nodes that have joined what is missing there; forgets those that have left."""
+        self._looked = time.monotonic()
+        alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+        for node_id in self._nodes.keys() - alive.keys():
+            node = self._nodes.pop(node_id)
+            if node.slots or node.losses:
+                self._news.append(f"node {node.name} has left the cluster")
+                if not self._slots():
+                    self._news.append(f"no node is left to train on {self.kind}: waiting for one")
+        for node_id, found in alive.items():
+            room = self.kind.on(found["Resources"])
+            if room:
+                node = self._nodes.setdefault(node_id, _Node(_name(found), room, int(found["Resources"].get("CPU", 0))))
+                if node.ask_at is not None and self._looked >= node.ask_at:
+                    look = ray.remote(what_is_missing).options(num_cpus=0, max_retries=0, **_pinned(node_id))
+                    node.answer, node.ask_at = look.remote(self._needs), None
+
+    def _take_in(self) -> list[_Node]:
+        """Gives slots to the nodes that have answered by now that nothing is missing, one to each in turn."""
+        ready = []
+        for node in self._nodes.values():
+            if node.answer is None or not ray.wait([node.answer], timeout=0)[0]:
+                continue
+            missing, answered = _answer(node.answer)
+            node.answer = None
+            if missing is None:
+                ready.append(node)
+            elif answered or not node.losses:
+                self._news.append(f"node {node.name} is left out: {missing}")
+            else:
+                node.ask_again()
+        for _ in range(max((node.room for node in ready), default=0)):
+            for node in ready:
+                if len(node.slots) < node.room:
+                    node.slots += (node.slot(self._number, self.kind),)
+                    self._number += 1
+        return ready
+
+
+class RayWorker:
+    """One worker process on a node, behind its actor. What it says arrives in `inbox`, from a thread of its own.
+
+    Whatever cuts the runner off from the actor is the worker's end: the cell goes on elsewhere.
+    """
+
+    def __init__(
+        self, slot: Slot, *, node: str, kind: Kind, files: Files, inbox: Inbox, lost: queue.SimpleQueue[Slot]
+    ) -> None:
+        self.slot, self._inbox, self._log, self._lost = slot, inbox, files.log(slot.number), lost
+        self.ready = False
+        self._ended_here = False
+        self._end: Cause | None = None
+        # `hear` waits for the process: a thread of its own leaves the others free.
+        actor = ray.remote(concurrency_groups={"hearing": 1})(NodeWorker)
+        self._actor = actor.options(**kind.resources(), **_pinned(node)).remote(slot, self._log)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def tell(self, command: Command) -> None:
+        """Sends a command, after those before it."""
+        self._actor.tell.remote(command.model_dump_json())
+
+    def kill(self) -> None:
+        """Ends the process at once; one that is not ready may not even have an actor yet."""
+        self._ended_here = True
+        if self.ready and self._end is None:
+            self._actor.kill.remote()
+        else:
+            ray.kill(self._actor)
+
+    def close(self) -> None:
+        """Lets an idle process go and waits for its end, then gives its share of the node back."""
+        self._ended_here = True
+        if self._end is None:
+            with contextlib.suppress(RayError):  # the actor is gone, or its node is: what was wanted
+                ray.get(self._actor.close.remote(), timeout=_CLOSE_SECONDS)
+        ray.kill(self._actor)
+        self._thread.join()
+
+    def cause_of_end(self) -> Cause:
+        """What ended the process, or cut it off."""
+        self._thread.join()
+        assert self._end is not None
+        return self._end
+
+    def log_tail(self) -> str:
+        """The end of what the worker and its libraries printed: its log lies in the folder that all nodes see."""
+        return tail(self._log)
+
+    def _listen(self) -> None:
+        while self._end is None:
+            try:
+                said: Said = ray.get(self._actor.hear.options(concurrency_group="hearing").remote())
+            except RayError as error:
+                if not self._ended_here:
+                    self._lost.put(self.slot)
+                said = Said((), Cause(f"the worker on {self.slot.node} was lost: {_reason(error)}", "lost"))
+            for event in said.events:
+                self._inbox.put(Heard(self, EVENT.validate_json(event)))
+            self._end = said.end
+        self._inbox.put(Heard(self, None))
+
+
+def _check(device: str, count: Count, threads: int) -> int | None:
+    """The number of slots asked for."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise SuiteError(f"--device {device}: on a Ray cluster there are auto, cpu and cuda")
+    if count == "auto":
+        raise SuiteError("--slots auto: on a Ray cluster give a number, of cells in all on CPUs, on each GPU otherwise")
+    check_counts(count, threads)
+    return count
+
+
+def planned(*, address: str | None, device: str, count: Count, threads: int) -> list[Slot]:
+    """The slots that a run on the cluster would have, by its nodes' resources alone."""
+    number = _check(device, count, threads)
+    _connect(address)
+    try:
+        kind = Kind(_device(device), number, threads)
+        room = sum(kind.on(node["Resources"]) for node in ray.nodes() if node["Alive"])
+    finally:
+        ray.shutdown()
+    if not room:
+        raise WorkerError(f"no node of the Ray cluster can train on {kind}")
+    return [Slot(n, kind.device, threads) for n in range(room)][: None if kind.device == "cuda" else number]
+
+
+def _connect(address: str | None) -> Literal["joined", "started"]:
+    """Joins a cluster as its driver; where there is none, starts one of this machine's cores and GPUs."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray prints a tip about it
+    # Whatever log_to_driver says, Ray prints what befalls the cluster into the terminal, as a dead node's last lines.
+    ray._private.worker.print_to_stdstream = _say_nothing
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    found = _find(address)
+    if found is None:
+        ray.init("local", num_cpus=cores(), include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
+        return "started"
+    try:
+        ray.init(found, **quiet)
+    except (ConnectionError, RuntimeError) as error:
+        raise WorkerError(f"the Ray cluster at {found} cannot be joined: {_first_line(error)}") from error
+    return "joined"
+
+
+def _say_nothing(_data: object, ignore_prefix: bool) -> None:
+    """In place of Ray's own printing: what a user should know is among the executor's news."""
+
+
+def _find(address: str | None) -> str | None:
+    """HOST:PORT of the cluster asked for, or of the one that runs here; None where none does. Ray itself would wait
+    for minutes at an address where nothing listens, as that of a cluster here before the machine was started anew.
+    """
+    asked = address or os.environ.get("RAY_ADDRESS") or None
+    if asked == "local":
+        return None
+    if asked is not None and "://" in asked:
+        raise WorkerError(f"--address {asked}: start the run on a node of the cluster, with --address HOST:PORT")
+    try:
+        found: str | None = services.canonicalize_bootstrap_address(asked or "auto")
+        if found is not None:
+            host, _, port = found.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+            return found
+    except (OSError, ValueError) as error:
+        if asked is not None:
+            raise WorkerError(f"no Ray cluster answers at {asked}: {_first_line(error)}") from error
+    if asked is not None:
+        raise WorkerError(f"--address {asked}: no Ray cluster is running here; `ray start --head` starts one")
+    return None
+
+
+def _device(device: str) -> str:
+    """`auto` is all GPUs of the cluster, else its CPUs."""
+    if device != "auto":
+        return device
+    return "cuda" if any(node["Alive"] and node["Resources"].get("GPU") for node in ray.nodes()) else "cpu"
+
+
+def _name(node: dict[str, Any]) -> str:
+    """The node's name if it was given one, else its host's."""
+    given, address = node["NodeName"], node["NodeManagerAddress"]
+    return str(given if given != address else node["NodeManagerHostname"])
+
+
+def _pinned(node: str) -> dict[str, Any]:
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
+
+
+def _answer(reference: Any) -> tuple[str | None, bool]:
+    """What is missing on a node, and whether that is its own answer."""
+    try:
+        return ray.get(reference), True
+    except RayError as error:
+        return f"it cannot run asapbench: {_reason(error)}", False
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _reason(error: RayError) -> str:
+    """The line of Ray's message that says most: the last of a traceback, else the first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1 if "Traceback" in str(error) else 0] if lines else type(error).__name__

@@ -1,0 +1,84 @@
+"""What runs on a node of a Ray cluster: a look at whether cells can train there, and one worker process.
+
+Plain code that imports no Ray: `ray_executor` makes an actor of `NodeWorker` and a task of `what_is_missing`.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+from dataclasses import dataclass
+from pathlib import Path
+
+from asapbench import __version__
+from asapbench.data.files import check
+from asapbench.errors import DataError
+from asapbench.machine.slots import Slot
+from asapbench.suite.options import Choice
+from asapbench.worker.process import WorkerProcess
+from asapbench.worker.protocol import COMMAND
+from asapbench.worker.supervision import Cause, Inbox
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a node must have: this version, the run's folder of files (where `mark` lies), and the data."""
+
+    mark: Path
+    data: Path
+    datasets: tuple[Choice, ...]
+    version: str = __version__
+
+
+def what_is_missing(needs: Needs) -> str | None:
+    """Why cells cannot train on this node; None where they can."""
+    if needs.version != __version__:
+        return f"asapbench {__version__} is installed there and {needs.version} here: install the same version"
+    if not os.path.exists(needs.mark):
+        folder = needs.mark.parent.parent
+        return f"{folder} is not the same folder there as here: every node must see it, as on a network file system"
+    try:
+        for dataset in needs.datasets:
+            check(dataset, needs.data)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+@dataclass(frozen=True)
+class Said:
+    """Events of a worker process, each a line of JSON; at last what ended it."""
+
+    events: tuple[str, ...]
+    end: Cause | None = None
+
+
+class NodeWorker:
+    """One worker process on this node, which ends when this object's process does."""
+
+    def __init__(self, slot: Slot, log: Path) -> None:
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._process = WorkerProcess(slot, log=log, inbox=self._inbox)
+
+    def hear(self) -> Said:
+        """Waits until the process has said something, and gives all of it."""
+        events: list[str] = []
+        while True:
+            event = self._inbox.get().event
+            if event is None:
+                return Said(tuple(events), self._process.cause_of_end())
+            events.append(event.model_dump_json())
+            if self._inbox.empty():
+                return Said(tuple(events))
+
+    def tell(self, command: str) -> None:
+        """Passes a command on."""
+        self._process.tell(COMMAND.validate_json(command))
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Lets an idle process go and waits for its end."""
+        self._process.close()

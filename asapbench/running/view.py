@@ -1,0 +1,45 @@
+"""What a run shows while it goes, and what it comes to: for whoever draws it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from asapbench.machine.slots import Slot
+from asapbench.metrics import EpochMetrics
+from asapbench.suite.cell import Cell
+from asapbench.worker.protocol import Progressed
+
+Reason = Literal["finished", "time limit", "signal", "failures"]
+
+
+@dataclass
+class Outcome:
+    """Why the run ended, and how many of its cells ended in each state."""
+
+    reason: Reason = "finished"
+    ended: Counter[str] = field(default_factory=Counter)
+    elsewhere: int = 0
+
+
+class View(Protocol):
+    """What is shown of a run."""
+
+    def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
+        """A cell trains on a slot, after `epochs_done` epochs and `batch` batches."""
+
+    def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
+        """A sign of life."""
+
+    def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
+        """An epoch is in the database."""
+
+    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None, *, again: str | None) -> None:
+        """An attempt ended; `again`: when and how the cell is tried once more, None where it is not."""
+
+    def message(self, text: str) -> None:
+        """Something to know."""
+
+    def tick(self) -> None:
+        """Called at least twice a second."""

@@ -1,0 +1,1 @@
+"""Worker processes: their protocol, start-up, supervision and end."""

@@ -1,0 +1,200 @@
+"""A worker process: takes cells as JSON lines on standard input, trains them, and emits events as JSON lines.
+
+It is reused from cell to cell, because importing torch costs seconds. It ends when its parent does: standard input
+closes (`orphan` sees to one that hangs). What libraries print goes to standard error, which the runner keeps as the
+log.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+import torch
+
+from asapbench.data.images import Images, load
+from asapbench.errors import AsapbenchError, DivergedError
+from asapbench.machine.compilers import keep_code_in
+from asapbench.machine.hardware import hardware, versions
+from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.streams import steady_streams
+from asapbench.suite.cell import Cell
+from asapbench.suite.options import Choice
+from asapbench.training.environment import is_out_of_memory, release_memory
+from asapbench.training.optimizer import leave_compiler_out
+from asapbench.training.trainer import Settings, Trainer
+from asapbench.training.weights import save
+from asapbench.worker.protocol import (
+    COMMAND,
+    Aligned,
+    Alive,
+    AnyEvent,
+    Ended,
+    FinishedEpoch,
+    Progressed,
+    Ready,
+    Resumed,
+    Stop,
+    Train,
+    Warned,
+)
+
+_ALIVE_SECONDS = 5.0
+"""A cell that has nothing to tell says so this often."""
+
+
+class Channel:
+    """Events to the parent; one at a time, each a line. `sent` is when the last one was, on the monotonic clock."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream, self._lock = stream, threading.Lock()
+        self.sent = time.monotonic()
+
+    def send(self, event: AnyEvent) -> None:
+        """Writes one event. A parent that is gone ends this process."""
+        with self._lock:
+            try:
+                self._stream.write(event.model_dump_json() + "\n")
+                self._stream.flush()
+                self.sent = time.monotonic()
+            except BrokenPipeError:
+                os._exit(1)
+
+
+class Following:
+    """The listener of one cell: passes everything on, and knows whether to stop."""
+
+    def __init__(self, attempt: str, channel: Channel, stop: threading.Event) -> None:
+        self._attempt, self._channel, self._stop = attempt, channel, stop
+
+    def warned(self, message: str) -> None:
+        """Passes a warning on."""
+        self._channel.send(Warned(attempt=self._attempt, message=message))
+
+    def resumed(self, history: Sequence[EpochMetrics], *, batch: int, bit_exact: bool) -> None:
+        """Tells where the cell begins."""
+        self._channel.send(Resumed(attempt=self._attempt, history=list(history), batch=batch, bit_exact=bit_exact))
+
+    def progressed(self, *, epoch: int, batch: int, batches: int, accuracy: float, rate: float) -> None:
+        """Passes a sign of life on."""
+        self._channel.send(
+            Progressed(attempt=self._attempt, epoch=epoch, batch=batch, batches=batches, accuracy=accuracy, rate=rate)
+        )
+
+    def finished_epoch(self, metrics: EpochMetrics) -> None:
+        """Passes an epoch on."""
+        self._channel.send(FinishedEpoch(attempt=self._attempt, metrics=metrics))
+
+    def aligned(self, rows: Sequence[Alignment]) -> None:
+        """Passes angles on."""
+        self._channel.send(Aligned(attempt=self._attempt, rows=list(rows)))
+
+    def should_stop(self) -> bool:
+        """Whether the parent asked. A cell that asks is alive, and the parent hears of it."""
+        if time.monotonic() - self._channel.sent >= _ALIVE_SECONDS:
+            self._channel.send(Alive(attempt=self._attempt))
+        return self._stop.is_set()
+
+
+def main() -> None:
+    """Serves commands until standard input closes."""
+    # Ctrl-C reaches the whole terminal; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel = Channel(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    stop = threading.Event()
+    commands: queue.SimpleQueue[Train] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(commands, stop), daemon=True).start()
+    torch.set_num_interop_threads(1)
+    leave_compiler_out()
+    channel.send(Ready(versions=versions(), hardware=hardware()))
+    with steady_streams():  # the log's disk may be full
+        while True:
+            command = commands.get()
+            channel.send(_attempt(command, channel, stop))
+
+
+def _listen(commands: queue.SimpleQueue[Train], stop: threading.Event) -> None:
+    for line in sys.stdin:
+        command = COMMAND.validate_json(line)
+        if isinstance(command, Stop):
+            stop.set()  # for good: after a stop the runner gives no more cells
+        else:
+            commands.put(command)
+    # The parent is gone or has no more work. A checkpoint half-written is not lost: the one before it stands.
+    os._exit(0)
+
+
+def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
+    """Trains one cell, and lets go of its memory: a model and its graph hold each other until Python looks for such."""
+    ended = _trained(command, channel, stop)
+    gc.collect()
+    if ended.state not in (
+        "failed",
+        "out_of_memory",
+    ):  # after those the run ends this process, and a GPU may be unusable
+        release_memory(torch.device(command.device))
+    return ended
+
+
+def _trained(command: Train, channel: Channel, stop: threading.Event) -> Ended:
+    """Trains one cell; whatever it raises becomes the attempt's end."""
+    attempt = command.attempt
+    trainer: Trainer | None = None
+    try:
+        cell = Cell.from_json(command.cell)
+        if command.compiled:
+            keep_code_in(command.code)
+        trainer = Trainer(
+            cell,
+            _images(cell.dataset, command.data),
+            settings=Settings(
+                device=command.device,
+                threads=command.threads,
+                compile_threads=command.compile_threads,
+                deterministic=command.deterministic,
+                compiled=command.compiled,
+                cuda_graphs=command.cuda_graphs,
+                checkpoint_seconds=command.checkpoint_seconds,
+                alignment=command.alignment,
+            ),
+            directory=Path(command.directory),
+            previous=[Path(path) for path in command.previous],
+            listener=Following(attempt, channel, stop),
+        )
+        state = trainer.fit()
+        digest = None
+        if state == "done" and command.weights is not None:
+            weights, path = trainer.weights(), Path(command.weights)
+            digest = trainer.retry_policy.call(lambda: save(weights, path))
+        return Ended(attempt=attempt, state=state, bit_exact=trainer.bit_exact, weights_digest=digest)
+    except DivergedError as error:
+        exact = trainer is None or trainer.bit_exact
+        return Ended(attempt=attempt, state="diverged", error=str(error), bit_exact=exact)
+    except Exception as error:  # noqa: BLE001 - the worker's border: every failure is recorded with its whole traceback
+        whole = traceback.format_exc()
+        if is_out_of_memory(error):
+            return Ended(attempt=attempt, state="out_of_memory", error=whole)
+        if isinstance(error, AsapbenchError):  # what asapbench itself has refused, it refuses again
+            return Ended(attempt=attempt, state="failed", error=f"{error}\n\n{whole}", lasting=True)
+        return Ended(attempt=attempt, state="failed", error=whole)
+
+
+@lru_cache(maxsize=1)
+def _images(dataset: Choice, root: str) -> Images:
+    """The data of the cell before, if this one has the same: a grid's neighbours mostly do."""
+    return load(dataset, Path(root))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""`--alignment` records each layer's angles, through kills as well, and leaves the curves as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_runs import curves, query, recorded, run, start, wait_until, workers, write_suite
+
+ANGLES = """
+SELECT attempt.cell_id, epoch, layer, quantity, degrees
+FROM alignment JOIN attempt ON attempt.id = attempt_id ORDER BY 1, 2, 4, 3
+"""
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("measured")
+    write_suite(folder)
+    run(folder, "run", "small.toml", "--slots", "2", "--alignment")
+    return folder
+
+
+def test_every_epoch_of_every_cell_has_its_angles_and_the_curves_are_the_same(measured, undisturbed) -> None:
+    assert curves(measured) == undisturbed[1]
+    counts = "SELECT rule, quantity, count(*), count(DISTINCT epoch) FROM alignment_curve GROUP BY 1, 2"
+    layers = {"bp": 13, "asap": 12}
+    assert sorted(query(measured, counts)) == [
+        ("asap", "update", 2 * 4 * layers["asap"], 4),
+        ("asap", "weights", 2 * 4 * layers["asap"], 4),
+        ("bp", "update", 2 * 4 * layers["bp"], 4),
+    ]
+
+
+def test_show_prints_the_last_epochs_angles_by_layer(measured) -> None:
+    (cell,) = query(measured, "SELECT id FROM cell WHERE rule = 'asap' AND seed = 0")[0]
+    lines = run(measured, "show", cell[:10]).splitlines()
+    start = lines.index("angles after epoch 3, in degrees")
+    assert lines[start + 1].split() == ["layer", "weights", "update"]
+    last = f"SELECT layer, quantity, round(degrees, 1) FROM alignment_curve WHERE cell_id = '{cell}' AND epoch = 3"
+    expected = {(layer, quantity): f"{angle:.1f}" for layer, quantity, angle in query(measured, last)}
+    rows = [line.split() for line in lines[start + 2 : start + 14]]
+    assert {(row[0], "weights"): row[1] for row in rows} | {(row[0], "update"): row[2] for row in rows} == expected
+
+
+@pytest.mark.faults
+def test_a_kill_at_any_moment_loses_no_angle(measured, tmp_path) -> None:
+    write_suite(tmp_path)
+    process = start(tmp_path, "run", "small.toml", "--slots", "2", "--alignment")
+    wait_until(lambda: recorded(tmp_path) >= 2, "some epochs")
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not workers(tmp_path), "the workers to end with their parent", seconds=20)
+    run(tmp_path, "resume", "--slots", "2", "--alignment")
+    assert curves(tmp_path) == curves(measured)
+    assert query(tmp_path, ANGLES) == query(measured, ANGLES)
