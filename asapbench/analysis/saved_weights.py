@@ -16,8 +16,6 @@ from asapbench.worker.files import Files
 if TYPE_CHECKING:
     from torch import nn
 
-    from asapbench.data.images import Images
-
 
 @dataclass(frozen=True)
 class Kept:
@@ -37,12 +35,12 @@ class Kept:
                 f"{self.path}: these are not the weights that the database has recorded for cell {self.cell_id[:10]}"
             )
 
-    def model(self, images: Images) -> nn.Module:
-        """The trained plain model, in evaluation mode. Raises StoreError, CheckpointError."""
+    def model(self) -> nn.Module:
+        """The trained plain model, on the CPU, in evaluation mode. Raises StoreError, CheckpointError."""
         from asapbench.training.weights import load
 
         self.require_whole()
-        return load(self.path, images)[1]
+        return load(self.path)[1]
 
 
 def kept_weights(store: Store, prefix: str, *, files: Files) -> Kept:

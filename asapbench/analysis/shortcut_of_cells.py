@@ -54,6 +54,6 @@ def analyze_shortcut(store: Store, kept: Kept, *, batches: int, data: Path | Non
     configure(device, threads=1, deterministic=True, precision=kept.cell.precision)
     images = load(within_data(kept.cell.dataset), root)
     train, _ = training_batches(kept.cell, images, device, memory_format=torch.contiguous_format)
-    rows = shortcut_effect(kept.model(images), islice(train.epoch(1, kept.cell.batch_size), batches))
+    rows = shortcut_effect(kept.model(), islice(train.epoch(1, kept.cell.batch_size), batches))
     provenance = Provenance(*commit(), versions(), hardware())
     store.record_measurements(NAME, kept.attempt.id, rows, provenance)

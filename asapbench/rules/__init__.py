@@ -49,6 +49,12 @@ def attach(model: nn.Module, rule: str | Choice | Rule, sample: Tensor, seed: in
     blank examples is computed: two are enough. `seed` draws feedback weights. Layers that the rule does not train stop
     requiring gradients. Raises GraphError, naming the layer, where the rule cannot be attached, and SuiteError for an
     unknown rule.
+
+    >>> import torch
+    >>> images, labels = torch.zeros(2, 1, 8, 8), torch.tensor([0, 1])
+    >>> learner = attach(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "fa", sample=images)
+    >>> learner.backward(images, labels).logits.shape  # and the rule's gradients are added to .grad
+    torch.Size([2, 10])
     """
     return resolve(rule).learner(model, capture(model, sample), seed)
 

@@ -34,7 +34,12 @@ class Suite:
 
 
 def load(name_or_path: str) -> Suite:
-    """The suite of a file, or a shipped one by its name. Raises SuiteError with every problem, a line each."""
+    """The suite of a file, or a shipped one by its name. Raises SuiteError with every problem, a line each.
+
+    >>> suite = load("quickstart")
+    >>> suite.title, len(suite.cells)
+    ('Quickstart: 8x8 digits', 30)
+    """
     path = locate(name_or_path)
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors on Windows put a mark in front

@@ -11,6 +11,7 @@ from torch import nn
 from asapbench.data.images import Images
 from asapbench.errors import AsapbenchError, CheckpointError
 from asapbench.models import build
+from asapbench.suite.catalog import dataset_shape
 from asapbench.suite.cell import Cell
 from asapbench.training import checkpoint
 from asapbench.training.batches import testing_batches
@@ -19,17 +20,17 @@ from asapbench.training.evaluate import evaluate
 
 
 def save(content: dict[str, Any], path: Path) -> str:
-    """Writes `Trainer.weights()` durably; gives back the SHA-256 of the content."""
+    """Writes `Trainer.weights()` durably; returns the SHA-256 of the content."""
     return checkpoint.write_file(content, path)
 
 
-def load(path: Path, images: Images) -> tuple[Cell, nn.Module]:
-    """The cell and its trained plain model, in evaluation mode. Raises CheckpointError."""
+def load(path: Path) -> tuple[Cell, nn.Module]:
+    """The cell and its trained plain model, on the CPU, in evaluation mode. Raises CheckpointError."""
     content = checkpoint.read_file(path)
     try:
         cell = Cell.from_json(content["cell"])
-        shape = images.train_images.shape
-        model = build(cell.model, channels=shape[1], size=shape[2], classes=images.classes)
+        shape = dataset_shape(cell.dataset)
+        model = build(cell.model, channels=shape.channels, size=shape.size, classes=shape.classes)
         model.load_state_dict(content["model"])
     except (AsapbenchError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = shorten(str(error), 300)
@@ -42,7 +43,7 @@ def evaluated(path: Path, images: Images, *, threads: int = 1) -> tuple[Cell, fl
     import torch
 
     device = torch.device("cpu")
-    cell, model = load(path, images)
+    cell, model = load(path)
     configure(device, threads=threads, deterministic=True, precision=cell.precision)
     order = memory_format(device)
     test = testing_batches(cell, images, device, memory_format=order)

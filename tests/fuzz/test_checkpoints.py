@@ -156,7 +156,7 @@ def test_no_checkpoint_runs_code(kind: str, place: Path, tmp_path: Path) -> None
                 torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), buffer)
             payload = buffer.getvalue()
     assert refused(place, with_head(payload))
-    assert refusal(lambda: weights.load(place, IMAGES), place)
+    assert refusal(lambda: weights.load(place), place)
     assert not mark.exists()
     if kind != "script":  # the payload is a real one
         (pickle.loads if kind == "pickle" else lambda p: torch.load(io.BytesIO(p), weights_only=False))(payload)
@@ -280,4 +280,4 @@ def test_odd_weights_are_taken_or_refused(place: Path, number: int, value: objec
     kept = {"cell": CELL.to_json(), "model": content()["model"]}
     everywhere = places(kept)
     place.write_bytes(with_head(packed(changed(kept, everywhere[number % len(everywhere)], value))))
-    refusal(lambda: weights.load(place, IMAGES), place)
+    refusal(lambda: weights.load(place), place)

@@ -81,7 +81,7 @@ def test_kept_weights_evaluate_to_the_recorded_accuracy(images: Images, tmp_path
 def test_weights_of_another_model_are_refused(images: Images, tmp_path) -> None:
     weights.save({"cell": cell("bp").to_json(), "model": {"x": torch.zeros(1)}}, tmp_path / "a.weights")
     with pytest.raises(CheckpointError, match="not weights of the model"):
-        weights.load(tmp_path / "a.weights", images)
+        weights.load(tmp_path / "a.weights")
 
 
 def test_a_checkpoint_of_another_cell_is_refused(images: Images, tmp_path) -> None:
