@@ -51,7 +51,7 @@ def _print_configuration(cell: Cell, cell_id: str) -> None:
     for field in fields(cell):
         value = getattr(cell, field.name)
         if hasattr(value, "options"):
-            inner = ", ".join(f"{name} = {option}" for name, option in value.options)
+            inner = ", ".join(f"{name} = {option}" for name, option in (*value.options, *value.local))
             value = f"{value.name} ({inner})" if inner else value.name
         say(f"{field.name:<14} {value}")
 

@@ -56,7 +56,7 @@ class Assignment:
         cell, claim, files = self.cell, self.claim, options.files
         return Train(
             attempt=claim.attempt_id,
-            cell=cell.to_json(),
+            cell=cell.to_json(places=True),
             directory=str(files.checkpoints(cell.id, claim.attempt_id)),
             previous=[str(files.checkpoints(cell.id, attempt)) for attempt in claim.previous],
             data=str(options.data),

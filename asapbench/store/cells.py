@@ -52,7 +52,7 @@ def insert_missing(connection: Connection, wanted: Sequence[Cell]) -> None:
 def _row(cell: Cell) -> dict[str, Any]:
     return {
         "id": cell.id,
-        "config": json.dumps(cell.to_json(), sort_keys=True),
+        "config": json.dumps(cell.to_json(places=True), sort_keys=True),
         "revision": json.dumps(cell.identity["revision"], sort_keys=True),
         "label": cell.label,
         "dataset": cell.dataset.name,

@@ -12,11 +12,12 @@ import json
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from operator import attrgetter
+from pathlib import PurePath
 from typing import Any
 
 from asapbench.errors import SuiteError
 from asapbench.suite.catalog import CATALOG, DEFAULT_OPTIMIZER, RECIPE_REVISION
-from asapbench.suite.options import Choice, Value, nearest
+from asapbench.suite.options import Choice, Role, Value, nearest
 from asapbench.suite.recipe import PLAIN, checked_learning_rate, checked_seed
 
 CHOICES = ("dataset", "model", "rule", "optimizer")
@@ -79,13 +80,23 @@ class Cell:
         """The same configuration under another seed."""
         return replace(self, seed=seed)
 
-    def to_json(self) -> dict[str, Any]:
-        """Every field and option in full, for the database and the workers."""
+    def to_json(self, *, places: bool = False) -> dict[str, Any]:
+        """Every field and option in full.
+
+        `places`: with the paths of its data on this machine, under "places": for the database and the workers alone.
+        """
         content: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            content[field.name] = {"name": value.name, **dict(value.options)} if field.name in CHOICES else value
-        return content
+            if field.name not in CHOICES:
+                content[field.name] = value
+                continue
+            where = _of_role(field.name, value, "place")
+            kept = {option: chosen for option, chosen in (*value.options, *value.local) if option not in where}
+            content[field.name] = {"name": value.name, **kept}
+            found |= {field.name: where} if where else {}
+        return content | ({"places": found} if places and found else {})
 
     @classmethod
     def from_json(cls, content: object) -> Cell:
@@ -101,8 +112,12 @@ class Cell:
 
 
 def title(kind: str, choice: Choice) -> str:
-    """`ASAP(k=4)`: the entry's title with the options that are not at their default."""
-    return CATALOG[kind][choice.name].title + _options(kind, choice)
+    """`ASAP(k=4)`: the entry's title with the options that are not at their default.
+
+    Data that a suite names by their path have a name in front, `ImageFolder(flowers, content=3f2a9c1b)`: the label that
+    they were given, else the last part of their path where this machine has it.
+    """
+    return CATALOG[kind][choice.name].title + _options(kind, choice, called=_called(kind, choice))
 
 
 def name(kind: str, choice: Choice) -> str:
@@ -110,10 +125,35 @@ def name(kind: str, choice: Choice) -> str:
     return choice.name + _options(kind, choice)
 
 
-def _options(kind: str, choice: Choice) -> str:
-    changed = {k: v for k, v in _without_defaults(kind, choice).items() if k != "name"}
-    inner = ", ".join(f"{option}={plain(value)}" for option, value in changed.items())
+def _options(kind: str, choice: Choice, *, called: str = "") -> str:
+    changed = _without_defaults(kind, choice)
+    shown = [f"{option}={text}" for option, text in _shown(kind, choice).items() if option in changed]
+    inner = ", ".join([called, *shown] if called else shown)
     return f"({inner})" if inner else ""
+
+
+def _shown(kind: str, choice: Choice) -> dict[str, str]:
+    """The options of the identity as a reader sees them. What was found in data follows from their content."""
+    roles = {option.name: option.role for option in CATALOG[kind][choice.name].options}
+    return {
+        name: str(value)[:_DIGITS] if roles[name] == "content" else plain(value)
+        for name, value in choice.options
+        if roles[name] != "found"
+    }
+
+
+def _called(kind: str, choice: Choice) -> str:
+    for label in _of_role(kind, choice, "label").values():
+        return str(label)
+    for place in _of_role(kind, choice, "place").values():
+        return PurePath(str(place)).stem
+    return ""
+
+
+def _of_role(kind: str, choice: Choice, role: Role) -> dict[str, Value]:
+    """The options of this role that are no part of the identity, as far as they are given."""
+    entry = CATALOG[kind][choice.name] if choice.local else None
+    return {name: value for name, value in choice.local if entry is not None and entry.option(name).role == role}
 
 
 def differences(cell: Cell, reference: Cell) -> list[str]:
@@ -131,10 +171,10 @@ def differences(cell: Cell, reference: Cell) -> list[str]:
         elif ours.name != theirs.name:
             found.append(f"{field.name} {name(field.name, ours)} instead of {name(field.name, theirs)}")
         else:
-            known = dict(theirs.options)
+            known = _shown(field.name, theirs)
             found += [
-                f"{field.name}.{option} {plain(value)} instead of {plain(known[option])}"
-                for option, value in ours.options
+                f"{field.name}.{option} {value} instead of {known[option]}"
+                for option, value in _shown(field.name, ours).items()
                 if value != known[option]
             ]
     return found
@@ -159,7 +199,8 @@ def _without_defaults(kind: str, choice: Choice) -> dict[str, Value]:
 def _shared(text: str) -> dict[str, Any]:
     """The fields but `lr` and `seed` of what `to_json` wrote, looked at once for all cells that have them in common."""
     content = json.loads(text)
-    found: dict[str, Any] = {kind: _choice(kind, dict(content[kind])) for kind in CHOICES}
+    places = dict(content.get("places", {}))
+    found: dict[str, Any] = {kind: _choice(kind, content[kind] | places.get(kind, {})) for kind in CHOICES}
     found |= {name: option.checked(content[name]) for name, option in PLAIN.items() if name in content}
     if found["augment"] == "auto":
         raise ValueError("augment is still to be chosen")
@@ -195,6 +236,9 @@ def _group(_revisions: tuple[int, ...], *values: Any) -> _Group:
 
 
 _SEED = "the seed's place"
+
+_DIGITS = 8
+"""Of a fingerprint that a label shows."""
 
 
 def _identity(cell: Cell) -> dict[str, Any]:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 Value = bool | int | float | str
+
+Role = Literal["setting", "content", "found", "label", "place"]
+"""What an option is for.
+
+`setting`: the suite gives it, and it is part of the identity. The other roles are those of data that a suite names by
+their path. `content` (their fingerprint) and `found` (their shape) are read from the data and are part of the identity
+too; a suite that gives one is held to it. `label` names the data in reports. `place` is their path on this machine:
+like a label no part of the identity, and it never leaves the machine.
+"""
 
 
 @dataclass(frozen=True)
@@ -20,6 +31,12 @@ class Option:
     choices: tuple[Value, ...] = ()
     minimum: float | None = None
     below: float | None = None
+    role: Role = "setting"
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether another value makes another cell."""
+        return self.role in ("setting", "content", "found")
 
     def checked(self, value: object) -> Value:
         """`value` in this option's canonical type. Raises ValueError with what would be right."""
@@ -37,6 +54,8 @@ class Option:
             raise ValueError(f"{self.name} must be at least {self.minimum:g}, not {value!r}")
         if self.below is not None and isinstance(value, int | float) and value >= self.below:
             raise ValueError(f"{self.name} must be less than {self.below:g}, not {value!r}")
+        if self.role == "content" and value and not re.fullmatch("[0-9a-f]{64}", str(value)):
+            raise ValueError(f"{self.name} must be a SHA-256, 64 hexadecimal digits, not {value!r}: leave it out")
         assert isinstance(value, bool | int | float | str)
         return value
 
@@ -101,6 +120,10 @@ class Entry:
                 return option
         raise KeyError(name)
 
+    def given(self, choice: Choice) -> dict[str, Value]:
+        """The options of `choice` as a suite gives them: without what is read from the data."""
+        return {n: v for n, v in (*choice.options, *choice.local) if self.option(n).role not in ("content", "found")}
+
     def choose(self, given: Mapping[str, Value] | None = None) -> Choice:
         """The entry with `given` options, the others at their defaults. Raises ValueError."""
         given = dict(given or {})
@@ -109,19 +132,28 @@ class Entry:
             names = [option.name for option in self.options]
             has = f"it has {', '.join(names)}" if names else "it has none"
             raise ValueError(f'{self.name} has no option "{unknown[0]}" ({has}){nearest(unknown[0], names)}')
-        filled = tuple((o.name, o.checked(given[o.name]) if o.name in given else o.default) for o in self.options)
-        return Choice(self.name, tuple(sorted(filled)))
+        filled = {o: o.checked(given[o.name]) if o.name in given else o.default for o in self.options}
+        return Choice(
+            self.name,
+            tuple(sorted((o.name, value) for o, value in filled.items() if o.is_identity)),
+            tuple(sorted((o.name, value) for o, value in filled.items() if not o.is_identity and value != o.default)),
+        )
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One entry of the catalog with every option resolved, in the order of their names."""
+    """One entry of the catalog with every option resolved, in the order of their names.
+
+    `local` holds the options that are no part of the identity, labels and places, where they are given. Choices that
+    differ in these alone are equal.
+    """
 
     name: str
     options: tuple[tuple[str, Value], ...] = ()
+    local: tuple[tuple[str, Value], ...] = field(default=(), compare=False)
 
     def __getitem__(self, option: str) -> Value:
-        for name, value in self.options:
+        for name, value in (*self.options, *self.local):
             if name == option:
                 return value
         raise KeyError(f"{self.name} has no option {option}")

@@ -192,7 +192,7 @@ class _Row:
         workers = wanted.loader_workers
         return Prepare(
             loop="eager" if name == "eager" else "own",
-            cell=self.speed.cell.to_json(),
+            cell=self.speed.cell.to_json(places=True),
             settings={
                 "device": slot.device,
                 "threads": slot.threads,
