@@ -38,6 +38,7 @@ def pytest_alone(tmp_path: Path):
     return run
 
 
+@pytest.mark.slow
 def test_every_test_file_is_collected_or_says_which_package_it_lacks(pytest_alone) -> None:
     said = pytest_alone("tests", "--collect-only")
     files = [path for folder in NEED_NONE for path in (TESTS / folder).glob("test_*.py")]

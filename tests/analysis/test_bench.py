@@ -109,6 +109,7 @@ def test_a_process_that_dies_is_a_failure(process: module._Process, cell: Cell) 
     assert answer.error == "the process ended with exit status -9"
 
 
+@pytest.mark.slow
 def test_every_loop_has_every_round(cell: Cell) -> None:
     found = measured([cell], slots=2)
     (speed,) = found.speeds
@@ -129,6 +130,7 @@ def test_without_the_control_and_alone_there_is_one_loop(cell: Cell) -> None:
     assert list(speed.loops) == ["own"]
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_costs_the_next_nothing(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = module._Row._prepare_command
 
@@ -145,6 +147,7 @@ def test_a_cell_that_fails_costs_the_next_nothing(cell: Cell, monkeypatch: pytes
     assert len(second.loops["own"].rounds) == 1
 
 
+@pytest.mark.slow
 def test_a_loop_that_fails_leaves_the_others_their_rounds(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = module._Row._prepare_command
     monkeypatch.setattr(
@@ -159,6 +162,7 @@ def test_a_loop_that_fails_leaves_the_others_their_rounds(cell: Cell, monkeypatc
     assert (len(loops["own"].rounds), len(loops["eager"].rounds)) == (3, 0)
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_there_is(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, calls = module._Row._measure, []
 
@@ -180,6 +184,7 @@ def test_data_that_are_named_must_be_there(cell: Cell, tmp_path: Path) -> None:
         bench([replace(cell, dataset=DATASETS["mnist"].choose())], Bench(data=tmp_path), say=lambda _: None)
 
 
+@pytest.mark.slow
 def test_no_process_is_left(cell: Cell) -> None:
     measured([cell], slots=2, rounds=1)
     left = [one for one in psutil.Process(os.getpid()).children() if "asapbench.analysis.speed.worker" in one.cmdline()]

@@ -43,6 +43,7 @@ def test_every_script_is_tried() -> None:
     assert {path.stem for path in FOLDER.glob("*.py")} == {*COMMANDS, *MODULES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_script_prints_its_table(name: str, tmp_path: Path) -> None:
     if name == "precision":

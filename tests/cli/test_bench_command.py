@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from small_runs import environment, run, start, write_suite
 
 QUICK = ("--only", "rule=asap", "--rounds", "2", "--batches", "2", "--device", "cpu")
@@ -22,6 +23,7 @@ def test_it_measures_without_data_or_database_and_leaves_nothing(tmp_path: Path)
     assert list(tmp_path.iterdir()) == [suite]
 
 
+@pytest.mark.slow
 def test_samples_a_second_times_seconds_an_epoch_are_its_samples(tmp_path: Path) -> None:
     suite = write_suite(tmp_path)
     run(tmp_path, "bench", str(suite), *QUICK, "--peak-tflops", "1", "--format", "csv", "--out", "speed.csv")
@@ -33,6 +35,7 @@ def test_samples_a_second_times_seconds_an_epoch_are_its_samples(tmp_path: Path)
         assert value["fraction of the bandwidth floor"] == ""
 
 
+@pytest.mark.slow
 def test_ctrl_c_prints_what_was_measured(tmp_path: Path) -> None:
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script's job in the background is started: deaf to it
     try:
@@ -49,6 +52,7 @@ def test_ctrl_c_prints_what_was_measured(tmp_path: Path) -> None:
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_the_command_itself_imports_no_torch(tmp_path: Path) -> None:
     arguments = ["asapbench", "bench", str(write_suite(tmp_path)), *QUICK, "--no-eager"]
     code = f"import sys; sys.argv = {arguments}; import asapbench.cli; asapbench.cli.app(standalone_mode=False)"

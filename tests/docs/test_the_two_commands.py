@@ -7,6 +7,7 @@ import re
 from documentation import README, ROOT, blocks
 
 CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+FAST = "not slow and not faults and not gpu"
 COMMANDS = [line for block in blocks(README, "sh") for line in block.splitlines() if "pip install" in line]
 
 
@@ -20,8 +21,15 @@ def test_ci_takes_the_test_command_out_of_readme() -> None:
     pattern = re.search(r"grep -m1 '([^']+)' README\.md", CI)[1]
     found = [line for line in README.read_text(encoding="utf-8").splitlines() if re.search(pattern, line)]
     assert found == [COMMANDS[1]]
-    assert found[0].endswith("pytest -n auto")
+    assert found[0].endswith(f'pytest -n auto -m "{FAST}"')
     assert 'bash -euo pipefail -c "$command"' in CI
+
+
+def test_ci_and_the_justfile_run_what_that_command_leaves_out() -> None:
+    assert '-m "slow or faults or gpu"' in CI
+    justfile = (ROOT / "justfile").read_text(encoding="utf-8")
+    assert f'pytest -n auto -m "{FAST}"' in justfile
+    assert 'pytest -n auto -m "slow or faults or gpu"' in justfile
 
 
 def test_ci_runs_the_suite_and_the_report_of_the_first_command() -> None:

@@ -15,6 +15,8 @@ from small_runs import environment, without_privileges
 from asapbench.errors import AsapbenchError
 from asapbench.running.launch import Request, select
 
+pytestmark = pytest.mark.faults
+
 ONE_CELL = ("--only", "model=resnet10", "--only", "rule=bp", "--seeds", "0")
 RUN = ("run", "quickstart", *ONE_CELL, "--db", "x.sqlite")
 Started = Callable[..., subprocess.CompletedProcess[str]]

@@ -12,6 +12,8 @@ from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
 from asapbench.suite.catalog import RULES as CATALOG
 from asapbench.suite.options import Choice
 
+pytestmark = pytest.mark.slow
+
 CHOICES = [
     *(entry.choose() for entry in CATALOG.values()),
     CATALOG["asfp_lc"].choose({"loss": "added", "unit": "group"}),

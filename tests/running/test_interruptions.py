@@ -15,6 +15,8 @@ LONG = ("--set", "epochs=3", "--slots", "2", "--checkpoint-every", "0.2s")
 KILLED_WHILE_IT_WRITES = """
 import os, signal, threading, time
 
+pytestmark = pytest.mark.slow
+
 sync, syncs = os.fsync, 0
 
 def fsync(descriptor):

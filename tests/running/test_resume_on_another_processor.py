@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from small_runs import SUITE, query, recorded, run, start, wait_until, write_suite
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("rule", "variable", "value"),

@@ -17,6 +17,8 @@ from asapbench.suite.load import load
 
 IN_WORKERS = """
 import sys
+
+pytestmark = pytest.mark.slow
 if "asapbench.worker.main" in sys.orig_argv:
     from pathlib import Path
     from asapbench.training.trainer import Trainer

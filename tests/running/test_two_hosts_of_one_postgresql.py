@@ -18,6 +18,8 @@ ASAPBENCH = """
 from asapbench.running import leases, runner
 leases.STALE_SECONDS, runner._LEASE_SECONDS = 15.0, 0.5
 from asapbench.cli import main
+
+pytestmark = pytest.mark.slow
 main()
 """
 STATES = "SELECT host, state, count(*) FROM attempt GROUP BY 1, 2 ORDER BY 1, 2"

@@ -116,6 +116,7 @@ def test_what_was_set_aside_is_not_gone_on_from(here: Place, there: Place, store
     assert here.said == []
 
 
+@pytest.mark.slow
 def test_after_a_merge_a_machine_goes_on_from_its_own_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
     here, there, quiet = (tmp_path / name for name in ("here", "there", "quiet"))
     one = ("--only", "rule=asap", "--seeds", "0", "--set", "epochs=5")

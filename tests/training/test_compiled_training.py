@@ -40,6 +40,7 @@ def learner(rule: str, x: Tensor) -> Learner:
     return attach(nn.Sequential(*layers).double(), RULES[rule](CATALOG[rule].choose()), x, seed=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["asap", "dfa"])
 def test_compiled_gradients_are_the_rules(rule: str, compiler: None) -> None:
     draw = torch.Generator().manual_seed(1)
@@ -53,6 +54,7 @@ def test_compiled_gradients_are_the_rules(rule: str, compiler: None) -> None:
         torch.testing.assert_close(two, one, rtol=1e-9, atol=1e-12, msg=name)
 
 
+@pytest.mark.slow
 def test_a_compiled_cell_resumes_bit_for_bit(images, tmp_path, compiler: None) -> None:
     which = replace(cell("fa", epochs=2), model=MODELS["mlp"].choose())
 
@@ -72,6 +74,7 @@ def test_a_compiled_cell_resumes_bit_for_bit(images, tmp_path, compiler: None) -
     assert not recorder.bit_exact, "other kernels, other bits: said so"
 
 
+@pytest.mark.slow
 def test_a_rules_own_backward_is_not_compiled_under_autocast(images, tmp_path) -> None:
     """DFA projects the error in float32, whatever the precision of the forward pass."""
     gradients = {}
@@ -90,6 +93,7 @@ def test_a_rules_own_backward_is_not_compiled_under_autocast(images, tmp_path) -
         assert torch.equal(gradient, gradients[True][name]), name
 
 
+@pytest.mark.slow
 def test_more_cells_than_torch_compiles_a_function_for(images, tmp_path) -> None:
     for seed in range(10):
         made = trainer(cell("bp", seed=seed), images, tmp_path / str(seed), Recorder())

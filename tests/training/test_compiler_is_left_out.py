@@ -22,6 +22,8 @@ from tiny_cell import Recorder, bits, noise_images, trainer
 
 from asapbench.training.optimizer import leave_compiler_out
 
+pytestmark = pytest.mark.slow
+
 leave_compiler_out()
 torch.set_num_threads(1)
 for name, asked in cases().items():

@@ -12,6 +12,8 @@ from asapbench.machine import compilers
 from asapbench.machine.slots import Slot
 from asapbench.suite.catalog import MODELS
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_cell_has_the_same_bits_for_any_number_and_resumes_with_another(images, tmp_path, monkeypatch) -> None:
     try:
