@@ -1,4 +1,4 @@
-"""What `doctor` finds: one finding a subject, each fault with its mend."""
+"""What `doctor` finds: one finding a subject, each fault with its fix."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from asapbench.data.files import data_root, faults, mend, nothing_there
+from asapbench.data.files import data_root, describe
+from asapbench.data.lookup import published
 from asapbench.errors import AsapbenchError, NoDatabaseError, StoreError
 from asapbench.machine.devices import nvidia_driver
 from asapbench.machine.hardware import cudnn_version, hardware, versions
 from asapbench.machine.slots import slots
 from asapbench.store.records import without_password
 from asapbench.store.store import Store
-from asapbench.suite.catalog import DATASETS
 from asapbench.worker.files import files_at
 
 _LOW_DISK = 5e9
@@ -31,11 +31,11 @@ class Finding:
     grade: Literal["ok", "note", "fault"]
     subject: str
     text: str
-    mend: str = ""
+    fix: str = ""
 
 
 def diagnose(*, db: str, data: Path | None, files: Path | None) -> Iterator[Finding]:
-    """Looks at everything in turn."""
+    """Yields the findings, one subject after the other."""
     yield Finding("ok", "versions", ", ".join(f"{name} {version}" for name, version in versions().items()))
     yield from _torch()
     yield _slots()
@@ -79,20 +79,15 @@ def _slots() -> Finding:
 
 
 def _data(root: Path) -> Iterator[Finding]:
-    for name, entry in DATASETS.items():
-        try:
-            found = faults(entry.choose(), root)
-        except AsapbenchError as error:
-            yield Finding("fault", name, str(error))
-            continue
+    for dataset in published():
+        found = dataset.faults(dataset.choose(), root)
         if not found:
-            yield Finding("ok", name, "embedded" if name == "digits" else f"complete in {root}")
-        elif nothing_there(name, found):
-            yield Finding("note", name, f"not in {root}", mend(name, root))
+            built_in = dataset.folder(root) is None
+            yield Finding("ok", dataset.name, "built in" if built_in else f"complete in {root}")
+        elif dataset.is_absent(found):
+            yield Finding("note", dataset.name, f"not in {root}", dataset.fix(root))
         else:
-            listed = ", ".join(f"{fault.path} is {fault.what}" for fault in found[:3])
-            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-            yield Finding("note", name, f"not complete in {root}: {listed}{more}", mend(name, root))
+            yield Finding("note", dataset.name, f"not complete: {describe(root, found)}", dataset.fix(root))
 
 
 def _database(db: str) -> Finding:

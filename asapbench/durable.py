@@ -1,16 +1,52 @@
-"""Names that survive a power loss: a new file or directory is there for good once its directory is synced."""
+"""Files written whole or not at all, and names that survive a power loss.
+
+A temporary name is used by no other process, in no container and on no machine that shares the folder.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import uuid
+from collections.abc import Iterable
 from pathlib import Path
+
+
+def temporary_beside(path: Path, ending: str) -> Path:
+    """A hidden name in the folder of `path`. Process numbers would not do: every container counts from 1."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{ending}")
+
+
+def write_whole(
+    path: Path, blocks: Iterable[bytes | memoryview], *, sync: bool = True, mode: int | None = None
+) -> None:
+    """Writes `blocks` to a temporary file beside `path`, syncs it and moves it to `path`, with the rights `mode`.
+
+    The folder must exist; `sync_directories` makes the name durable. Raises OSError, and what `blocks` raises; then
+    `path` is as it was and the temporary file is removed.
+    """
+    temporary = temporary_beside(path, ".part")
+    try:
+        with temporary.open("xb") as stream:
+            for block in blocks:
+                stream.write(block)
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
+        if mode is not None:
+            temporary.chmod(mode)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def sync_directories(directory: Path) -> None:
     """Makes the entries of `directory` durable, and its own in those above it, up to the root of its file system.
 
-    All of them each time, not the new ones alone: who made a directory may have been killed before it was synced.
-    Syncing one that has not changed costs next to nothing.
+    All of them each time, not the new ones alone: the process that made a directory may have been killed before it
+    synced it. Syncing one that has not changed costs next to nothing.
     """
     if os.name != "posix":
         return  # Windows opens no directory, and writes names through

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asapbench.analysis.saved_weights import kept_weights
-from asapbench.data.files import check, data_root
+from asapbench.data.files import data_root
+from asapbench.data.lookup import check
 from asapbench.store.store import Store
-from asapbench.suite.catalog import within_data
+from asapbench.suite.catalog import DATASETS
 from asapbench.suite.cell import Cell
 from asapbench.worker.files import files_of
 
@@ -34,5 +35,5 @@ def evaluate_kept(store: Store, prefix: str, data: Path | None, *, files: Path |
     from asapbench.training.weights import evaluated
 
     kept.require_whole()
-    found, loss, accuracy = evaluated(kept.path, load(within_data(kept.cell.dataset), root))
+    found, loss, accuracy = evaluated(kept.path, load(DATASETS[kept.cell.dataset.name].within(kept.cell.dataset), root))
     return Evaluated(found, kept.path, loss, accuracy, kept.attempt.last_test_accuracy)

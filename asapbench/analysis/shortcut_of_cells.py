@@ -8,12 +8,13 @@ from pathlib import Path
 
 from asapbench.analysis.saved_weights import Kept, kept_weights
 from asapbench.analysis.shortcut import NAME, shortcut_effect
-from asapbench.data.files import check, data_root
+from asapbench.data.files import data_root
+from asapbench.data.lookup import check
 from asapbench.errors import SuiteError
 from asapbench.machine.hardware import commit, hardware, versions
 from asapbench.store import Provenance
 from asapbench.store.store import Store
-from asapbench.suite.catalog import within_data
+from asapbench.suite.catalog import DATASETS
 from asapbench.suite.select import only
 from asapbench.worker.files import files_of
 
@@ -52,7 +53,7 @@ def analyze_shortcut(store: Store, kept: Kept, *, batches: int, data: Path | Non
 
     device = torch.device("cpu")
     configure(device, threads=1, deterministic=True, precision=kept.cell.precision)
-    images = load(within_data(kept.cell.dataset), root)
+    images = load(DATASETS[kept.cell.dataset.name].within(kept.cell.dataset), root)
     train, _ = training_batches(kept.cell, images, device, memory_format=torch.contiguous_format)
     rows = shortcut_effect(kept.model(), islice(train.epoch(1, kept.cell.batch_size), batches))
     provenance = Provenance(*commit(), versions(), hardware())

@@ -1,4 +1,4 @@
-"""`asapbench data`: what data sets there are, fetch them, verify them."""
+"""`asapbench data`: list, fetch and verify data sets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import typer
 
 from asapbench.cli.options import Command
 from asapbench.cli.text import printing_is_optional, say
-from asapbench.data import files
+from asapbench.data.files import data_root, fix
+from asapbench.data.lookup import published, published_set
 from asapbench.errors import DataError
 from asapbench.escape import visible
-from asapbench.suite.catalog import DATASETS, DatasetEntry
 
 if TYPE_CHECKING:
     from asapbench.data.prepare import Received
+    from asapbench.data.published import Published
 
 app = typer.Typer(help="Data sets: list, fetch and verify them.", no_args_is_help=True)
 
@@ -30,10 +31,9 @@ HEADERS = ("name", "data set", "images", "here", "where")
 
 @app.command("list", cls=Command)
 def list_(data: Folder = None) -> None:
-    """Each data set: what it is, its size, whether it is here (by file sizes; `verify` reads every byte)."""
-    root = files.data_root(data)
-    rows = [(entry.name, entry.title, _images(entry), _here(entry, root), _where(entry, root)) for entry in _entries()]
-    _print_table(rows)
+    """Each published data set: what it is, its size, whether it is here (by file sizes; `verify` reads every byte)."""
+    root = data_root(data)
+    _print_table([(d.name, d.title, _images(d), _here(d, root), _where(d, root)) for d in published()])
 
 
 @app.command(cls=Command)
@@ -41,17 +41,16 @@ def prepare(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets, as `list` names them.")],
     data: Folder = None,
 ) -> None:
-    """Download data sets once, verify and unpack them. What is here and right is left alone."""
-    root = files.data_root(data)
-    for name in names:
-        files.known(name)
+    """Download data sets once, verify and unpack them. Files that are here and right are not touched."""
+    root = data_root(data)
+    wanted = [published_set(name) for name in names]
     from asapbench.data.prepare import prepare as fetch
 
     printing_is_optional()
-    for name in names:
-        with _progress(name) as received:
-            fetch(name, root, say=say, received=received)
-        say(f"{name}: complete")
+    for dataset in wanted:
+        with _progress(dataset.name) as received:
+            fetch(dataset, root, say=say, received=received)
+        say(f"{dataset.name}: complete")
 
 
 @app.command(cls=Command)
@@ -63,46 +62,39 @@ def verify(
     data: Folder = None,
 ) -> None:
     """Read every byte of data sets and compare it with what was published."""
-    root = files.data_root(data)
-    for name in names or ():
-        files.known(name)
+    root = data_root(data)
+    wanted = [published_set(name) for name in names] if names else published()
     from asapbench.data.prepare import verify as examine
 
     wrong = []
-    for name in names or DATASETS:
-        verdict = examine(name, root)
-        say(f"{name}: {verdict.state}" + (f" ({verdict.faults})" if verdict.state == "damaged" else ""))
+    for dataset in wanted:
+        verdict = examine(dataset, root)
+        say(f"{dataset.name}: {verdict.state}" + (f" ({verdict.faults})" if verdict.state == "damaged" else ""))
         if verdict.state == "damaged" or (names and verdict.state == "missing"):
-            wrong.append(name)
+            wrong.append(dataset.name)
     if wrong:
-        raise DataError(f"{', '.join(wrong)}: not complete as published: {files.mend(' '.join(wrong), root)}")
+        raise DataError(f"{', '.join(wrong)}: not complete as published: {fix(' '.join(wrong), root)}")
 
 
-def _entries() -> list[DatasetEntry]:
-    return list(DATASETS.values())
+def _images(dataset: Published) -> str:
+    shape = f"{dataset.channels}x{dataset.size}x{dataset.size}"
+    return f"{dataset.train:,} + {dataset.test:,} of {shape}, {dataset.classes} classes"
 
 
-def _images(entry: DatasetEntry) -> str:
-    shape = f"{entry.channels}x{entry.size}x{entry.size}"
-    return f"{entry.train:,} + {entry.test:,} of {shape}, {entry.classes} classes"
-
-
-def _here(entry: DatasetEntry, root: Path) -> str:
-    from asapbench.data import tiny_imagenet
-
-    if not files.FILES.get(entry.name, (None,)):
+def _here(dataset: Published, root: Path) -> str:
+    if dataset.folder(root) is None:
         return "built in"
-    found = files.faults(entry.choose(), root)
+    found = dataset.faults(dataset.choose(), root)
     if not found:
         return "yes"
-    if entry.name == "tiny_imagenet" and (classes := tiny_imagenet.complete_classes(root)):
-        return f"the first {classes} classes"
-    return "no" if files.nothing_there(entry.name, found) else f"incomplete ({len(found)} files)"
+    if (part := dataset.part_there(root)) is not None:
+        return f"in part: {dataset.changed(part)}"
+    return "no" if dataset.is_absent(found) else f"incomplete ({len(found)} files)"
 
 
-def _where(entry: DatasetEntry, root: Path) -> str:
-    folder = files.locate(entry.name, root)
-    return "with scikit-learn" if folder is None else str(folder)
+def _where(dataset: Published, root: Path) -> str:
+    folder = dataset.folder(root)
+    return "in a package" if folder is None else str(folder)
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
@@ -125,7 +117,7 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
 
 @contextmanager
 def _progress(name: str) -> Iterator[Received]:
-    """A bar while a download goes on; nothing where no one watches."""
+    """A bar during a download, on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 

@@ -29,8 +29,8 @@ def doctor(
     faults = 0
     for finding in diagnose(db=db, data=data, files=files):
         say(f"{marks[finding.grade]}{finding.subject:<16} {finding.text}")
-        if finding.mend:
-            say(f"{'':<23} mend: {finding.mend}")
+        if finding.fix:
+            say(f"{'':<23} fix: {finding.fix}")
         faults += finding.grade == "fault"
     say("\nEverything asapbench needs is here." if not faults else f"\n{faults} to mend.")
     raise typer.Exit(1 if faults else 0)

@@ -1,7 +1,7 @@
-"""Device-resident batches: the uint8 set lives on the device; whole batches are cropped, flipped and normalised there.
+"""Device-resident batches: the images are on the device; whole batches are cropped, flipped and normalised there.
 
 The order of an epoch and its augmentation are drawn on the CPU from (seed, purpose, epoch), so that a batch is the same
-on any device and an interrupted epoch goes on with exactly the batches it would have had.
+on any device and an interrupted epoch resumes with exactly the batches it would have had.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from asapbench.randomness import integers, permutation
 from asapbench.suite.catalog import AUGMENTATIONS
 
 PADDING = 4
-"""Raw pixels of black on each side before the random crop (App. C)."""
+"""Raw pixels of black, value 0, on each side before the random crop (App. C)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What chance decides in one epoch, for each position of its order; int64 and bool (N,), drawn on the CPU.
+    """The random choices of one epoch, for each position of its order; int64 and bool (N,), drawn on the CPU.
 
-    `order` is the example's index in its set; `top` and `left` are where the crop begins in the padded image (0..8) and
+    `order` is the example's index in its set; `top` and `left` are where the crop starts in the padded image (0..8) and
     `flipped` whether it is mirrored: None without augmentation.
     """
 
@@ -52,10 +52,11 @@ class Draws:
 class Batches:
     """Training and evaluation batches of one set of images, or of those whose indices `subset` lists, in its order.
 
-    `images` is uint8 (N, C, H, W), `labels` int64 (N,); `mean` and `std` are by channel, pixels in units of 0..1.
+    `images` is uint8 or float32 (N, C, H, W), `labels` int64 (N,); `mean` and `std` are by channel, of uint8 pixels in
+    units of 0..1.
     `augment` is "none", or "crop_flip": torchvision's RandomCrop(padding=4) and RandomHorizontalFlip on raw pixels (the
     border is black), then normalised. A batch is images (B, C, H, W) of `dtype` in the order of `memory_format`,
-    normalised in float32, and labels (B,); both are fresh tensors. The CPU path keeps one buffer: do not interleave two
+    normalised in float32, and labels (B,); both are new tensors. The CPU path keeps one buffer: do not interleave two
     iterators of one object from several threads.
     """
 
@@ -80,14 +81,15 @@ class Batches:
         padding = PADDING if augment == "crop_flip" else 0
         if subset is not None:
             self._labels = self._labels[subset.to(device)]
-            if device.type != "cpu":  # else a device would hold all images for each subset
+            if device.type != "cpu":  # otherwise a device would hold all images for each subset
                 images, subset = images[subset], None
         self._subset = subset
         self._store: _Store = (
             _Sliced(images, padding) if device.type == "cpu" else _Gathered(images, padding, device=device)
         )
         by_channel = (1, len(mean), 1, 1)
-        scale = [1 / (255 * s) for s in std]
+        unit = 255 if images.dtype == torch.uint8 else 1
+        scale = [1 / (unit * s) for s in std]
         shift = [m / s for m, s in zip(mean, std, strict=True)]
         self._scale = torch.tensor(scale, dtype=torch.float64).to(torch.float32).reshape(by_channel).to(device)
         self._shift = torch.tensor(shift, dtype=torch.float64).to(torch.float32).reshape(by_channel).to(device)
@@ -113,10 +115,10 @@ class Batches:
     def epoch(self, number: int, batch_size: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The shuffled, augmented, normalised batches of epoch `number`, from batch index `start` to the end.
 
-        Raises ValueError for a `start` beyond the epoch's batches (one past the last gives none).
+        Raises ValueError for a `start` beyond the epoch's batches (one past the last yields none).
         """
         if not 0 <= start <= self.batches(batch_size):
-            raise ValueError(f"the epoch has {self.batches(batch_size)} batches: it cannot begin at {start}")
+            raise ValueError(f"the epoch has {self.batches(batch_size)} batches: it cannot start at {start}")
         return self._epoch(*self.placed(number), batch_size, start)
 
     def _epoch(self, draws: Draws, labels: Tensor, batch_size: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -145,7 +147,7 @@ class Batches:
             yield self._normalised(self._store.plain(chosen)), self._labels[part].clone()
 
     def _normalised(self, pixels: Tensor) -> Tensor:
-        # Two roundings, never a fused multiply-add: the same bits on every device. A product of bytes is fresh.
+        # Two roundings, never a fused multiply-add: the same bits on every device. The product is a new tensor.
         normalised = torch.mul(pixels, self._scale).sub_(self._shift)
         return normalised.to(self.dtype, memory_format=self._memory_format)
 
@@ -154,27 +156,27 @@ class _Store(Protocol):
     """The images, and how raw pixels are cut from them."""
 
     def augmented(self, draws: Draws, part: slice | Tensor) -> Tensor:
-        """The positions `part` of an epoch: uint8 (B, C, H, W), which the next call may overwrite."""
+        """The positions `part` of an epoch: raw (B, C, H, W), which the next call may overwrite."""
 
     def plain(self, part: slice | Tensor) -> Tensor:
-        """The images `part` as they are: uint8 (B, C, H, W), which the caller may not write to."""
+        """The images `part` as they are: raw (B, C, H, W), which the caller may not write to."""
 
 
 class _Sliced:
     """On a CPU: each sample is one slice of its image, copied into one reused buffer whose border is black.
 
-    The images stay where they are, which may be a file that other workers map, too.
+    The images are not copied: they may lie in a file that other workers map, too.
     """
 
     def __init__(self, images: Tensor, padding: int) -> None:
         self._images = images.numpy()
         self._rows, self._columns = (_overlaps(side, padding) for side in images.shape[2:])
-        self._buffer = np.empty((0, *images.shape[1:]), dtype=np.uint8)
+        self._buffer = np.empty((0, *images.shape[1:]), dtype=self._images.dtype)
 
     def augmented(self, draws: Draws, part: slice | Tensor) -> Tensor:
         chosen = draws.order[part].numpy()
         if len(self._buffer) < len(chosen):
-            self._buffer = np.empty((len(chosen), *self._buffer.shape[1:]), dtype=np.uint8)
+            self._buffer = np.empty((len(chosen), *self._buffer.shape[1:]), dtype=self._buffer.dtype)
         buffer, images = self._buffer[: len(chosen)], self._images
         if draws.top is None or draws.left is None or draws.flipped is None:
             np.take(images, chosen, axis=0, out=buffer, mode="clip")  # "clip" writes straight into the buffer
@@ -200,7 +202,9 @@ class _Sliced:
 
 
 def _overlaps(side: int, padding: int) -> list[tuple[slice, slice]]:
-    """For each place where a crop may begin in the padded side: what of the crop the image covers, and of the image."""
+    """For each place where a crop may start in the padded side: the part of the crop that the image covers, and of the
+    image.
+    """
     found = []
     for shift in range(-padding, padding + 1):
         length, crop, image = max(side - abs(shift), 0), max(-shift, 0), max(shift, 0)
@@ -237,9 +241,9 @@ class _Gathered:
 def _require_usable(
     images: Tensor, labels: Tensor, *, mean: Sequence[float], std: Sequence[float], augment: str
 ) -> None:
-    """Raise ValueError for what the caller has mixed up."""
-    if images.dtype != torch.uint8 or images.dim() != 4:
-        raise ValueError(f"images must be uint8 (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
+    """Raises ValueError for arguments that do not fit each other."""
+    if images.dtype not in (torch.uint8, torch.float32) or images.dim() != 4:
+        raise ValueError(f"images must be uint8 or float32 (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
     if labels.shape != images.shape[:1]:
         raise ValueError(f"{len(images)} images have labels of shape {tuple(labels.shape)}")
     if len(mean) != images.shape[1] or len(std) != images.shape[1] or min(std) <= 0:

@@ -1,16 +1,16 @@
-"""Decoded images in one file that all workers of a machine map: read once, and in memory once.
+"""Decoded images in one file that all workers of a machine map: read once, and in memory once. Imports no torch.
 
-`arrays` maps the file if it was made from the sources as they are now and every byte of it is right. Otherwise it reads
-the sources, writes the file and maps it. Where that is not possible it returns what it has read, in memory of its own.
+`arrays` maps the file if it was made from the sources as they are now and its checksum is right. Otherwise it reads the
+sources, writes the file and maps it. Where that is not possible it returns what it has read, in memory of its own.
 
-A file is a line of JSON (what the arrays were made from, their shapes and digest), filled up to a page, and the arrays.
-It is written beside its place, synced and moved there whole, under a lock. Its name has a part of the stamp: readers of
-other sources or of another version have a file of their own, and only a damaged file is ever replaced. No file is
-removed: over NFS a worker of another host that maps it would end with SIGBUS.
+A file is a line of JSON (what the arrays were made from, their types, shapes and digest), filled up to a page, and the
+arrays. It is written whole or not at all, under a lock. Its name has a part of the stamp: readers of other sources or
+of another version have a file of their own, and only a damaged file is ever replaced. No file is removed: over NFS a
+worker of another host that maps it would end with SIGBUS.
 
-A mapped page that a process writes to is copied for that process: no worker's write changes the file. Another program's
-can: what it overwrites may reach workers that map the file, and where it cuts the file short they end with SIGBUS.
-Free of torch.
+A mapped page that a process writes to is copied for that process: no worker's write changes the file. Another program
+can change it: what it overwrites may reach workers that map the file, and where it cuts the file short they end with
+SIGBUS.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from asapbench.paths import temporary_beside
+from asapbench.durable import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,16 +36,18 @@ if TYPE_CHECKING:
 
 _PAGE = 4096
 """Bytes of the first line; each array begins at a multiple of them."""
-_TYPES = ("|u1", "<i8", "|u1", "<i8")
+_LABELS = "<i8"
+_IMAGES = ("|u1", "<f4")
+"""Types of images in a file: bytes, which a head need not name, and float32."""
 
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """A data set: uint8 images (N, C, H, W) and int64 labels (N,)."""
+    """A data set: uint8 or float32 images (N, C, H, W) and int64 labels (N,). Feature vectors are (N, C, 1, 1)."""
 
-    train_images: NDArray[np.uint8]
+    train_images: NDArray[Any]
     train_labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
+    test_images: NDArray[Any]
     test_labels: NDArray[np.int64]
 
     def digest(self) -> str:
@@ -64,7 +66,7 @@ class Arrays:
 
 
 def stamp(made_with: str, sources: Iterable[tuple[str, os.stat_result]]) -> str:
-    """A digest of what a file is made from: names, sizes and times of the sources, and the reader of them.
+    """A digest of what a file is made from: names, sizes and times of the sources, and their reader.
 
     A write to a source changes its ctime, which a program can set back only with the clock of the system.
     """
@@ -75,7 +77,7 @@ def stamp(made_with: str, sources: Iterable[tuple[str, os.stat_result]]) -> str:
 
 
 class _UnusableError(Exception):
-    """The file, and what cannot be done with it."""
+    """The file can be neither read nor written, as `what` says."""
 
     def __init__(self, cache: Path, what: str, error: Exception) -> None:
         super().__init__(f"{cache} cannot be {what} ({getattr(error, 'strerror', None) or error})")
@@ -89,10 +91,10 @@ def place(folder: Path, name: str, stamp: str) -> Path:
 def arrays(
     folder: Path, name: str, *, stamp: str, expected: str | None, read: Callable[[], Arrays]
 ) -> tuple[Arrays, str]:
-    """The arrays that `read` makes from the sources, and their digest; from the file in `folder` where it holds them.
+    """The arrays that `read` makes from the sources, and their digest; from the file in `folder` if it holds them.
 
-    A file with another digest than `expected` is not used, and none is written; where None is expected, the digest in
-    the file is what counts. Warns of a damaged file, and where none can be read or written. Raises what `read` raises.
+    A file with another digest than `expected` is neither used nor written; if None is expected, the digest in the file
+    counts. Warns of a damaged file, and of one that cannot be read or written. Raises what `read` raises.
     """
     cache = place(folder, name, stamp)
     try:
@@ -126,7 +128,7 @@ def _lock(folder: Path, name: str, cache: Path) -> Iterator[None]:
 
 
 def _make(folder: Path) -> None:
-    """Makes the folder where there is none; other users may read it, whatever the umask. Raises OSError."""
+    """Makes the folder if it is missing; other users may read it, whatever the umask. Raises OSError."""
     if not folder.exists():
         with contextlib.suppress(FileExistsError):  # another worker was faster
             folder.mkdir(parents=True)
@@ -148,16 +150,16 @@ def _made(
 
 
 def _mapped(cache: Path, *, stamp: str, expected: str | None, quiet: bool = False) -> tuple[Arrays, str] | None:
-    """What the file holds; None where there is none, or it is damaged or made from other sources.
+    """What the file holds; None if it is missing, damaged or made from other sources.
 
-    Raises _UnusableError for a file that cannot be read, which says nothing of what it holds.
+    Raises _UnusableError for a file that cannot be read, which may be sound.
     """
     try:
         with cache.open("rb") as stream:
             head = json.loads(stream.read(_PAGE))
         if head["stamp"] != stamp or expected not in (None, head["digest"]):
             return None
-        held = _map(cache, head["shapes"])
+        held = _map(cache, head["shapes"], images=head.get("images", _IMAGES[0]))
         if held.digest() == head["digest"]:
             return held, head["digest"]
         fault = "its checksum is wrong"
@@ -172,13 +174,15 @@ def _mapped(cache: Path, *, stamp: str, expected: str | None, quiet: bool = Fals
     return None
 
 
-def _map(cache: Path, shapes: Iterable[Iterable[int]]) -> Arrays:
-    """Views of the mapped file. Raises ValueError for a file of another size, OSError."""
+def _map(cache: Path, shapes: Iterable[Iterable[int]], *, images: str) -> Arrays:
+    """Views of the mapped file. Raises ValueError for a file of another size or type, OSError."""
     import numpy as np
 
+    if images not in _IMAGES:
+        raise ValueError(f"images of type {images!r}")
     whole = np.asarray(np.memmap(cache, np.uint8, mode="c"))
     found, end = [], _PAGE
-    for kind, shape in zip(_TYPES, shapes, strict=True):
+    for kind, shape in zip((images, _LABELS) * 2, shapes, strict=True):
         sides = tuple(int(side) for side in shape)
         first, length = end, math.prod(sides) * np.dtype(kind).itemsize
         found.append(whole[first : first + length].view(kind).reshape(sides))
@@ -191,9 +195,9 @@ def _map(cache: Path, shapes: Iterable[Iterable[int]]) -> Arrays:
 def _write(cache: Path, name: str, made: Arrays, *, head: dict[str, Any]) -> None:
     """Writes the file whole. Raises _UnusableError, also where it needs more than half of the free space."""
     try:
-        for left in cache.parent.glob(f".{name}.*.part"):  # by a writer that was killed: this one has the lock
+        for left in cache.parent.glob(f".{name}.*.part"):  # of a writer that was killed: this one has the lock
             left.unlink(missing_ok=True)
-        # A disk that is full for a moment would stop the checkpoints that other workers write to it.
+        # A disk that is full even for a moment would stop the checkpoints that other workers write to it.
         if shutil.disk_usage(cache.parent).free < 2 * sum(array.nbytes for array in made.all()):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         _write_whole(cache, made, head=head)
@@ -204,22 +208,16 @@ def _write(cache: Path, name: str, made: Arrays, *, head: dict[str, Any]) -> Non
 def _write_whole(cache: Path, made: Arrays, *, head: dict[str, Any]) -> None:
     import numpy as np
 
-    line = json.dumps(head | {"shapes": [array.shape for array in made.all()]}).encode()
-    temporary = temporary_beside(cache, ".part")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(line.ljust(_PAGE - 1) + b"\n")
-            for kind, array in zip(_TYPES, made.all(), strict=True):
-                stream.write(np.ascontiguousarray(array, dtype=kind).data)
-                stream.write(bytes(_next_page(stream.tell()) - stream.tell()))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)  # for other users' workers, whatever the umask
-        os.replace(temporary, cache)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    images = made.train_images.dtype.newbyteorder("<").str
+    line = json.dumps(head | {"shapes": [array.shape for array in made.all()], "images": images}).encode()
+
+    def blocks() -> Iterator[bytes | memoryview]:
+        yield line.ljust(_PAGE - 1) + b"\n"
+        for kind, array in zip((images, _LABELS) * 2, made.all(), strict=True):
+            yield np.ascontiguousarray(array, dtype=kind).data
+            yield bytes(_next_page(array.nbytes) - array.nbytes)
+
+    write_whole(cache, blocks(), mode=0o644)  # other users' workers may read it, whatever the umask
 
 
 def _next_page(position: int) -> int:

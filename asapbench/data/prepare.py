@@ -1,8 +1,7 @@
-"""Fetch data sets: download once under a lock, verify, unpack; and verify what is there.
+"""Fetches published data sets: downloads them once under a lock, verifies and unpacks them. Imports no torch.
 
-A file that is there and right is left alone; one that is damaged is fetched again. Every file is written beside its
-place and moved there whole. An archive that stands where `Source.place` says, put there by hand, is used instead of a
-download.
+A file that is there and right is not touched; a damaged one is fetched again. Every file is written whole or not at
+all. An archive that the user has put where `Source.place` says is used instead of a download.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
-import os
 import tarfile
 import urllib.error
 import urllib.request
@@ -19,24 +17,20 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
-from asapbench.data import tiny_imagenet
-from asapbench.data.files import FILES, OWN_FOLDER, describe, mend, nothing_there
-from asapbench.data.integrity import complete, damage, file_digest
+from asapbench.data.files import OWN_FOLDER, describe, file_digest
+from asapbench.data.published import BLOCK, Published, Source
+from asapbench.durable import write_whole
 from asapbench.errors import DataError
-from asapbench.paths import temporary_beside
 
 Say = Callable[[str], None]
 Received = Callable[[int, int | None], None]
 """Called with bytes received so far and in all, where the server says so."""
 State = Literal["complete", "damaged", "missing"]
 
-_TINY_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
-_TINY_MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
-_BLOCK = 1 << 20
 _TIMEOUT = 60.0
-"""Seconds without a byte before a download is given up."""
+"""Seconds without a byte before a download fails."""
 
 
 @dataclass(frozen=True)
@@ -51,62 +45,31 @@ class Verdict:
     faults: str
 
 
-@dataclass(frozen=True)
-class Source:
-    """One download: where from (tried in order), its MD5, where one put there by hand is found, what it gives."""
-
-    urls: tuple[str, ...]
-    md5: str
-    place: str
-    gives: tuple[str, ...]
-    """Files below the root, in the archive under the same path; none: all of Tiny ImageNet."""
+def verify(dataset: Published, root: Path) -> Verdict:
+    """Reads every file of the complete data set and compares it with what was published."""
+    found = dataset.damage(dataset.choose(), root)
+    state: State = "complete" if not found else "missing" if dataset.is_absent(found) else "damaged"
+    return Verdict(dataset.name, state, describe(root, found) if found else "")
 
 
-def sources(name: str) -> tuple[Source, ...]:
-    """The downloads of data set `name`: torchvision's addresses and checksums."""
-    from torchvision import datasets
+def prepare(
+    dataset: Published, root: Path, *, say: Say = lambda _: None, received: Received = lambda *_: None
+) -> Verdict:
+    """Makes the data set complete below `root` and returns the verdict, which is `complete`.
 
-    every = tuple(file.path for file in FILES.get(name, ()))
-    if name in {"cifar10", "cifar100"}:
-        kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
-        return (Source((kind.url,), kind.tgz_md5, kind.filename, every),)
-    if name == "svhn":
-        lists = (datasets.SVHN.split_list[split] for split in ("train", "test"))
-        return tuple(Source((url,), md5, file, (file,)) for url, file, md5 in lists)
-    if name == "mnist":
-        return tuple(
-            Source(tuple(mirror + file for mirror in datasets.MNIST.mirrors), md5, f"MNIST/raw/{file}", (gives,))
-            for file, md5 in datasets.MNIST.resources
-            for gives in every
-            if gives == f"MNIST/raw/{file.removesuffix('.gz')}"
-        )
-    if name == "tiny_imagenet":
-        return (Source((_TINY_URL,), _TINY_MD5, "tiny-imagenet-200.zip", ()),)
-    return ()
-
-
-def verify(name: str, root: Path) -> Verdict:
-    """Hash every file of the complete data set `name`. Raises DataError for an unknown name."""
-    found = damage(complete(name), root)
-    state: State = "complete" if not found else "missing" if nothing_there(name, found) else "damaged"
-    return Verdict(name, state, describe(root, found) if found else "")
-
-
-def prepare(name: str, root: Path, *, say: Say = lambda _: None, received: Received = lambda *_: None) -> Verdict:
-    """Make data set `name` complete below `root`; gives the verdict, which is `complete`.
-
-    `say` is told each step, `received` the progress of a download. Raises DataError when a download fails, with the
+    `say` gets each step, `received` the progress of a download. Raises DataError when a download fails, with the
     address and where to put the file by hand, or when the disk is full or may not be written.
     """
-    if verify(name, root).state == "complete":
-        return Verdict(name, "complete", "")
+    verdict = verify(dataset, root)
+    if verdict.state == "complete":
+        return verdict
     try:
-        with _lock(name, root, say=say):
-            return _fetch_missing(name, root, say=say, received=received)
+        with _lock(dataset.name, root, say=say):
+            return _fetch_missing(dataset, root, say=say, received=received)
     except OSError as error:
         raise DataError(
-            f"{name}: {error.filename or root} cannot be written ({error.strerror or error}): make room or change its "
-            "rights, or name another folder with --data"
+            f"{dataset.name}: {error.filename or root} cannot be written ({error.strerror or error}): make room or "
+            "change its rights, or name another folder with --data"
         ) from error
 
 
@@ -129,28 +92,29 @@ def _lock(name: str, root: Path, *, say: Say) -> Iterator[None]:
         lock.release()
 
 
-def _fetch_missing(name: str, root: Path, *, say: Say, received: Received) -> Verdict:
-    wrong = {fault.path for fault in damage(complete(name), root)}  # again: another process may have done it
-    for source in sources(name):
-        if wrong.intersection(source.gives) or (wrong and not source.gives):
-            archive, downloaded = _archive(name, root, source, say=say, received=received)
-            say(f"{name}: unpacking")
-            _unpack(name, archive, root, source)
+def _fetch_missing(dataset: Published, root: Path, *, say: Say, received: Received) -> Verdict:
+    wrong = {fault.path for fault in dataset.damage(dataset.choose(), root)}  # another process may have fetched some
+    for source in dataset.sources:
+        if wrong.intersection(source.holds) or (wrong and not source.holds):
+            archive, downloaded = _archive(dataset, root, source, say=say, received=received)
+            say(f"{dataset.name}: unpacking")
+            _unpack(dataset, archive, root, source)
             if downloaded:
                 archive.unlink(missing_ok=True)
-    verdict = verify(name, root)
+    verdict = verify(dataset, root)
     if verdict.state != "complete":
-        raise DataError(f"{name}: after unpacking, {verdict.faults}: is the disk sound?")
+        raise DataError(f"{dataset.name}: after unpacking, {verdict.faults}: is the disk sound?")
     return verdict
 
 
-def _archive(name: str, root: Path, source: Source, *, say: Say, received: Received) -> tuple[Path, bool]:
+def _archive(dataset: Published, root: Path, source: Source, *, say: Say, received: Received) -> tuple[Path, bool]:
     """The verified archive, and whether it was downloaded."""
+    name = dataset.name
     by_hand = root / source.place
     if by_hand.is_file() and not (wrong := _wrong(by_hand, source.md5)):
         return by_hand, False
-    if by_hand.is_file() and source.place not in source.gives:
-        say(f"{name}: {by_hand} is left aside: {wrong}")
+    if by_hand.is_file() and source.place not in source.holds:
+        say(f"{name}: {by_hand} is not used: {wrong}")
     target = root / OWN_FOLDER / Path(source.place).name
     failures = []
     for url in source.urls:
@@ -163,9 +127,9 @@ def _archive(name: str, root: Path, source: Source, *, say: Say, received: Recei
         if not (wrong := _wrong(target, source.md5)):
             return target, True
         target.unlink()
-        failures.append(f"what {url} gives is damaged ({wrong})")
+        failures.append(f"the file from {url} is damaged ({wrong})")
     raise DataError(
-        f"{name}: {'; '.join(failures)}: put the file at {by_hand} by hand (MD5 {source.md5}), then {mend(name, root)}"
+        f"{name}: {'; '.join(failures)}: put the file at {by_hand} by hand (MD5 {source.md5}), then {dataset.fix(root)}"
     )
 
 
@@ -182,62 +146,17 @@ def _download(url: str, target: Path, *, received: Received) -> None:
 
         def blocks() -> Iterator[bytes]:
             done = 0
-            while block := answer.read(_BLOCK):
+            while block := answer.read(BLOCK):
                 done += len(block)
                 received(done, total)
                 yield block
 
-        _place(blocks(), target)
+        write_whole(target, blocks())
 
 
-def _unpack(name: str, archive: Path, root: Path, source: Source) -> None:
-    """Put the files of a verified archive in their places. Raises DataError for one that cannot be unpacked."""
+def _unpack(dataset: Published, archive: Path, root: Path, source: Source) -> None:
+    """Puts the files of a verified archive into their places. Raises DataError for one that cannot be unpacked."""
     try:
-        if source.place.endswith(".tar.gz"):
-            with tarfile.open(archive) as tar:
-                for path in source.gives:
-                    _place(_blocks(tar.extractfile(path)), root / path)
-        elif source.place.endswith(".zip"):
-            _unpack_tiny_imagenet(archive, root)
-        elif source.place.endswith(".gz"):
-            with gzip.open(archive) as stream:
-                _place(_blocks(stream), root / source.gives[0])
-        elif archive != root / source.gives[0]:
-            os.replace(archive, root / source.gives[0])
+        dataset.unpack(archive, source, root)
     except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, KeyError) as error:
-        raise DataError(f"{name}: {archive} cannot be unpacked ({error}): {mend(name, root)}") from error
-
-
-def _unpack_tiny_imagenet(archive: Path, root: Path) -> None:
-    """Every file, then the manifest of their checksums, which `verify` and `load` hold them against."""
-    lines = []
-    with zipfile.ZipFile(archive) as packed:
-        for member in packed.infolist():
-            inside = member.filename.startswith(f"{tiny_imagenet.FOLDER}/") and ".." not in member.filename.split("/")
-            if member.is_dir() or not inside:
-                continue
-            with packed.open(member) as stream:
-                _place(_blocks(stream), root / member.filename, sync=False)
-            lines.append(f"{member.CRC:08x} {member.file_size} {member.filename}\n")
-    _place(iter([line.encode() for line in lines]), root / tiny_imagenet.MANIFEST)
-
-
-def _blocks(stream: IO[bytes] | gzip.GzipFile | None) -> Iterator[bytes]:
-    while stream is not None and (block := stream.read(_BLOCK)):
-        yield block
-
-
-def _place(blocks: Iterator[bytes], target: Path, *, sync: bool = True) -> None:
-    """Write `blocks` beside `target` and move them there whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(target, ".part")
-    try:
-        with temporary.open("wb") as stream:
-            for block in blocks:
-                stream.write(block)
-            if sync:
-                stream.flush()
-                os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise DataError(f"{dataset.name}: {archive} cannot be unpacked ({error}): {dataset.fix(root)}") from error

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from asapbench import durable
 from asapbench.errors import AsapbenchError
-from asapbench.paths import temporary_beside, without_links
+from asapbench.paths import without_links
 from asapbench.report.figures.picture import SUFFIXES, Illustration, picture
 from asapbench.report.render import Format, render
 from asapbench.report.table import Table
@@ -79,21 +80,16 @@ def check(form: Format | None, out: Path | None, *, has_picture: bool) -> None:
 
 
 def write_whole(path: Path, content: str | bytes, *, what: str | None = None) -> None:
-    """Writes `content`, text as UTF-8, under a temporary name beside `path`, then renames.
+    """Writes `content`, text as UTF-8, whole or not at all.
 
     Raises AsapbenchError, which calls it `what`; `--out PATH` if that is left out.
     """
     what = f"--out {path}" if what is None else what
     check_place(path, what)
     # A link stays a link: what it points to is replaced.
-    file = without_links(path)
-    temporary = temporary_beside(file, ".tmp")
     try:
-        with temporary.open("xb") as stream:
-            stream.write(content if isinstance(content, bytes) else content.encode())
-        os.replace(temporary, file)
+        durable.write_whole(without_links(path), [content if isinstance(content, bytes) else content.encode()])
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise AsapbenchError(f"{what}: the report cannot be written: {error.strerror or error}") from error
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from asapbench.data.files import check, data_root
+from asapbench.data.files import data_root
+from asapbench.data.lookup import check
 from asapbench.errors import StoreError, SuiteError, WorkerError, install_extra
 from asapbench.machine import compilers
 from asapbench.machine.devices import free_bytes

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asapbench import __version__
-from asapbench.data.files import check
+from asapbench.data.lookup import check
 from asapbench.errors import DataError
 from asapbench.machine.slots import Slot
 from asapbench.suite.options import Choice

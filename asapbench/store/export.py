@@ -12,8 +12,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, update
 
+from asapbench.durable import temporary_beside
 from asapbench.errors import StoreError, SuiteError
-from asapbench.paths import temporary_beside, without_links
+from asapbench.paths import without_links
 from asapbench.store import migrate
 from asapbench.store.cells import read_config, require_suite
 from asapbench.store.connect import Database, connect

@@ -6,9 +6,12 @@ An option keeps its name and default for ever; a change that alters results rais
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib
+import pkgutil
+from dataclasses import replace
 from functools import lru_cache
 
+from asapbench.suite.datasets import DatasetEntry, DatasetShape
 from asapbench.suite.options import Choice, Entry, Option
 
 RECIPE_REVISION = 2
@@ -258,97 +261,14 @@ MODELS: dict[str, Entry] = {
 }
 
 
-@dataclass(frozen=True)
-class DatasetEntry(Entry):
-    """A data set: images of `channels` x `size` x `size`, `classes` classes, `train` and `test` examples.
-
-    `augment` is the recipe of App. C for it. `fingerprint` is the SHA-256 of the decoded complete set, where known.
-    `released` is the mean and deviation by channel, pixels in 0..1, that the paper's released code normalises with.
-    """
-
-    channels: int = 3
-    size: int = 32
-    classes: int = 10
-    train: int = 50_000
-    test: int = 10_000
-    augment: str = "none"
-    fingerprint: str | None = None
-    released: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+def _collected() -> dict[str, DatasetEntry]:
+    """The data sets: the `entry` of each module of `asapbench.data.sets`."""
+    package = importlib.import_module("asapbench.data.sets")
+    modules = (importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__))
+    return {module.entry.name: module.entry for module in modules}
 
 
-_RELEASED_CIFAR = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
-"""CIFAR-10's: the deviation is the mean of each image's own (0.247 by pixel). Used for CIFAR-100 too."""
-
-_TRAIN_SIZE = Option("train_size", 0, "only the first so many training images; 0: all", minimum=0)
-_PLAIN = (_TRAIN_SIZE,)
-
-DATASETS: dict[str, DatasetEntry] = {
-    entry.name: entry
-    for entry in (
-        DatasetEntry(
-            "digits",
-            "Digits",
-            "UCI digits, from scikit-learn",
-            options=_PLAIN,
-            channels=1,
-            size=8,
-            train=1_438,
-            test=359,
-            fingerprint="3a5aa3a23f5b95afa020f569f9886a1249a43ebc07e69604751146d01b957f43",
-        ),
-        DatasetEntry(
-            "mnist",
-            "MNIST",
-            "LeCun et al. 1998",
-            options=_PLAIN,
-            channels=1,
-            size=28,
-            train=60_000,
-            fingerprint="ff3e639edae27c505196f2f58f52a0114e60d2a675fe7c02897648350a5eeb7d",
-            released=((0.1307,), (0.3081,)),
-        ),
-        DatasetEntry(
-            "svhn",
-            "SVHN",
-            "Netzer et al. 2011",
-            options=_PLAIN,
-            train=73_257,
-            test=26_032,
-            released=((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-        ),
-        DatasetEntry(
-            "cifar10",
-            "CIFAR-10",
-            "Krizhevsky 2009",
-            options=_PLAIN,
-            augment="crop_flip",
-            fingerprint="8a8ed7096822518505824611014e03719298fac4d09421183ec6a10237e63be8",
-            released=_RELEASED_CIFAR,
-        ),
-        DatasetEntry(
-            "cifar100",
-            "CIFAR-100",
-            "Krizhevsky 2009",
-            options=_PLAIN,
-            classes=100,
-            augment="crop_flip",
-            released=_RELEASED_CIFAR,
-        ),
-        DatasetEntry(
-            "tiny_imagenet",
-            "Tiny ImageNet",
-            "Le and Yang 2015",
-            options=(
-                Option("classes", 200, "only the first so many classes of wnids.txt", minimum=2, below=201),
-                _TRAIN_SIZE,
-            ),
-            size=64,
-            classes=200,
-            train=100_000,
-            augment="crop_flip",
-        ),
-    )
-}
+DATASETS: dict[str, DatasetEntry] = _collected()
 
 OPTIMIZERS: dict[str, Entry] = {
     entry.name: entry
@@ -405,55 +325,10 @@ DEFAULT_OPTIMIZER = OPTIMIZERS["sgd"].choose()
 """The paper's."""
 
 
-@dataclass(frozen=True)
-class DatasetShape:
-    """Images of `channels` x `size` x `size` in `classes` classes; `train` and `test` examples."""
-
-    channels: int
-    size: int
-    classes: int
-    train: int
-    test: int
-
-
 @lru_cache(maxsize=1_000)
 def dataset_shape(dataset: Choice) -> DatasetShape:
     """The shape of a chosen data set, its subset options taken into account."""
     entry = DATASETS[dataset.name]
-    classes = _classes(dataset)
-    return DatasetShape(
-        channels=entry.channels,
-        size=entry.size,
-        classes=classes,
-        train=within_data(dataset).integer("train_size") or _available(dataset),
-        test=entry.test * classes // entry.classes,
-    )
-
-
-def beyond_data(dataset: Choice) -> str | None:
-    """What is wrong with a `train_size` that is more than there is, and how to fix it; None where it is not."""
-    wanted, available, classes = dataset.integer("train_size"), _available(dataset), _classes(dataset)
-    if wanted <= available:
-        return None
-    of = "" if classes == DATASETS[dataset.name].classes else f" of its first {classes} classes"
-    return (
-        f"train_size {wanted} is more than the {available} training images that {dataset.name} has{of}: take at most "
-        f"{available}, or 0 for all"
-    )
-
-
-def within_data(dataset: Choice) -> Choice:
-    """`dataset`, with all training images in place of more than there are: what earlier versions trained on."""
-    if beyond_data(dataset) is None:
-        return dataset
-    return DATASETS[dataset.name].choose(dict(dataset.options) | {"train_size": 0})
-
-
-def _classes(dataset: Choice) -> int:
-    return int(dict(dataset.options).get("classes", DATASETS[dataset.name].classes))
-
-
-def _available(dataset: Choice) -> int:
-    """The training images of the classes that `dataset` keeps."""
-    entry = DATASETS[dataset.name]
-    return entry.train * _classes(dataset) // entry.classes
+    whole = entry.whole(dataset)
+    wanted = dataset.integer("train_size")
+    return whole if wanted == 0 or entry.beyond(dataset) else replace(whole, train=wanted)

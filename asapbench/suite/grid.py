@@ -18,7 +18,6 @@ from asapbench.suite.catalog import (
     DEFAULT_OPTIMIZER,
     FULLY_CONNECTED,
     SHARING,
-    beyond_data,
     dataset_shape,
 )
 from asapbench.suite.cell import CHOICES, Cell
@@ -106,7 +105,7 @@ def impossible(cell: Cell) -> Impossible | None:
 
 def _wrong_size(cell: Cell) -> Impossible | None:
     """What of the sizes does not fit the data, or None."""
-    if fault := beyond_data(cell.dataset):
+    if fault := DATASETS[cell.dataset.name].beyond(cell.dataset):
         return Impossible("dataset.train_size", fault)
     whole = dataset_shape(cell.dataset).train
     train = whole - cell.validation

@@ -17,9 +17,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from asapbench.durable import sync_directories
+from asapbench.durable import sync_directories, write_whole
 from asapbench.errors import CheckpointError
-from asapbench.paths import temporary_beside
 from asapbench.training import CHECKPOINT_SUFFIX
 from asapbench.training.environment import is_out_of_memory
 
@@ -43,16 +42,7 @@ def write_file(content: dict[str, Any], path: Path) -> str:
     payload = buffer.getbuffer()
     digest = hashlib.sha256(payload).hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(path, ".part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(f"{_MAGIC} {digest} {len(payload)}\n".encode())
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, [f"{_MAGIC} {digest} {len(payload)}\n".encode(), payload])
     sync_directories(path.parent)
     return digest
 

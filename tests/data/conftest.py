@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from asapbench.data import files
 from asapbench.data.batches import Batches
+from asapbench.data.lookup import check, published_set
+from asapbench.data.published import PublishedFiles
 from asapbench.errors import DataError
 from asapbench.suite.catalog import DATASETS
 
@@ -32,7 +33,7 @@ def need(real_data: Path) -> Callable[..., Path]:
 
     def root(name: str, **options: int) -> Path:
         try:
-            files.check(DATASETS[name].choose(options), real_data)
+            check(DATASETS[name].choose(options), real_data)
         except DataError as error:
             pytest.skip(str(error))
         return real_data
@@ -46,7 +47,9 @@ def linked(need: Callable[..., Path], tmp_path: Path) -> Callable[[str], Path]:
 
     def root(name: str) -> Path:
         real = need(name)
-        for file in files.FILES[name]:
+        dataset = published_set(name)
+        assert isinstance(dataset, PublishedFiles)
+        for file in dataset.files:
             place = tmp_path / file.path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(real / file.path)

@@ -148,7 +148,7 @@ def test_mixed_up_arguments_are_refused(random_images: Callable[..., tuple[Tenso
     for wrong in ({"mean": [0.5]}, {"std": [0.5, 0.5, 0.0]}, {"augment": "crop"}):
         with pytest.raises(ValueError, match=r"channels need|augment must"):
             Batches(images, labels, **{**usual, **wrong}, device=torch.device("cpu"), seed=0)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="uint8"):
-        Batches(images.float(), labels, **usual, device=torch.device("cpu"), seed=0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="uint8 or float32"):
+        Batches(images.double(), labels, **usual, device=torch.device("cpu"), seed=0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="labels of shape"):
         Batches(images, labels[:2], **usual, device=torch.device("cpu"), seed=0)  # type: ignore[arg-type]

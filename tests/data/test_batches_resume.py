@@ -36,7 +36,7 @@ def test_another_epoch_or_seed_gives_another_order_and_other_crops(random_batche
 
 
 def test_a_start_beyond_the_epoch_is_refused(random_batches: Callable[..., Batches]) -> None:
-    with pytest.raises(ValueError, match="the epoch has 4 batches: it cannot begin at 5"):
+    with pytest.raises(ValueError, match="the epoch has 4 batches: it cannot start at 5"):
         random_batches().epoch(0, 16, start=5)
 
 

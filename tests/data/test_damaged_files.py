@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from asapbench.data import files
 from asapbench.data.images import load
+from asapbench.data.lookup import check, published_set
 from asapbench.data.prepare import verify
 from asapbench.errors import DataError
 from asapbench.suite.catalog import DATASETS
@@ -21,7 +21,7 @@ WORD = {"missing": "is missing", "truncated": "is cut short", "flipped": "is dam
 
 @pytest.mark.parametrize("how", list(WORD))
 @pytest.mark.parametrize(("name", "victim"), VICTIMS)
-def test_loading_names_the_damaged_file_and_the_mending_command(
+def test_loading_names_the_damaged_file_and_the_command_that_fixes_it(
     name: str, victim: str, how: str, linked: Callable[[str], Path], damage: Callable[..., None]
 ) -> None:
     root = linked(name)
@@ -39,31 +39,31 @@ def test_the_quick_check_names_it_too(
     name: str, victim: str, how: str, linked: Callable[[str], Path], damage: Callable[..., None]
 ) -> None:
     root = linked(name)
-    files.check(DATASETS[name].choose(), root)
+    check(DATASETS[name].choose(), root)
     damage(root / victim, how=how)
     with pytest.raises(DataError, match=WORD[how]):
-        files.check(DATASETS[name].choose(), root)
+        check(DATASETS[name].choose(), root)
 
 
 def test_verify_finds_a_flipped_bit_that_the_quick_check_cannot(
     linked: Callable[[str], Path], damage: Callable[..., None]
 ) -> None:
     root = linked("mnist")
-    assert verify("mnist", root).state == "complete"
+    assert verify(published_set("mnist"), root).state == "complete"
     damage(root / "MNIST/raw/t10k-images-idx3-ubyte", how="flipped")
-    files.check(DATASETS["mnist"].choose(), root)
-    verdict = verify("mnist", root)
+    check(DATASETS["mnist"].choose(), root)
+    verdict = verify(published_set("mnist"), root)
     assert verdict.state == "damaged"
     assert verdict.faults == f"{root}/MNIST/raw/t10k-images-idx3-ubyte is damaged (checksum)"
 
 
 def test_several_missing_files_are_listed_compactly(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        files.check(DATASETS["cifar10"].choose(), tmp_path)
+        check(DATASETS["cifar10"].choose(), tmp_path)
     folder = tmp_path / "cifar-10-batches-py"
     listed = ", ".join(str(folder / f"data_batch_{number}") for number in (1, 2, 3))
     assert str(caught.value).startswith(f"cifar10: {listed} and 4 more are missing: run")
-    assert verify("cifar10", tmp_path).state == "missing"
+    assert verify(published_set("cifar10"), tmp_path).state == "missing"
 
 
 def test_cifar100_with_only_its_test_half_names_the_training_file(need: Callable[..., Path], tmp_path: Path) -> None:
@@ -88,4 +88,4 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_blank_is_quoted_in_the_command(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--data '.*my data'\"$"):
-        files.check(DATASETS["svhn"].choose(), tmp_path / "my data")
+        check(DATASETS["svhn"].choose(), tmp_path / "my data")

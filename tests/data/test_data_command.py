@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from asapbench.cli.data import app
-from asapbench.data import files
+from asapbench.data.files import data_root
+from asapbench.data.lookup import published
 from asapbench.errors import DataError
-from asapbench.suite.catalog import DATASETS
 
 RUNNER = CliRunner()
 
@@ -17,9 +17,9 @@ def test_list_shows_every_set_in_plain_lines_without_a_terminal(tmp_path: Path) 
     shown = RUNNER.invoke(app, ["list", "--data", str(tmp_path)])
     assert shown.exit_code == 0
     lines = shown.output.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(DATASETS)
-    assert "built in" in lines[1]
-    assert all(" no " in line for line in lines[2:])
+    assert [line.split()[0] for line in lines[1:]] == [dataset.name for dataset in published()]
+    assert ["built in" in line for line in lines[1:]] == [dataset.name == "digits" for dataset in published()]
+    assert all(" no " in line for line in lines[1:] if "built in" not in line)
     assert "60,000 + 10,000 of 1x28x28, 10 classes" in shown.output
 
 
@@ -37,7 +37,7 @@ def test_an_unknown_name_gets_the_nearest_one(command: str, tmp_path: Path) -> N
     assert 'unknown data set "cifar11"; did you mean "cifar10"?' in str(result.exception)
 
 
-def test_prepare_of_the_embedded_set_needs_nothing(tmp_path: Path) -> None:
+def test_prepare_of_the_set_that_is_built_in_needs_nothing(tmp_path: Path) -> None:
     result = RUNNER.invoke(app, ["prepare", "digits", "--data", str(tmp_path)])
     assert result.output == "digits: complete\n"
     assert list(tmp_path.iterdir()) == []
@@ -55,7 +55,7 @@ def test_verify_names_what_is_wrong_and_fails(tmp_path: Path) -> None:
 
 def test_the_command_and_the_quick_check_do_not_import_torch(tmp_path: Path) -> None:
     program = (
-        "import sys; from asapbench.cli.data import app; from asapbench.data import files\n"
+        "import sys; from asapbench.cli.data import app; from asapbench.data import lookup, prepare\n"
         f"app(['list', '--data', {str(tmp_path)!r}], standalone_mode=False)\n"
         "assert 'torch' not in sys.modules and 'torchvision' not in sys.modules"
     )
@@ -64,7 +64,7 @@ def test_the_command_and_the_quick_check_do_not_import_torch(tmp_path: Path) -> 
 
 def test_the_folder_is_the_option_else_the_variable_else_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASAPBENCH_DATA", "elsewhere")
-    assert files.data_root("given") == Path("given")
-    assert files.data_root() == Path("elsewhere")
+    assert data_root("given") == Path("given")
+    assert data_root() == Path("elsewhere")
     monkeypatch.delenv("ASAPBENCH_DATA")
-    assert files.data_root(None) == Path("data")
+    assert data_root(None) == Path("data")

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from asapbench.data import images as images_module
-from asapbench.data.images import RELEASED, load, normalization, pixel_statistics
+from asapbench.data.images import load, normalization, statistics
+from asapbench.data.sets import digits as digits_module
 from asapbench.errors import DataError
 from asapbench.suite import catalog
 from asapbench.suite.catalog import DATASETS, dataset_shape
 
 
-def test_digits_are_embedded_split_and_as_the_catalog_says(tmp_path: Path) -> None:
+def test_digits_are_built_in_split_and_as_the_catalog_says(tmp_path: Path) -> None:
     images = load(DATASETS["digits"].choose(), tmp_path)
     assert images.train_images.shape == (1438, 1, 8, 8)
     assert images.test_images.shape == (359, 1, 8, 8)
@@ -23,12 +23,12 @@ def test_digits_are_embedded_split_and_as_the_catalog_says(tmp_path: Path) -> No
     assert images.fingerprint == DATASETS["digits"].fingerprint
 
 
-def test_digits_that_lie_elsewhere_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digits_of_another_scikit_learn_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Elsewhere:
         def locate_file(self, path: str) -> Path:
             return tmp_path / path
 
-    monkeypatch.setattr(images_module, "distribution", lambda _name: Elsewhere())
+    monkeypatch.setattr(digits_module, "distribution", lambda _name: Elsewhere())
     assert load(DATASETS["digits"].choose(), tmp_path).fingerprint == DATASETS["digits"].fingerprint
 
 
@@ -82,11 +82,11 @@ def test_cifar10_images_are_torchvisions(need: Callable[..., Path]) -> None:
 
 def test_statistics_are_exact() -> None:
     images = torch.tensor([0, 255, 10, 20], dtype=torch.uint8).reshape(2, 2, 1, 1)
-    mean, std = pixel_statistics(images)
+    mean, std = statistics(images)
     assert mean == (5 / 255, 275 / 2 / 255)
     assert std == (5 / 255, (255 - 20) / 2 / 255)
     many = torch.full((5_000, 1, 2, 2), 7, dtype=torch.uint8)
-    assert pixel_statistics(many) == ((7 / 255,), (0.0,))
+    assert statistics(many) == ((7 / 255,), (0.0,))
 
 
 def test_train_size_keeps_the_first_images_and_their_own_statistics(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_train_size_keeps_the_first_images_and_their_own_statistics(tmp_path: Pa
     assert torch.equal(part.train_images, whole.train_images[:100])
     assert torch.equal(part.train_labels, whole.train_labels[:100])
     assert torch.equal(part.test_images, whole.test_images)
-    assert part.mean == pixel_statistics(whole.train_images[:100])[0] != whole.mean
+    assert part.mean == statistics(whole.train_images[:100])[0] != whole.mean
     assert part.fingerprint != whole.fingerprint
     assert math.isfinite(part.std[0])
 
@@ -112,8 +112,8 @@ def test_normalization_is_the_channels_or_what_the_released_code_used(tmp_path: 
     images = load(digits, tmp_path)
     assert normalization(digits, images, "channel") == (images.mean, images.std)
     assert normalization(DATASETS["svhn"].choose(), images, "released") == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    assert normalization(DATASETS["cifar100"].choose(), images, "released") == RELEASED["cifar10"]
-    with pytest.raises(DataError, match="has one for mnist, svhn, cifar10, cifar100"):
+    assert normalization(DATASETS["cifar100"].choose(), images, "released") == DATASETS["cifar10"].released
+    with pytest.raises(DataError, match="has one for cifar10, cifar100, mnist, svhn"):
         normalization(digits, images, "released")
     with pytest.raises(DataError, match='did you mean "channel"'):
         normalization(digits, images, "chanel")

@@ -17,9 +17,9 @@ import pytest
 import torch
 from one_source import Maker
 
-from asapbench.data import images
 from asapbench.data.cache import Arrays
 from asapbench.data.images import load
+from asapbench.data.published import Published
 from asapbench.errors import DataError
 from asapbench.suite.catalog import DATASETS
 
@@ -263,7 +263,7 @@ def test_a_source_damaged_after_the_file_was_made_is_named(
 ) -> None:
     root, dataset = linked("mnist"), DATASETS["mnist"].choose()
     fresh = load(dataset, root)
-    monkeypatch.setattr(images, "require_sound", lambda *_: pytest.fail("the sources were read again"))
+    monkeypatch.setattr(Published, "require_sound", lambda *_: pytest.fail("the sources were read again"))
     assert load(dataset, root).fingerprint == fresh.fingerprint
     monkeypatch.undo()
     victim = root / "MNIST/raw/t10k-labels-idx1-ubyte"

@@ -6,15 +6,18 @@ import io
 import shutil
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from torchvision import datasets
 
-from asapbench.data import files, integrity, prepare
-from asapbench.data.files import DataFile
-from asapbench.data.prepare import Source
+from asapbench.data import prepare
+from asapbench.data.lookup import published, published_set
+from asapbench.data.published import DataFile, PublishedFiles, Source
+from asapbench.data.sets import cifar10, cifar100, mnist, svhn
 from asapbench.errors import DataError
+from asapbench.suite.catalog import DATASETS
 
 CONTENT = {f"cifar-10-batches-py/{name}": name.encode() * 1000 for name in ("train", "test", "meta")}
 
@@ -34,10 +37,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     source = Source((archive.as_uri(),), _md5(archive.read_bytes()), "cifar.tar.gz", tuple(CONTENT))
-    sized = tuple(DataFile(path, len(content)) for path, content in CONTENT.items())
-    monkeypatch.setitem(files.FILES, "cifar10", sized)
-    monkeypatch.setattr(integrity, "digests", lambda _: {p: ("md5", _md5(c)) for p, c in CONTENT.items()})
-    monkeypatch.setattr(prepare, "sources", lambda _: (source,))
+    listed = tuple(DataFile(path, len(content), f"md5:{_md5(content)}") for path, content in CONTENT.items())
+    monkeypatch.setitem(DATASETS, "cifar10", replace(cifar10.entry, files=listed, sources=(source,)))
     return archive
 
 
@@ -45,7 +46,9 @@ def test_prepare_fetches_verifies_and_unpacks(server: Path, tmp_path: Path) -> N
     root = tmp_path / "data"
     said: list[str] = []
     received: list[tuple[int, int | None]] = []
-    verdict = prepare.prepare("cifar10", root, say=said.append, received=lambda *now: received.append(now))
+    verdict = prepare.prepare(
+        published_set("cifar10"), root, say=said.append, received=lambda *now: received.append(now)
+    )
     assert verdict.state == "complete"
     assert {path: (root / path).read_bytes() for path in CONTENT} == CONTENT
     assert said == [f"cifar10: downloading {server.as_uri()}", "cifar10: unpacking"]
@@ -53,24 +56,24 @@ def test_prepare_fetches_verifies_and_unpacks(server: Path, tmp_path: Path) -> N
     assert sorted(path.name for path in (root / ".asapbench").iterdir()) == ["cifar10.lock"]
 
 
-def test_what_is_complete_is_left_alone(server: Path, tmp_path: Path) -> None:
+def test_complete_files_are_not_touched(server: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
-    prepare.prepare("cifar10", root)
+    prepare.prepare(published_set("cifar10"), root)
     times = [(root / path).stat().st_mtime_ns for path in CONTENT]
     server.unlink()
     shutil.rmtree(root / ".asapbench")
-    assert prepare.prepare("cifar10", root, say=pytest.fail).state == "complete"
+    assert prepare.prepare(published_set("cifar10"), root, say=pytest.fail).state == "complete"
     assert [(root / path).stat().st_mtime_ns for path in CONTENT] == times
     assert not (root / ".asapbench").exists(), "a folder that may only be read is enough"
 
 
 def test_a_damaged_file_is_fetched_again(server: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
-    prepare.prepare("cifar10", root)
+    prepare.prepare(published_set("cifar10"), root)
     victim = root / "cifar-10-batches-py/train"
     victim.write_bytes(b"x" * victim.stat().st_size)
-    assert prepare.verify("cifar10", root).faults == f"{victim} is damaged (checksum)"
-    prepare.prepare("cifar10", root)
+    assert prepare.verify(published_set("cifar10"), root).faults == f"{victim} is damaged (checksum)"
+    prepare.prepare(published_set("cifar10"), root)
     assert victim.read_bytes() == CONTENT["cifar-10-batches-py/train"]
 
 
@@ -80,7 +83,7 @@ def test_without_a_network_the_error_says_what_to_put_where(server: Path, tmp_pa
     server.unlink()
     root = tmp_path / "data"
     with pytest.raises(DataError) as caught:
-        prepare.prepare("cifar10", root)
+        prepare.prepare(published_set("cifar10"), root)
     for part in (address, f"put the file at {root / 'cifar.tar.gz'} by hand (MD5 {digest})", "data prepare cifar10"):
         assert part in str(caught.value)
 
@@ -91,32 +94,32 @@ def test_an_archive_put_there_by_hand_is_used_and_kept(server: Path, tmp_path: P
     by_hand = root / "cifar.tar.gz"
     server.rename(by_hand)
     said: list[str] = []
-    assert prepare.prepare("cifar10", root, say=said.append).state == "complete"
+    assert prepare.prepare(published_set("cifar10"), root, say=said.append).state == "complete"
     assert said == ["cifar10: unpacking"]
     assert by_hand.is_file()
 
 
-def test_a_wrong_archive_put_there_by_hand_is_left_aside(server: Path, tmp_path: Path) -> None:
+def test_a_wrong_archive_put_there_by_hand_is_not_used(server: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     root.mkdir()
     (root / "cifar.tar.gz").write_bytes(b"half")
     said: list[str] = []
-    assert prepare.prepare("cifar10", root, say=said.append).state == "complete"
-    assert "is left aside: its MD5 is" in said[0]
+    assert prepare.prepare(published_set("cifar10"), root, say=said.append).state == "complete"
+    assert "is not used: its MD5 is" in said[0]
 
 
 def test_a_damaged_download_is_refused_and_not_kept(server: Path, tmp_path: Path) -> None:
     server.write_bytes(server.read_bytes()[:-10])
     root = tmp_path / "data"
-    with pytest.raises(DataError, match=r"gives is damaged \(its MD5 is"):
-        prepare.prepare("cifar10", root)
+    with pytest.raises(DataError, match=r"the file from .* is damaged \(its MD5 is"):
+        prepare.prepare(published_set("cifar10"), root)
     assert sorted(path.name for path in (root / ".asapbench").iterdir()) == ["cifar10.lock"]
 
 
 def test_a_root_that_cannot_be_written_is_named(server: Path, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(DataError, match=r"data.* cannot be (written|read)|unreadable"):
-        prepare.prepare("cifar10", tmp_path / "data")
+        prepare.prepare(published_set("cifar10"), tmp_path / "data")
 
 
 def test_one_of_two_that_prepare_at_once_waits_and_fetches_nothing(server: Path, tmp_path: Path) -> None:
@@ -136,34 +139,45 @@ def test_one_of_two_that_prepare_at_once_waits_and_fetches_nothing(server: Path,
         lock.release()
 
     server.unlink()
-    assert prepare.prepare("cifar10", root, say=say).state == "complete"
+    assert prepare.prepare(published_set("cifar10"), root, say=say).state == "complete"
     assert said == ["cifar10: waiting for another asapbench that prepares it"]
 
 
 def test_packed_and_plain_files_are_put_in_their_places(tmp_path: Path) -> None:
     packed = tmp_path / "x.gz"
     packed.write_bytes(gzip.compress(b"content"))
-    prepare._unpack("mnist", packed, tmp_path, Source((), "", "MNIST/raw/x.gz", ("MNIST/raw/x",)))
+    mnist.entry.unpack(packed, Source((), "", "MNIST/raw/x.gz", ("MNIST/raw/x",)), tmp_path)
     assert (tmp_path / "MNIST/raw/x").read_bytes() == b"content"
     plain = tmp_path / "downloaded"
     plain.write_bytes(b"mat")
-    prepare._unpack("svhn", plain, tmp_path, Source((), "", "train_32x32.mat", ("train_32x32.mat",)))
+    svhn.entry.unpack(plain, Source((), "", "train_32x32.mat", ("train_32x32.mat",)), tmp_path)
     assert (tmp_path / "train_32x32.mat").read_bytes() == b"mat"
 
 
-def test_every_file_of_every_set_has_a_source_and_a_checksum() -> None:
-    for name, listed in files.FILES.items():
-        paths = {file.path for file in listed}
-        assert {path for source in prepare.sources(name) for path in source.gives} == paths
-        assert set(integrity.digests(name)) == paths
-    for name, kind in (("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)):
+def test_every_file_of_every_set_has_a_source() -> None:
+    for dataset in published():
+        if isinstance(dataset, PublishedFiles):
+            assert [path for source in dataset.sources for path in source.holds] == [
+                file.path for file in dataset.files
+            ]
+
+
+def test_files_checksums_and_addresses_are_torchvisions() -> None:
+    for dataset, kind in ((cifar10.entry, datasets.CIFAR10), (cifar100.entry, datasets.CIFAR100)):
         rows = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
-        assert integrity.digests(name) == {f"{kind.base_folder}/{file}": ("md5", digest) for file, digest in rows}
-    lists = datasets.SVHN.split_list
-    assert integrity.digests("svhn") == {lists[s][1]: ("md5", lists[s][2]) for s in ("train", "test")}
-    assert prepare.sources("mnist")[0].urls[0].endswith("/train-images-idx3-ubyte.gz")
-    assert prepare.sources("mnist")[0].gives == ("MNIST/raw/train-images-idx3-ubyte",)
+        listed = {file.path: file.digest for file in dataset.files}
+        assert listed == {f"{kind.base_folder}/{file}": f"md5:{digest}" for file, digest in rows}
+        [source] = dataset.sources
+        assert (source.urls, source.md5, source.place) == ((kind.url,), kind.tgz_md5, kind.filename)
+    split = datasets.SVHN.split_list
+    found = [[source.urls[0], source.place, source.md5] for source in svhn.entry.sources]
+    assert found == [split[part] for part in ("train", "test")]
+    assert [file.digest for file in svhn.entry.files] == [f"md5:{split[part][2]}" for part in ("train", "test")]
+    kind = datasets.MNIST
+    for source in mnist.entry.sources:
+        [(file, md5)] = [row for row in kind.resources if f"MNIST/raw/{row[0]}" == source.place]
+        assert source == Source(tuple(m + file for m in kind.mirrors), md5, source.place, (source.place[:-3],))
 
 
-def test_real_mnist_is_left_alone(need: Callable[..., Path]) -> None:
-    assert prepare.prepare("mnist", need("mnist"), say=pytest.fail).state == "complete"
+def test_real_mnist_is_not_touched(need: Callable[..., Path]) -> None:
+    assert prepare.prepare(published_set("mnist"), need("mnist"), say=pytest.fail).state == "complete"

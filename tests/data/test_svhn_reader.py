@@ -2,10 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from scipy.io import savemat
 
-from asapbench.data.images import read_svhn
+from asapbench.data.sets.svhn import read_file as read_svhn
 from asapbench.errors import DataError
 
 
@@ -19,8 +18,8 @@ def _sample(real_data: Path) -> Path:
 def test_the_sample_is_read_with_the_digit_zero_as_class_zero(real_data: Path) -> None:
     images, labels = read_svhn(_sample(real_data))
     assert images.shape == (1083, 3, 32, 32)
-    assert images.dtype == torch.uint8
-    assert labels.dtype == torch.int64
+    assert images.dtype == np.uint8
+    assert labels.dtype == np.int64
     assert sorted(set(labels.tolist())) == list(range(10))
     assert labels[:5].tolist() == [1, 9, 2, 3, 2]
 

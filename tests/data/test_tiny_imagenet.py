@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from asapbench.data import files, tiny_imagenet
 from asapbench.data.images import load
+from asapbench.data.lookup import check, published_set
 from asapbench.data.prepare import verify
+from asapbench.data.sets import tiny_imagenet
 from asapbench.errors import DataError
 from asapbench.suite.catalog import DATASETS
 
@@ -92,12 +93,12 @@ def test_a_damaged_image_is_named_even_when_the_cache_holds_it(how: str, tree: P
 
 
 def test_missing_and_empty_images_are_found_by_the_quick_check(tree: Path) -> None:
-    files.check(TWO, tree)
+    check(TWO, tree)
     _image(tree).write_bytes(b"")
     _image(tree, number=8).unlink()
     shutil.rmtree(tree / "tiny-imagenet-200" / "train" / "n02")
     with pytest.raises(DataError) as caught:
-        files.check(TWO, tree)
+        check(TWO, tree)
     for part in ("train/n02/images", f"{_image(tree)} is empty", f"{_image(tree, number=8)}"):
         assert part in str(caught.value)
 
@@ -105,10 +106,10 @@ def test_missing_and_empty_images_are_found_by_the_quick_check(tree: Path) -> No
 def test_only_the_classes_used_are_needed_and_the_error_says_which_are_there(tree: Path) -> None:
     with (tree / "tiny-imagenet-200" / "wnids.txt").open("a") as stream:
         stream.write("n03\n")
-    files.check(TWO, tree)
+    check(TWO, tree)
     assert tiny_imagenet.complete_classes(tree) == 2
     with pytest.raises(DataError, match=r"classes = 2 }$"):
-        files.check(DATASETS["tiny_imagenet"].choose({"classes": 3}), tree)
+        check(DATASETS["tiny_imagenet"].choose({"classes": 3}), tree)
 
 
 def test_annotations_cut_short_are_named(tree: Path) -> None:
@@ -140,9 +141,9 @@ def test_the_manifest_of_the_archive_reveals_a_flipped_bit(tree: Path) -> None:
 
 
 def test_verify_says_that_a_subset_is_not_the_complete_set(tree: Path, tmp_path: Path) -> None:
-    assert verify("tiny_imagenet", tree).state == "damaged"
-    assert "cut short (2 of 200 classes)" in verify("tiny_imagenet", tree).faults
-    assert verify("tiny_imagenet", tmp_path / "nothing").state == "missing"
+    assert verify(published_set("tiny_imagenet"), tree).state == "damaged"
+    assert "cut short (2 of 200 classes)" in verify(published_set("tiny_imagenet"), tree).faults
+    assert verify(published_set("tiny_imagenet"), tmp_path / "nothing").state == "missing"
 
 
 def test_forty_real_classes_load_and_the_cached_load_is_the_same(need: Callable[..., Path], tmp_path: Path) -> None:
@@ -158,15 +159,14 @@ def test_forty_real_classes_load_and_the_cached_load_is_the_same(need: Callable[
 
 
 def test_unpacking_the_archive_leaves_the_files_and_their_manifest(tiny_tree: Path, tmp_path: Path) -> None:
-    from asapbench.data.prepare import _unpack_tiny_imagenet
-
     archive = tmp_path / "tiny.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         for path in sorted((tiny_tree / "tiny-imagenet-200").rglob("*")):
             packed.write(path, path.relative_to(tiny_tree))
         packed.writestr("tiny-imagenet-200/../../outside.txt", "no")
     root = tmp_path / "data"
-    _unpack_tiny_imagenet(archive, root)
+    dataset = published_set("tiny_imagenet")
+    dataset.unpack(archive, dataset.sources[0], root)
     assert not list(tmp_path.rglob("outside.txt"))
     assert len(tiny_imagenet.manifest(root)) == 1102
     assert load(TWO, root).fingerprint == load(TWO, tiny_tree).fingerprint

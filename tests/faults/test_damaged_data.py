@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_runs import query, run, write_suite
 
-from asapbench.data.files import FILES
+from asapbench.data.sets.mnist import entry
 
 pytestmark = pytest.mark.faults
 SUITE = """
@@ -25,7 +25,7 @@ batch_size = 16
 
 def test_it_fails_with_the_name_of_the_file_and_others_train_on(tmp_path: Path) -> None:
     write_suite(tmp_path, SUITE)
-    for file in FILES["mnist"]:
+    for file in entry.files:
         place = tmp_path / "data" / file.path
         place.parent.mkdir(parents=True, exist_ok=True)
         with place.open("wb") as empty:
@@ -33,7 +33,7 @@ def test_it_fails_with_the_name_of_the_file_and_others_train_on(tmp_path: Path) 
     output = run(tmp_path, "run", "small.toml", "--data", "data", "--slots", "1", "--retries", "0", status=1)
     assert "Ended: 1 done, 1 failed" in output
     ((cell, error),) = query(tmp_path, "SELECT cell_id, error FROM attempt WHERE state = 'failed'")
-    assert FILES["mnist"][0].path in error
+    assert entry.files[0].path in error
     assert "damaged (checksum)" in error
     assert error.strip() in run(tmp_path, "show", cell[:10], traceback=True)
     assert query(tmp_path, "SELECT dataset FROM epoch_metrics JOIN attempt ON attempt.id = attempt_id "

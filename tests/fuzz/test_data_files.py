@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from in_process import asapbench
 
-from asapbench.data import cifar, files
-from asapbench.data.images import read_svhn
+from asapbench.data.lookup import published_set
+from asapbench.data.published import PublishedFiles
+from asapbench.data.sets.cifar10 import read_files as read_cifar
+from asapbench.data.sets.svhn import read_file as read_svhn
 from asapbench.errors import DataError
 
 
@@ -39,7 +41,7 @@ def test_no_cifar_file_runs_code(protocol: int, tmp_path: Path) -> None:
     path, mark = tmp_path / "data_batch_1", tmp_path / "ran"
     path.write_bytes(pickle.dumps({"data": Payload(mark), "labels": []}, protocol=protocol))
     with pytest.raises(DataError, match=r"data_batch_1 is damaged or not a CIFAR file \(it asks for .*system"):
-        cifar.read([path], labels="labels")
+        read_cifar([path], labels="labels")
     assert not mark.exists()
     pickle.loads(path.read_bytes())  # the payload is a real one
     assert mark.exists()
@@ -53,7 +55,7 @@ def test_no_cifar_file_runs_code(protocol: int, tmp_path: Path) -> None:
 )
 def test_noise_is_refused_by_name(place: Path, noise: bytes, begin: bytes) -> None:
     place.write_bytes(begin + noise)
-    for read in (lambda: cifar.read([place], labels="labels"), lambda: read_svhn(place)):
+    for read in (lambda: read_cifar([place], labels="labels"), lambda: read_svhn(place)):
         with pytest.raises((DataError, MemoryError)) as caught:  # some lengths are beyond any memory
             read()
         assert isinstance(caught.value, MemoryError) or str(place) in str(caught.value)
@@ -74,12 +76,14 @@ def test_noise_is_refused_by_name(place: Path, noise: bytes, begin: bytes) -> No
 def test_a_pickle_of_something_else_is_refused_by_name(held: object, place: Path) -> None:
     place.write_bytes(pickle.dumps(held, protocol=2))
     with pytest.raises(DataError, match=str(place)):
-        cifar.read([place], labels="labels")
+        read_cifar([place], labels="labels")
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "cifar100", "svhn"])
 def test_files_of_the_right_size_with_other_bytes_are_refused_before_they_are_read(name: str, tmp_path: Path) -> None:
-    for file in files.FILES[name]:
+    dataset = published_set(name)
+    assert isinstance(dataset, PublishedFiles)
+    for file in dataset.files:
         path = tmp_path / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as stream:

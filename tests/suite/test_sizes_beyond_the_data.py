@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asapbench.errors import SuiteError
-from asapbench.suite.catalog import DATASETS, dataset_shape, within_data
+from asapbench.suite.catalog import DATASETS, dataset_shape
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import require_trainable
 from asapbench.suite.load import load, parse
@@ -84,6 +84,6 @@ def test_a_stored_cell_of_an_earlier_version_is_read_and_not_trained(changes: di
 
 def test_what_an_earlier_version_trained_on_instead_is_known() -> None:
     whole, beyond, part = (DATASETS["digits"].choose({"train_size": size}) for size in (0, 5000, 500))
-    assert within_data(beyond) == whole
-    assert within_data(part) == part
+    assert DATASETS["digits"].within(beyond) == whole
+    assert DATASETS["digits"].within(part) == part
     assert [dataset_shape(dataset).train for dataset in (whole, beyond, part)] == [1438, 1438, 500]

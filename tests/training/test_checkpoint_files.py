@@ -72,11 +72,11 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path, m
 
 def test_file_then_directory_are_synced_before_write_returns(tmp_path: Path, monkeypatch) -> None:
     events: list[str] = []
-    sync, replace = os.fsync, Path.replace
+    sync, replace = os.fsync, os.replace
     monkeypatch.setattr(
         os, "fsync", lambda fd: (events.append("dir" if os.path.isdir(f"/proc/self/fd/{fd}") else "file"), sync(fd))[1]
     )
-    monkeypatch.setattr(Path, "replace", lambda self, to: (events.append("rename"), replace(self, to))[1])
+    monkeypatch.setattr(os, "replace", lambda old, new: (events.append("rename"), replace(old, new))[1])
     checkpoint.write_file({"n": 1}, tmp_path / "a.checkpoint")
     assert events[:3] == ["file", "rename", "dir"]
     assert set(events[3:]) <= {"dir"}  # those above, whose entries may be new too

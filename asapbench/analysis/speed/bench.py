@@ -31,7 +31,7 @@ from asapbench.analysis.speed.protocol import (
     Prepare,
     Prepared,
 )
-from asapbench.data.files import check
+from asapbench.data.lookup import check
 from asapbench.errors import WorkerError
 from asapbench.machine import compilers
 from asapbench.machine.hardware import versions

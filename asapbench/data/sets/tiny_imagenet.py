@@ -1,17 +1,19 @@
-"""Tiny ImageNet: the folders of its archive, and their images decoded. Free of torch.
+"""Tiny ImageNet: the folders of its archive, and their images decoded.
 
 A subset is the first so many classes of `wnids.txt`; the label is the class's line there. Training images are in the
 order image 0 of every class, image 1 of every class, ..., so that the first so many are spread over the classes; the
-validation images (the test set here, as everywhere) are in the order of `val_annotations.txt`.
+validation images (the test set here, as in other published work) are in the order of `val_annotations.txt`.
 """
 
 from __future__ import annotations
 
 import bisect
+import io
 import os
 import struct
+import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,14 +21,19 @@ from typing import TYPE_CHECKING
 
 from asapbench.data import cache
 from asapbench.data.cache import Arrays
+from asapbench.data.files import MISSING, OWN_FOLDER, Fault, damaged
+from asapbench.data.published import Published, Source, put
+from asapbench.durable import write_whole
+from asapbench.suite.datasets import TRAIN_SIZE
+from asapbench.suite.options import Choice, Option
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 FOLDER = "tiny-imagenet-200"
-MANIFEST = ".asapbench/tiny_imagenet.crc"
-"""Written by `prepare` from the verified archive: a line `crc32 size path` for each file."""
+MANIFEST = f"{OWN_FOLDER}/tiny_imagenet.crc"
+"""Written when the verified archive is unpacked: a line `crc32 size path` for each file."""
 CLASSES, TRAIN_PER_CLASS, TEST_PER_CLASS, SIDE = 200, 500, 50, 64
 WNIDS, ANNOTATIONS = f"{FOLDER}/wnids.txt", f"{FOLDER}/val/val_annotations.txt"
 TEST_FOLDER = f"{FOLDER}/val/images"
@@ -39,6 +46,11 @@ class UndecodableError(Exception):
         super().__init__(f"{path} is {what}")
         self.path, self.what = path, what
 
+    @property
+    def fault(self) -> Fault:
+        """The same as a fault of a file."""
+        return Fault(self.path, self.what)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -50,6 +62,61 @@ class Layout:
     def paths(self) -> Iterator[str]:
         """Every image, training images first."""
         return (path for path, _ in chain(self.train, self.test))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyImageNet(Published):
+    """The entry: 120,000 files, of which a choice needs those of its classes."""
+
+    def folder(self, root: Path) -> Path:
+        """The folder of the archive."""
+        return root / FOLDER
+
+    def faults(self, dataset: Choice, root: Path) -> list[Fault]:
+        """Missing and empty files, and files of another size, of the classes that `dataset` keeps."""
+        return missing(root, dataset.integer("classes"))
+
+    def damage(self, dataset: Choice, root: Path) -> list[Fault]:
+        """Files at fault; where there are none, images that cannot be decoded or whose checksum is wrong."""
+        return self.faults(dataset, root) or _undecodable(root, dataset.integer("classes"))
+
+    def is_absent(self, found: Sequence[Fault]) -> bool:
+        """Whether the folder is missing."""
+        return list(found) == [Fault(FOLDER, MISSING)]
+
+    def part_there(self, root: Path) -> Choice | None:
+        """The first classes that are complete, two at least."""
+        classes = complete_classes(root)
+        return self.choose({"classes": classes}) if classes > 1 else None
+
+    def unpack(self, archive: Path, source: Source, root: Path) -> None:
+        """Every file, then the manifest of their checksums, which `damage` and `arrays` compare them with."""
+        lines = []
+        with zipfile.ZipFile(archive) as packed:
+            for member in packed.infolist():
+                inside = member.filename.startswith(f"{FOLDER}/") and ".." not in member.filename.split("/")
+                if member.is_dir() or not inside:
+                    continue
+                with packed.open(member) as stream:
+                    put(stream, root / member.filename, sync=False)
+                lines.append(f"{member.CRC:08x} {member.file_size} {member.filename}\n")
+        (root / OWN_FOLDER).mkdir(parents=True, exist_ok=True)
+        write_whole(root / MANIFEST, (line.encode() for line in lines))
+
+    def arrays(self, dataset: Choice, root: Path) -> tuple[Arrays, str]:
+        """The images of the classes that `dataset` keeps, from the file that workers share where there is one."""
+        classes = dataset.integer("classes")
+        try:
+            wanted = layout(root, classes)
+            return cache.arrays(
+                root / OWN_FOLDER,
+                f"{self.name}-{classes}",
+                stamp=stamp(root, wanted),
+                expected=None,
+                read=lambda: decode(root, wanted),
+            )
+        except UndecodableError as error:
+            raise damaged(self.name, root, [error.fault]) from error
 
 
 def layout(root: Path, classes: int) -> Layout:
@@ -77,37 +144,35 @@ def _lines(root: Path, path: str) -> list[str]:
     try:
         return (root / path).read_text(encoding="ascii").splitlines()
     except FileNotFoundError:
-        raise UndecodableError(path, "missing") from None
+        raise UndecodableError(path, MISSING) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UndecodableError(path, f"unreadable ({error})") from error
 
 
-def missing(root: Path, classes: int) -> list[tuple[str, str]]:
-    """(path, what is wrong) for every file of the first `classes` classes that is missing, empty or of another size.
+def missing(root: Path, classes: int) -> list[Fault]:
+    """Every file of the first `classes` classes that is missing, empty or of another size.
 
-    The sizes are known where `prepare` left its manifest. A class without any image counts as one: its folder.
+    The sizes are known where `unpack` left its manifest. A class without any image counts as one: its folder.
     """
     try:
         wanted = layout(root, classes)
     except UndecodableError as error:
-        if error.path == WNIDS and error.what == "missing":
-            return [(FOLDER, "missing")]
-        return [(error.path, error.what)]
+        return [Fault(FOLDER, MISSING) if error.fault == Fault(WNIDS, MISSING) else error.fault]
     sizes = _sizes(root, wanted)
     known = manifest(root)
     found: dict[str, str] = {}
     for path in wanted.paths():
         folder = os.path.dirname(path)
         if folder not in sizes:
-            found[folder] = "missing"
+            found[folder] = MISSING
         elif (fault := _size_fault(sizes[folder].get(os.path.basename(path)), known.get(path))) is not None:
             found[path] = fault
-    return list(found.items())
+    return [Fault(path, what) for path, what in found.items()]
 
 
 def _size_fault(status: os.stat_result | None, known: tuple[int, int] | None) -> str | None:
     if status is None:
-        return "missing"
+        return MISSING
     if known is not None and status.st_size != known[1]:
         return f"damaged ({status.st_size} bytes instead of {known[1]})"
     return "empty" if status.st_size == 0 else None
@@ -126,7 +191,7 @@ def _sizes(root: Path, wanted: Layout) -> dict[str, dict[str, os.stat_result]]:
 
 
 def complete_classes(root: Path) -> int:
-    """How many leading classes of `wnids.txt` are all there: what the option `classes` may be at most."""
+    """How many leading classes of `wnids.txt` are complete: what the option `classes` may be at most."""
     try:
         most = min(len(_lines(root, WNIDS)), CLASSES)
     except UndecodableError:
@@ -137,7 +202,7 @@ def complete_classes(root: Path) -> int:
 
 
 def manifest(root: Path) -> Mapping[str, tuple[int, int]]:
-    """(crc32, size in bytes) by path, as `prepare` wrote them; empty where it did not unpack the archive."""
+    """(crc32, size in bytes) by path, as `unpack` wrote them; empty where it did not unpack the archive."""
     try:
         lines = (root / MANIFEST).read_text(encoding="utf-8").splitlines()
         rows = (line.split(" ", 2) for line in lines)
@@ -166,8 +231,6 @@ def decode(root: Path, wanted: Layout) -> Arrays:
 
 def decode_image(root: Path, path: str, *, crc: int | None) -> NDArray[np.uint8]:
     """One image as (3, 64, 64); grey ones get three equal channels. Raises UndecodableError."""
-    import io
-
     import numpy as np
     from PIL import Image
 
@@ -178,12 +241,24 @@ def decode_image(root: Path, path: str, *, crc: int | None) -> NDArray[np.uint8]
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             pixels = np.asarray(image.convert("RGB"))
     except FileNotFoundError:
-        raise UndecodableError(path, "missing") from None
+        raise UndecodableError(path, MISSING) from None
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise UndecodableError(path, "damaged (not a whole JPEG image)") from error
     if pixels.shape != (SIDE, SIDE, 3):
         raise UndecodableError(path, f"damaged ({pixels.shape[1]}x{pixels.shape[0]} pixels, not {SIDE}x{SIDE})")
     return pixels.transpose(2, 0, 1)
+
+
+def _undecodable(root: Path, classes: int) -> list[Fault]:
+    """Images whose checksum is not the manifest's or, where there is no manifest, that cannot be decoded."""
+    known = manifest(root)
+    found = []
+    for path in layout(root, classes).paths():
+        try:
+            decode_image(root, path, crc=known[path][0] if path in known else None)
+        except UndecodableError as error:
+            found.append(error.fault)
+    return found
 
 
 def stamp(root: Path, wanted: Layout) -> str:
@@ -197,7 +272,29 @@ def stamp(root: Path, wanted: Layout) -> str:
         for path, label in chain(wanted.train, wanted.test):
             status = sizes.get(os.path.dirname(path), {}).get(os.path.basename(path))
             if status is None:
-                raise UndecodableError(path, "missing")
+                raise UndecodableError(path, MISSING)
             yield f"{path} {label}", status
 
     return cache.stamp(f"{PIL.__version__} {features.version('jpg')}", sources())
+
+
+entry = TinyImageNet(
+    "tiny_imagenet",
+    "Tiny ImageNet",
+    "Le and Yang 2015",
+    options=(
+        Option("classes", CLASSES, "only the first so many classes of wnids.txt", minimum=2, below=CLASSES + 1),
+        TRAIN_SIZE,
+    ),
+    size=SIDE,
+    classes=CLASSES,
+    train=CLASSES * TRAIN_PER_CLASS,
+    augment="crop_flip",
+    sources=(
+        Source(
+            ("http://cs231n.stanford.edu/tiny-imagenet-200.zip",),
+            "90528d7ca1a48142e341f4ef8d21d0de",
+            place="tiny-imagenet-200.zip",
+        ),
+    ),
+)

@@ -1,0 +1,31 @@
+"""What every data set can do: say whether its files are there, and read them. Imports no torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+from asapbench.data.cache import Arrays
+from asapbench.suite.datasets import DatasetEntry
+from asapbench.suite.options import Choice
+
+
+@dataclass(frozen=True)
+class Dataset(DatasetEntry, ABC):
+    """An entry of the catalog that can be read. `root` is the folder of the data sets."""
+
+    @abstractmethod
+    def check(self, dataset: Choice, root: Path) -> None:
+        """Raises DataError when a file of `dataset` is missing or has changed. Quick: it reads no file again."""
+
+    @abstractmethod
+    def arrays(self, dataset: Choice, root: Path) -> tuple[Arrays, str]:
+        """The examples of `dataset` but for its `train_size`, and their digest, from files that `check` has accepted.
+
+        Raises DataError for damaged files, OSError.
+        """
+
+    @abstractmethod
+    def fix(self, root: Path) -> str:
+        """How to replace files that are missing or damaged, for the end of an error."""
