@@ -1,6 +1,6 @@
 """The project's documents as tests see them: code blocks, command lines, and the tables made from the catalog.
 
-`python tests/docs/documentation.py` writes those tables into the guide anew, after an option was added.
+`python tests/docs/documentation.py` writes those tables into the guide, after an option was added.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from asapbench.suite.recipe import PLAIN
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README, GUIDE, ADDING = ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "adding.md"
-DOCUMENTS = (README, GUIDE, ADDING, ROOT / "results" / "README.md", *sorted((ROOT / "docs" / "decisions").glob("*.md")))
+DOCUMENTS = (
+    README,
+    ROOT / "CONTRIBUTING.md",
+    GUIDE,
+    ADDING,
+    ROOT / "results" / "README.md",
+    *sorted((ROOT / "docs" / "decisions").glob("*.md")),
+)
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")

@@ -20,7 +20,7 @@ GUIDE_TEXT = GUIDE.read_text(encoding="utf-8")
 
 
 def test_the_tables_of_the_guide_are_the_catalogs() -> None:
-    assert with_tables(GUIDE_TEXT) == GUIDE_TEXT, "write them anew: python tests/docs/documentation.py"
+    assert with_tables(GUIDE_TEXT) == GUIDE_TEXT, "update them: python tests/docs/documentation.py"
 
 
 @pytest.mark.parametrize("key", [*_SUITE_KEYS, *KEYS])

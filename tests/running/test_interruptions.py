@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from small_runs import curves, query, recorded, run, run_with, start, wait_until, workers, write_suite
 
+pytestmark = pytest.mark.slow
+
 DONE_TWICE = "SELECT cell_id FROM attempt WHERE state = 'done' GROUP BY cell_id HAVING count(*) > 1"
 LONG = ("--set", "epochs=3", "--slots", "2", "--checkpoint-every", "0.2s")
 KILLED_WHILE_IT_WRITES = """
 import os, signal, threading, time
-
-pytestmark = pytest.mark.slow
 
 sync, syncs = os.fsync, 0
 

@@ -15,10 +15,11 @@ from small_runs import curves, query, recorded, run, run_with, start, wait_until
 from asapbench.running.admission import Admission
 from asapbench.suite.load import load
 
+pytestmark = pytest.mark.slow
+
 IN_WORKERS = """
 import sys
 
-pytestmark = pytest.mark.slow
 if "asapbench.worker.main" in sys.orig_argv:
     from pathlib import Path
     from asapbench.training.trainer import Trainer

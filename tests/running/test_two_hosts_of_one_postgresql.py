@@ -13,13 +13,13 @@ import pytest
 from postgresql import Server
 from small_runs import CURVES, environment, wait_until, workers, write_suite
 
+pytestmark = pytest.mark.slow
+
 # A host is stale when its lease has stood still for a minute. Here leases move and are found stale sooner.
 ASAPBENCH = """
 from asapbench.running import leases, runner
 leases.STALE_SECONDS, runner._LEASE_SECONDS = 15.0, 0.5
 from asapbench.cli import main
-
-pytestmark = pytest.mark.slow
 main()
 """
 STATES = "SELECT host, state, count(*) FROM attempt GROUP BY 1, 2 ORDER BY 1, 2"
