@@ -28,11 +28,8 @@ PLAIN = {
     r"but for": "except",
     r"beforehand|hitherto|thereof|thereby|wherein|whereof|henceforth|lest|amid|ere": "a common word",
 }
-FILES = sorted(
-    path
-    for pattern in ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "results/README.md", "suites/*.toml", "justfile")
-    for path in ROOT.glob(pattern)
-)
+PLACES = ("*.md", "docs/**/*.md", "results/**/README.md", "suites/*.toml", "justfile")
+FILES = sorted(path for place in PLACES for path in ROOT.glob(place))
 
 
 def archaic(text: str) -> list[str]:
