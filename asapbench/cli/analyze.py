@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def _analyze() -> None:
-    """What is computed rather than trained."""
+    """Compute memory traffic, the shortcut effect or the theorem."""
 
 
 @app.command(cls=Command)

@@ -16,7 +16,7 @@ def catalog(
         str | None, typer.Argument(metavar="[KIND]", help="rule, model, dataset, optimizer or suite.")
     ] = None,
 ) -> None:
-    """List rules, models, data sets and optimizers with their options, and the suites.
+    """List rules, models, data sets, optimizers and suites.
 
     What a suite may name, with its options and their defaults; then the suites that ship with asapbench.
     """

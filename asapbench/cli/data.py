@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asapbench.data.prepare import Received
     from asapbench.data.published import Published
 
-app = typer.Typer(help="Data sets: list, fetch and verify them.", no_args_is_help=True)
+app = typer.Typer(help="List, fetch and verify data sets.", no_args_is_help=True)
 
 Folder = Annotated[
     Path | None,
@@ -31,7 +31,10 @@ HEADERS = ("name", "data set", "images", "here", "where")
 
 @app.command("list", cls=Command)
 def list_(data: Folder = None) -> None:
-    """Each published data set: what it is, its size, whether it is here (by file sizes; `verify` reads every byte)."""
+    """List the data sets, their size, and whether they are here.
+
+    This checks names and sizes of files; `verify` reads every byte.
+    """
     root = data_root(data)
     _print_table([(d.name, d.title, _images(d), _here(d, root), _where(d, root)) for d in published()])
 
@@ -61,7 +64,7 @@ def verify(
     ] = None,
     data: Folder = None,
 ) -> None:
-    """Read every byte of data sets and compare it with what was published."""
+    """Verify every byte of data sets against published checksums."""
     root = data_root(data)
     wanted = [published_set(name) for name in names] if names else published()
     from asapbench.data.prepare import verify as examine

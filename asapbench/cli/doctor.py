@@ -1,4 +1,4 @@
-"""`doctor`: what is wrong with this installation, and how to mend it."""
+"""`doctor`: what is wrong with this installation, and how to fix it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def doctor(
         bool, typer.Option("--quarantine", help="Move a damaged database aside; nothing is deleted.")
     ] = False,
 ) -> None:
-    """Look at Python, torch, devices, data sets, the database and free disk: what is wrong and how to mend it."""
+    """Say what is wrong with this installation and how to fix it.
+
+    Checks Python, torch, devices, data sets, the database and the free disk space.
+    """
     from asapbench.diagnosis import diagnose
     from asapbench.store.quarantine import quarantine as move_aside
 

@@ -1,4 +1,4 @@
-"""`evaluate`: load kept weights again and measure them on the test data."""
+"""`evaluate`: load kept weights and measure them on the test data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def evaluate(
     data: Data = None,
     files: FilesDir = None,
 ) -> None:
-    """Evaluate the kept weights of a cell (`run --keep-weights`) on its test data, beside what was recorded."""
+    """Evaluate the kept weights of a cell on its test data.
+
+    `run --keep-weights` keeps them. The recorded accuracy is printed too.
+    """
     from asapbench.analysis.evaluation import evaluate_kept
     from asapbench.cli.text import percent
     from asapbench.store import Store

@@ -1,4 +1,4 @@
-"""`export`: write chosen results to a file of their own."""
+"""`export`: write chosen results to a new file."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace FILE where it exists.")] = False,
     db: Db = DEFAULT_URL,
 ) -> None:
-    """Write chosen cells, with every attempt and epoch, to a new database file; `asapbench merge` takes it in.
+    """Write chosen cells to a new database file, or to a table.
 
-    A name that ends in .csv or .json gives a plain table instead: the current result of each cell, with the commit,
-    versions and hardware that it ran on. Checkpoints and kept weights stay where they are.
+    The file contains every attempt and epoch; `asapbench merge` adds it to another database. A name that ends in .csv
+    or .json produces a plain table instead: the current result of each cell, with the commit, versions and hardware
+    that it ran on. Checkpoints and kept weights are not exported.
     """
     from asapbench.cli.text import count, printing_is_optional, say, size
     from asapbench.report.cells import asks_for_table, write_cells

@@ -22,7 +22,7 @@ def merge(
     others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Database files: exports, or whole ones.")],
     db: Db = DEFAULT_URL,
 ) -> None:
-    """Take the results of other database files into this one. Merging again changes nothing.
+    """Add the results of other database files to this one. Merging again changes nothing.
 
     Nothing here is overwritten: where two databases contradict each other, ours stays, the conflict is named, and the
     exit status is 1.

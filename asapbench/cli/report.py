@@ -51,7 +51,7 @@ def report(
         ),
     ] = False,
 ) -> None:
-    """Report measured accuracies with spread and sample count, beside the published numbers."""
+    """Show tables and figures of measured and published results."""
     from asapbench.report.build import Wanted
     from asapbench.report.build import report as made
     from asapbench.report.out import deliver

@@ -51,7 +51,7 @@ def run(
 ) -> None:
     """Train every cell of the suites that is not done yet.
 
-    A second run trains nothing. Stop it with Ctrl-C whenever you like: `asapbench resume` goes on from there.
+    A second run trains nothing. Stop it with Ctrl-C at any time: `asapbench resume` continues from there.
     """
     from asapbench.running.launch import select
 
@@ -85,7 +85,10 @@ def resume(
     *,
     training: Training,
 ) -> None:
-    """Go on exactly where interrupted runs stopped: every suite the database knows, or those named."""
+    """Continue exactly where interrupted runs stopped.
+
+    Without a name: every suite that the database knows.
+    """
     from asapbench.running.launch import recorded
     from asapbench.store import Store
 
@@ -110,9 +113,9 @@ def rerun(
     *,
     training: Training,
 ) -> None:
-    """Set the results of chosen cells aside and train them again. Nothing is deleted.
+    """Supersede the results of chosen cells and train them again.
 
-    Name suites or --only (or both): a rerun of everything must be asked for suite by suite.
+    Nothing is deleted. Name suites or --only (or both): to rerun everything, name every suite.
     """
     from asapbench.cli.progress import print_plan
     from asapbench.cli.text import count

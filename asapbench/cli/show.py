@@ -25,7 +25,7 @@ def show(
     db: Db = DEFAULT_URL,
     all_epochs: Annotated[bool, typer.Option("--all-epochs", help="List every epoch, not twelve of them.")] = False,
 ) -> None:
-    """Show one cell: its configuration, attempts, learning curve, and the error of a failure with its traceback."""
+    """Show one cell: configuration, attempts, learning curve, errors."""
     from asapbench.store import Store
 
     with Store.read_only(db) as store:

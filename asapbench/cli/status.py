@@ -23,7 +23,7 @@ def status(
     device: Device = "auto",
     slots: Slots = None,
 ) -> None:
-    """Say what is done, running, failed and left, and how long the rest should take."""
+    """Show what is done, running, failed and left; time to finish."""
     from asapbench.cli.text import duration, print_table
     from asapbench.running.launch import Request, plan, recorded
     from asapbench.store import Store, db_option

@@ -39,7 +39,7 @@ def change(folder: Path, sql: str) -> None:
 def test_each_analysis_is_stored_and_the_newest_is_reported(folder) -> None:
     printed = run("analyze", "shortcut", "--suite", "small", "--only", "rule=asap", "--batches", "3")
     assert "stages.1.0.conv1" in printed
-    assert "mean ± sample standard deviation over n = 2 seeds" in printed
+    assert "mean ± sample standard deviation over n = 2 seeds" in " ".join(printed.split())
     (first, second) = (row[0] for row in query(folder, "SELECT DISTINCT attempt_id FROM measurement"))
     before = query(folder, ROWS.format(first, 3))
     assert len(before) == 5

@@ -1,15 +1,19 @@
 """A worker imports no part of torch's compiler, which would be a third of its start; what it trains stays the same."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from tiny_cell import Recorder, bits, cell, same_bits, trainer
 
 from asapbench.data.images import Images
 from asapbench.suite.catalog import OPTIMIZERS
 from asapbench.suite.cell import Cell
+
+pytestmark = pytest.mark.slow
 
 COMPILER = ("torch._dynamo", "torch._inductor", "sympy")
 SCRIPT = """
@@ -21,8 +25,6 @@ from test_compiler_is_left_out import cases
 from tiny_cell import Recorder, bits, noise_images, trainer
 
 from asapbench.training.optimizer import leave_compiler_out
-
-pytestmark = pytest.mark.slow
 
 leave_compiler_out()
 torch.set_num_threads(1)
@@ -46,7 +48,8 @@ def cases() -> dict[str, Cell]:
 def test_cells_train_and_go_on_without_the_compiler(images: Images, tmp_path: Path) -> None:
     assert set(OPTIMIZERS) <= set(cases())
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
-    process = subprocess.run(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, check=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
     assert not set(COMPILER) & set(process.stdout.decode().split())
     for name, asked in cases().items():
         undisturbed = trainer(asked, images, tmp_path / f"{name} here", Recorder())
