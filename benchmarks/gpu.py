@@ -22,9 +22,9 @@ from asapbench.errors import AsapbenchError
 from asapbench.report.out import deliver
 from asapbench.report.render import Format
 from asapbench.report.speed import speed_table
-from asapbench.suite.catalog import PRECISIONS
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
+from asapbench.suite.recipe import PRECISIONS
 
 TABLE1 = ("mnist", "svhn", "cifar10", "cifar100", "tiny_imagenet")
 RULES = ("bp", "kp", "fa", "dfa", "asap")

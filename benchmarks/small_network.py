@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from asapbench.data.images import Images
 from asapbench.metrics import Alignment, EpochMetrics
-from asapbench.suite.catalog import DATASETS, MODELS, OPTIMIZERS, RULES
+from asapbench.suite.catalog import DATASETS, MODELS, OPTIMIZERS, RULES, SCHEDULES
 from asapbench.suite.cell import Cell
 from asapbench.training.optimizer import leave_compiler_out
 from asapbench.training.trainer import Settings, Trainer
@@ -200,7 +200,7 @@ def measure(rule: str, nonlinear: bool, images: Images, rounds: int) -> None:
         model=MODELS["mlp"].choose({"nonlinear": nonlinear}),
         rule=RULES[rule].choose(),
         optimizer=OPTIMIZERS["sgd"].choose({"momentum": MOMENTUM, "weight_decay": DECAY}),
-        lr=LR, schedule="constant", epochs=1, batch_size=BATCH, augment="none", seed=0,
+        lr=LR, schedule=SCHEDULES["constant"].choose(), epochs=1, batch_size=BATCH, augment="none", seed=0,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         listener = Listener()

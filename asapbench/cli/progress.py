@@ -23,7 +23,7 @@ from asapbench.running.launch import Request, Selected
 from asapbench.running.plan import Plan
 from asapbench.running.view import Outcome
 from asapbench.store import db_option
-from asapbench.suite.catalog import DEFAULT_OPTIMIZER, dataset_shape
+from asapbench.suite.catalog import DEFAULTS, dataset_shape
 from asapbench.suite.cell import Cell, plain, title
 from asapbench.suite.columns import differing, distinctions
 from asapbench.worker.protocol import Progressed
@@ -321,7 +321,7 @@ class LiveView(_Counting):
 
 def _rule_first(cell: Cell, distinction: str) -> str:
     """The cell's name with what sets it apart from its neighbours in front: the end is what a narrow column cuts."""
-    kinds = ("rule",) if cell.optimizer == DEFAULT_OPTIMIZER else ("rule", "optimizer")
+    kinds = ("rule",) if cell.optimizer == DEFAULTS["optimizer"] else ("rule", "optimizer")
     own = " ".join(title(kind, getattr(cell, kind)) for kind in kinds)
     apart = [f"{own} seed {cell.seed}", *([distinction] if distinction else [])]
     return ", ".join([*apart, f"{title('dataset', cell.dataset)} {title('model', cell.model)}"])

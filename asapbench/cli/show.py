@@ -45,15 +45,15 @@ def show(
 
 
 def _print_configuration(cell: Cell, cell_id: str) -> None:
-    from dataclasses import fields
+    from asapbench.suite.cell import FIELDS
 
     say(f"{cell.label}\n\ncell           {cell_id}")
-    for field in fields(cell):
-        value = getattr(cell, field.name)
+    for field in FIELDS:
+        value = getattr(cell, field)
         if hasattr(value, "options"):
             inner = ", ".join(f"{name} = {option}" for name, option in (*value.options, *value.local))
             value = f"{value.name} ({inner})" if inner else value.name
-        say(f"{field.name:<14} {value}")
+        say(f"{field:<14} {value}")
 
 
 def _print_attempts(attempts: Sequence[Attempt]) -> None:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asapbench.randomness import integers, permutation
-from asapbench.suite.catalog import AUGMENTATIONS
+from asapbench.suite.recipe import AUGMENTATIONS
 
 PADDING = 4
 """Raw pixels of black, value 0, on each side before the random crop (App. C)."""

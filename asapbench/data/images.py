@@ -18,8 +18,9 @@ from torch import Tensor
 
 from asapbench.data.lookup import dataset_of
 from asapbench.errors import DataError
-from asapbench.suite.catalog import DATASETS, NORMALIZATIONS, dataset_shape
+from asapbench.suite.catalog import DATASETS, dataset_shape
 from asapbench.suite.options import Choice, nearest
+from asapbench.suite.recipe import NORMALIZATIONS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,12 +13,7 @@ from functools import lru_cache
 
 from asapbench.suite.datasets import DatasetEntry, DatasetShape
 from asapbench.suite.options import Choice, Entry, Option
-
-RECIPE_REVISION = 2
-"""Raised when the training loop, the augmentation, the evaluation or random draws change what a cell gives.
-
-2: random numbers have the same bits on every processor (decision 0021).
-"""
+from asapbench.suite.schedules import ScheduleEntry
 
 _PAPER = "Woo et al. 2021"
 
@@ -309,20 +304,25 @@ OPTIMIZERS: dict[str, Entry] = {
     )
 }
 
-SCHEDULES = ("cosine", "constant")
-AUGMENTATIONS = ("none", "crop_flip")
-NORMALIZATIONS = ("channel", "released")
-PRECISIONS = ("float32", "tf32", "bf16")
+
+def _schedules() -> dict[str, ScheduleEntry]:
+    """The entries of `asapbench.training.schedules`."""
+    module = importlib.import_module("asapbench.training.schedules")
+    return {entry.name: entry for entry in vars(module).values() if isinstance(entry, ScheduleEntry)}
+
+
+SCHEDULES: dict[str, ScheduleEntry] = _schedules()
 
 CATALOG: dict[str, dict[str, Entry]] = {
     "dataset": dict(DATASETS),
     "model": dict(MODELS),
     "rule": dict(RULES),
     "optimizer": dict(OPTIMIZERS),
+    "schedule": dict(SCHEDULES),
 }
 
-DEFAULT_OPTIMIZER = OPTIMIZERS["sgd"].choose()
-"""The paper's."""
+DEFAULTS: dict[str, Choice] = {"optimizer": OPTIMIZERS["sgd"].choose(), "schedule": SCHEDULES["cosine"].choose()}
+"""What a suite need not name: the paper's."""
 
 
 @lru_cache(maxsize=1_000)

@@ -9,41 +9,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from operator import attrgetter
 from pathlib import PurePath
 from typing import Any
 
 from asapbench.errors import SuiteError
-from asapbench.suite.catalog import CATALOG, DEFAULT_OPTIMIZER, RECIPE_REVISION
+from asapbench.suite.catalog import CATALOG, DEFAULTS
 from asapbench.suite.options import Choice, Role, Value, nearest
-from asapbench.suite.recipe import PLAIN, checked_learning_rate, checked_seed
+from asapbench.suite.recipe import RECIPE, RECIPE_REVISION, Recipe, checked_learning_rate, checked_seed
 
-CHOICES = ("dataset", "model", "rule", "optimizer")
-ALWAYS = ("lr", "schedule", "epochs", "batch_size", "augment", "seed")
-UNLESS_DEFAULT: dict[str, Value] = {"normalization": "channel", "precision": "float32", "validation": 0}
-NOT_IDENTITY: tuple[str, ...] = ()
-"""Every field of Cell stands in exactly one of these four; a test holds it."""
+CHOICES = ("dataset", "model", "rule", "optimizer", "schedule")
+"""The fields of a cell that are entries of the catalog."""
+FIELDS = (*CHOICES[:-1], "lr", "schedule", *RECIPE, "seed")
+"""All fields of a cell, in the order in which they are shown."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One training configuration. `validation` counts training examples held out to choose the best epoch."""
+@dataclass(frozen=True, kw_only=True)
+class Cell(Recipe):
+    """One training configuration."""
 
     dataset: Choice
     model: Choice
     rule: Choice
     optimizer: Choice
     lr: float
-    schedule: str
-    epochs: int
-    batch_size: int
-    augment: str
+    schedule: Choice
     seed: int
-    normalization: str = "channel"
-    precision: str = "float32"
-    validation: int = 0
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -72,7 +65,7 @@ class Cell:
     @property
     def label(self) -> str:
         """How progress and errors name the cell; its optimizer only where that is not SGD at its defaults."""
-        kinds = ("dataset", "model", "rule") if self.optimizer == DEFAULT_OPTIMIZER else CHOICES
+        kinds = ["dataset", "model", "rule"] + (["optimizer"] if self.optimizer != DEFAULTS["optimizer"] else [])
         parts = [title(kind, getattr(self, kind)) for kind in kinds]
         return f"{' '.join(parts)} seed {self.seed}"
 
@@ -87,15 +80,15 @@ class Cell:
         """
         content: dict[str, Any] = {}
         found: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name not in CHOICES:
-                content[field.name] = value
+        for name in FIELDS:
+            value = getattr(self, name)
+            if name not in CHOICES:
+                content[name] = value
                 continue
-            where = _of_role(field.name, value, "place")
+            where = _of_role(name, value, "place")
             kept = {option: chosen for option, chosen in (*value.options, *value.local) if option not in where}
-            content[field.name] = {"name": value.name, **kept}
-            found |= {field.name: where} if where else {}
+            content[name] = _table(name, value.name, kept)
+            found |= {name: where} if where else {}
         return content | ({"places": found} if places and found else {})
 
     @classmethod
@@ -162,19 +155,19 @@ def differences(cell: Cell, reference: Cell) -> list[str]:
     Different cells differ from one reference in different words.
     """
     found: list[str] = []
-    for field in fields(Cell):
-        ours, theirs = getattr(cell, field.name), getattr(reference, field.name)
-        if field.name == "seed" or ours == theirs:
+    for field in FIELDS:
+        ours, theirs = getattr(cell, field), getattr(reference, field)
+        if field == "seed" or ours == theirs:
             continue
-        if field.name not in CHOICES:
-            found.append(f"{field.name} {plain(ours)} instead of {plain(theirs)}")
+        if field not in CHOICES:
+            found.append(f"{field} {plain(ours)} instead of {plain(theirs)}")
         elif ours.name != theirs.name:
-            found.append(f"{field.name} {name(field.name, ours)} instead of {name(field.name, theirs)}")
+            found.append(f"{field} {name(field, ours)} instead of {name(field, theirs)}")
         else:
-            known = _shown(field.name, theirs)
+            known = _shown(field, theirs)
             found += [
-                f"{field.name}.{option} {value} instead of {known[option]}"
-                for option, value in _shown(field.name, ours).items()
+                f"{field}.{option} {value} instead of {known[option]}"
+                for option, value in _shown(field, ours).items()
                 if value != known[option]
             ]
     return found
@@ -191,8 +184,12 @@ def plain(value: Value) -> str:
 @lru_cache(maxsize=1_000)
 def _without_defaults(kind: str, choice: Choice) -> dict[str, Value]:
     entry = CATALOG[kind][choice.name]
-    kept = {name: value for name, value in choice.options if value != entry.option(name).default}
-    return {"name": choice.name, **kept}
+    return {name: value for name, value in choice.options if value != entry.option(name).default}
+
+
+def _table(kind: str, name: str, options: dict[str, Value]) -> Any:
+    """A choice as plain data. A schedule without options is its name alone, as before schedules had options."""
+    return name if kind == "schedule" and not options else {"name": name, **options}
 
 
 @lru_cache(maxsize=1_000)
@@ -200,8 +197,9 @@ def _shared(text: str) -> dict[str, Any]:
     """The fields but `lr` and `seed` of what `to_json` wrote, looked at once for all cells that have them in common."""
     content = json.loads(text)
     places = dict(content.get("places", {}))
-    found: dict[str, Any] = {kind: _choice(kind, content[kind] | places.get(kind, {})) for kind in CHOICES}
-    found |= {name: option.checked(content[name]) for name, option in PLAIN.items() if name in content}
+    tables = {kind: {"name": content[kind]} if isinstance(content[kind], str) else content[kind] for kind in CHOICES}
+    found: dict[str, Any] = {kind: _choice(kind, table | places.get(kind, {})) for kind, table in tables.items()}
+    found |= {name: key.checked(content[name]) for name, key in RECIPE.items() if key.always or name in content}
     if found["augment"] == "auto":
         raise ValueError("augment is still to be chosen")
     return found
@@ -223,7 +221,7 @@ class _Group:
     after_seed: str
 
 
-_OF_GROUP = tuple(field.name for field in fields(Cell) if field.name != "seed")
+_OF_GROUP = tuple(name for name in FIELDS if name != "seed")
 _values_of_group = attrgetter(*_OF_GROUP)
 
 
@@ -243,10 +241,16 @@ _DIGITS = 8
 
 def _identity(cell: Cell) -> dict[str, Any]:
     """`Cell.identity` without the seed."""
-    content: dict[str, Any] = {kind: _without_defaults(kind, getattr(cell, kind)) for kind in CHOICES}
-    content |= {name: getattr(cell, name) for name in ALWAYS if name != "seed"}
-    content |= {n: getattr(cell, n) for n, default in UNLESS_DEFAULT.items() if getattr(cell, n) != default}
-    content["revision"] = dict(zip(CHOICES, _revisions_of(cell), strict=True)) | {"recipe": RECIPE_REVISION}
+    content: dict[str, Any] = {"lr": cell.lr}
+    for kind in CHOICES:
+        choice: Choice = getattr(cell, kind)
+        content[kind] = _table(kind, choice.name, _without_defaults(kind, choice))
+    recipe = {name: getattr(cell, name) for name in RECIPE}
+    content |= {name: value for name, value in recipe.items() if RECIPE[name].always or value != RECIPE[name].default}
+    revisions = dict(zip(CHOICES, _revisions_of(cell), strict=True))
+    if revisions["schedule"] == 1:  # as before schedules had revisions
+        del revisions["schedule"]
+    content["revision"] = revisions | {"recipe": RECIPE_REVISION}
     return content
 
 

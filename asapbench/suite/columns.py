@@ -7,9 +7,8 @@ that no two of them look the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 
-from asapbench.suite.cell import CHOICES, Cell, plain, title
+from asapbench.suite.cell import CHOICES, FIELDS, Cell, name, plain, title
 from asapbench.suite.options import Value
 
 _NAMED = ("dataset", "model", "rule", "seed")
@@ -18,21 +17,21 @@ _NAMED = ("dataset", "model", "rule", "seed")
 def settings(cell: Cell) -> dict[str, Value]:
     """Every setting of the cell: `dataset`, `dataset.OPTION`, ..., `lr`, `batch_size`, ..., `seed`."""
     found: dict[str, Value] = {}
-    for field in fields(cell):
-        value = getattr(cell, field.name)
-        if field.name in CHOICES:
-            found[field.name] = value.name
-            found |= {f"{field.name}.{option}": chosen for option, chosen in value.options}
+    for field in FIELDS:
+        value = getattr(cell, field)
+        if field in CHOICES:
+            found[field] = value.name
+            found |= {f"{field}.{option}": chosen for option, chosen in value.options}
         else:
-            found[field.name] = value
+            found[field] = value
     return found
 
 
 def differing(cells: Iterable[Cell]) -> tuple[str, ...]:
     """The fields besides data set, model, rule and seed that have several values among `cells`, as in `batch_size`."""
     cells = list(cells)
-    candidates = (field.name for field in fields(Cell) if field.name not in _NAMED)
-    return tuple(name for name in candidates if len({getattr(cell, name) for cell in cells}) > 1)
+    candidates = (field for field in FIELDS if field not in _NAMED)
+    return tuple(field for field in candidates if len({getattr(cell, field) for cell in cells}) > 1)
 
 
 def varying(cells: Sequence[Cell]) -> tuple[str, ...]:
@@ -44,10 +43,12 @@ def varying(cells: Sequence[Cell]) -> tuple[str, ...]:
     return tuple(name for name in differing(cells) if name in found)
 
 
-def field_text(cell: Cell, name: str) -> str:
-    """`ASAP(k=4)` or `lr 0.03`: what the cell has in field `name`. Different values have different texts."""
-    value = getattr(cell, name)
-    return title(name, value) if name in CHOICES else f"{name} {plain(value)}"
+def field_text(cell: Cell, field: str) -> str:
+    """`ASAP(k=4)` or `lr 0.03`: what the cell has in a field. Different values have different texts."""
+    value = getattr(cell, field)
+    if field == "schedule":
+        return f"{field} {name(field, value)}"
+    return title(field, value) if field in CHOICES else f"{field} {plain(value)}"
 
 
 def distinctions(cells: Iterable[Cell]) -> dict[str, str]:

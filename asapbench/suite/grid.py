@@ -15,15 +15,16 @@ from asapbench.errors import SuiteError
 from asapbench.suite.catalog import (
     CATALOG,
     DATASETS,
-    DEFAULT_OPTIMIZER,
+    DEFAULTS,
     FULLY_CONNECTED,
+    SCHEDULES,
     SHARING,
     dataset_shape,
 )
 from asapbench.suite.cell import CHOICES, Cell
 from asapbench.suite.options import Choice, Option, describe, nearest
 from asapbench.suite.places import Path
-from asapbench.suite.recipe import PLAIN, checked_learning_rate, checked_seed
+from asapbench.suite.recipe import RECIPE, checked_learning_rate, checked_seed
 
 Report = Callable[[Path, str], None]
 T = TypeVar("T")
@@ -31,7 +32,7 @@ T = TypeVar("T")
 MOST_CELLS = 100_000
 """Of one grid: what is more is a slip, and would fill the memory before anybody could say so."""
 
-KEYS = (*CHOICES, "lr", "seeds", *PLAIN)
+KEYS = (*CHOICES, "lr", "seeds", *RECIPE)
 """Everything that `[defaults]` and `[[grid]]` may hold."""
 
 
@@ -52,18 +53,21 @@ class Located:
 def expand(grid: dict[str, Located], report: Report) -> Iterator[Cell]:
     """The cells of one grid whose keys have `[defaults]` filled in; what cannot be taken goes to `report`."""
     chosen = {kind: _choices(kind, grid, report) for kind in CHOICES}
-    plain = {name: _plain(option, grid, report) for name, option in PLAIN.items()}
+    plain = {name: _plain(option, grid, report) for name, option in RECIPE.items()}
     seeds, rates = _seeds(grid, report), _Rates(grid, report)
     rates.check_names([choice.name for choice in chosen["rule"]])
     counts = (len(values) for values in (*chosen.values(), *plain.values(), seeds, rates.longest()))
     if _too_many(counts, (), report):
         return
-    for dataset, model, rule, optimizer in itertools.product(*(chosen[kind] for kind in CHOICES)):
-        for lr, seed, values in itertools.product(rates.of(rule.name), seeds, itertools.product(*plain.values())):
+    for choices in itertools.product(*chosen.values()):
+        choice = dict(zip(chosen, choices, strict=True))
+        rule, dataset = choice["rule"].name, choice["dataset"].name
+        for lr, seed, values in itertools.product(rates.of(rule), seeds, itertools.product(*plain.values())):
             recipe = dict(zip(plain, values, strict=True))
             if recipe["augment"] == "auto":
-                recipe["augment"] = DATASETS[dataset.name].augment
-            cell = Cell(dataset=dataset, model=model, rule=rule, optimizer=optimizer, lr=lr, seed=seed, **recipe)
+                recipe["augment"] = DATASETS[dataset].augment
+            values_of_cell: dict[str, Any] = {**choice, **recipe}
+            cell = Cell(lr=lr, seed=seed, **values_of_cell)
             if fault := impossible(cell):
                 report(_place(fault.key, cell, grid), fault.message)
             else:
@@ -99,6 +103,10 @@ def impossible(cell: Cell) -> Impossible | None:
         return Impossible(
             "normalization", f"the released code has no normalization for {cell.dataset.name} (it has for {known})"
         )
+    if cell.warmup >= cell.epochs:
+        return Impossible("warmup", f"warmup {cell.warmup} leaves no epoch of {cell.epochs} behind it: choose less")
+    if reason := SCHEDULES[cell.schedule.name].fault(cell.schedule, cell.epochs):
+        return Impossible(f"schedule.{reason[0]}", f"{cell.schedule.name}: {reason[1]}")
     unsuited = _unsuited(cell.rule.name, cell.model.name)
     return None if unsuited is None else Impossible("rule", unsuited)
 
@@ -155,8 +163,8 @@ def _unsuited(rule: str, model: str) -> str | None:
 def _choices(kind: str, grid: dict[str, Located], report: Report) -> list[Choice]:
     found: list[Choice] = []
     if kind not in grid:
-        if kind == "optimizer":
-            return [DEFAULT_OPTIMIZER]
+        if kind in DEFAULTS:
+            return [DEFAULTS[kind]]
         lr = grid.get("lr")
         if kind == "rule" and lr is not None and isinstance(lr.value, dict):
             names = [name for name in lr.value if name in CATALOG["rule"]]

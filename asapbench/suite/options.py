@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,6 +32,7 @@ class Option:
     minimum: float | None = None
     below: float | None = None
     role: Role = "setting"
+    canonical: Callable[[str], str] | None = None
 
     @property
     def is_identity(self) -> bool:
@@ -57,7 +58,7 @@ class Option:
         if self.role == "content" and value and not re.fullmatch("[0-9a-f]{64}", str(value)):
             raise ValueError(f"{self.name} must be a SHA-256, 64 hexadecimal digits, not {value!r}: leave it out")
         assert isinstance(value, bool | int | float | str)
-        return value
+        return self.canonical(value) if self.canonical is not None and isinstance(value, str) else value
 
 
 _LARGE = 2**31

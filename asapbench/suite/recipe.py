@@ -1,29 +1,58 @@
-"""What a cell holds beside its choices: each field's default and what it may be, wherever the value comes from."""
+"""The recipe of a cell: how a network is trained, beside what is trained. The one home of every recipe key.
+
+A key is declared once, as a field of `Recipe`: its default, what it may be, and its place in the identity. Suites,
+`--set`, `--only`, cells, the database and the documentation read these declarations.
+"""
 
 from __future__ import annotations
 
-from asapbench.suite.catalog import AUGMENTATIONS, NORMALIZATIONS, PRECISIONS, SCHEDULES
-from asapbench.suite.options import Option, describe, finite
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-PLAIN: dict[str, Option] = {
-    option.name: option
-    for option in (
-        Option("epochs", 200, "passes over the training data", minimum=1),
-        Option("batch_size", 128, "examples a step; the last, smaller batch is kept", minimum=2),
-        Option("schedule", "cosine", "learning-rate schedule, one value an epoch", choices=SCHEDULES),
-        Option(
-            "augment",
-            "auto",
-            "augmentation; auto: what App. C says for the data set",
-            ("auto", *AUGMENTATIONS),
-        ),
-        Option("normalization", "channel", "mean and std of the training pixels, or as released", NORMALIZATIONS),
-        Option("precision", "float32", "arithmetic of the training step", choices=PRECISIONS),
-        Option("validation", 0, "training examples held out to choose the best epoch", minimum=0),
+from asapbench.suite.options import Option, Value, describe, finite
+
+RECIPE_REVISION = 2
+"""Raised when the training loop, the augmentation, the evaluation or random draws change what a cell gives.
+
+2: random numbers have the same bits on every processor (decision 0021).
+"""
+
+AUGMENTATIONS = ("none", "crop_flip")
+NORMALIZATIONS = ("channel", "released")
+PRECISIONS = ("float32", "tf32", "bf16")
+
+
+@dataclass(frozen=True)
+class Key(Option):
+    """One recipe key. `always`: it is in the identity even at its default; new keys are not, to move no cell."""
+
+    always: bool = False
+
+
+def _key(default: Value, help: str, **terms: Any) -> Any:
+    """A field of `Recipe` with its declaration; `terms` are those of `Key`."""
+    return field(default=default, metadata={"key": lambda name: Key(name, default, help, **terms)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The values of the recipe keys. `augment` is resolved in a cell: it is never `auto` there."""
+
+    epochs: int = _key(200, "passes over the training data", minimum=1, always=True)
+    batch_size: int = _key(128, "examples a step; the last, smaller batch is kept", minimum=2, always=True)
+    augment: str = _key(
+        "auto", "augmentation; auto: what App. C says for the data set", choices=("auto", *AUGMENTATIONS), always=True
     )
-}
-"""Recipe keys that hold one value, with their defaults."""
+    normalization: str = _key("channel", "mean and std of the training pixels, or as released", choices=NORMALIZATIONS)
+    precision: str = _key("float32", "arithmetic of the training step", choices=PRECISIONS)
+    validation: int = _key(0, "training examples held out to choose the best epoch", minimum=0)
+    warmup: int = _key(
+        0, "epochs at the start in which the learning rate rises linearly to its initial value", minimum=0
+    )
 
+
+RECIPE: dict[str, Key] = {one.name: one.metadata["key"](one.name) for one in fields(Recipe)}
+"""Every recipe key by its name."""
 
 _LARGEST_RATE = 1e300
 """A step by more than this overflows whatever the gradient is."""

@@ -10,13 +10,13 @@ from itertools import islice
 from typing import Any
 
 from asapbench.errors import SuiteError
-from asapbench.suite.catalog import CATALOG, DATASETS
+from asapbench.suite.catalog import CATALOG, DATASETS, DEFAULTS
 from asapbench.suite.cell import CHOICES, Cell
 from asapbench.suite.grid import MOST_CELLS, impossible
 from asapbench.suite.options import Choice, Value, nearest
-from asapbench.suite.recipe import PLAIN, checked_learning_rate, checked_seed
+from asapbench.suite.recipe import RECIPE, checked_learning_rate, checked_seed
 
-_SETTABLE = (*PLAIN, "lr", "optimizer")
+_SETTABLE = (*RECIPE, "lr", *DEFAULTS)
 
 
 def choose(
@@ -82,7 +82,7 @@ def _changed(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
             raise SuiteError(f"--set {values[key][0]} --set {text}: {key} is set twice: set it once")
         values[key] = (text, value)
     changed = list(cells)
-    for key in sorted(values, key=lambda key: key != "optimizer"):  # a new optimizer before its options
+    for key in sorted(values, key=lambda key: key not in DEFAULTS):  # a new optimizer before its options
         text, value = values[key]
         changed = _set(changed, key, _value(value), text)
     for cell in changed:
@@ -147,7 +147,7 @@ def _shown(cell: Cell, key: str, text: str) -> Value | None:
         if not any(option in {o.name for o in entry.options} for entry in CATALOG[kind].values()):
             raise SuiteError(f'--only {text}: no {kind} has an option "{option}"')
         return dict(choice.options).get(option)
-    names = (*PLAIN, "lr", "seed")
+    names = (*RECIPE, "lr", "seed")
     if dot or key not in names:
         known = (*CHOICES, *names, "cell")
         raise SuiteError(f'--only {text}: unknown key "{key}"{nearest(key, known)} (there are: {", ".join(known)})')
@@ -160,10 +160,12 @@ def _set(cells: Sequence[Cell], key: str, value: Any, text: str) -> list[Cell]:
     kind, dot, option = key.partition(".")
     if dot and kind in CHOICES:
         return _set_option(cells, kind, option, value, text)
-    if key == "optimizer":
-        if not isinstance(value, str) or value not in CATALOG["optimizer"]:
-            raise SuiteError(f"--set {text}: unknown optimizer{nearest(value, CATALOG['optimizer'])}")
-        return [replace(cell, optimizer=CATALOG["optimizer"][value].choose()) for cell in cells]
+    if key in DEFAULTS:
+        if not isinstance(value, str) or value not in CATALOG[key]:
+            near, listed = nearest(value, CATALOG[key]), ", ".join(CATALOG[key])
+            raise SuiteError(f'--set {text}: unknown {key} "{value}"{near} (there are: {listed})')
+        chosen: dict[str, Any] = {key: CATALOG[key][value].choose()}
+        return [replace(cell, **chosen) for cell in cells]
     if key in ("seed", "seeds"):
         raise SuiteError(f"--set {text}: choose seeds with --seeds")
     if key in CHOICES:
@@ -172,7 +174,7 @@ def _set(cells: Sequence[Cell], key: str, value: Any, text: str) -> list[Cell]:
         known = (*_SETTABLE, *(f"{kind}.OPTION" for kind in CHOICES))
         raise SuiteError(f'--set {text}: unknown key "{key}"{nearest(key, known)} (there are: {", ".join(known)})')
     try:
-        checked = checked_learning_rate(value) if key == "lr" else PLAIN[key].checked(value)
+        checked = checked_learning_rate(value) if key == "lr" else RECIPE[key].checked(value)
     except ValueError as error:
         raise SuiteError(f"--set {text}: {error}") from error
     if checked == "auto":

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Iterable
 
 import torch
 from torch import nn
 
+from asapbench.suite.catalog import SCHEDULES
+from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
+from asapbench.suite.schedules import Epoch
 
 
 def build_optimizer(
@@ -79,8 +81,16 @@ def forget_gradients(optimizer: torch.optim.Optimizer) -> None:
             parameter.grad = None
 
 
-def learning_rate(schedule: str, *, initial: float, epoch: int, epochs: int) -> float:
-    """The rate of `epoch`, counted from 1. Cosine annealing by epoch (App. C): the first epoch has the initial rate."""
-    if schedule == "constant":
-        return initial
-    return initial * (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
+def learning_rate(cell: Cell, epoch: int) -> float:
+    """The learning rate of an epoch, counted from 1: `cell.lr` times the factor of the cell's schedule.
+
+    The n epochs of warm-up before it ramp up linearly: epoch i has the rate `cell.lr` i / (n + 1).
+
+    >>> from asapbench.suite.load import load
+    >>> cell = load("cifar10").cells[0]
+    >>> cell.lr, cell.epochs, [learning_rate(cell, epoch) for epoch in (1, 101)]
+    (0.03, 200, [0.03, 0.015])
+    """
+    if epoch <= cell.warmup:
+        return cell.lr * (epoch / (cell.warmup + 1))
+    return cell.lr * SCHEDULES[cell.schedule.name].factor(cell.schedule, Epoch(epoch, cell.epochs, cell.warmup))

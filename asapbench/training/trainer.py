@@ -237,7 +237,7 @@ class Trainer:
         progress.seconds = before + time.monotonic() - started
 
     def _rate(self, epoch: int) -> float:
-        return learning_rate(self.cell.schedule, initial=self.cell.lr, epoch=epoch, epochs=self.cell.epochs)
+        return learning_rate(self.cell, epoch)
 
     def _beat(self, epoch: int, batch: int, batches: int, rate: float) -> None:
         self._require_finite(self.tally.loss(), epoch, "training")

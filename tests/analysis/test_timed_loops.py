@@ -11,7 +11,7 @@ from tiny_cell import Recorder, bits, cell, noise_images, same_bits, trainer
 from asapbench.analysis.speed.plain_loop import PlainLoop, Transformed
 from asapbench.analysis.speed.timed_loop import TimedLoop
 from asapbench.data.images import random_images
-from asapbench.suite.catalog import DATASETS
+from asapbench.suite.catalog import DATASETS, SCHEDULES
 from asapbench.training.trainer import Settings
 
 CPU = torch.device("cpu")
@@ -35,7 +35,7 @@ def test_the_first_steps_meet_both_batch_sizes(tmp_path) -> None:
 
 def test_its_steps_are_those_of_a_run(tmp_path) -> None:
     """From the start, for an epoch: the same bits."""
-    which = cell("asap", lr=1e-6, schedule="constant", epochs=1)
+    which = cell("asap", lr=1e-6, schedule=SCHEDULES["constant"].choose(), epochs=1)
     loop = own(which, tmp_path / "loop")
     loop.trainer.progress.batch = 0
     loop.steps(lambda done: done >= 3)

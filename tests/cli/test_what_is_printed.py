@@ -267,7 +267,7 @@ def test_cells_of_one_label_are_told_apart_in_plain_lines(capsys) -> None:
         view.ended(SLOTS[0], cell, "done")
     lines = capsys.readouterr().out.splitlines()[1:]
     for line, cell in zip(lines, ALIKE, strict=True):
-        assert f"seed 0, schedule {cell.schedule}, batch_size {cell.batch_size} ({cell.short})  done" in line
+        assert f"seed 0, schedule {cell.schedule.name}, batch_size {cell.batch_size} ({cell.short})  done" in line
 
 
 def test_cells_of_one_label_are_told_apart_in_the_live_table_before_it_is_cut() -> None:
@@ -297,4 +297,4 @@ def test_status_tells_cells_of_one_label_apart(asapbench: Commands) -> None:
         store.record_suite("alike", "alike.toml", ALIKE)
     listed = asapbench("status", "--cells", "--device", "cpu").out
     for cell in ALIKE:
-        assert f"seed 0, schedule {cell.schedule}, batch_size {cell.batch_size}: pending" in listed
+        assert f"seed 0, schedule {cell.schedule.name}, batch_size {cell.batch_size}: pending" in listed

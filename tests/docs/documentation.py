@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from asapbench.suite.catalog import DATASETS, MODELS, OPTIMIZERS, RULES
+from asapbench.suite.catalog import DATASETS, MODELS, OPTIMIZERS, RULES, SCHEDULES
 from asapbench.suite.options import Entry, Option, Value
-from asapbench.suite.recipe import PLAIN
+from asapbench.suite.recipe import RECIPE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README, GUIDE, ADDING = ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "adding.md"
@@ -58,7 +58,7 @@ def tables() -> dict[str, str]:
     found = {
         "recipe": _markdown(
             ("key", "default", "values", "meaning"),
-            [(f"`{o.name}`", _code(o.default), _values(o), o.help) for o in PLAIN.values()],
+            [(f"`{o.name}`", _code(o.default), _values(o), o.help) for o in RECIPE.values()],
         ),
         "datasets": _markdown(
             ("name", "images", "training + test", "classes", "augment = auto"),
@@ -68,7 +68,7 @@ def tables() -> dict[str, str]:
             ],
         ),
     }
-    kinds = {"rule": RULES, "model": MODELS, "dataset": DATASETS, "optimizer": OPTIMIZERS}
+    kinds = {"rule": RULES, "model": MODELS, "dataset": DATASETS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
     for kind, entries in kinds.items():
         found[f"{kind}_options"] = _markdown(("option", "of", "default", "values", "meaning"), _options(entries))
     return found

@@ -11,7 +11,7 @@ from documentation import DOCUMENTS, GUIDE, blocks, with_tables
 from asapbench.suite.catalog import CATALOG
 from asapbench.suite.grid import KEYS
 from asapbench.suite.load import _SUITE_KEYS, parse, shipped
-from asapbench.suite.recipe import PLAIN
+from asapbench.suite.recipe import RECIPE
 from asapbench.suite.select import choose, only
 
 ASFA = 'name = "asfa"'
@@ -63,7 +63,7 @@ def test_an_option_table_in_the_running_text_is_right(table: str) -> None:
 
 def test_only_and_set_take_the_keys_that_the_guide_says() -> None:
     cells = parse(blocks(GUIDE, "toml")[0], source="guide").cells
-    for key in (*PLAIN, "lr", "seed"):
+    for key in (*RECIPE, "lr", "seed"):
         assert only(cells, [f"{key}={getattr(cells[0], key)}"])
     assert only(cells, ["rule=asap", "rule.k=1", f"cell={only(cells, ['rule.k=1'])[0].short}"])
     for setting in ("lr=0.1", "optimizer=adam", "rule.k=4", "epochs=2", "precision=bf16"):

@@ -60,7 +60,7 @@ def test_csv_has_a_row_a_trained_cell_with_its_accuracies_and_provenance(store, 
     ("column", "change"),
     [
         ("batch_size", {"batch_size": 64}),
-        ("schedule", {"schedule": "constant"}),
+        ("schedule", {"schedule": CATALOG["schedule"]["constant"].choose()}),
         ("augment", {"augment": "crop_flip"}),
         ("validation", {"validation": 100}),
         ("precision", {"precision": "bf16"}),

@@ -17,7 +17,7 @@ def a_cell(seed=0, *, rule="asap", lr=0.03, **options):
         rule=CATALOG["rule"][rule].choose(options),
         optimizer=CATALOG["optimizer"]["sgd"].choose(),
         lr=lr,
-        schedule="cosine",
+        schedule=CATALOG["schedule"]["cosine"].choose(),
         epochs=3,
         batch_size=32,
         augment="none",

@@ -40,7 +40,7 @@ def test_cifar10_adds_the_cells_of_tables_2_and_5_and_no_others() -> None:
 def test_the_recipe_is_appendix_cs_with_adam_for_local_learning() -> None:
     for name in PAPER:
         for cell in load(name).cells:
-            assert (cell.epochs, cell.batch_size, cell.schedule, cell.seed) == (200, 128, "cosine", 0)
+            assert (cell.epochs, cell.batch_size, cell.schedule.name, cell.seed) == (200, 128, "cosine", 0)
             if cell.rule.name in LOCAL:
                 assert (cell.optimizer, cell.lr) == (OPTIMIZERS["adam"].choose({"weight_decay": 0.0}), 5e-3)
             else:
@@ -139,7 +139,13 @@ def test_forward_alignment_is_a2s_recipe_in_every_reading() -> None:
     cells = load("forward_alignment").cells
     for cell in cells:
         assert (cell.dataset.name, cell.model.name) == ("mnist", "mlp")
-        assert (cell.epochs, cell.batch_size, cell.lr, cell.schedule, cell.augment) == (200, 50, 1e-4, "cosine", "none")
+        assert (cell.epochs, cell.batch_size, cell.lr, cell.schedule.name, cell.augment) == (
+            200,
+            50,
+            1e-4,
+            "cosine",
+            "none",
+        )
         assert (cell.optimizer["momentum"], cell.optimizer["weight_decay"]) == (0.9, 5e-4)
         assert cell.model["hidden"] == 10
     readings: dict[tuple, set[int]] = {}

@@ -152,3 +152,27 @@ def test_an_unknown_suite_names_the_nearest(tmp_path) -> None:
     unreadable.write_bytes(b"\xff\xfe")
     with pytest.raises(SuiteError, match="not UTF-8"):
         load(str(unreadable))
+
+
+SCHEDULED = """\
+[suite]
+name = "a"
+[[grid]]
+dataset = "digits"
+model = "mlp"
+rule = "bp"
+lr = 0.1
+epochs = 20
+warmup = [2, 20]
+schedule = [{ name = "step", milestones = ["10", "60 120", "9 5", "x"] }, "cosin"]
+"""
+
+
+def test_a_schedule_that_cannot_be_trained_is_reported_with_its_place() -> None:
+    found = problems(SCHEDULED)
+    assert [line.split(" ", 1)[0] for line in found] == ["s.toml:10:60:", "s.toml:10:67:", "s.toml:10:75:"]
+    sound = SCHEDULED.replace(', "9 5", "x"', "").replace(', "cosin"', "")
+    assert problems(sound) == [
+        "s.toml:9:14: warmup 20 leaves no epoch of 20 behind it: choose less",
+        "s.toml:10:50: step: the first milestone, 60, leaves no epoch of 20 behind it: choose milestones below 20",
+    ]

@@ -8,7 +8,7 @@ import torch
 from tiny_cell import Recorder, bits, cell, same_bits, trainer
 
 from asapbench.rules import RULES
-from asapbench.suite.catalog import FULLY_CONNECTED, OPTIMIZERS
+from asapbench.suite.catalog import FULLY_CONNECTED, OPTIMIZERS, SCHEDULES
 from asapbench.suite.catalog import RULES as CATALOG
 
 
@@ -51,7 +51,7 @@ VARIANTS = {
     "adamw": {"optimizer": OPTIMIZERS["adamw"].choose(), "lr": 5e-3},
     "validation": {"validation": 8},
     "bf16": {"precision": "bf16"},
-    "constant rate": {"schedule": "constant"},
+    "constant rate": {"schedule": SCHEDULES["constant"].choose()},
 }
 
 

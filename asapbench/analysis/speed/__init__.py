@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from asapbench.suite.catalog import PRECISIONS, dataset_shape
+from asapbench.suite.catalog import dataset_shape
 from asapbench.suite.cell import Cell
+from asapbench.suite.recipe import PRECISIONS
 from asapbench.suite.shapes import layers_for
 
 LoopName = Literal["own", "together", "eager"]

@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +38,7 @@ from asapbench.machine.hardware import versions
 from asapbench.machine.processor import instruction_sets, without_bf16
 from asapbench.machine.slots import Slot, compile_threads, slots
 from asapbench.paths import temporary_folder, without_links
-from asapbench.suite.cell import Cell
+from asapbench.suite.cell import FIELDS, Cell
 from asapbench.suite.columns import distinct_labels
 from asapbench.suite.load import load
 from asapbench.suite.select import choose
@@ -70,7 +70,7 @@ class Bench:
 
 def chosen(suites: Sequence[str], filters: Sequence[str], settings: Sequence[str]) -> list[Cell]:
     """The cells of the suites that are asked for; of those that cost the same, the first. Raises SuiteError."""
-    kept = [one.name for one in fields(Cell) if one.name not in _COSTS_NOTHING]
+    kept = [name for name in FIELDS if name not in _COSTS_NOTHING]
     first: dict[tuple[object, ...], Cell] = {}
     for cells in choose([load(suite).cells for suite in suites], filters=filters, settings=settings):
         for cell in cells:

@@ -15,6 +15,7 @@ import torch
 
 from asapbench.data.images import Images
 from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.suite.catalog import SCHEDULES
 from asapbench.suite.cell import Cell
 from asapbench.training.environment import arithmetic
 from asapbench.training.evaluate import StoppedError
@@ -30,7 +31,7 @@ class TimedLoop:
     def __init__(self, cell: Cell, images: Images, *, settings: Settings, directory: Path) -> None:
         self._watch = _Watch()
         self.trainer = Trainer(
-            replace(cell, lr=_LEARNING_RATE, schedule="constant"),
+            replace(cell, lr=_LEARNING_RATE, schedule=SCHEDULES["constant"].choose()),
             images,
             settings=replace(settings, checkpoint_seconds=inf, alignment=False),
             directory=directory,
