@@ -25,3 +25,11 @@ def temporary_folder() -> TemporaryDirectory[str]:
         raise AsapbenchError(
             f"no temporary folder can be made ({error.strerror or error}): make room in /tmp, or name one in TMPDIR"
         ) from error
+
+
+def user_cache() -> Path | None:
+    """The folder for what can be found again: in `$XDG_CACHE_HOME`, else in `~/.cache`; None without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asapbench"
+    except RuntimeError:
+        return None

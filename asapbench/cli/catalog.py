@@ -38,7 +38,7 @@ def catalog(
         console.print(Text(f"{name}s", style="bold"))
         for entry in entries.values():
             console.print(Text(f"  {entry.name:<{_NAME}} {entry.title}: {entry.source}"))
-            for option in entry.options:
+            for option in (option for option in entry.options if option.is_given):
                 choices = f" ({', '.join(map(str, option.choices))})" if option.choices else ""
                 console.print(Text(f"      {option.name} = {option.default!r}{choices}: {option.help}"))
         console.print()

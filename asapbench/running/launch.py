@@ -33,7 +33,7 @@ from asapbench.suite.cell import Cell
 from asapbench.suite.grid import require_trainable
 from asapbench.suite.load import load, parse
 from asapbench.suite.options import Choice
-from asapbench.suite.select import choose, only
+from asapbench.suite.select import choose, data_path, only
 from asapbench.worker.files import Files, files_of, size
 
 ExecutorName = Literal["local", "ray", "slurm"]
@@ -79,7 +79,7 @@ class Selected:
 
 def select(suites: Sequence[str], request: Request) -> list[Selected]:
     """The suite files or shipped suites that have cells the request asks for, with these. Raises SuiteError."""
-    loaded = [load(suite) for suite in suites]
+    loaded = [load(suite, data_path=data_path(request.settings)) for suite in suites]
     chosen = choose(
         [suite.cells for suite in loaded], filters=request.filters, settings=request.settings, seeds=request.seeds
     )
@@ -110,7 +110,7 @@ def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
         before = known.get(item.name)
         if before is None or os.path.abspath(before.source) == os.path.abspath(item.source):
             continue
-        if _groups(before.text) - _groups(item.text):
+        if _groups(before.text, before.source) - _groups(item.text, item.source):
             found.append(
                 f'suite "{item.name}": another file of this name was run with other cells ({before.source}). Reports '
                 f"compare the cells of both with {item.source} and mark those of the other file as deviating. To keep "
@@ -119,10 +119,10 @@ def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
     return found
 
 
-def _groups(text: str | None) -> set[str]:
-    """The groups of a suite file's cells; none where its text is unknown or of another version."""
+def _groups(text: str | None, source: str) -> set[str]:
+    """The groups of a suite file's cells; none if its text is unknown or cannot be read here."""
     try:
-        return {cell.group for cell in parse(text, source="").cells} if text else set()
+        return {cell.group for cell in parse(text, source=source).cells} if text else set()
     except SuiteError:
         return set()
 
@@ -159,7 +159,7 @@ def run(
         for cell in todo:
             require_trainable(cell)
     root = data_root(request.data)
-    datasets = tuple(dict.fromkeys(cell.dataset for cell in todo))
+    datasets = tuple({(cell.dataset, cell.dataset.local): cell.dataset for cell in todo}.values())
     for dataset in datasets:
         check(dataset, root)
     files = files_of(store, request.files)

@@ -40,13 +40,23 @@ def chunks(ids: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def insert_missing(connection: Connection, wanted: Sequence[Cell]) -> None:
-    """Records those of `wanted` that the database lacks."""
+    """Records those of `wanted` that the database lacks, and where the data of the others are now."""
     by_id = {cell.id: cell for cell in wanted}
     for part in chunks(list(by_id)):
         known = set(connection.scalars(select(cells.c.id).where(cells.c.id.in_(part))))
         rows = [_row(by_id[cell_id]) for cell_id in part if cell_id not in known]
         if rows:
             connection.execute(insert(cells), rows)
+        _record_places(connection, [by_id[cell_id] for cell_id in part if cell_id in known])
+
+
+def _record_places(connection: Connection, known: Sequence[Cell]) -> None:
+    """Writes the paths and labels of the data of these cells, where they are others than before."""
+    wanted = {cell.id: _row(cell) for cell in known if cell.dataset.local}
+    for row in connection.execute(select(cells.c.id, cells.c.config).where(cells.c.id.in_(wanted))):
+        if wanted[row.id]["config"] != row.config:
+            moved = {name: wanted[row.id][name] for name in ("config", "label")}
+            connection.execute(update(cells).where(cells.c.id == row.id).values(moved))
 
 
 def _row(cell: Cell) -> dict[str, Any]:
@@ -65,6 +75,24 @@ def _row(cell: Cell) -> dict[str, Any]:
         "group_id": cell.group,
         "recorded_at": now(),
     }
+
+
+def is_placed(row: dict[str, Any]) -> bool:
+    """Whether a row of a cell says where its data are on this machine."""
+    return '"places"' in row["config"] and "places" in json.loads(row["config"])
+
+
+def without_places(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a cell as another machine may have it: without the paths of its data."""
+    if not is_placed(row):
+        return row
+    content = json.loads(row["config"])
+    del content["places"]
+    try:
+        label = Cell.from_json(content).label
+    except SuiteError:
+        label = row["label"]
+    return row | {"config": json.dumps(content, sort_keys=True), "label": label}
 
 
 @lru_cache(maxsize=20_000)  # a report reads a suite's cells, and then their results

@@ -1,8 +1,8 @@
 """Merging: what another database holds of cells, taken into this one. Merging twice changes nothing.
 
 Attempts are known by their UUIDs, cells and provenance by their content. A lineage (an attempt and those that go on
-from it) is taken whole or not at all. What a database says only of its own place stays there: where weights lie, and
-when and from which file it recorded a cell or a suite.
+from it) is taken whole or not at all. What a database says only of its own machine stays there: where weights and data
+are, and when and from which file it recorded a cell or a suite.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, and_, insert, select, update
 
 from asapbench.store import merge_rules
-from asapbench.store.cells import chunks, now
+from asapbench.store.cells import chunks, is_placed, now, without_places
 from asapbench.store.connect import Database
 from asapbench.store.merge_rules import ContradictionError, Row
 from asapbench.store.records import Conflict, Disagreement, Merged
@@ -127,8 +127,14 @@ class _Merging:
         known = _list_of(self.target, name)
         if self.target.scalar(select(suites.c.name).where(suites.c.name == name)) is None:
             file, text = self.source.execute(select(suites.c.source, suites.c.text).where(suites.c.name == name)).one()
-            # The folder of another machine, which is nobody's business, says nothing here.
-            row = {"name": name, "source": re.split(r"[/\\]", file)[-1], "text": text, "updated_at": now()}
+            # The folders of another machine say nothing here; a text that names data by their paths cannot be read.
+            named = any(map(is_placed, _rows(self.source, cells.c.id, wanted)))
+            row = {
+                "name": name,
+                "source": re.split(r"[/\\]", file)[-1],
+                "text": None if named else text,
+                "updated_at": now(),
+            }
             self._insert(suites, [row], count="suites")
         new = [cell_id for cell_id in wanted if cell_id not in set(known)]
         if new:
@@ -143,7 +149,7 @@ class _Merging:
         for row in _rows(self.source, cells.c.id, cell_ids):
             known = ours.get(row["id"])
             if known is None:
-                new.append(row | {"recorded_at": now()})
+                new.append(without_places(row) | {"recorded_at": now()})
             else:
                 try:
                     merge_rules.same(merge_rules.CELL_CONTENT, known, row)

@@ -325,6 +325,10 @@ DEFAULTS: dict[str, Choice] = {"optimizer": OPTIMIZERS["sgd"].choose(), "schedul
 """What a suite need not name: the paper's."""
 
 
+WITHOUT_CONVOLUTIONS = ("mlp",)
+"""Fully connected models: they train on feature vectors too."""
+
+
 @lru_cache(maxsize=1_000)
 def dataset_shape(dataset: Choice) -> DatasetShape:
     """The shape of a chosen data set, its subset options taken into account."""

@@ -9,9 +9,10 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
-from asapbench.errors import SuiteError
+from asapbench.errors import DataError, SuiteError
 from asapbench.suite.catalog import (
     CATALOG,
     DATASETS,
@@ -19,6 +20,7 @@ from asapbench.suite.catalog import (
     FULLY_CONNECTED,
     SCHEDULES,
     SHARING,
+    WITHOUT_CONVOLUTIONS,
     dataset_shape,
 )
 from asapbench.suite.cell import CHOICES, Cell
@@ -50,9 +52,25 @@ class Located:
         return [self]
 
 
-def expand(grid: dict[str, Located], report: Report) -> Iterator[Cell]:
-    """The cells of one grid whose keys have `[defaults]` filled in; what cannot be taken goes to `report`."""
+@dataclass(frozen=True)
+class DataPlace:
+    """Where data are that a suite names by a path: relative to `folder`, and at `path` whatever the suite says."""
+
+    folder: FilePath = FilePath()
+    path: str | None = None
+
+    def complete(self, choice: Choice) -> Choice:
+        """A data set with what is found in its files. Raises DataError."""
+        entry = DATASETS[choice.name]
+        if self.path is None or not any(option.role == "place" for option in entry.options):
+            return entry.completed(choice, folder=self.folder)
+        return entry.completed(entry.choose(entry.given(choice) | {"path": self.path}), folder=FilePath())
+
+
+def expand(grid: dict[str, Located], report: Report, *, data: DataPlace) -> Iterator[Cell]:
+    """The cells of one grid whose keys have `[defaults]` filled in; `report` gets what is wrong."""
     chosen = {kind: _choices(kind, grid, report) for kind in CHOICES}
+    chosen["dataset"] = list(_completed(chosen["dataset"], grid, report, data=data))
     plain = {name: _plain(option, grid, report) for name, option in RECIPE.items()}
     seeds, rates = _seeds(grid, report), _Rates(grid, report)
     rates.check_names([choice.name for choice in chosen["rule"]])
@@ -90,25 +108,43 @@ def require_trainable(cell: Cell) -> None:
 
 def impossible(cell: Cell) -> Impossible | None:
     """Why these values cannot be trained together, or None."""
-    if fault := _wrong_size(cell):
-        return fault
+    checks = (_wrong_size, _wrong_optimizer, _wrong_schedule, _wrong_for_data, _wrong_rule)
+    return next((fault for check in checks if (fault := check(cell)) is not None), None)
+
+
+def _wrong_optimizer(cell: Cell) -> Impossible | None:
     if (
         cell.optimizer.name == "sgd"
         and cell.optimizer.flag("nesterov")
         and (cell.optimizer.number("momentum") == 0 or cell.optimizer.number("dampening") != 0)
     ):
         return Impossible("optimizer.nesterov", "Nesterov momentum needs momentum above 0 and dampening 0")
+    return None
+
+
+def _wrong_schedule(cell: Cell) -> Impossible | None:
+    if cell.warmup >= cell.epochs:
+        return Impossible("warmup", f"warmup {cell.warmup} leaves no epoch of {cell.epochs} behind it: choose less")
+    if reason := SCHEDULES[cell.schedule.name].fault(cell.schedule, cell.epochs):
+        return Impossible(f"schedule.{reason[0]}", f"{cell.schedule.name}: {reason[1]}")
+    return None
+
+
+def _wrong_for_data(cell: Cell) -> Impossible | None:
+    """What does not fit the kind of data, or None."""
     if cell.normalization == "released" and DATASETS[cell.dataset.name].released is None:
         known = ", ".join(name for name, entry in DATASETS.items() if entry.released is not None)
         return Impossible(
             "normalization", f"the released code has no normalization for {cell.dataset.name} (it has for {known})"
         )
-    if cell.warmup >= cell.epochs:
-        return Impossible("warmup", f"warmup {cell.warmup} leaves no epoch of {cell.epochs} behind it: choose less")
-    if reason := SCHEDULES[cell.schedule.name].fault(cell.schedule, cell.epochs):
-        return Impossible(f"schedule.{reason[0]}", f"{cell.schedule.name}: {reason[1]}")
-    unsuited = _unsuited(cell.rule.name, cell.model.name)
-    return None if unsuited is None else Impossible("rule", unsuited)
+    if not dataset_shape(cell.dataset).is_features:
+        return None
+    if cell.augment != "none":
+        return Impossible("augment", f'{cell.augment} moves pixels, and {cell.dataset.name} has none: use "none"')
+    if cell.model.name not in WITHOUT_CONVOLUTIONS:
+        fit = ", ".join(WITHOUT_CONVOLUTIONS)
+        return Impossible("model", f"{cell.model.name} needs images, and the data are feature vectors: use {fit}")
+    return None
 
 
 def _wrong_size(cell: Cell) -> Impossible | None:
@@ -134,9 +170,12 @@ def _wrong_size(cell: Cell) -> Impossible | None:
 
 
 def _place(key: str, cell: Cell, grid: dict[str, Located]) -> Path:
-    """Where the value that `cell` has of `key` stands; nowhere where it is a default."""
+    """The place of the value that `cell` has of `key`; none for a default."""
+    return _place_of(key, getattr(cell, key.partition(".")[0]), grid)
+
+
+def _place_of(key: str, value: Any, grid: dict[str, Located]) -> Path:
     kind, _, option = key.partition(".")
-    value = getattr(cell, kind)
     for item in grid[kind].items() if kind in grid else ():
         table = item.value if isinstance(item.value, dict) else {"name": item.value}
         if kind not in CHOICES:
@@ -146,17 +185,19 @@ def _place(key: str, cell: Cell, grid: dict[str, Located]) -> Path:
             return item.path
         elif table.get("name") == value.name and option in table:
             for one in Located(table[option], (*item.path, option)).items():
-                if one.value == value[option]:
+                if one.value == dict((*value.options, *value.local)).get(option):
                     return one.path
     return ()
 
 
-def _unsuited(rule: str, model: str) -> str | None:
-    """Why this rule cannot be attached to this model, or None."""
-    if rule in SHARING and model == "mlp":
-        return f"{rule} shares activations among convolutions, and mlp has none"
-    if rule in FULLY_CONNECTED and model != "mlp":
-        return f"{rule} is for fully connected networks (mlp), and {model} has convolutions"
+def _wrong_rule(cell: Cell) -> Impossible | None:
+    """Why the rule cannot be attached to the model, or None."""
+    rule, model = cell.rule.name, cell.model.name
+    if rule in SHARING and model in WITHOUT_CONVOLUTIONS:
+        return Impossible("rule", f"{rule} shares activations among convolutions, and {model} has none")
+    if rule in FULLY_CONNECTED and model not in WITHOUT_CONVOLUTIONS:
+        fit = ", ".join(WITHOUT_CONVOLUTIONS)
+        return Impossible("rule", f"{rule} is for fully connected networks ({fit}), and {model} has convolutions")
     return None
 
 
@@ -184,6 +225,16 @@ def _choices(kind: str, grid: dict[str, Located], report: Report) -> list[Choice
             table = item.value if isinstance(item.value, dict) else {"name": name}
             found += _with_options(kind, name, Located(table, item.path), report)
     return found
+
+
+def _completed(
+    choices: Iterable[Choice], grid: dict[str, Located], report: Report, *, data: DataPlace
+) -> Iterator[Choice]:
+    for choice in choices:
+        try:
+            yield data.complete(choice)
+        except DataError as error:
+            report(_place_of("dataset.path", choice, grid) or grid["dataset"].path, str(error))
 
 
 def _with_options(kind: str, name: str, table: Located, report: Report) -> Iterator[Choice]:

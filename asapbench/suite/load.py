@@ -13,7 +13,7 @@ from typing import Any
 from asapbench.errors import SuiteError
 from asapbench.escape import visible
 from asapbench.suite.cell import Cell
-from asapbench.suite.grid import KEYS, Located, expand
+from asapbench.suite.grid import KEYS, DataPlace, Located, expand
 from asapbench.suite.options import describe, nearest
 from asapbench.suite.places import Path, Places
 
@@ -33,8 +33,10 @@ class Suite:
     text: str = ""
 
 
-def load(name_or_path: str) -> Suite:
+def load(name_or_path: str, *, data_path: str | None = None) -> Suite:
     """The suite of a file, or a shipped one by its name. Raises SuiteError with every problem, a line each.
+
+    `data_path` replaces the path of every data set that has one.
 
     >>> suite = load("quickstart")
     >>> suite.title, len(suite.cells)
@@ -46,19 +48,23 @@ def load(name_or_path: str) -> Suite:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SuiteError(f"{path}: the suite cannot be read: {reason}") from error
-    return parse(text, source=str(path))
+    return parse(text, source=str(path), data_path=data_path)
 
 
-def parse(text: str, *, source: str) -> Suite:
-    """The suite in `text`; `source` names it in errors. Raises SuiteError with every problem, a line each."""
+def parse(text: str, *, source: str, data_path: str | None = None) -> Suite:
+    """The suite in `text`; `source` is its file, named in errors and the start of its relative paths.
+
+    Raises SuiteError with every problem, a line each.
+    """
     document = _toml(text, source)
     problems = _Problems(text, source)
     head = _head(document, problems)
     defaults = _table(document.get("defaults", {}), ("defaults",), problems)
+    data = DataPlace(FilePath(source).parent, data_path)
     cells: dict[str, Cell] = {}
     for number, grid in enumerate(_grids(document, problems)):
         own = _table(grid, ("grid", number), problems)
-        for cell in expand(defaults | own, problems.under(("grid", number))):
+        for cell in expand(defaults | own, problems.under(("grid", number)), data=data):
             cells.setdefault(cell.id, cell)
     problems.raise_if_any()
     if not cells:

@@ -37,7 +37,12 @@ class Option:
     @property
     def is_identity(self) -> bool:
         """Whether another value makes another cell."""
-        return self.role in ("setting", "content", "found")
+        return self.role not in ("label", "place")
+
+    @property
+    def is_given(self) -> bool:
+        """Whether a suite gives it; the others are read from the data."""
+        return self.role not in ("content", "found")
 
     def checked(self, value: object) -> Value:
         """`value` in this option's canonical type. Raises ValueError with what would be right."""
@@ -123,14 +128,14 @@ class Entry:
 
     def given(self, choice: Choice) -> dict[str, Value]:
         """The options of `choice` as a suite gives them: without what is read from the data."""
-        return {n: v for n, v in (*choice.options, *choice.local) if self.option(n).role not in ("content", "found")}
+        return {name: value for name, value in (*choice.options, *choice.local) if self.option(name).is_given}
 
     def choose(self, given: Mapping[str, Value] | None = None) -> Choice:
         """The entry with `given` options, the others at their defaults. Raises ValueError."""
         given = dict(given or {})
         unknown = [name for name in given if name not in {option.name for option in self.options}]
         if unknown:
-            names = [option.name for option in self.options]
+            names = [option.name for option in self.options if option.is_given]
             has = f"it has {', '.join(names)}" if names else "it has none"
             raise ValueError(f'{self.name} has no option "{unknown[0]}" ({has}){nearest(unknown[0], names)}')
         filled = {o: o.checked(given[o.name]) if o.name in given else o.default for o in self.options}

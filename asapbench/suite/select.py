@@ -12,7 +12,7 @@ from typing import Any
 from asapbench.errors import SuiteError
 from asapbench.suite.catalog import CATALOG, DATASETS, DEFAULTS
 from asapbench.suite.cell import CHOICES, Cell
-from asapbench.suite.grid import MOST_CELLS, impossible
+from asapbench.suite.grid import MOST_CELLS, DataPlace, impossible
 from asapbench.suite.options import Choice, Value, nearest
 from asapbench.suite.recipe import RECIPE, checked_learning_rate, checked_seed
 
@@ -68,6 +68,11 @@ def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
     if not kept and cells:
         raise SuiteError(f"--only {' --only '.join(filters)}: no cell passes all of these together")
     return kept
+
+
+def data_path(settings: Sequence[str]) -> str | None:
+    """The path that `--set dataset.path=PATH` gives to data before they are looked at; None where it is not set."""
+    return next((_pair("--set", text)[1] for text in settings if _pair("--set", text)[0] == "dataset.path"), None)
 
 
 def _changed(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
@@ -184,20 +189,20 @@ def _set(cells: Sequence[Cell], key: str, value: Any, text: str) -> list[Cell]:
 
 
 def _set_option(cells: Sequence[Cell], kind: str, option: str, value: Any, text: str) -> list[Cell]:
-    changed, taken = [], False
-    for cell in cells:
-        choice: Choice = getattr(cell, kind)
-        options = dict(choice.options)
-        if option in options:
+    choices: dict[Choice, Choice] = {}
+    for choice in dict.fromkeys(getattr(cell, kind) for cell in cells):
+        entry = CATALOG[kind][choice.name]
+        if option in {o.name for o in entry.options}:
             try:
-                chosen: dict[str, Any] = {kind: CATALOG[kind][choice.name].choose(options | {option: value})}
+                chosen = entry.choose(entry.given(choice) | {option: value})
             except ValueError as error:
                 raise SuiteError(f"--set {text}: {error}") from error
-            changed.append(replace(cell, **chosen))
-            taken = True
-        else:
-            changed.append(cell)
-    if not taken:
+            choices[choice] = DataPlace().complete(chosen) if kind == "dataset" else chosen
+    changed = []
+    for cell in cells:
+        settled: dict[str, Any] = {kind: choices.get(getattr(cell, kind), getattr(cell, kind))}
+        changed.append(replace(cell, **settled))
+    if not choices:
         known = sorted({name for cell in cells for name, _ in getattr(cell, kind).options})
         has = ", ".join(known) or "none"
         raise SuiteError(

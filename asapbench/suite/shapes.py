@@ -113,7 +113,7 @@ def training_bytes(cell: Cell, *, evaluated: int) -> int:
     projected = shape.classes * units if cell.rule.name == "dfa" else 0
     kept = _TENSORS * cell.batch_size * units
     passed = 3 * evaluated * max(layer.units for layer in layers)
-    images = (shape.train + shape.test) * shape.channels * shape.size**2
+    images = (shape.train + shape.test) * shape.channels * shape.size**2 * shape.value_bytes
     return 2 * images + 4 * round(copies * learned * weights + projected + max(kept, passed))
 
 

@@ -64,6 +64,8 @@ def tables() -> dict[str, str]:
             ("name", "images", "training + test", "classes", "augment = auto"),
             [
                 (f"`{d.name}`", f"{d.channels}x{d.size}x{d.size}", f"{d.train:,} + {d.test:,}", d.classes, d.augment)
+                if d.train
+                else (f"`{d.name}`", *("the data's own",) * 3, d.augment)
                 for d in DATASETS.values()
             ],
         ),
@@ -84,7 +86,7 @@ def _options(entries: Mapping[str, Entry]) -> list[tuple[object, ...]]:
     """A row for each option; entries that have the very same one share it."""
     owners: dict[Option, list[str]] = {}
     for entry in entries.values():
-        for option in entry.options:
+        for option in (option for option in entry.options if option.is_given):
             owners.setdefault(option, []).append(f"`{entry.name}`")
     rows: list[tuple[object, ...]] = [
         (f"`{o.name}`", ", ".join(names), _code(o.default), _values(o), o.help) for o, names in owners.items()

@@ -127,7 +127,7 @@ def test_a_fault_in_the_defaults_is_said_once_however_many_grids_use_them() -> N
     found = problems(f'[suite]\nname = "a"\n[defaults]\ndataset = "minst"\n{grid}{grid}')
     assert found == [
         's.toml:4:11: unknown dataset "minst"; did you mean "mnist"? (there are: '
-        "cifar10, cifar100, digits, mnist, svhn, tiny_imagenet)"
+        "cifar10, cifar100, digits, imagefolder, mnist, npz, svhn, tiny_imagenet)"
     ]
 
 

@@ -41,7 +41,7 @@ from asapbench.paths import temporary_folder, without_links
 from asapbench.suite.cell import FIELDS, Cell
 from asapbench.suite.columns import distinct_labels
 from asapbench.suite.load import load
-from asapbench.suite.select import choose
+from asapbench.suite.select import choose, data_path
 from asapbench.worker.process import start, tail
 
 _LOADER_WORKERS = {"cuda": 2}
@@ -72,7 +72,9 @@ def chosen(suites: Sequence[str], filters: Sequence[str], settings: Sequence[str
     """The cells of the suites that are asked for; of those that cost the same, the first. Raises SuiteError."""
     kept = [name for name in FIELDS if name not in _COSTS_NOTHING]
     first: dict[tuple[object, ...], Cell] = {}
-    for cells in choose([load(suite).cells for suite in suites], filters=filters, settings=settings):
+    for cells in choose(
+        [load(suite, data_path=data_path(settings)).cells for suite in suites], filters=filters, settings=settings
+    ):
         for cell in cells:
             first.setdefault(tuple(getattr(cell, name) for name in kept), cell)
     return list(first.values())
