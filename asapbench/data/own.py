@@ -35,7 +35,7 @@ OPTIONS = (
     Option("path", "", "where the data are: absolute, in ~, or relative to the suite file", role="place"),
     Option("label", "", "their name in reports; else the last part of the path", role="label"),
     Option("content", "", "SHA-256 of their content: read from the data", role="content"),
-    *(Option(name, 0, "read from the data", role="found") for name in ("classes", "train", "test")),
+    *(Option(name, 0, "read from the data", minimum=0, role="found") for name in ("classes", "train", "test")),
 )
 
 

@@ -68,7 +68,10 @@ def recorded_suite(store: Store, suite: str) -> RecordedSuite:
     try:
         file = parse(record.text, source=record.source)
     except SuiteError:
-        text = "The suite's file, as it was run, cannot be read by this version: what deviates from it is not marked."
+        text = (
+            "The suite's file, as it was run, cannot be read by this version, or its data are not here: what deviates "
+            "from it is not marked."
+        )
         return RecordedSuite(name, named.title if named else name, None, (Note(text),))
     notes = tuple(_differing(suite, named, file, record))
     title = named.title if named and (os.path.isfile(suite) or not notes) else file.title

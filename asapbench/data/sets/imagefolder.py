@@ -53,7 +53,7 @@ class ImageFolder(OwnData):
         """Every image."""
         for classes in _parts(path):
             for files in classes.values():
-                yield from ((file, os.stat(path / file)) for file in files)
+                yield from ((file, os.stat(f"{path}/{file}")) for file in files)
 
     def found(self, path: Path, dataset: Choice) -> Mapping[str, Value]:
         """Reads and decodes every image."""
@@ -120,8 +120,9 @@ def _classes(path: Path, folder: Path) -> Classes:
     found = {}
     for name in _folders(folder):
         files = sorted(
-            os.path.relpath(os.path.join(where, file), path).replace(os.sep, "/")
+            f"{below}/{file}"
             for where, _, inside in os.walk(folder / name)
+            for below in [Path(where).relative_to(path).as_posix()]
             for file in inside
             if file.lower().endswith(_ENDINGS) and not file.startswith(".")
         )

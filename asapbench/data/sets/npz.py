@@ -146,7 +146,7 @@ entry = Npz(
     "your own arrays, in a file of NumPy",
     options=(
         *OPTIONS,
-        *(Option(name, 0, "read from the data", role="found") for name in ("channels", "size")),
+        *(Option(name, 0, "read from the data", minimum=0, role="found") for name in ("channels", "size")),
         Option("values", "uint8", "read from the data", choices=("uint8", "float32"), role="found"),
     ),
 )
