@@ -76,8 +76,8 @@ def weight_changes(model: nn.Module, x: Tensor, y: Tensor) -> list[WeightChange]
     """The weight changes of each layer l+3 on one batch, in forward order; `model` is left in training mode."""
     import torch
 
+    from asapbench.rules.criterion import cross_entropy
     from asapbench.rules.graph import capture
-    from asapbench.rules.learner import cross_entropy
     from asapbench.rules.program import compiled, give_out
 
     flow = capture(model, x)

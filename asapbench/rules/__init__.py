@@ -11,6 +11,7 @@ from asapbench.rules.asfp import ASFP
 from asapbench.rules.asfp_lc import ASFPLocal
 from asapbench.rules.base import Declares, Rule
 from asapbench.rules.bp import BP
+from asapbench.rules.criterion import Criterion, CrossEntropy, cross_entropy
 from asapbench.rules.dfa import DFA
 from asapbench.rules.dgl import DGL
 from asapbench.rules.fa import FA
@@ -42,11 +43,19 @@ RULES: dict[str, type[Rule]] = {
 }
 
 
-def attach(model: nn.Module, rule: str | Choice | Rule, sample: Tensor, seed: int = 0) -> Learner:
+def attach(
+    model: nn.Module,
+    rule: str | Choice | Rule,
+    sample: Tensor,
+    seed: int = 0,
+    *,
+    criterion: Criterion = cross_entropy,
+) -> Learner:
     """`model` with `rule` attached.
 
     `sample`: a batch (N, C, H, W) whose shape is that of the data; its values are not used. One forward pass of so many
-    blank examples is computed: two are enough. `seed` draws feedback weights. Layers that the rule does not train stop
+    blank examples is computed: two are enough. `seed` draws feedback weights. `criterion` is the loss of logits (N, K)
+    for labels (N,), at the output and at every local classifier. Layers that the rule does not train stop
     requiring gradients. Raises GraphError, naming the layer, where the rule cannot be attached, and SuiteError for an
     unknown rule.
 
@@ -56,7 +65,9 @@ def attach(model: nn.Module, rule: str | Choice | Rule, sample: Tensor, seed: in
     >>> learner.backward(images, labels).logits.shape  # and the rule's gradients are added to .grad
     torch.Size([2, 10])
     """
-    return resolve(rule).learner(model, capture(model, sample), seed)
+    learner = resolve(rule).learner(model, capture(model, sample), seed)
+    learner.use_criterion(criterion)
+    return learner
 
 
 def resolve(rule: str | Choice | Rule) -> Rule:
@@ -69,4 +80,4 @@ def resolve(rule: str | Choice | Rule) -> Rule:
     return RULES[name](_CATALOG[name].choose() if isinstance(rule, str) else rule)
 
 
-__all__ = ["RULES", "Declares", "Learner", "Objective", "Rule", "attach", "resolve"]
+__all__ = ["RULES", "CrossEntropy", "Declares", "Learner", "Objective", "Rule", "attach", "resolve"]

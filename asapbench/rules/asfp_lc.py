@@ -15,7 +15,6 @@ from asapbench.rules.asfp import ASFP
 from asapbench.rules.base import Declares
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
-from asapbench.rules.learner import cross_entropy
 from asapbench.rules.local import Head, LocalRule, draw_layers, pooled, pooled_features, undrawn
 from asapbench.rules.units import Unit, end_before, named_units, units_of
 
@@ -58,4 +57,4 @@ class TrainedClassifier(Head):
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
-        return cross_entropy(self.classifier(pooled(h)), y)
+        return self.criterion(self.classifier(pooled(h)), y)

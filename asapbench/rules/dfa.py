@@ -1,8 +1,9 @@
 """Direct feedback alignment (Nøkland 2016): each activation's error is the output error through a fixed random B.
 
-The output error e = softmax(logits) - target, over the batch size, replaces the gradient at every tap (the outputs of
-activations, moved past a max-pool that follows directly) by e B, B normal with variance 1 / classes. Between taps the
-exact derivative applies. The last layer is trained by its own, exact error.
+The output error e is the gradient of the loss at the logits: of cross-entropy softmax(logits) - target, over the batch
+size. It replaces the gradient at every tap (the outputs of activations, moved past a max-pool that follows directly) by
+e B, B normal with variance 1 / classes. Between taps the exact derivative applies. The last layer is trained by its
+own, exact error.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from asapbench.errors import GraphError
 from asapbench.randomness import normal
 from asapbench.rules.base import Declares, LayerPlan, Rule
+from asapbench.rules.criterion import error_at_logits
 from asapbench.rules.graph import Dataflow
-from asapbench.rules.learner import Learner, Objective, one_hot
+from asapbench.rules.learner import Learner, Objective
 from asapbench.rules.program import compiled, cut, give_out, output_of, put_in
 
 
@@ -59,7 +60,7 @@ class DFA(Rule):
 
 
 class DFALearner(Learner):
-    """The head learns by cross-entropy, every other segment by the projected error at its tap."""
+    """The head learns by the criterion, every other segment by the projected error at its tap."""
 
     def __init__(self, model: nn.Module, program: fx.GraphModule, projections: dict[str, Projection]) -> None:
         super().__init__(model, program, {})
@@ -73,9 +74,8 @@ class DFALearner(Learner):
     def objective(self, x: Tensor, y: Tensor) -> Objective:
         """`scalar` has the value of the loss; its gradient at each tap is e B, and none crosses a tap."""
         logits, entries = self.program(x)
-        logits = logits.float() if logits.dtype.itemsize < 4 else logits
-        loss = F.cross_entropy(logits, y)
-        error = torch.add(F.softmax(logits.detach(), 1), one_hot(y, logits.shape[1]), alpha=-1) / len(y)
+        loss = self.criterion(logits, y)
+        error = error_at_logits(self.criterion, logits, y)
         scalar: Tensor = WithError.apply(loss, error.to(entries[0].dtype), *entries)
         return Objective(scalar, loss.detach(), logits.detach())
 

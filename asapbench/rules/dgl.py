@@ -11,7 +11,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from asapbench.rules.learner import cross_entropy
 from asapbench.rules.local import Head, LocalRule, draw_layers, pooled, pooled_features, undrawn
 
 
@@ -46,4 +45,4 @@ class Auxiliary(Head):
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
-        return cross_entropy(self.classifier(pooled(self.maps(h))), y)
+        return self.criterion(self.classifier(pooled(self.maps(h))), y)

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from asapbench.rules.criterion import Criterion, cross_entropy
 from asapbench.rules.layers import FeedbackLayer
 from asapbench.rules.matching import RandomProjection
 from asapbench.rules.recursion import ScalarRecursion, group_of, why_not_exact
 
 
 class Objective(NamedTuple):
-    """`scalar`: what to differentiate. `loss`: mean cross-entropy of the logits, for the record. `logits`: (N, K)."""
+    """`scalar`: what to differentiate. `loss`: the criterion of the logits, for the record. `logits`: (N, K)."""
 
     scalar: Tensor
     loss: Tensor
@@ -32,6 +32,11 @@ class Learner(nn.Module):
         self.program = program
         self.feedback_layers = layers
         self.recursion: ScalarRecursion | None = None
+        self.criterion: Criterion = cross_entropy
+
+    def use_criterion(self, criterion: Criterion) -> None:
+        """Trains with `criterion` from now on, the output and every local classifier."""
+        self.criterion = criterion
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs."""
@@ -39,9 +44,9 @@ class Learner(nn.Module):
         return logits
 
     def objective(self, x: Tensor, y: Tensor) -> Objective:
-        """Cross-entropy of the logits for labels `y` (N,), mean over the batch."""
+        """The criterion of the logits for labels `y` (N,), mean over the batch."""
         logits: Tensor = self.program(x)
-        loss = cross_entropy(logits, y)
+        loss = self.criterion(logits, y)
         return Objective(loss, loss.detach(), logits.detach())
 
     def backward(self, x: Tensor, y: Tensor) -> Objective:
@@ -134,13 +139,3 @@ class Learner(nn.Module):
         for name, layer in self.feedback_layers.items():
             if layer.learned is not None:
                 yield name, layer.learned
-
-
-def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Mean cross-entropy of `logits` (N, K) for labels `y` (N,), in float32 at least."""
-    return F.cross_entropy(logits.float() if logits.dtype.itemsize < 4 else logits, y)
-
-
-def one_hot(y: Tensor, classes: int) -> Tensor:
-    """Whether each class (N, classes) is the label. Unlike `F.one_hot` it reads no label on the host."""
-    return y.unsqueeze(1) == torch.arange(classes, device=y.device)

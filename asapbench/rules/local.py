@@ -19,10 +19,11 @@ from torch import Tensor, fx, nn
 from asapbench.randomness import draw_layer
 from asapbench.rules import host
 from asapbench.rules.base import Declares, LayerPlan, Rule
+from asapbench.rules.criterion import Criterion, cross_entropy
 from asapbench.rules.functions import is_channels_last
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
-from asapbench.rules.learner import Learner, Objective, cross_entropy
+from asapbench.rules.learner import Learner, Objective
 from asapbench.rules.program import compiled, give_out, put_in
 from asapbench.rules.units import Unit, separate, units_of
 
@@ -32,8 +33,12 @@ Layer = TypeVar("Layer", bound=nn.Module)
 class Head(nn.Module):
     """The local loss of one unit: `head(h, y)`, h the unit's output (N, C, H, W) or (N, C), y labels (N,).
 
-    Parameters are learned. Buffers are fixed: drawn from the seed, never stored.
+    Parameters are learned. Buffers are fixed: drawn from the seed, never stored. A classifier uses `criterion`.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.criterion: Criterion = cross_entropy
 
 
 class LocalRule(Rule):
@@ -107,6 +112,13 @@ class LocalLearner(Learner):
         self.units = tuple(heads)
         self.heads = nn.ModuleList(heads.values())
 
+    def use_criterion(self, criterion: Criterion) -> None:
+        """As every learner; heads may have heads inside."""
+        super().use_criterion(criterion)
+        for module in self.heads.modules():
+            if isinstance(module, Head):
+                module.criterion = criterion
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs."""
         if not torch.is_grad_enabled():
@@ -118,7 +130,7 @@ class LocalLearner(Learner):
     def objective(self, x: Tensor, y: Tensor) -> Objective:
         """The sum of all losses; where units are detached from each other its gradient is each one's alone."""
         logits, losses = self.program(x, y)
-        loss = cross_entropy(logits, y)
+        loss = self.criterion(logits, y)
         scalar = self.output_share * loss
         for one in losses:
             scalar = scalar + one

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from asapbench.randomness import fan_in_uniform
 from asapbench.rules.functions import FeedbackLinear
-from asapbench.rules.learner import cross_entropy
 from asapbench.rules.local import Head, LocalRule, pooled, pooled_features
 
 
@@ -44,6 +43,6 @@ class FixedClassifier(Head):
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
         if self.feedback is None:
-            return cross_entropy(F.linear(pooled(h), self.weight), y)
+            return self.criterion(F.linear(pooled(h), self.weight), y)
         logits: Tensor = FeedbackLinear.apply(pooled(h), self.weight, None, self.feedback, None, None)
-        return cross_entropy(logits, y)
+        return self.criterion(logits, y)

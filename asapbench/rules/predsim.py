@@ -3,7 +3,8 @@
 sim: MSE(S(R h), S(onehot y)), R a trained 3x3 convolution (a fully connected layer where h has no maps), S the cosines
 between the centred features of a batch's examples; the features of maps are their standard deviations by channel.
 pred: cross-entropy of V pooled(h) + b, where V starts at zero. predsim: beta sim + (1 - beta) pred; the output's own
-loss then counts 1 - beta as well. Losses are taken before a max-pool, which falls to the next unit.
+loss then counts 1 - beta as well. Losses are taken before a max-pool, which falls to the next unit. Smoothed labels
+change prediction alone: the cosines of centred one-hot labels stay, and bpf's targets are no class probabilities.
 
 The backprop-free variant (`bpf`) carries no error through a learned weight. R is left out and S sees pooled(h). A fixed
 random projection of y to 128 numbers takes the place of onehot y in sim; in pred their signs take the classes' place,
@@ -24,7 +25,6 @@ from asapbench.rules import host
 from asapbench.rules.functions import FeedbackLinear, is_channels_last
 from asapbench.rules.graph import Dataflow
 from asapbench.rules.layers import FeedbackLayer
-from asapbench.rules.learner import cross_entropy
 from asapbench.rules.local import Head, LocalRule, average, draw_layers, undrawn
 from asapbench.rules.units import Unit, named_units
 
@@ -119,7 +119,7 @@ class Prediction(Head):
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
-        return cross_entropy(decoded(averaged(h, self.window), self.decoder), y)
+        return self.criterion(decoded(averaged(h, self.window), self.decoder), y)
 
 
 class ProjectedSimilarity(Head):

@@ -46,9 +46,8 @@ class Recipe:
     normalization: str = _key("channel", "mean and std of the training pixels, or as released", choices=NORMALIZATIONS)
     precision: str = _key("float32", "arithmetic of the training step", choices=PRECISIONS)
     validation: int = _key(0, "training examples held out to choose the best epoch", minimum=0)
-    warmup: int = _key(
-        0, "epochs at the start in which the learning rate rises linearly to its initial value", minimum=0
-    )
+    warmup: int = _key(0, "epochs in which the learning rate first rises linearly to its initial value", minimum=0)
+    label_smoothing: float = _key(0.0, "share of the training target spread over all classes", minimum=0, below=1)
 
 
 RECIPE: dict[str, Key] = {one.name: one.metadata["key"](one.name) for one in fields(Recipe)}

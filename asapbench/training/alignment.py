@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from asapbench.metrics import Alignment
 from asapbench.rules import Learner
-from asapbench.rules.learner import cross_entropy
 from asapbench.rules.program import plain
 from asapbench.training.environment import arithmetic
 
@@ -36,7 +35,7 @@ def alignment(learner: Learner, x: Tensor, y: Tensor, *, epoch: int, precision: 
             objective = learner.objective(x, y).scalar
         ours = _gradients(objective, list(trained.values()))
         with arithmetic(x.device, precision):
-            loss = cross_entropy(plain(learner.model)(x), y)
+            loss = learner.criterion(plain(learner.model)(x), y)
         exact = _gradients(loss, list(trained.values()))
     updates = {name: _lengths(*pair) for name, *pair in zip(trained, ours, exact, strict=True)}
     rows = [Alignment(epoch, name, "weights", None) for name in weights if name in compared]

@@ -26,7 +26,7 @@ from asapbench.errors import CheckpointError, DivergedError
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.models import build, initialise
 from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
-from asapbench.rules import attach
+from asapbench.rules import CrossEntropy, attach
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import require_trainable
 from asapbench.training import checkpoint, saved
@@ -142,7 +142,8 @@ class Trainer:
         self.model = build(cell.model, channels=images.train_images.shape[1], size=images.train_images.shape[2],
                            classes=images.classes)  # fmt: skip
         initialise(self.model, cell.seed, linear=cell.model.text("linear_init"))
-        self.learner = attach(self.model, cell.rule, images.train_images[:2].float(), cell.seed)
+        criterion = CrossEntropy(cell.label_smoothing)
+        self.learner = attach(self.model, cell.rule, images.train_images[:2].float(), cell.seed, criterion=criterion)
         self.learner.to(self.device)
         self.learner.to(memory_format=self.memory_format)
         parameters = [parameter for _, parameter in self.learner.trained_parameters()]

@@ -41,19 +41,19 @@ def grown(delta: Array, h: Array, window: tuple[int, int]) -> Array:
     return averaged_backward(delta.reshape(pooled.shape), h.shape, window) if h.ndim == 4 else delta
 
 
-def classifier(tensors: Arrays, *, unit: str) -> Head:
+def classifier(tensors: Arrays, *, unit: str, smoothing: float = 0.0) -> Head:
     """Mostafa et al.: average pool to 2x2 and a fixed fully connected layer, its error through M or `feedback`."""
 
     def head(h: Array, y: Array) -> LocalOutcome:
         window = two_by_two(h) if h.ndim == 4 else (1, 1)
         flat = small(h, window).reshape(len(h), -1)
-        loss, error = cross_entropy(flat @ tensors["weight"].T, y)
+        loss, error = cross_entropy(flat @ tensors["weight"].T, y, smoothing)
         return LocalOutcome(loss, grown(error @ tensors.get("feedback", tensors["weight"]), h, window))
 
     return head
 
 
-def trained_classifier(tensors: Arrays, *, unit: str) -> Head:
+def trained_classifier(tensors: Arrays, *, unit: str, smoothing: float = 0.0) -> Head:
     """App. B: average pool to 2x2 and a fully connected layer trained by FA, or by KP where its B is learned."""
     weight, bias = tensors["classifier.layer.weight"], tensors["classifier.layer.bias"]
     learned = "classifier.learned" in tensors
@@ -62,7 +62,7 @@ def trained_classifier(tensors: Arrays, *, unit: str) -> Head:
     def head(h: Array, y: Array) -> LocalOutcome:
         window = two_by_two(h) if h.ndim == 4 else (1, 1)
         flat = small(h, window).reshape(len(h), -1)
-        loss, error = cross_entropy(flat @ weight.T + bias, y)
+        loss, error = cross_entropy(flat @ weight.T + bias, y, smoothing)
         trained = {"layer.weight": error.T @ flat, "layer.bias": error.sum(0)}
         if learned:
             trained["learned"] = trained["layer.weight"]
@@ -73,7 +73,14 @@ def trained_classifier(tensors: Arrays, *, unit: str) -> Head:
 
 
 def predsim(
-    tensors: Arrays, *, unit: str, classes: int, beta: float = 0.99, loss: str = "predsim", bpf: bool = False
+    tensors: Arrays,
+    *,
+    unit: str,
+    classes: int,
+    beta: float = 0.99,
+    loss: str = "predsim",
+    bpf: bool = False,
+    smoothing: float = 0.0,
 ) -> Head:
     """Nøkland and Eidnes: the share beta of similarity matching, the rest of prediction."""
     share = {"predsim": beta, "pred": 0.0, "sim": 1.0}[loss]
@@ -109,7 +116,7 @@ def predsim(
             error = (1 / (1 + np.exp(-logits)) - signs) / logits.size
             back = tensors[named("pred", "decoder.fixed")]
         else:
-            value, error = cross_entropy(logits, y)
+            value, error = cross_entropy(logits, y, smoothing)
         gradients = {f"{layer}.weight": error.T @ flat, f"{layer}.bias": error.sum(0)}
         return LocalOutcome(value, grown(error @ back, h, window), gradients)
 
@@ -148,7 +155,7 @@ def _centred(rows: Array) -> tuple[Array, Array]:
     return centred / (EPSILON + length), length
 
 
-def auxiliary(tensors: Arrays, *, unit: str, hidden_layers: int = 3) -> Head:
+def auxiliary(tensors: Arrays, *, unit: str, hidden_layers: int = 3, smoothing: float = 0.0) -> Head:
     """Belilovsky et al.: average pool by 4, three 1x1 convolutions, pool to 2x2, fully connected layers."""
 
     def head(h: Array, y: Array) -> LocalOutcome:
@@ -165,7 +172,7 @@ def auxiliary(tensors: Arrays, *, unit: str, hidden_layers: int = 3) -> Head:
                 value = net.add("linear", value, name=f"classifier.{i}")
                 value = net.relu(net.batchnorm(value, f"classifier.{i + 1}"))
         net.add("linear", value, name=f"classifier.{3 * hidden_layers if h.ndim == 4 else 0}")
-        found = oracle.run(net, tensors, h, y, oracle.Rule("bp"), feedback={})
+        found = oracle.run(net, tensors, h, y, oracle.Rule("bp"), feedback={}, smoothing=smoothing)
         gradients = {f"head.{unit}.{name}": value for name, value in found.gradients.items()}
         return LocalOutcome(found.loss, found.input_delta, gradients)
 

@@ -204,12 +204,13 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
     kernels: Arrays | None = None,
     stand_ins: Arrays | None = None,
     local: Local = GLOBAL,
+    smoothing: float = 0.0,
 ) -> Outcome:
     """Logits, loss and every gradient under `rule`, with the feedback weights, DFA's projections (classes, units) in
     the order of the taps, the fixed 1x1 kernels of random matching, Forward Alignment's C, and the units' heads."""
     values, caches = _forward(net, parameters, x)
     logits = values[-1]
-    loss, error = cross_entropy(logits, y)
+    loss, error = cross_entropy(logits, y, smoothing)
 
     shared, kernels, part = shared_values(net, rule), kernels or {}, local.parts(net)
     with_feedback = feedback_layers(net, rule, local)
@@ -272,13 +273,13 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
     return Outcome(logits, loss, gradients, deltas[0], local_losses)
 
 
-def cross_entropy(logits: Array, y: Array) -> tuple[float, Array]:
-    """Mean over the batch, and its gradient at the logits."""
+def cross_entropy(logits: Array, y: Array, smoothing: float = 0.0) -> tuple[float, Array]:
+    """Mean over the batch, and its gradient at the logits; `smoothing` of the target is spread over all classes."""
     shifted = logits - logits.max(1, keepdims=True)
     softmax = np.exp(shifted) / np.exp(shifted).sum(1, keepdims=True)
-    error = softmax.copy()
-    error[np.arange(len(y)), y] -= 1
-    return float(-np.log(softmax[np.arange(len(y)), y]).mean()), error / len(y)
+    target = np.full_like(softmax, smoothing / softmax.shape[1])
+    target[np.arange(len(y)), y] += 1 - smoothing
+    return float(-(target * np.log(softmax)).sum(1).mean()), (softmax - target) / len(y)
 
 
 def approximate_inputs(

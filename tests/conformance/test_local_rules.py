@@ -13,7 +13,7 @@ from subjects import VARIED, batch_of, model_of
 from test_oracle import CLASSES, NETWORKS, random_kernels, torch_model
 from torch import Tensor, nn
 
-from asapbench.rules import Learner, attach, resolve
+from asapbench.rules import CrossEntropy, Learner, attach, resolve
 from asapbench.rules.local import LocalLearner, LocalRule
 from asapbench.suite.catalog import RULES
 from asapbench.suite.options import Choice
@@ -31,6 +31,9 @@ CASES = (
         for bpf in (False, True)
     ]
     + [("resnet10", "predsim", {"beta": 0.5})]
+    + [("alexnet", rule, {"label_smoothing": 0.1}) for rule in ("local_errors", "predsim", "dgl", "asfp_lc")]
+    + [("alexnet", "predsim", {"label_smoothing": 0.1, "loss": "pred", "bpf": bpf}) for bpf in (False, True)]
+    + [("resnet10", "asfp_lc", {"label_smoothing": 0.1, "loss": "added"})]
     + [("resnet10", "dgl", {"hidden_layers": hidden}) for hidden in (1, 2)]
     + [(net, "asfp_lc", {"loss": loss, "k": k}) for net in SHARING for loss in ("local", "added") for k in (1, 2)]
     + [(net, "asfp_lc", {"unit": "group", "k": k}) for net in (*SHARING, "grouped") for k in (1, 2, 3, 4)]
@@ -105,15 +108,16 @@ def output_share(choice: Choice) -> float:
 def test_gradients_equal_the_oracle(name: str, rule: str, options: dict[str, object]) -> None:
     net = NETWORKS[name][0]
     model, x, y = torch_model(name)
+    smoothing = options.get("label_smoothing", 0.0)
+    options = {key: value for key, value in options.items() if key != "label_smoothing"}
     choice = RULES[rule].choose(options)
-    learner = attach(model, choice, x, seed=5)
+    learner = attach(model, choice, x, seed=5, criterion=CrossEntropy(smoothing))
     moved_off_zero(learner)
     ends = units_of(net, choice)
     assert learner.units == tuple(unit for unit, _ in ends)
     told = {k: v for k, v in {**options, "classes": CLASSES}.items() if k in TOLD.get(rule, ())}
-    heads = [
-        HEADS[rule](tensors, unit=unit, **told) for tensors, (unit, _) in zip(head_tensors(learner), ends, strict=True)
-    ]  # fmt: skip
+    with_tensors = zip(head_tensors(learner), ends, strict=True)
+    heads = [HEADS[rule](tensors, unit=unit, smoothing=smoothing, **told) for tensors, (unit, _) in with_tensors]
     local = oracle.Local(
         tuple(zip((value for _, value in ends), heads, strict=True)),
         apart=options.get("loss") != "added",
@@ -133,6 +137,7 @@ def test_gradients_equal_the_oracle(name: str, rule: str, options: dict[str, obj
         feedback=feedback,
         kernels=random_kernels(learner),
         local=local,
+        smoothing=smoothing,
     )
     assert set(feedback) == oracle.feedback_layers(net, as_written, local)
     found = {key: p.grad.numpy() for key, p in learner.trained_parameters() if p.grad is not None}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from asapbench.models import build, initialise
-from asapbench.rules import Learner, attach
+from asapbench.rules import CrossEntropy, Learner, attach
 from asapbench.suite.catalog import MODELS, RULES
 
 CLASSES, BATCH = 4, 5
@@ -73,6 +73,8 @@ CASES = (
     + [("alexnet", rule, {"classifier": "kp", "linear_feedback": "kaiming"}) for rule in ("asap", "asfp")]
     + [(net, "as", {"classifier": "fa", "k": k}) for net in ("alexnet as released", "resnet18") for k in (2, 4)]
     + [("alexnet", "as", {"classifier": "bp"})]
+    + [("alexnet", rule, {"label_smoothing": 0.1}) for rule in ("bp", "fa", "dfa", "kp", "asap", "as", "asfp")]
+    + [("mlp", "forward_alignment", {"label_smoothing": 0.1})]
     + [
         (net, "forward_alignment", {"source": source, "approximate": approximate})
         for net in FULLY_CONNECTED
@@ -116,7 +118,9 @@ def worst_error(name: str, rule: str, options: dict[str, object]) -> float:
     """The largest relative difference of any gradient, with everything but the numbers checked on the way."""
     net = NETWORKS[name][0]
     model, x, y = torch_model(name)
-    learner = attach(model, RULES[rule].choose(options), x, seed=5)
+    smoothing = options.get("label_smoothing", 0.0)
+    options = {key: value for key, value in options.items() if key != "label_smoothing"}
+    learner = attach(model, RULES[rule].choose(options), x, seed=5, criterion=CrossEntropy(smoothing))
     before = {key: value.detach().numpy().copy() for key, value in model.named_parameters()}
     feedback = {layer: b.detach().numpy().copy() for layer, _, b in learner.feedback_pairs()}
     objective = learner.backward(x, y)
@@ -131,6 +135,7 @@ def worst_error(name: str, rule: str, options: dict[str, object]) -> float:
         projections=[b.numpy() for _, b in learner.fixed_feedback()] if rule == "dfa" else [],
         kernels=random_kernels(learner),
         stand_ins={layer: c.numpy() for layer, _, c in learner.aligned_pairs()} if rule == "forward_alignment" else {},
+        smoothing=smoothing,
     )
     assert set(feedback) == oracle.feedback_layers(net, oracle.Rule(rule, **declared))
     found = {key: p.grad.numpy() for key, p in learner.trained_parameters() if p.grad is not None}

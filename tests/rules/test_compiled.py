@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from asapbench.models import build, initialise
-from asapbench.rules import RULES, Learner, attach
+from asapbench.rules import RULES, CrossEntropy, Learner, attach
 from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
 from asapbench.suite.catalog import RULES as CATALOG
 from asapbench.suite.options import Choice
@@ -22,18 +22,19 @@ CHOICES = [
 ]
 
 
-def learner_of(choice: Choice, x: Tensor) -> Learner:
+def learner_of(choice: Choice, x: Tensor, label_smoothing: float) -> Learner:
     entry, options = (MODELS["mlp"], {}) if choice.name in FULLY_CONNECTED else (MODELS["resnet10"], {"width": 2})
     model = build(entry.choose(options), channels=3, size=8, classes=4)
     initialise(model, 1)
-    return attach(model.double(), RULES[choice.name](choice), x, seed=2)
+    return attach(model.double(), RULES[choice.name](choice), x, seed=2, criterion=CrossEntropy(label_smoothing))
 
 
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda c: f"{c.name}-{'-'.join(str(v) for _, v in c.options)}")
-def test_the_objective_compiles_without_a_graph_break(choice: Choice) -> None:
+def test_the_objective_compiles_without_a_graph_break(choice: Choice, label_smoothing: float) -> None:
     draw = torch.Generator().manual_seed(1)
     x, y = torch.randn(4, 3, 8, 8, generator=draw, dtype=torch.float64), torch.arange(4)
-    plain, compiled = learner_of(choice, x), learner_of(choice, x)
+    plain, compiled = (learner_of(choice, x, label_smoothing) for _ in range(2))
     plain.objective(x, y).scalar.backward()
     torch._dynamo.reset()
     torch.compile(compiled.objective, backend="aot_eager", fullgraph=True)(x, y).scalar.backward()

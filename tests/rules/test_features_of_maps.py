@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asapbench.rules import predsim
+from asapbench.rules.criterion import one_hot
 from asapbench.rules.layers import FeedbackLayer
-from asapbench.rules.learner import one_hot
 from asapbench.rules.local import average
 from asapbench.rules.predsim import decoded, deviation, similarity, similarity_of_labels
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asapbench.models import build, initialise
-from asapbench.rules import attach, host
+from asapbench.rules import CrossEntropy, attach, host
 from asapbench.suite.catalog import FULLY_CONNECTED, MODELS, RULES
 from asapbench.suite.options import Choice
 
@@ -62,7 +62,7 @@ def reads_of(choice: Choice, *, way: str, optimizer: str, rate: float | Tensor) 
     model = build(MODELS[name].choose({} if name == "mlp" else {"width": 2}), channels=3, size=8, classes=4)
     initialise(model, 1)
     x, y = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(4)
-    learner = attach(model, choice, x, seed=2)
+    learner = attach(model, choice, x, seed=2, criterion=CrossEntropy(0.1))
     kind, options = OPTIMIZERS[optimizer]
     stepping = kind([p for _, p in learner.trained_parameters()], lr=rate, fused=True, **options)
     if dict(choice.options).get("form") == "recursion":

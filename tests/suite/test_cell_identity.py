@@ -37,6 +37,7 @@ CHANGES = {
     "precision": "bf16",
     "validation": 5000,
     "warmup": 5,
+    "label_smoothing": 0.1,
 }
 
 
