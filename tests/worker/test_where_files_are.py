@@ -16,6 +16,12 @@ from asapbench.store import Store
 from asapbench.worker.files import Files, files_at, files_of
 
 
+@pytest.fixture(autouse=True)
+def _torch_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`diagnose` imports torch in another process, which takes seconds and says nothing about files."""
+    monkeypatch.setattr(diagnosis, "_torch", lambda: iter(()))
+
+
 def test_files_lie_beside_a_sqlite_database_wherever_one_stands(tmp_path, monkeypatch) -> None:
     with Store.open(str(tmp_path / "x.sqlite")) as store:
         monkeypatch.chdir("/")
