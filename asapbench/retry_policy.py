@@ -1,7 +1,7 @@
-"""RetryPolicy with what passes: a locked database, a full disk, a server that is away. What failed is tried again.
+"""Retries of temporary faults: a locked database, a full disk, a server that is away.
 
-A program that holds a lock for a minute, or a disk that somebody clears in the night, must not end a run of days. Only
-what is done whole or not at all may be tried again: a transaction, a file that is renamed into place.
+A program that holds a lock for a minute, or a disk that is full for an hour, must not end a run of days. Only an
+action that happens as a whole or not at all may be retried: a transaction, a file that is renamed into place.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from asapbench.errors import AsapbenchError, UnavailableError
 
 RETRY_SECONDS = 300.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-"""Seconds before it is tried again; doubled each time."""
+"""Seconds before a retry; doubled each time."""
 
 R = TypeVar("R")
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same may succeed later."""
+    """Whether the same action may succeed later."""
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     return full or isinstance(error, UnavailableError)
 
 
 @dataclass
 class RetryPolicy:
-    """Tries again for `seconds` from the first failure; `say` hears of it once, `should_stop` ends it early."""
+    """Retries for `seconds` from the first failure. `say` gets one message about it; `should_stop` ends it early."""
 
     seconds: float = 0.0
     say: Callable[[str], None] = lambda _message: None
@@ -38,7 +38,7 @@ class RetryPolicy:
     _pause: float = _FIRST_PAUSE
 
     def call(self, action: Callable[[], R]) -> R:
-        """What `action` gives back; raises what it raises once patience is over, or at once for what does not pass."""
+        """The result of `action`. Raises its error after `seconds`, or at once if the error is not temporary."""
         while True:
             try:
                 result = action()
@@ -46,7 +46,7 @@ class RetryPolicy:
                 if not is_transient(error) or not self._allows_another(error):
                     raise
             else:
-                # After giving up this does not come, and what follows fails at once.
+                # Not reached after giving up: what follows fails at once.
                 self._since, self._pause = None, _FIRST_PAUSE
                 return result
 

@@ -93,7 +93,7 @@ def resume(
     from asapbench.store import Store
 
     request = _request(training, db=db, filters=only or (), only_states=states(only_state))
-    # Not opened for reading first: a database of an older version is brought up to date here.
+    # Not opened for reading first: a database of an older version is upgraded here.
     with Store.read_only(db) if dry_run else Store.existing(db) as store:
         selected = recorded(store, suites or (), request)
         if not dry_run and training.executor != "slurm":

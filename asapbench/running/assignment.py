@@ -88,7 +88,7 @@ def assign(
         holder=OwnerProcess.of_this_process(),
         provenance=provenance,
         device=slot.name,
-        anew=bool(stopped) and before is None,
+        from_scratch=bool(stopped) and before is None,
         lineage=None if before is None else before.lineage,
     )
     if claim is None:

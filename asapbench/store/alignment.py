@@ -17,7 +17,7 @@ _COLUMNS = [alignment.c[field.name] for field in fields(Alignment)]
 
 
 def of_lineage(connection: Connection, lineage: str, *, only: Sequence[int] = ()) -> list[Alignment]:
-    """The angles of a lineage by epoch, layers in forward order: all, or from the least to the greatest of `only`."""
+    """The angles of a lineage by epoch, layers in forward order: all, or from the smallest to the largest of `only`."""
     query = select(*_COLUMNS).where(alignment.c.lineage == lineage).order_by(alignment.c.epoch, alignment.c.id)
     if only:
         query = query.where(alignment.c.epoch.between(min(only), max(only)))
@@ -25,7 +25,7 @@ def of_lineage(connection: Connection, lineage: str, *, only: Sequence[int] = ()
 
 
 def missing(connection: Connection, claim: Claim, rows: Sequence[Alignment]) -> list[Alignment]:
-    """Those of `rows` that are not stored yet. Raises StoreError for one that differs from what is."""
+    """The `rows` that are not stored yet. Raises StoreError for one that differs from its stored row."""
     if not rows:
         return []
     known = {_place(row): row for row in of_lineage(connection, claim.lineage, only=[row.epoch for row in rows])}
@@ -36,9 +36,9 @@ def missing(connection: Connection, claim: Claim, rows: Sequence[Alignment]) -> 
             new.append(row)
         elif before != row:
             raise EpochConflictError(
-                f"cell {claim.cell_id[:10]}: after epoch {row.epoch} the angle of {row.layer} ({row.quantity}) came "
-                f"out as {row.degrees!r}, was {before.degrees!r}; "
-                f"`asapbench rerun --only cell={claim.cell_id[:10]}` starts it over"
+                f"cell {claim.cell_id[:10]}: after epoch {row.epoch} the angle of {row.layer} ({row.quantity}) is "
+                f"{row.degrees!r}, was {before.degrees!r}; "
+                f"`asapbench rerun --only cell={claim.cell_id[:10]}` trains it again"
             )
     return new
 

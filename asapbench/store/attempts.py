@@ -1,4 +1,4 @@
-"""Rows of attempts, read: which attempt of a cell is current, and what it measured."""
+"""Reads the rows of attempts: which attempt of a cell is current, and what it measured."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ CURRENT: ColumnElement[bool] = and_(
 """The newest attempt of its cell that is not superseded."""
 
 TIMED_EPOCHS = 20
-"""The newest epochs of an attempt that its median time is taken over: past the warm-up, and few enough to be quick."""
+"""Epochs at the end of an attempt over which its median time is taken: past the warm-up, and quick to read."""
 
 
 _ALL = select(*_COLUMNS)
-"""Made once: making it costs more than SQLite takes for a row."""
+"""Built once: building it costs more than SQLite takes for a row."""
 
 
 def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
@@ -83,7 +83,7 @@ def lineage_ids(connection: Connection, lineage: str) -> list[str]:
 
 
 def record_provenance(connection: Connection, provenance: Provenance) -> str:
-    """The id of `provenance`, which is the digest of its content; recorded where it is new."""
+    """The id of `provenance`, the digest of its content. Records it if it is new."""
     digest = content_id(provenance)
     if connection.scalar(select(provenances.c.id).where(provenances.c.id == digest)) is None:
         row = {
@@ -157,7 +157,7 @@ def _result(row: Row[*tuple[Any, ...]]) -> Result:
 
 
 def timings(connection: Connection) -> list[Timing]:
-    """For each configuration (seed aside) and device, the median time of an epoch of its newest timed attempt."""
+    """For each configuration (without the seed) and device, the median time of an epoch of its newest timed attempt."""
     found: list[Timing] = []
     for row, seconds in _newest_timed(connection):
         try:
@@ -171,7 +171,7 @@ def timings(connection: Connection) -> list[Timing]:
 
 
 def peaks(connection: Connection, kind: str) -> dict[str, int]:
-    """The most memory, in bytes, that an epoch of each group took on devices of this kind."""
+    """The largest peak memory, in bytes, of an epoch of each group on devices of this kind."""
     query = (
         select(cells.c.group_id, func.max(epoch_metrics.c.peak_memory_bytes))
         .join(attempts, attempts.c.cell_id == cells.c.id)

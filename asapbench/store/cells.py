@@ -97,18 +97,18 @@ def without_places(row: dict[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=20_000)  # a report reads a suite's cells, and then their results
 def read_config(config: str) -> Cell:
-    """The cell of a `config` column. Raises SuiteError where this version lacks its rule, model or data set."""
+    """The cell of a `config` column. Raises SuiteError if this version lacks its rule, model or data set."""
     try:
         content = json.loads(config)
     except (TypeError, ValueError, RecursionError) as error:
-        raise SuiteError(f"a stored cell cannot be read: its configuration is no JSON ({error}); {MEND}") from error
+        raise SuiteError(f"a stored cell cannot be read: its configuration is not JSON ({error}); {MEND}") from error
     return Cell.from_json(content)
 
 
 def record_suite(
     connection: Connection, name: str, *, source: str, wanted: Sequence[Cell], text: str | None = None
 ) -> None:
-    """Adds the cells; writes the suite and its list only where they differ from what is there."""
+    """Adds the cells; writes the suite and its list only if they have changed."""
     insert_missing(connection, wanted)
     ids = list(dict.fromkeys(cell.id for cell in wanted))
     old = connection.execute(select(suites.c.source, suites.c.text).where(suites.c.name == name)).one_or_none()
@@ -136,7 +136,7 @@ def extend_suite(
     database: str,
     text: str | None = None,
 ) -> None:
-    """`record_suite` with the cells that the suite has and then those of `wanted` that it lacks."""
+    """`record_suite` with the suite's recorded cells and then the missing ones of `wanted`."""
     known = suite_cells(connection, name, database=database) if _cell_ids(connection, name) else []
     cells_by_id = {cell.id: cell for cell in (*known, *wanted)}
     record_suite(connection, name, source=source, wanted=list(cells_by_id.values()), text=text)
@@ -196,7 +196,7 @@ def find_id(connection: Connection, prefix: str, *, database: str) -> str:
     query = select(cells.c.id, cells.c.label).where(cells.c.id.startswith(digits)).order_by(cells.c.id)
     found = connection.execute(query.limit(_LISTED + 1)).all()
     if not found:
-        raise StoreError(f"{database} has no cell that begins with {digits}: `asapbench status --cells` lists them")
+        raise StoreError(f"{database} has no cell that starts with {digits}: `asapbench status --cells` lists them")
     if len(found) > 1:
         listed = ", ".join(f"{row.id[: max(10, len(digits) + 2)]} ({row.label})" for row in found[:_LISTED])
         more = ", ..." if len(found) > _LISTED else ""

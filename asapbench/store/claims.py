@@ -1,10 +1,10 @@
 """Claims: the right to write for one running attempt, and every write that needs it.
 
-An attempt id and its lease number guard each write. They are checked in the transaction that writes, and writers stand
-in line: a holder that was taken over changes nothing, whenever it wakes.
+An attempt id and its lease number guard each write. They are checked in the transaction that writes, and writers take
+turns: a process whose attempt was taken over changes nothing, whenever it wakes.
 
-Each function may be called again where it is not known whether its transaction was committed: it finds its own traces,
-by what the caller had made before (the attempt's id, the time of its end), and writes nothing twice.
+Each function may be called again if it is unknown whether its transaction was committed. It finds its own traces by
+values that the caller fixed before (the attempt's id, the time of its end), and writes nothing twice.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ def claim(
     holder: OwnerProcess,
     provenance: Provenance,
     device: str,
-    anew: bool,
+    from_scratch: bool,
     lineage: str | None,
 ) -> Claim | None:
-    """A new running attempt `attempt_id`, or None where the cell is running or has its result.
+    """A new running attempt `attempt_id`, or None if the cell is running or has its result.
 
-    It goes on in `lineage`, or in that of the current attempt where none is named. It begins one where that is asked
-    for (`anew`), and where there is nothing to go on with, as after all was set aside.
+    It continues `lineage`, by default the lineage of the current attempt. With `from_scratch`, or if nothing can be
+    resumed (all attempts are superseded), it starts a new lineage.
     """
     insert_missing(connection, [cell])
     before = reading.current(connection, cell.id)
-    if before is not None and before.id == attempt_id:  # by a call whose answer was lost
+    if before is not None and before.id == attempt_id:  # recorded by a call whose answer was lost
         return _claim(connection, asdict(before))
     if before is not None and (before.state == "running" or before.state in FINAL):
         return None
@@ -54,7 +54,7 @@ def claim(
     row = {
         "id": attempt_id,
         "cell_id": cell.id,
-        **_goes_on(connection, None if anew else before, attempt_id=attempt_id),
+        **_inherited(connection, None if from_scratch else before, attempt_id=attempt_id),
         "number": _next_number(connection, cell.id),
         "state": "running",
         "superseded": False,
@@ -69,26 +69,26 @@ def claim(
 
 
 def _newest(connection: Connection, cell_id: str, lineage: str) -> Attempt | None:
-    """The newest attempt of a lineage; None where all of them are set aside."""
+    """The newest attempt of a lineage that is not superseded, or None."""
     own = [attempt for attempt in reading.of_cell(connection, cell_id) if attempt.lineage == lineage]
     return next((attempt for attempt in reversed(own) if not attempt.superseded), None)
 
 
-def _goes_on(connection: Connection, before: Attempt | None, *, attempt_id: str) -> dict[str, Any]:
-    """What an attempt takes over from the one it resumes, if any."""
+def _inherited(connection: Connection, before: Attempt | None, *, attempt_id: str) -> dict[str, Any]:
+    """What an attempt inherits from the one that it resumes, if any."""
     if before is None:
         return {"lineage": attempt_id, "resumed_from": None, "bit_exact": True, "epochs_done": 0}
     return {
         "lineage": before.lineage,
         "resumed_from": before.id,
-        # What an earlier attempt could not repeat exactly, no later one of the lineage can.
+        # A lineage that contains one inexact attempt stays inexact.
         "bit_exact": before.bit_exact,
         "epochs_done": epochs.newest(connection, before.lineage),
     }
 
 
 def _claim(connection: Connection, row: Mapping[str, Any]) -> Claim:
-    """The claim to the attempt of `row`; one that resumes nothing is alone in its lineage."""
+    """The claim to the attempt of `row`; an attempt that resumes nothing is alone in its lineage."""
     lineage = [] if row["resumed_from"] is None else reading.lineage_ids(connection, row["lineage"])
     return Claim(
         attempt_id=row["id"],
@@ -115,7 +115,7 @@ ADVANCE_PAST = (
     .where(attempts.c.epochs_done < bindparam("first"))
     .values(epochs_done=bindparam("last"))
 )
-"""Counts epochs as done if the claim is current and all of them come after the lineage's last one; made once."""
+"""Counts epochs as done if the claim is current and they all follow the lineage's last one. Built once."""
 
 
 _ADVANCE_LEASE = (
@@ -123,7 +123,7 @@ _ADVANCE_LEASE = (
     .where(
         attempts.c.id == bindparam("mine"),
         attempts.c.state == "running",
-        # Only the holder moves a lease: one that is a step ahead was advanced by a call whose answer was lost.
+        # Only the owner advances a lease: one that is a step ahead was advanced by a call whose answer was lost.
         attempts.c.lease.in_([bindparam("held"), bindparam("ahead")]),
     )
     .values(lease=bindparam("ahead"))
@@ -131,7 +131,7 @@ _ADVANCE_LEASE = (
 
 
 def advance(connection: Connection, held: Sequence[Claim]) -> list[Claim]:
-    """Advances the leases in the database, and returns the claims that are current; the claims stay as they are."""
+    """Advances the leases in the database and returns the current claims; the claim objects stay unchanged."""
     given = [{"mine": claim.attempt_id, "held": claim.lease, "ahead": claim.lease + 1} for claim in held]
     if given:
         connection.execute(_ADVANCE_LEASE, given)
@@ -144,7 +144,7 @@ def advance(connection: Connection, held: Sequence[Claim]) -> list[Claim]:
 
 def take_over(connection: Connection, attempt: Attempt) -> bool:
     """Marks a running attempt as interrupted, unless its lease has moved since it was read."""
-    dead = "has died" if attempt.holder.is_dead() else "stood still"
+    dead = "has died" if attempt.holder.is_dead() else "did not advance its lease"
     error = f"its run (pid {attempt.pid} on {attempt.host}) {dead}; another run took the cell over"
     change = _mine(attempt.id, attempt.lease).values(state="interrupted", ended_at=now(), error=error)
     changed = connection.execute(change)
@@ -159,14 +159,14 @@ def require(connection: Connection, claim: Claim) -> None:
         is_now = "gone" if row is None else row.state if row.state != "running" else f"at lease {row.lease}"
         raise AttemptLostError(
             f"cell {claim.cell_id[:10]}: attempt {claim.number} is {is_now} and no longer at lease {claim.lease} of "
-            "this run, which wrote nothing; `asapbench status` shows who has it"
+            "this run, which wrote nothing; `asapbench status` shows which run has it"
         )
 
 
 def record(connection: Connection, measured: Measured) -> None:
-    """Adds those epochs and angles that are missing. Checks everything before it writes anything.
+    """Adds the epochs and angles that are missing. Checks everything before it writes anything.
 
-    Raises AttemptLostError, and StoreError for one that differs from the one stored.
+    Raises AttemptLostError, and StoreError for an epoch or angle that differs from the stored one.
     """
     claim, rows = measured.claim, measured.epochs
     if not measured.alignment and _advanced_past(connection, claim, rows):
@@ -183,13 +183,13 @@ def record(connection: Connection, measured: Measured) -> None:
 
 
 def _advanced_past(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) -> bool:
-    """The usual case in one statement: an epoch is recorded at once, and only then is the next one trained."""
+    """The usual case in one statement: the epochs are newer than all recorded ones. False if it is another case."""
     given = given_to_advance(claim, rows)
     return given is not None and connection.execute(ADVANCE_PAST, given).rowcount == 1
 
 
 def given_to_advance(claim: Claim, rows: Sequence[EpochMetrics]) -> dict[str, Any] | None:
-    """What `ADVANCE_PAST` takes for `rows`; None where there are none, or they are not in order."""
+    """The parameters of `ADVANCE_PAST` for `rows`; None if there are no rows, or they are not in order."""
     numbers = [row.epoch for row in rows]
     if not numbers or any(later <= earlier for earlier, later in pairwise(numbers)):
         return None
@@ -197,7 +197,7 @@ def given_to_advance(claim: Claim, rows: Sequence[EpochMetrics]) -> dict[str, An
 
 
 def record_many(connection: Connection, measured: Sequence[Measured]) -> list[StoreError]:
-    """`record` for each; one that is refused costs the others nothing. Returns why."""
+    """Calls `record` for each. A refused one does not affect the others; its error is in the result."""
     with connection.begin_nested() as all_at_once:
         if _all_advanced_past(connection, measured):
             return []
@@ -212,7 +212,7 @@ def record_many(connection: Connection, measured: Sequence[Measured]) -> list[St
 
 
 def _all_advanced_past(connection: Connection, measured: Sequence[Measured]) -> bool:
-    """The usual case of many claims in two statements, each sent once; False where one claim is not usual."""
+    """The usual case of many claims in two statements. False if one claim is another case."""
     usual = [given_to_advance(item.claim, item.epochs) for item in measured if not item.alignment]
     given = [values for values in usual if values is not None]
     if not given or len(given) != len(measured):
@@ -255,21 +255,21 @@ def finish(
 
 
 def _storable(text: str | None) -> str | None:
-    """`text` as every database takes it: PostgreSQL knows no NUL, none of them half a surrogate pair."""
+    """`text` as every database accepts it: PostgreSQL rejects NUL, and both reject half a surrogate pair."""
     if text is None:
         return None
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _has_ended(connection: Connection, claim: Claim, state: EndState, *, ended_at: str) -> bool:
-    """Whether this very end is recorded."""
+    """Whether exactly this end is already recorded."""
     query = select(attempts.c.state, attempts.c.lease, attempts.c.ended_at).where(attempts.c.id == claim.attempt_id)
     row = connection.execute(query).one_or_none()
     return row is not None and tuple(row) == (state, claim.lease, ended_at)
 
 
 def supersede(connection: Connection, cell_ids: Sequence[str]) -> int:
-    """Marks every attempt of these cells as superseded. Raises StoreError, and marks none, while one is running."""
+    """Marks every attempt of these cells as superseded. Raises StoreError, and marks none, if one is running."""
     parts = list(chunks(cell_ids))
     for part in parts:
         query = select(attempts.c.cell_id).where(attempts.c.cell_id.in_(part), attempts.c.state == "running")

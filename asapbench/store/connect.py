@@ -1,8 +1,8 @@
 """From a URL to transactions: SQLite with its pragmas, or PostgreSQL; every database fault as a StoreError.
 
 `Database.read` and `Database.write` are the usual ways to a connection: one transaction, repeated while a PostgreSQL
-server is away, for it restarts, or the network fails. Writers of one database stand in line (SQLite: BEGIN IMMEDIATE;
-PostgreSQL: an advisory lock), so what a write transaction reads holds until it commits.
+server restarts or the network fails. Writers of one database take turns (SQLite: BEGIN IMMEDIATE; PostgreSQL: an
+advisory lock), so what a write transaction reads stays valid until it commits.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from asapbench.store.rows import ForeignRowError
 _URLS = "sqlite:///PATH or postgresql://HOST/NAME"
 
 BUSY_SECONDS = 30.0
-"""How long a writer waits for another one before it gives up."""
+"""How long a writer waits for another one before it fails."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_QUARANTINE = "`asapbench doctor --quarantine` moves it aside and deletes nothing"
+_QUARANTINE = "`asapbench doctor --quarantine` renames it and deletes nothing"
 
 DAMAGED = f"is damaged: restore it from a copy, or save its rows with `sqlite3 FILE .recover`; {_QUARANTINE}"
 
-_MENDS = {
+_FIXES = {
     "SQLITE_NOTADB": f"is not a SQLite database: name another file; if it was one, {_QUARANTINE}",
     "SQLITE_CORRUPT": DAMAGED,
     "SQLITE_READONLY": "cannot be written to: make the file and its directory writable, or name another with --db",
@@ -53,15 +53,15 @@ _MENDS = {
 }
 
 _UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
-"""Faults that may pass; the last is a full disk, too, met while the -shm file grows."""
+"""Temporary faults. The last one is also a full disk, detected while the -shm file grows."""
 
 
 @dataclass
 class Database:
-    """An open database. `path` is the file of a SQLite one, `name` what messages call it.
+    """An open database. `path` is the file of a SQLite database, `name` its name in messages.
 
-    `patience` waits for a server that is away; in a run for a locked or full SQLite database, too. `place` is where a
-    SQLite one is opened.
+    `retry_policy` waits for a server that is away; in a run also for a locked SQLite database or a full disk. `place`
+    is where a SQLite database is opened.
     """
 
     engine: Engine
@@ -73,18 +73,18 @@ class Database:
     place: Place | None = None
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `work` makes of one state of the database. Raises StoreError, and whatever `work` does."""
-        return self._patiently(self.reading, work, *args, **kwargs)
+        """The result of `work` on one state of the database. Raises StoreError, and what `work` raises."""
+        return self._with_retries(self.reading, work, *args, **kwargs)
 
     def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Does `work` in one transaction, alone among writers. Raises StoreError, and whatever `work` does.
+        """Runs `work` in one transaction, as the only writer. Raises StoreError, and what `work` raises.
 
-        A server may commit and be gone before it says so: then `work` is done again, and must find its own traces.
+        A server may commit and fail before it answers: then `work` runs again, and must find its own traces.
         """
-        return self._patiently(self.writing, work, *args, **kwargs)
+        return self._with_retries(self.writing, work, *args, **kwargs)
 
     def write_bare(self, work: Callable[[sqlite3.Connection, T], bool], given: T) -> bool:
-        """`write` on a bare SQLite connection; writes nothing where `work` says False. Raises StoreError."""
+        """`write` on a bare SQLite connection; writes nothing if `work` returns False. Raises StoreError."""
 
         def whole() -> bool:
             self._require_writable()
@@ -97,7 +97,7 @@ class Database:
 
         return self.retry_policy.call(whole)
 
-    def _patiently(
+    def _with_retries(
         self,
         transaction: Callable[[], AbstractContextManager[Connection]],
         work: Callable[Concatenate[Connection, P], T],
@@ -120,7 +120,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction, alone among writers; all of it is durable afterwards, or none. Raises StoreError."""
+        """One transaction, as the only writer; afterwards all of it is durable, or nothing. Raises StoreError."""
         self._require_writable()
         with self._translated(), self.engine.connect() as connection:
             alone = connection.execution_options(asapbench_writes=True)
@@ -129,7 +129,7 @@ class Database:
 
     @contextmanager
     def outside_transactions(self) -> Iterator[sqlite3.Connection]:
-        """A bare SQLite connection, for what no transaction may hold. Raises StoreError."""
+        """A bare SQLite connection, for statements that no transaction allows. Raises StoreError."""
         with self._translated():
             pooled = self.engine.raw_connection()
             try:
@@ -161,12 +161,12 @@ class Database:
             raise kind(f"{self.name} {postgresql.reason(error, user=self.engine.url.username)}") from error
         except ForeignRowError as error:
             raise StoreError(f"{self.name} {error}") from error
-        except UnicodeDecodeError as error:  # what SQLite says of a damaged schema has the damage in it
+        except UnicodeDecodeError as error:  # SQLite's message about a damaged schema contains the damaged bytes
             raise StoreError(f"{self.name} {DAMAGED} ({error})") from error
 
 
 def connect(url: str, *, writable: bool) -> Database:
-    """The database at `url`, which may also be the bare path of a SQLite file. Opens no connection yet.
+    """The database at `url`, a URL or the path of a SQLite file. Opens no connection yet.
 
     Raises StoreError for a URL that names no database this version can use.
     """
@@ -189,8 +189,8 @@ def _parsed(url: str) -> URL:
         return URL.create("sqlite", database=url)
     try:
         parsed = make_url(url)
-        urlsplit(url)  # looks at brackets, too
-    except (ArgumentError, ValueError) as error:  # a ValueError is a port that is no number
+        urlsplit(url)  # checks brackets too
+    except (ArgumentError, ValueError) as error:  # a ValueError is a port that is not a number
         raise StoreError(f"{without_password(url)!r} is not the URL of a database: use {_URLS}") from error
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise StoreError(f"{_shown(parsed)}: use {_URLS}")
@@ -246,7 +246,7 @@ def _set_pragmas_of_reader(connection: sqlite3.Connection, _record: object) -> N
 
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("asapbench_writes", False)
-    raw = connection.connection.driver_connection  # directly: a statement of SQLAlchemy's takes longer than SQLite
+    raw = connection.connection.driver_connection  # bare: SQLAlchemy takes longer for a statement than SQLite
     assert isinstance(raw, sqlite3.Connection)
     raw.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -267,13 +267,13 @@ def _cause(error: Exception) -> BaseException | None:
 
 
 def _sqlite_code(error: Exception) -> str:
-    """SQLite's name of the fault, such as SQLITE_BUSY_RECOVERY; empty where it is none of SQLite's."""
+    """SQLite's name of the fault, such as SQLITE_BUSY_RECOVERY; empty for other faults."""
     return getattr(_cause(error), "sqlite_errorname", "")
 
 
 def _sqlite_reason(error: Exception) -> str:
     cause, code = _cause(error), _sqlite_code(error)
-    for name, mend in _MENDS.items():
+    for name, fix in _FIXES.items():
         if code.startswith(name):
-            return f"{mend} ({cause})"
+            return f"{fix} ({cause})"
     return f"cannot be used: {cause or error}"

@@ -21,7 +21,7 @@ from asapbench.store.schema import epoch_metrics
 _NAMES = tuple(field.name for field in fields(EpochMetrics))
 _NAN_IF_NULL = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 INSERT = insert(epoch_metrics)
-"""Made once: making it costs more than SQLite takes for it."""
+"""Built once: building it costs more than SQLite takes to run it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Summary:
 
 
 def of_lineage(connection: Connection, lineage: str, *, only: Sequence[int] = ()) -> list[EpochMetrics]:
-    """The epochs of a lineage, in order: every one, or those from the least to the greatest of `only`."""
+    """The epochs of a lineage, in order: all, or those from the smallest to the largest of `only`."""
     columns = [epoch_metrics.c[name] for name in _NAMES]
     query = select(*columns).where(epoch_metrics.c.lineage == lineage).order_by(epoch_metrics.c.epoch)
     if only:
@@ -45,7 +45,7 @@ def of_lineage(connection: Connection, lineage: str, *, only: Sequence[int] = ()
 
 
 def missing(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) -> list[EpochMetrics]:
-    """Those of `rows` that are not stored yet. Raises StoreError for one that differs from what is."""
+    """The `rows` that are not stored yet. Raises StoreError for one that differs from its stored row."""
     if not rows:
         return []
     stored = {row.epoch: row for row in of_lineage(connection, claim.lineage, only=[row.epoch for row in rows])}
@@ -56,8 +56,8 @@ def missing(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) 
             new[row.epoch] = row
         elif not row.same_result(known):
             raise EpochConflictError(
-                f"cell {claim.cell_id[:10]}: epoch {row.epoch} came out otherwise than it did before "
-                f"({_differences(row, known)}); `asapbench rerun --only cell={claim.cell_id[:10]}` starts it over"
+                f"cell {claim.cell_id[:10]}: epoch {row.epoch} gave another result than before "
+                f"({_differences(row, known)}); `asapbench rerun --only cell={claim.cell_id[:10]}` trains it again"
             )
     return list(new.values())
 
@@ -69,7 +69,7 @@ def add(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) -> N
 
 
 def values_of(claim: Claim, rows: Sequence[EpochMetrics]) -> list[dict[str, Any]]:
-    """What `INSERT` takes for `rows`."""
+    """The parameters of `INSERT` for `rows`."""
     owner = {"attempt_id": claim.attempt_id, "lineage": claim.lineage}
     return [owner | _values(row) for row in rows]
 
@@ -111,7 +111,7 @@ def _metrics(row: RowMapping) -> EpochMetrics:
     for name in _NAN_IF_NULL:
         if values[name] is None:
             values[name] = math.nan
-    # An accuracy says that examples were held out: then a missing loss was not a number.
+    # With an accuracy, examples were held out: then a missing loss was NaN.
     if values["validation_loss"] is None and values["validation_accuracy"] is not None:
         values["validation_loss"] = math.nan
     return checked(EpochMetrics, values)

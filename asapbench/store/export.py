@@ -1,6 +1,6 @@
-"""Exports: chosen cells, with all that hangs on them, in a database file of their own that any SQLite tool reads.
+"""Exports: chosen cells with all their rows, in a new database file that any SQLite tool reads.
 
-What goes out is what a merge would take in: no path of this machine, and nothing that is still running.
+The content is what a merge would add: no path of this machine, and no running attempt.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from asapbench.suite.cell import Cell
 from asapbench.suite.select import only
 
 _NOBODY = {"host": "", "boot_id": "", "pid": 0, "pid_started": 0.0, "error": None, "log_tail": None}
-"""Who trained an attempt, left out; errors and logs may name paths and users."""
+"""The process of an attempt, blanked; errors and logs too, because they may name paths and users."""
 
 
 @contextmanager
 def written(path: Path, *, database: Database, force: bool) -> Iterator[Database]:
-    """An empty database that becomes the file `path` when the block ends well, and is gone when it does not.
+    """An empty database that becomes the file `path` if the block succeeds, and is removed if it fails.
 
-    Raises StoreError for a path that cannot be taken.
+    Raises StoreError for a path that cannot be written.
     """
     _check(path, database=database, force=force)
     temporary = temporary_beside(path, ".tmp")
@@ -53,9 +53,9 @@ def written(path: Path, *, database: Database, force: bool) -> Iterator[Database
 
 
 def chosen(connection: Connection, suites: Sequence[str], filters: Sequence[str], *, database: str) -> list[str]:
-    """The cells of these suites, all where none is named, that pass the filters.
+    """The cells of these suites (default: all) that match the filters.
 
-    A filter passes no cell that this version cannot read. Raises StoreError, SuiteError.
+    No filter matches a cell that this version cannot read. Raises StoreError, SuiteError.
     """
     c = cells.c
     query = select(c.id, c.config).order_by(c.dataset, c.model, c.rule, c.lr, c.group_id, c.seed, c.id)
@@ -81,7 +81,7 @@ def fill(
     anonymous: bool,
     database: str,
 ) -> Merged:
-    """Puts the chosen cells into the empty database `file`."""
+    """Writes the chosen cells to the empty database `file`."""
     cell_ids = chosen(connection, suites, filters, database=database)
     with file.writing() as target:
         held = merge(connection, target, cell_ids=cell_ids, suite_names=suites or None)
@@ -103,7 +103,7 @@ def _check(path: Path, *, database: Database, force: bool) -> None:
         fix = "name another file, or replace it with --force" if os.path.isfile(path) else "name a file"
         raise StoreError(f"{path} exists already: {fix}")
     if os.path.exists(f"{path}-wal"):
-        raise StoreError(f"{path}-wal lies beside it: a program has that database open; end it, or name another file")
+        raise StoreError(f"{path}-wal is beside it: a program has that database open; end it, or name another file")
 
 
 def _readable(config: str) -> Cell | None:

@@ -1,8 +1,8 @@
-"""Merging: what another database holds of cells, taken into this one. Merging twice changes nothing.
+"""Merging: adds the content of another database to this one. Merging twice changes nothing.
 
-Attempts are known by their UUIDs, cells and provenance by their content. A lineage (an attempt and those that go on
-from it) is taken whole or not at all. What a database says only of its own machine stays there: where weights and data
-are, and when and from which file it recorded a cell or a suite.
+Attempts are identified by their UUIDs, cells and provenance by their content. A lineage (an attempt and those that
+resume it) is added as a whole or not at all. Facts about a database's own machine are not merged: where weights and
+data are, and when and from which file it recorded a cell or a suite.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Rows = dict[tuple[Any, ...], Row]
 
 
 def merge_all(target: Connection, sources: Sequence[Database]) -> list[Merged]:
-    """Takes into `target` all that each of the databases holds, one after the other."""
+    """Adds the content of each database to `target`, one after the other."""
     merged = []
     for database in sources:
         with database.reading() as source:
@@ -53,7 +53,7 @@ def merge(
     cell_ids: Sequence[str] | None = None,
     suite_names: Sequence[str] | None = None,
 ) -> Merged:
-    """Takes into `target` what `source` holds of these cells and suites, of all where they are None."""
+    """Adds these cells and suites of `source` to `target`; all of them where they are None."""
     merging = _Merging(source, target)
     chosen = list(source.scalars(select(cells.c.id).order_by(cells.c.id))) if cell_ids is None else cell_ids
     for start in range(0, len(chosen), _PART):
@@ -66,7 +66,7 @@ def merge(
 
 @dataclass(frozen=True)
 class _Held:
-    """What one database holds of some cells: attempts by id, epochs and angles by lineage and key."""
+    """Rows of some cells in one database: attempts by id, epochs and angles by lineage and key."""
 
     attempts: dict[str, Row]
     epochs: dict[str, Rows]
@@ -95,7 +95,7 @@ class _Merging:
     in_training: list[str] = field(default_factory=list)
 
     def merged(self) -> Merged:
-        """What has been done so far."""
+        """The result so far."""
         names = ("cells", "attempts", "further", "epochs", "angles", "measurements", "suites")
         return Merged(
             **{name: self.counts[name] for name in names},
@@ -105,7 +105,7 @@ class _Merging:
         )
 
     def take(self, cell_ids: Sequence[str]) -> None:
-        """Takes these cells, with all that hangs on them."""
+        """Adds these cells, with all rows that belong to them."""
         labels = self._take_cells(cell_ids)
         theirs = _held(self.source, list(labels))
         ours = _held(self.target, list(labels), also=list(theirs.attempts))
@@ -120,14 +120,14 @@ class _Merging:
         self._take_measurements(taken)
 
     def take_suite(self, name: str, among: set[str]) -> None:
-        """Adds to a suite's list those of its cells that are new there, behind the others."""
+        """Appends the new cells of a suite to its list."""
         wanted = [cell_id for cell_id in _list_of(self.source, name) if cell_id in among]
         if not wanted:
             return
         known = _list_of(self.target, name)
         if self.target.scalar(select(suites.c.name).where(suites.c.name == name)) is None:
             file, text = self.source.execute(select(suites.c.source, suites.c.text).where(suites.c.name == name)).one()
-            # The folders of another machine say nothing here; a text that names data by their paths cannot be read.
+            # Folders of another machine mean nothing here; a text that names data by their paths cannot be read.
             named = any(map(is_placed, _rows(self.source, cells.c.id, wanted)))
             row = {
                 "name": name,
@@ -143,7 +143,7 @@ class _Merging:
             self.target.execute(update(suites).where(suites.c.name == name).values(updated_at=now()))
 
     def _take_cells(self, cell_ids: Sequence[str]) -> dict[str, str]:
-        """Adds the cells that are new. The labels of all whose attempts can be taken, by id."""
+        """Adds the new cells. Returns the labels of all cells whose attempts can be added, by id."""
         ours = {row["id"]: row for row in _rows(self.target, cells.c.id, cell_ids)}
         labels, new = {}, []
         for row in _rows(self.source, cells.c.id, cell_ids):
@@ -169,7 +169,7 @@ class _Merging:
         self._insert(provenances, _rows(self.source, provenances.c.id, sorted(wanted - known)))
 
     def _take_attempts(self, cell_id: str, label: str, ours: _Held, theirs: _Held) -> list[str]:
-        """Takes the lineages of a cell that agree with what is here. The ids of the attempts taken."""
+        """Adds the lineages of a cell that agree with the local ones. Returns the ids of their attempts."""
         before = ours.of_cell(cell_id)
         agreed: dict[str, _Lineage] = {}
         for lineage, rows in _by_lineage(theirs.of_cell(cell_id).values()).items():
@@ -191,28 +191,28 @@ class _Merging:
             row["id"]: row | {"number": n} for n, row in enumerate(merge_rules.in_order(list(joined.values())), start=1)
         }
         if any(after[key]["number"] != row["number"] for key, row in before.items()):
-            # Numbers are unique at every moment: all make way before any is given anew.
+            # Numbers are unique at every moment, so all are moved away before any is assigned again.
             own = attempts.c.cell_id == cell_id
             self.target.execute(update(attempts).where(own).values(number=-attempts.c.number))
             before = {key: row | {"number": -row["number"]} for key, row in before.items()}
         new = [row for key, row in after.items() if key not in before]
-        new.sort(key=lambda row: merge_rules.began(row, after))  # one that another goes on from comes first
+        new.sort(key=lambda row: merge_rules.started(row, after))  # an attempt comes before those that resume it
         for key, row in before.items():
             if after[key] != row:
-                told = ("number", "superseded")
-                self.counts["further"] += _without(after[key], *told) != _without(row, *told)
+                of_merge = ("number", "superseded")
+                self.counts["further"] += _without(after[key], *of_merge) != _without(row, *of_merge)
                 self.target.execute(update(attempts).where(attempts.c.id == key).values(after[key]))
         self._insert(attempts, new, count="attempts")
 
     def _take_measurements(self, attempt_ids: Sequence[str]) -> None:
-        """Adds the rows of analyses that are not here yet."""
+        """Adds the missing rows of analyses."""
         column = measurement.c.attempt_id
         ours = {tuple(_without(row, "id").items()) for row in _rows(self.target, column, attempt_ids)}
         theirs = [_without(row, "id") for row in _rows(self.source, column, attempt_ids)]
         self._insert(measurement, [row for row in theirs if tuple(row.items()) not in ours], count="measurements")
 
     def _compare(self, label: str, rows: Sequence[Row], curves: Mapping[str, Rows], *, taken: set[str]) -> None:
-        """Looks for trainings that should be the same bits and are not, one of them at least just taken."""
+        """Finds trainings that should have the same bits and do not; at least one of them was just added."""
         alike: dict[tuple[str, str], list[Row]] = {}
         for row in rows:
             if row["state"] == "done" and row["bit_exact"] and not row["superseded"]:
@@ -248,7 +248,7 @@ class _Merging:
 
 
 def _held(connection: Connection, cell_ids: Sequence[str], *, also: Sequence[str] = ()) -> _Held:
-    """All of these cells, and the attempts of the ids `also`, whatever their cell."""
+    """All rows of these cells, and the attempts with the ids `also` of any cell."""
     found = _rows(connection, attempts.c.cell_id, cell_ids) + _rows(connection, attempts.c.id, also)
     lineages = sorted({row["lineage"] for row in found})
     return _Held(
@@ -259,7 +259,7 @@ def _held(connection: Connection, cell_ids: Sequence[str], *, also: Sequence[str
 
 
 def _rows(connection: Connection, column: Column[Any], values: Sequence[str]) -> list[Row]:
-    """The rows of the column's table that have one of these values there, in the order of the primary key."""
+    """The rows whose `column` has one of these values, in the order of the primary key."""
     found: list[Row] = []
     for part in chunks(values):
         query = select(column.table).where(column.in_(part)).order_by(*column.table.primary_key)
@@ -283,7 +283,7 @@ def _by_lineage(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def _joined(lineage: str, rows: Sequence[Row], ours: _Held, theirs: _Held) -> _Lineage:
-    """What both hold of a lineage, `rows` being their attempts. Raises ContradictionError."""
+    """A lineage joined from both databases; `rows` are its attempts in theirs. Raises ContradictionError."""
     here = ours.attempts
     return _Lineage(
         {row["id"]: merge_rules.attempt(here[row["id"]], row) if row["id"] in here else row for row in rows},
@@ -297,7 +297,7 @@ def _union(ours: Rows, theirs: Rows, joined: Callable[[Row, Row], Row]) -> Rows:
 
 
 def _arriving(row: Row) -> Row:
-    """An attempt as another database may have it: weights lie elsewhere, and nothing trains here."""
+    """An attempt as the other database sends it: without a path of weights, and not running."""
     state = "interrupted" if row["state"] == "running" else row["state"]
     return row | {"state": state, "weights_path": None}
 

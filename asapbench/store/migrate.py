@@ -1,7 +1,7 @@
-"""Brings a database to the revision that this version reads and writes. Nothing is ever deleted.
+"""Upgrades a database to the revision that this version reads and writes. Nothing is ever deleted.
 
-One migration runs at a time (a lock file beside a SQLite database, and the writers' line), in one transaction: a
-database is at one revision or at the next, never between. Alembic is imported only when there is something to do.
+One migration runs at a time (a lock file beside a SQLite database, and the writers' lock), in one transaction: a
+database is at one revision or at the next, never between. Alembic is imported only if there is something to do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from asapbench.store.connect import Database
 from asapbench.store.rows import MEND, ForeignRowError
 
 KNOWN = ("0001", "0002", "0003")
-"""Every revision, oldest first, as in migrations/versions; a test holds them equal."""
+"""Every revision, oldest first, as in migrations/versions; a test keeps them equal."""
 HEAD = KNOWN[-1]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -27,7 +27,7 @@ LOCK_SECONDS = 60.0
 
 
 def prepare(database: Database) -> None:
-    """Makes an empty database, or brings an older one up to date. Raises StoreError for what is not ours to change."""
+    """Creates an empty database, or upgrades an older one. Raises StoreError for one that asapbench may not change."""
     if _revision(database) == HEAD and _is_wal(database):
         return
     with _lock(database):
@@ -41,13 +41,13 @@ def prepare(database: Database) -> None:
 
 
 def make(database: Database, *, revision: str = HEAD) -> None:
-    """Makes an empty database at `revision`, in one file without a write-ahead log: to be filled and handed on."""
+    """Creates an empty database at `revision`, in one file without a write-ahead log, to fill and to share."""
     with database.writing() as connection:
         _upgrade(connection, to=revision)
 
 
 def upgrade(database: Database) -> None:
-    """Brings a database of `make` up to date."""
+    """Upgrades a database of `make`."""
     with database.writing() as connection:
         _upgrade(connection)
 
@@ -55,7 +55,7 @@ def upgrade(database: Database) -> None:
 def check(database: Database) -> None:
     """Raises StoreError unless the database is at this version's revision, which a reader cannot change.
 
-    NoDatabaseError where it is empty: for PostgreSQL that is how a database begins.
+    NoDatabaseError if it is empty: a new PostgreSQL database is.
     """
     revision = _revision(database)
     if revision is None:
@@ -63,7 +63,7 @@ def check(database: Database) -> None:
     if revision != HEAD:
         raise StoreError(
             f"{database.name} is at revision {revision}, this version reads {HEAD}: "
-            "`asapbench run` or `asapbench resume` brings it up to date"
+            "`asapbench run` or `asapbench resume` upgrades it"
         )
 
 
@@ -79,13 +79,13 @@ def _checked_revision(connection: Connection, database: Database) -> str | None:
     tables = inspect(connection).get_table_names()
     if "alembic_version" not in tables:
         if tables:
-            raise StoreError(f"{name} is a database of something else than asapbench: name another with --db")
+            raise StoreError(f"{name} is a database of another program: name another with --db")
         return None
     revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if revision is not None and revision not in KNOWN:
         raise StoreError(
             f"{name} is at revision {revision}, which this version does not know: "
-            "upgrade asapbench, or point --db elsewhere"
+            "upgrade asapbench, or name another with --db"
         )
     return None if revision is None else str(revision)
 
@@ -98,7 +98,7 @@ def _is_wal(database: Database) -> bool:
 
 
 def _write_ahead(database: Database) -> None:
-    """Readers and the writer no longer wait for each other. The mode stays with the file."""
+    """Sets WAL mode: readers and the writer do not wait for each other. The mode stays with the file."""
     if database.path is None:
         return
     with database.outside_transactions() as raw:
@@ -116,7 +116,7 @@ def _upgrade(connection: Connection, *, to: str = HEAD) -> None:
     try:
         command.upgrade(config, to)
     except CommandError as error:
-        raise ForeignRowError(f"cannot be brought up to date ({error}): {MEND}") from error
+        raise ForeignRowError(f"cannot be upgraded ({error}): {MEND}") from error
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Who holds an attempt: one process, and whether it has ended.
+"""The process that owns an attempt, and whether it has ended.
 
-A process that cannot be seen from here may live: in another container, on another machine of the same name, behind
-`hidepid`. Only the process table that the holder is in says that it has ended; for any other its lease decides.
+A process that is not visible may be alive: in another container, on another machine of the same name, hidden by
+`hidepid`. Only the owner's own process table proves that it has ended; in all other cases its lease decides.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _SAME_START = 0.5
 
 @dataclass(frozen=True)
 class OwnerProcess:
-    """A process. `boot_id` names its process table: on Linux the boot and the PID namespace, elsewhere it is empty.
+    """A process. `boot_id` names its process table: the boot and the PID namespace on Linux, empty on other systems.
 
-    `pid_started` is in seconds on a clock that the host's time of day does not move.
+    `pid_started` is in seconds, on a clock that does not depend on the host's time of day.
     """
 
     host: str
@@ -37,7 +37,7 @@ class OwnerProcess:
         return cls(platform.node(), _process_table(), pid, started or 0.0)
 
     def is_dead(self) -> bool | None:
-        """Whether the process has ended; None where that cannot be seen from this process."""
+        """Whether the process has ended; None if this process cannot know."""
         if not self._is_in_this_table():
             return None
         try:
@@ -47,7 +47,7 @@ class OwnerProcess:
         return None if started is None else abs(started - self.pid_started) > _SAME_START
 
     def shares_this_kernel(self) -> bool:
-        """Whether the process runs, or ran, on this machine since it booted, in whichever container."""
+        """Whether the process runs, or ran, on this machine since it booted, in any container."""
         boot = self.boot_id.partition(" ")[0]
         return boot == _process_table().partition(" ")[0] and (bool(boot) or self.host == platform.node())
 
@@ -58,7 +58,7 @@ class OwnerProcess:
 
 @cache
 def _process_table() -> str:
-    """`BOOT pid:[NUMBER]` on Linux; empty where the system does not say."""
+    """`BOOT pid:[NUMBER]` on Linux; empty if the system does not provide it."""
     if sys.platform != "linux":
         return ""
     try:
@@ -69,15 +69,15 @@ def _process_table() -> str:
 
 
 def _started(pid: int) -> float | None:
-    """When process `pid` started; None where that is hidden. Raises ProcessLookupError for one that has ended."""
-    return _started_linux(pid) if sys.platform == "linux" else _started_elsewhere(pid)
+    """When process `pid` started; None if that is hidden. Raises ProcessLookupError if it has ended."""
+    return _started_linux(pid) if sys.platform == "linux" else _started_by_psutil(pid)
 
 
 def _started_linux(pid: int) -> float | None:
     try:
         os.kill(pid, 0)
     except PermissionError:
-        pass  # it is another user's
+        pass  # it belongs to another user
     except OverflowError as error:
         raise ProcessLookupError(pid) from error
     return _read_stat(str(pid)) if _proc_is_of_this_namespace() else None
@@ -85,10 +85,10 @@ def _started_linux(pid: int) -> float | None:
 
 def _read_stat(process: str) -> float | None:
     # psutil adds the time of boot, which the kernel derives from the time of day: a stepped clock would make a
-    # living process look like another one. Ticks since boot do not move.
+    # living process look like another one. Ticks since boot are not affected.
     try:
         stat = Path("/proc", process, "stat").read_bytes()
-    except (FileNotFoundError, PermissionError):  # hidden, or ended a moment ago, which the next call detects
+    except (FileNotFoundError, PermissionError):  # hidden, or just ended, which the next call detects
         return None
     after_name = stat.rpartition(b")")[2].split()
     state, ticks = after_name[0], int(after_name[19])
@@ -105,7 +105,7 @@ def _proc_is_of_this_namespace() -> bool:
     return len(numbers) == 1
 
 
-def _started_elsewhere(pid: int) -> float | None:
+def _started_by_psutil(pid: int) -> float | None:
     import psutil
 
     try:

@@ -1,7 +1,7 @@
-"""PostgreSQL: an engine whose transactions end when their host does, and what its faults mean.
+"""PostgreSQL: an engine whose transactions end with their host, and the meaning of its faults.
 
-Readers see one state of the database. Writers stand in line at an advisory lock, which the server takes back from a
-holder that says nothing for a while: a host that loses power in the middle of a write holds nobody up for longer.
+Readers see one state of the database. Writers take turns by an advisory lock. The server ends a writer's session that
+is silent for a while, so a host that loses power during a write does not block the others for longer.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ DRIVER = "postgresql+psycopg"
 
 _WRITERS_LOCK = 0x61736170
 _SILENT_SECONDS = 60
-"""How long a writer may say nothing inside a transaction before the server ends its session."""
+"""How long a writer may be silent inside a transaction before the server ends its session."""
 
 _TOO_FEW_RIGHTS = ("42501", "3F000")
-"""Insufficient privilege; no schema, as for a user without a right to any."""
+"""Insufficient privilege; no schema, as for a user without rights to any."""
 
 _CONNECTION = {
     "application_name": "asapbench",
     "connect_timeout": "10",
-    # A server that has lost power does not say so: these find it out within a minute.
+    # A server that has lost power closes no connection: these detect it within a minute.
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "3",
 }
 
-_MENDS = {
+_FIXES = {
     "25006": "cannot be written to: it is a standby, or read-only; name the primary server with --db",
     "53100": "cannot grow, the server's disk is full: free some space and resume",
     "55P03": "is locked by another process: end that process, or wait, and try again",
@@ -51,8 +51,8 @@ def engine(url: URL, *, writable: bool, busy_seconds: float) -> Engine:
     )
 
     def begin(connection: Connection) -> None:
-        # In one message: the lock is what a write waits for. Each statement of a writer must see what was committed
-        # before it got the lock, hence its own level of isolation.
+        # One message, because each takes a round trip. Each statement of a writer must see what was committed before
+        # it got the lock, hence its own level of isolation.
         if connection.get_execution_options().get("asapbench_writes", False):
             connection.exec_driver_sql(
                 "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
@@ -66,7 +66,7 @@ def engine(url: URL, *, writable: bool, busy_seconds: float) -> Engine:
 
 
 def is_away(error: Exception) -> bool:
-    """Whether the server cannot be reached or has closed the connection: nothing is known against asking again."""
+    """Whether the server cannot be reached or has closed the connection, so that a retry may succeed."""
     if not isinstance(error, DBAPIError):
         return False
     state = getattr(error.orig, "sqlstate", None)
@@ -83,8 +83,8 @@ def reason(error: Exception, *, user: str | None) -> str:
     state = str(getattr(cause, "sqlstate", None))
     if state in _TOO_FEW_RIGHTS:
         return f"{too_few_rights(user)} ({line})"
-    if state in _MENDS:
-        return f"{_MENDS[state]} ({line})"
+    if state in _FIXES:
+        return f"{_FIXES[state]} ({line})"
     if is_away(error):
         return (
             "cannot be reached: is its server running, and are host, user, password and database right? May this user "
@@ -105,13 +105,13 @@ def too_few_rights(user: str | None) -> str:
 
 
 def require_visible(connection: Connection, name: str) -> None:
-    """Raises StoreError where this user sees no schema: its tables would then seem not to be there."""
+    """Raises StoreError if this user sees no schema: the tables would seem to be missing."""
     if connection.exec_driver_sql("SELECT current_schema()").scalar() is None:
         raise StoreError(f"{name} {too_few_rights(connection.engine.url.username)}")
 
 
 def require_owner(connection: Connection, name: str, *, revision: str) -> None:
-    """Raises StoreError where this user does not own the tables, which an upgrade changes."""
+    """Raises StoreError if this user does not own the tables, which an upgrade changes."""
     query = (
         "SELECT tableowner, pg_has_role(tableowner, 'USAGE') FROM pg_tables "
         "WHERE tablename = 'alembic_version' AND schemaname = current_schema()"
@@ -119,6 +119,6 @@ def require_owner(connection: Connection, name: str, *, revision: str) -> None:
     owner, is_owner = connection.exec_driver_sql(query).one()
     if not is_owner:
         raise StoreError(
-            f"{name} is at revision {revision}, and only the owner of its tables can bring it up to date: run "
+            f"{name} is at revision {revision}, and only the owner of its tables can upgrade it: run "
             f"`asapbench resume` once as {owner}"
         )

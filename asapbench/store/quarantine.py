@@ -1,4 +1,4 @@
-"""A damaged SQLite database: told before anything is written to it, and moved aside on request; never deleted."""
+"""A damaged SQLite database: detected before anything is written to it, renamed on request, never deleted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from asapbench.paths import without_links
 from asapbench.store.connect import DAMAGED, Database, connect
 
 _COMPANIONS = ("-wal", "-shm", "")
-"""In the order they are moved: a new database must not find the log of an old one."""
+"""In the order of renaming: a new database must not find the log of an old one."""
 
 
 def require_whole(database: Database) -> None:
-    """Raises StoreError where the file's structure is damaged: writing on would make it worse."""
+    """Raises StoreError if the file's structure is damaged: further writes would make it worse."""
     if database.path is None:
         return
     with database.reading() as connection:
@@ -26,12 +26,12 @@ def require_whole(database: Database) -> None:
 
 
 def quarantine(url: str) -> Path:
-    """Renames a damaged database, and what belongs to it, to `<name>.damaged-<n>`; gives back the new name.
+    """Renames a damaged database, and what belongs to it, to `<name>.damaged-<n>`; returns the new name.
 
-    Raises StoreError where there is none, where it is whole, or where it cannot be renamed.
+    Raises StoreError if there is no file, if it is whole, or if it cannot be renamed.
     """
     database = connect(url, writable=False)
-    path = None if database.path is None else without_links(database.path)  # its log lies beside it, not beside a link
+    path = None if database.path is None else without_links(database.path)  # logs are beside the file
     if path is None or not os.path.exists(path):
         raise StoreError(f"{database.name}: there is no file to quarantine")
     if _is_whole(database):

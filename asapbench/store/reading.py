@@ -1,8 +1,8 @@
-"""How a SQLite database is opened for reading: what is committed is read, and no file is made, changed or left behind.
+"""Opens a SQLite database for reading: everything committed is read, and no file is made, changed or left behind.
 
 A reader of a database with a write-ahead log (WAL) needs a -shm file beside it. SQLite removes -wal and -shm when the
-last connection closes, but only where that connection may write. So the way to read depends on what may be written,
-and on whether rows are in a log alone.
+last connection closes, but only if that connection may write. So the way to read depends on which files are writable,
+and on whether some rows are only in a log.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from asapbench.errors import StoreError, UnavailableError
 from asapbench.paths import temporary_folder
 
 _LOGS = ("-wal", "-journal")
-"""Files that hold part of a database: its newest rows, or what a half-done transaction must be undone with."""
+"""Files that contain part of a database: its newest rows, or what undoes an incomplete transaction."""
 
 _TRIES = 5
 """How often a copy is retried before the database counts as constantly written to."""
@@ -26,7 +26,7 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class Place:
-    """The file to open, SQLite's parameters for it, and whether it is still what it was when reading began."""
+    """The file to open, SQLite's parameters for it, and whether it is unchanged since reading started."""
 
     file: Path
     parameters: str
@@ -34,20 +34,20 @@ class Place:
     folder: TemporaryDirectory[str] | None = field(default=None, repr=False)
 
     def close(self) -> None:
-        """Removes the copy, where this is one."""
+        """Removes the copy, if this is one."""
         if self.folder is not None:
             self.folder.cleanup()
 
 
 def place_to_read(path: Path, *, name: str) -> Place:
-    """Where to read the database `path`, which messages call `name`.
+    """Where to read the database `path`, which is called `name` in messages.
 
-    `path` is the file itself, not a link to it: SQLite has its logs beside the file. Raises AsapbenchError where it
-    cannot be copied.
+    `path` is the file itself, not a link to it: SQLite keeps its logs beside the file. Raises AsapbenchError if a
+    necessary copy fails.
     """
     shared = os.path.exists(_beside(path, "-wal")) and os.access(_beside(path, "-shm"), os.R_OK)
     if any(_size(_beside(path, ending)) for ending in _LOGS):
-        # A log without -shm is no live writer's. To open it here would make -shm or change the log.
+        # A log without -shm has no live writer. Opening it in place would make -shm or change the log.
         return Place(path, "mode=ro") if shared else _copied(path, name=name)
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         return Place(path, "mode=rw")  # `query_only` writes nothing; closing removes -wal and -shm

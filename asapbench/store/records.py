@@ -1,4 +1,4 @@
-"""What the store gives back and takes: plain values, no SQL. Accuracies are fractions 0..1, times UTC ISO strings."""
+"""What the store returns and accepts: plain values, no SQL. Accuracies are fractions 0..1, times UTC ISO strings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_URL = "sqlite:///results/asapbench.sqlite"
 
 
 def db_option(url: str) -> str:
-    """` --db URL` for a command to paste, without a password; nothing for the usual database."""
+    """` --db URL` for a command to paste, without a password; empty for the default database."""
     if url == DEFAULT_URL:
         return ""
     return f" --db {shlex.quote(without_password(url))}"
@@ -35,7 +35,7 @@ ENDED: tuple[EndState, ...] = get_args(EndState)
 FINAL: tuple[EndState, ...] = ("done", "diverged")
 """A cell in one of these has its result and is not claimed again until it is superseded."""
 UNFINISHED: tuple[State, ...] = ("pending", "interrupted", "failed", "out_of_memory")
-"""A cell in one of these is left to be trained, and no run has it."""
+"""A cell in one of these states has to be trained, and no run has it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Attempt:
 
     @property
     def holder(self) -> OwnerProcess:
-        """The process that runs or ran it."""
+        """The process that runs or ran the attempt."""
         return OwnerProcess(self.host, self.boot_id, self.pid, self.pid_started)
 
 
@@ -108,7 +108,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the holder of a claim has measured and wants written."""
+    """What the owner of a claim has measured, to be written."""
 
     claim: Claim
     epochs: Sequence[EpochMetrics] = ()
@@ -117,8 +117,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class SuiteRecord:
-    """A suite the database knows. `source` is the file it was read from last, `text` what stood in it, None where an
-    earlier version recorded it; `cells` how many it has.
+    """A recorded suite. `source` is the file that it was last read from, `text` the file's content (None if an earlier
+    version recorded it), `cells` the number of its cells.
     """
 
     name: str
@@ -130,14 +130,14 @@ class SuiteRecord:
 
 @dataclass(frozen=True)
 class Result:
-    """A cell and its current attempt, in whatever state that is."""
+    """A cell and its current attempt, in any state."""
 
     cell: Cell
     attempt: Attempt
 
     @property
     def outdated(self) -> bool:
-        """Measured under an earlier revision of the rule, model, data set or recipe: not a result of `cell` today."""
+        """Whether it was measured under an earlier revision of rule, model, data set or recipe."""
         return self.cell.id != self.attempt.cell_id
 
 
@@ -156,9 +156,9 @@ class Timing:
 
 @dataclass(frozen=True)
 class Conflict:
-    """Two databases that cannot both be right: about an attempt, or a cell where `attempt_id` is None.
+    """Two databases that contradict each other about an attempt, or about a cell if `attempt_id` is None.
 
-    `what` is told in two ways. Nothing of that attempt's lineage, or of that cell, was taken.
+    `what` has two values. Nothing of that attempt's lineage, or of that cell, was added.
     """
 
     cell_id: str
@@ -171,9 +171,9 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Two trainings of a cell, on the same code, versions and hardware, that should have given the same bits.
+    """Two trainings of a cell, on the same code, versions and hardware, that should have the same bits.
 
-    Both are kept. `what` came out as `values`, one for each of `attempt_ids`.
+    Both are kept. `values` are those of `what`, one for each of `attempt_ids`.
     """
 
     cell_id: str
@@ -185,9 +185,9 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge has added. `further` counts attempts that had come further in the other database.
+    """What a merge has added. `further` counts attempts that had more epochs in the other database.
 
-    `in_training` are cells that a run holds here: nothing of their attempts was taken.
+    `in_training` are cells that a run trains here: nothing of their attempts was added.
     """
 
     cells: int

@@ -1,4 +1,4 @@
-"""Rows looked at as they are read: SQLite keeps whatever it is given, and a database may come from anybody."""
+"""Checks rows as they are read: SQLite stores values of any type, and a database may come from another person."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ T = TypeVar("T")
 MEND = "restore the database from a copy, or name another with --db"
 
 _LARGE = 1e100
-"""No number that is measured or chosen is larger, infinity included; a loss alone has no bound."""
+"""No number that is measured or chosen is larger; infinity is not valid either. Only a loss has no bound."""
 
 
 class ForeignRowError(Exception):
-    """A row that asapbench cannot have written; what is wrong with it, as the end of a sentence about the database."""
+    """A row that asapbench cannot have written. The message completes a sentence that starts with the database."""
 
 
 def checked(kind: type[T], row: Mapping[str, Any] | RowMapping) -> T:
     """`row` as a `kind`, a dataclass whose fields have its names. Raises ForeignRowError."""
     for name, value in row.items():
         if isinstance(value, float) and abs(value) >= _LARGE and not name.endswith("_loss"):
-            raise _foreign(name, f"{value} is no number that could be measured")
+            raise _foreign(name, f"{value} is not a number that could be measured")
     try:
         found: T = _adapter(cast("Hashable", kind)).validate_python(dict(row))
     except ValidationError as error:
@@ -36,14 +36,14 @@ def checked(kind: type[T], row: Mapping[str, Any] | RowMapping) -> T:
 
 
 def number(name: str, value: object) -> float:
-    """What column `name` holds as a number. Raises ForeignRowError."""
+    """The value of column `name` as a number. Raises ForeignRowError."""
     if isinstance(value, int | float) and abs(value) < _LARGE:
         return value
-    raise _foreign(name, f"{value!r} is no number that could be measured")
+    raise _foreign(name, f"{value!r} is not a number that could be measured")
 
 
 def from_json(name: str, text: str) -> Any:
-    """What column `name` holds as JSON. Raises ForeignRowError."""
+    """The value of column `name` as JSON. Raises ForeignRowError."""
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:

@@ -1,7 +1,7 @@
-"""The tables as this version knows them. Migrations make them; a test holds both equal.
+"""The tables of this version. Migrations create them; a test keeps both equal.
 
 Portable between SQLite and PostgreSQL. Rows of `attempt`, `provenance`, `epoch_metrics`, `alignment` and `measurement`
-are never deleted. The views (`result`, `learning_curve`, ...) are for people and stand in the migrations alone.
+are never deleted. The views (`result`, `learning_curve`, ...) are for users and are defined only in the migrations.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ attempt = Table(
     Column("superseded", Boolean, nullable=False),
     Column("lease", BigInteger, nullable=False),
     Column("host", Text, nullable=False),
-    Column("boot_id", Text, nullable=False),  # on Linux with the PID namespace, see holder.py
+    Column("boot_id", Text, nullable=False),  # on Linux with the PID namespace, see owner_process.py
     Column("pid", BigInteger, nullable=False),
     Column("pid_started", Double, nullable=False),
     Column("device", Text, nullable=False),
@@ -127,7 +127,7 @@ epoch_metrics = Table(
     Column("attempt_id", String(32), ForeignKey("attempt.id"), nullable=False),
     Column("lineage", String(32), ForeignKey("attempt.id"), nullable=False),
     Column("epoch", Integer, nullable=False),
-    # Not a number is NULL: SQLite has no other way to keep it.
+    # NaN is stored as NULL: SQLite cannot store it.
     Column("train_loss", Double),
     Column("train_accuracy", Double),
     Column("test_loss", Double),

@@ -36,9 +36,9 @@ from asapbench.suite.cell import Cell
 
 
 class Store:
-    """An open results database. Made by `open` or `read_only`; every method may raise StoreError, which names it.
+    """An open results database. `open` or `read_only` make it; every method may raise StoreError, which names it.
 
-    Where a PostgreSQL server goes away, a method waits for it and does its transaction again; nothing is written twice.
+    If a PostgreSQL server goes away, a method waits for it and repeats its transaction; nothing is written twice.
     """
 
     def __init__(self, database: Database):
@@ -46,10 +46,10 @@ class Store:
 
     @classmethod
     def open(cls, url: str = DEFAULT_URL) -> Store:
-        """The database at `url` for reading and writing, made where it is missing, brought up to date where it is old.
+        """The database at `url` for reading and writing; created if it is missing, upgraded if it is old.
 
-        The directory of the default database is made too; that of another one must exist. Raises StoreError, also
-        where the file is damaged: then nothing is written to it.
+        The directory of the default database is created too; that of another one must exist. Raises StoreError, also
+        if the file is damaged: then nothing is written to it.
         """
         database = connect(url, writable=True)
         if database.path is not None:
@@ -58,7 +58,7 @@ class Store:
 
     @classmethod
     def existing(cls, url: str = DEFAULT_URL) -> Store:
-        """As `open`, but raises NoDatabaseError where there is none."""
+        """As `open`, but raises NoDatabaseError if there is no database."""
         database = connect(url, writable=True)
         if database.path is not None:
             _require_file(database.path, name=database.name)
@@ -66,7 +66,7 @@ class Store:
 
     @classmethod
     def read_only(cls, url: str = DEFAULT_URL) -> Store:
-        """The database at `url` for reading, beside a writer too. Raises StoreError, also where there is none."""
+        """The database at `url` for reading, also during writes. Raises StoreError, also if there is none."""
         database = connect(url, writable=False)
         if database.path is not None:
             _require_file(database.path, name=database.name)
@@ -96,12 +96,12 @@ class Store:
 
     @property
     def url(self) -> str:
-        """What `open` or `read_only` was given; PostgreSQL's password is in it."""
+        """The URL given to `open` or `read_only`; it contains PostgreSQL's password."""
         return self._database.url
 
     @property
     def name(self) -> str:
-        """What messages call the database: the file, or the URL without its password."""
+        """The database's name in messages: the file, or the URL without its password."""
         return self._database.name
 
     @property
@@ -110,28 +110,28 @@ class Store:
         return self._database.path
 
     def require_whole(self) -> None:
-        """Raises StoreError where the file is damaged. Reads all of it."""
+        """Raises StoreError if the file is damaged. Reads all of it."""
         require_whole(self._database)
 
     def enable_retries(self, say: Callable[[str], None]) -> None:
-        """From now on a lock, a full disk and a server that is away are waited for, and `say` hears of it."""
+        """From now on, methods wait for a lock, a full disk and a server that is away, and tell `say` about it."""
         self._database.retry_policy = RetryPolicy(RETRY_SECONDS, say=say)
 
     def give_up(self) -> None:
-        """From now on nothing is waited for. Safe to call from a signal handler."""
+        """From now on, methods fail instead of waiting. Safe to call from a signal handler."""
         self._database.retry_policy.seconds = 0.0
 
     # Suites and cells
 
     def record_suite(self, name: str, source: str, cells: Sequence[Cell], *, text: str | None = None) -> None:
-        """Records the suite and those cells that are new. Writes nothing where nothing has changed.
+        """Records the suite and its new cells. Writes nothing if nothing has changed.
 
-        `text` is what stands in the suite's file `source`.
+        `text` is the content of the suite's file `source`.
         """
         self._database.write(cell_rows.record_suite, name, source=source, wanted=cells, text=text)
 
     def extend_suite(self, name: str, source: str, cells: Sequence[Cell], *, text: str | None = None) -> None:
-        """Records the suite with those cells that it lacks; what it has stays, so that `resume` forgets nothing."""
+        """Adds the missing cells to the suite; the others stay, so that `resume` forgets nothing."""
         self._database.write(cell_rows.extend_suite, name, source=source, wanted=cells, database=self.name, text=text)
 
     def suites(self) -> list[SuiteRecord]:
@@ -143,17 +143,17 @@ class Store:
         return self._database.read(cell_rows.suite_cells, name, database=self.name)
 
     def outdated_cells(self, name: str) -> int:
-        """How many cells of the suite were trained under an earlier revision of what they name, or of the recipe."""
+        """How many cells of the suite were trained under an earlier revision of an entry or of the recipe."""
         return self._database.read(cell_rows.outdated, name)
 
     def find_cell_id(self, prefix: str) -> str:
-        """The identity that begins with these digits. Raises StoreError where none does, or more than one."""
+        """The identity that starts with these digits. Raises StoreError if there is none, or more than one."""
         return self._database.read(cell_rows.find_id, prefix, database=self.name)
 
     def find_cell(self, prefix: str) -> Cell:
-        """The cell whose identity begins with these digits. Raises StoreError as `find_cell_id` does.
+        """The cell whose identity starts with these digits. Raises StoreError as `find_cell_id` does.
 
-        A cell recorded under an earlier revision has another identity today: its attempts are under `find_cell_id`.
+        A cell recorded under an earlier revision has another identity now: its attempts are under `find_cell_id`.
         """
         return self._database.read(cell_rows.find, prefix, database=self.name)
 
@@ -166,13 +166,13 @@ class Store:
         holder: OwnerProcess,
         provenance: Provenance,
         device: str,
-        anew: bool = False,
+        from_scratch: bool = False,
         lineage: str | None = None,
     ) -> Claim | None:
-        """The right to train `cell`, or None where somebody else is, or where it is done or diverged.
+        """The right to train `cell`; None if another process trains it, or if it is done or diverged.
 
-        A cell that was interrupted, failed or ran out of memory goes on in the lineage of its current attempt, or in
-        another one that is named and not set aside. `anew` begins a new one, for when no checkpoint is left.
+        A cell that was interrupted, failed or ran out of memory continues the lineage of its current attempt, or
+        `lineage` if that is not superseded. `from_scratch` starts a new lineage, for when no checkpoint is left.
         """
         return self._database.write(
             claims.claim,
@@ -181,12 +181,12 @@ class Store:
             holder=holder,
             provenance=provenance,
             device=device,
-            anew=anew,
+            from_scratch=from_scratch,
             lineage=lineage,
         )
 
     def heartbeat(self, held: Sequence[Claim]) -> list[Claim]:
-        """Advances the lease of each claim, all in one commit. Returns those that were lost, left as they are."""
+        """Advances the lease of each claim, all in one commit. Returns the lost claims, unchanged."""
         kept = self._database.write(claims.advance, held)
         for claim in kept:  # only now is it durable
             claim.lease += 1
@@ -194,7 +194,7 @@ class Store:
         return [claim for claim in held if claim.attempt_id not in current]
 
     def record_epochs(self, claim: Claim, rows: Sequence[EpochMetrics], alignment: Sequence[Alignment] = ()) -> None:
-        """Adds those epochs and angles that are missing; repeating it is harmless.
+        """Adds the missing epochs and angles; repeating it is harmless.
 
         Raises AttemptLostError for a claim that is no longer current, StoreError for an epoch or angle that differs
         from the one stored. Then nothing was written.
@@ -206,8 +206,8 @@ class Store:
     def record_many(self, measured: Sequence[Measured]) -> None:
         """`record_epochs` for several claims in one commit.
 
-        A claim that is refused costs the others nothing: they are written, then its error is raised
-        (AttemptLostError before StoreError). `record_epochs` for each tells which one it was.
+        A refused claim does not affect the others: they are written, then its error is raised
+        (AttemptLostError before StoreError). `record_epochs` for each shows which one it was.
         """
         if self._recorded_quickly(measured):
             return
@@ -229,9 +229,9 @@ class Store:
         weights_path: str | None = None,
         weights_digest: str | None = None,
     ) -> None:
-        """Ends the attempt and works out its accuracies from the epochs of the lineage. Raises AttemptLostError.
+        """Ends the attempt and computes its accuracies from the epochs of the lineage. Raises AttemptLostError.
 
-        An attempt that goes on from one that was not bit-exact is not bit-exact either, whatever is said here.
+        An attempt that resumes one that was not bit-exact is not bit-exact either, whatever `bit_exact` is.
         """
         self._database.write(
             claims.finish,
@@ -246,29 +246,29 @@ class Store:
         )
 
     def running(self) -> list[Attempt]:
-        """Every running attempt, oldest first, whoever holds it."""
+        """Every running attempt of every process, oldest first."""
         return self._database.read(attempts.running)
 
     def take_over(self, attempt: Attempt) -> bool:
-        """Marks a running attempt as interrupted. False where its lease has moved since it was read, or it ended."""
+        """Marks a running attempt as interrupted. False if its lease has advanced since it was read, or it ended."""
         return self._database.write(claims.take_over, attempt)
 
     def release_dead(self, *, stale: Callable[[Attempt], bool] = lambda _: False) -> list[Attempt]:
-        """Takes over each running attempt whose holder is dead or whose lease is `stale`. Gives back which."""
+        """Takes over each running attempt whose owner is dead or whose lease is `stale`. Returns them."""
         dead = [attempt for attempt in self.running() if attempt.holder.is_dead() or stale(attempt)]
         return [attempt for attempt in dead if self.take_over(attempt)]
 
     def supersede(self, cell_ids: Sequence[str]) -> int:
-        """Sets aside every attempt of these cells, so that they are pending again; nothing is deleted.
+        """Marks every attempt of these cells as superseded, so that they are pending again; nothing is deleted.
 
-        Gives back how many attempts that was. Raises StoreError, and sets none aside, while one is running.
+        Returns the number of attempts. Raises StoreError, and marks none, if one is running.
         """
         return self._database.write(claims.supersede, cell_ids)
 
     def record_measurements(
         self, analysis: str, attempt_id: str, rows: Sequence[Measurement], provenance: Provenance
     ) -> None:
-        """Appends what an analysis found of a trained cell; an earlier analysis stays, and no longer counts."""
+        """Appends an analysis of a trained cell; an earlier analysis stays, and no longer counts."""
         self._database.write(
             measurements.add, analysis, attempt_id, rows, provenance=provenance, measured_at=cell_rows.now()
         )
@@ -276,9 +276,9 @@ class Store:
     # Sharing
 
     def chosen(self, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -> list[str]:
-        """The cells of these suites, all where none is named, that pass the filters.
+        """The cells of these suites (default: all) that match the filters.
 
-        Raises StoreError for an unknown suite, SuiteError for a filter that no cell passes.
+        Raises StoreError for an unknown suite, SuiteError for a filter that no cell matches.
         """
         return self._database.read(export.chosen, suites, filters, database=self.name)
 
@@ -291,10 +291,10 @@ class Store:
         anonymous: bool = False,
         force: bool = False,
     ) -> Merged:
-        """Writes the cells of these suites (all cells where none is named) that pass the filters to a new database.
+        """Writes the cells of these suites (default: all) that match the filters to a new database.
 
-        Gives back what it holds. The file is written whole or not at all, and over another one only with `force`.
-        Raises StoreError, SuiteError for a filter that no cell passes.
+        Returns the counts of its content. The file is written whole or not at all, and overwrites only with `force`.
+        Raises StoreError, SuiteError for a filter that no cell matches.
         """
         with export.written(path, database=self._database, force=force) as file:
             return self._database.read(
@@ -302,9 +302,9 @@ class Store:
             )
 
     def merge(self, others: Sequence[Database]) -> list[Merged]:
-        """Takes what the databases hold (see `foreign.opened`) into this one, in one transaction.
+        """Adds the content of the databases (see `untrusted_import.opened`) to this one, in one transaction.
 
-        A running attempt whose holder is dead is taken over first; cells that a live run holds are left out.
+        A running attempt whose owner is dead is taken over first; cells that a live run trains are left out.
         """
         self.release_dead()
         return self._database.write(merging.merge_all, others)
@@ -312,7 +312,7 @@ class Store:
     # Reading
 
     def states(self, cell_ids: Sequence[str]) -> dict[str, Attempt | None]:
-        """For each cell its current attempt, the newest that is not superseded; None is pending."""
+        """For each cell its current attempt, the newest that is not superseded; None: pending."""
         return self._database.read(attempts.states, cell_ids)
 
     def attempts(self, cell_id: str) -> list[Attempt]:
@@ -324,7 +324,7 @@ class Store:
         return self._database.read(epochs.of_lineage, lineage)
 
     def alignment(self, lineage: str) -> list[Alignment]:
-        """The angles of a lineage by epoch, layers in forward order; none where they were not asked for."""
+        """The angles of a lineage by epoch, layers in forward order; empty if they were not measured."""
         return self._database.read(angles.of_lineage, lineage)
 
     def measurements(self, analysis: str, attempt_ids: Sequence[str]) -> dict[str, list[Measurement]]:
@@ -348,7 +348,7 @@ class Store:
         return [result for result in found if wanted is None or result.attempt.cell_id in wanted]
 
     def all_results(self) -> list[Result]:
-        """The current attempt of every cell, but for those of `unreadable_cells`."""
+        """The current attempt of every cell, except those of `unreadable_cells`."""
         return self._database.read(attempts.all_results)[0]
 
     def unreadable_cells(self) -> list[str]:
@@ -356,11 +356,11 @@ class Store:
         return self._database.read(attempts.all_results)[1]
 
     def measured_seconds_per_epoch(self) -> list[Timing]:
-        """For each configuration (seed aside) and device, the median time of an epoch in its newest timed attempt."""
+        """For each configuration (without the seed) and device, the median epoch time of its newest timed attempt."""
         return self._database.read(attempts.timings)
 
     def measured_peak_bytes(self, kind: str) -> dict[str, int]:
-        """For each configuration (its `Cell.group`), the most memory that an epoch of it took on such devices."""
+        """For each configuration (its `Cell.group`), the largest peak memory of an epoch on such devices, in bytes."""
         return self._database.read(attempts.peaks, kind)
 
 

@@ -1,7 +1,7 @@
-"""A database file from elsewhere, as data: its rows, checked one by one, in a fresh database of this version's making.
+"""Imports a database file from another person as data: each row is checked and copied into a fresh database.
 
-The file is opened for reading only. Of its schema nothing is run and nothing copied: no view, trigger or default. An
-older revision is brought up to date in the fresh database. What asapbench cannot have written is refused.
+The file is opened for reading only. Its schema is neither run nor copied: no view, trigger or default. An older
+revision is upgraded in the fresh database. A row that asapbench cannot have written is refused.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from asapbench.store.schema import suite as suites
 from asapbench.suite.cell import Cell
 
 _LONGEST = 4_000_000
-"""Characters of a text: many times what a log's tail or a configuration takes."""
+"""Characters of a text: many times the size of a log's tail or of a configuration."""
 
 _PART = 1_000
 _SHOWN = 60
@@ -54,10 +54,10 @@ _SUITE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ID = re.compile(r"(\w+_)?id|lineage|resumed_from")
 
 _IMPOSSIBLE = {
-    "a lineage that does not begin with its first attempt": """
+    "a lineage that does not start with its first attempt": """
         SELECT a.id FROM attempt AS a JOIN attempt AS f ON f.id = a.lineage
         WHERE f.lineage <> f.id OR f.cell_id <> a.cell_id OR (a.resumed_from IS NULL) <> (a.id = a.lineage)""",
-    "an attempt that goes on from one it cannot go on from": """
+    "an attempt that resumes one that it cannot resume": """
         SELECT a.id FROM attempt AS a JOIN attempt AS b ON b.id = a.resumed_from
         WHERE b.lineage <> a.lineage OR b.number >= a.number OR a.superseded > b.superseded""",
     "epochs of another lineage": """
@@ -69,7 +69,7 @@ _IMPOSSIBLE = {
 
 @contextmanager
 def opened(files: Sequence[Path]) -> Iterator[list[Database]]:
-    """What the files hold, each in a database that is gone afterwards. Raises StoreError."""
+    """The content of each file, in a temporary database that is removed at the end. Raises StoreError."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(temporary_folder()))
         copies = []
@@ -90,7 +90,7 @@ def _copy(file: Path, copy: Database) -> None:
             revision = _revision(theirs, str(file))
         migrate.make(copy, revision=revision)
         try:
-            # The other is the inner one: whatever goes wrong is told of the other.
+            # The foreign file is opened innermost, so that errors name it.
             with copy.writing() as ours, _reading(other) as theirs:
                 _fill(theirs, ours)
             migrate.upgrade(copy)
@@ -132,7 +132,7 @@ def _tables(theirs: Connection) -> set[str]:
 
 def _fill(theirs: Connection, ours: Connection) -> None:
     """Copies every row. Raises ValueError for one that cannot be."""
-    ours.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # an attempt may stand before the one it goes on from
+    ours.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # an attempt may come before the one that it resumes
     tables, present = MetaData(), _tables(theirs)
     tables.reflect(ours)
     for table in tables.sorted_tables:
@@ -150,7 +150,7 @@ def _fill(theirs: Connection, ours: Connection) -> None:
 
 
 def _checked(columns: Sequence[Column[Any]], row: Sequence[Any]) -> dict[str, Any]:
-    """The row, its values of the kinds that the columns hold. Raises ValueError."""
+    """The row, if its values have the types of the columns. Raises ValueError."""
     checked = {}
     for column, value in zip(columns, row, strict=True):
         try:
@@ -192,7 +192,7 @@ def _shown(value: Any) -> str:
 
 
 def _check(copy: Connection) -> None:
-    """Raises ValueError where rows contradict each other, or themselves."""
+    """Raises ValueError for rows that contradict each other or themselves."""
     for what, query in _IMPOSSIBLE.items():
         if found := copy.scalar(text(query)):
             raise ValueError(f"attempt {found[:12]}: {what}")
@@ -212,16 +212,16 @@ def _check_provenance(row: RowMapping) -> None:
 
 
 def _check_cell(row: RowMapping) -> None:
-    """A cell of a rule that is not installed here is text; its columns must say what it says."""
+    """A cell of a rule that is not installed is only text, but its columns must agree with it."""
     config, revision = _json(row["config"]), _json(row["revision"])
-    told = [config.get(name) for name in _PLAIN] + [_name(config.get(name)) for name in ("dataset", "model", "rule")]
+    stated = [config.get(name) for name in _PLAIN] + [_name(config.get(name)) for name in ("dataset", "model", "rule")]
     kept = [row[name] for name in (*_PLAIN, "dataset", "model", "rule")]
     try:
         cell = Cell.from_json(config)
         forged = cell.identity["revision"] == revision and (cell.id, cell.group) != (row["id"], row["group_id"])
     except SuiteError:
         forged = False
-    if forged or told != kept:
+    if forged or stated != kept:
         raise ValueError(f"cell {row['id'][:10]}: the configuration is not that of its identity")
 
 

@@ -1,4 +1,4 @@
-"""A database of an earlier revision: readers say who brings it up to date, and those do."""
+"""A database of an earlier revision: readers name the command that upgrades it, and that command does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def old(tmp_path, monkeypatch) -> str:
 
 
 def test_a_reader_names_the_commands_that_upgrade(asapbench, old) -> None:
-    assert "`asapbench resume` brings it up to date" in asapbench("status", "--db", old).err
+    assert "`asapbench resume` upgrades it" in asapbench("status", "--db", old).err
 
 
 @pytest.mark.parametrize("command", ["resume", "rerun"])

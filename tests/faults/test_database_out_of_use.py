@@ -70,7 +70,7 @@ def test_a_newer_database_is_left_as_it_is(finished: Path) -> None:
         database.commit()
     content = (finished / DB).read_bytes()
     for command in (["run", "small.toml", *ONE_CELL], ["resume"]):
-        assert "upgrade asapbench, or point --db elsewhere" in run(finished, *command, status=2)
+        assert "upgrade asapbench, or name another with --db" in run(finished, *command, status=2)
     assert (finished / DB).read_bytes() == content
 
 

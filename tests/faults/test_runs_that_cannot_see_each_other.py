@@ -44,5 +44,5 @@ def test_the_second_waits_while_the_first_lives_and_takes_over_by_the_lease(
         second.kill()
     taken = query(tmp_path, "SELECT error FROM attempt WHERE state = 'interrupted'")
     assert taken, log.read_text()
-    assert all(f"(pid {first.pid} on" in error and "stood still" in error for (error,) in taken)
+    assert all(f"(pid {first.pid} on" in error and "did not advance its lease" in error for (error,) in taken)
     assert Undisturbed.of(tmp_path) == undisturbed

@@ -22,7 +22,7 @@ def test_a_running_cell_is_not_claimed_again(store):
 def test_a_cell_with_its_result_is_not_claimed_again(store, state):
     trained(store, a_cell(), state=state)
     assert store.claim(a_cell(), **TERMS) is None
-    assert store.claim(a_cell(), **TERMS, anew=True) is None
+    assert store.claim(a_cell(), **TERMS, from_scratch=True) is None
 
 
 @pytest.mark.parametrize("state", ["interrupted", "failed", "out_of_memory"])
@@ -40,7 +40,7 @@ def test_a_cell_that_stopped_goes_on_in_its_lineage(store, state):
 
 def test_a_claim_anew_begins_another_lineage_beside_the_old(store):
     old = trained(store, a_cell(), tests=(0.5,), state="interrupted")
-    new = store.claim(a_cell(), **TERMS, anew=True)
+    new = store.claim(a_cell(), **TERMS, from_scratch=True)
     assert (new.lineage, new.number, new.resumed_from, new.previous) == (new.attempt_id, 2, None, [])
     store.record_epochs(new, [an_epoch(1, test=0.9)])
     assert [row.test_accuracy for row in store.epochs(old.lineage)] == [0.5]
@@ -49,7 +49,7 @@ def test_a_claim_anew_begins_another_lineage_beside_the_old(store):
 
 def test_a_claim_goes_on_in_an_older_lineage_that_is_named(store):
     old = trained(store, a_cell(), tests=(0.5, 0.6), state="interrupted")
-    new = store.claim(a_cell(), **TERMS, anew=True)
+    new = store.claim(a_cell(), **TERMS, from_scratch=True)
     store.finish(new, "interrupted", bit_exact=False)
     third = store.claim(a_cell(), **TERMS, lineage=old.lineage)
     assert (third.lineage, third.number, third.resumed_from) == (old.lineage, 3, old.attempt_id)
@@ -71,7 +71,7 @@ def test_a_lineage_that_was_set_aside_is_not_gone_on_in(store):
 @pytest.mark.parametrize("state", ["running", "done", "diverged"])
 def test_no_older_lineage_is_claimed_beside_a_running_attempt_or_a_result(store, state):
     old = trained(store, a_cell(), tests=(0.5,), state="interrupted")
-    new = store.claim(a_cell(), **TERMS, anew=True)
+    new = store.claim(a_cell(), **TERMS, from_scratch=True)
     if state != "running":
         store.finish(new, state)
     assert store.claim(a_cell(), **TERMS, lineage=old.lineage) is None

@@ -67,7 +67,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(path, openin
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '0999'")
     content = path.read_bytes()
-    words = "is at revision 0999, which this version does not know: upgrade asapbench, or point --db elsewhere"
+    words = "is at revision 0999, which this version does not know: upgrade asapbench, or name another with --db"
     with pytest.raises(StoreError, match=words):
         opening(str(path))
     assert path.read_bytes() == content

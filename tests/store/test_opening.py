@@ -64,7 +64,7 @@ def test_a_database_of_something_else_is_left_as_it_is(path):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE cell (x)")
     content = path.read_bytes()
-    with pytest.raises(StoreError, match="something else than asapbench"):
+    with pytest.raises(StoreError, match="a database of another program"):
         Store.open(str(path))
     assert path.read_bytes() == content
 

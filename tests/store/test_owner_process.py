@@ -56,7 +56,7 @@ def test_a_later_process_with_the_same_number_is_another():
     assert replace(me, pid_started=me.pid_started - 60).is_dead() is True
 
 
-@pytest.mark.parametrize("way", [owner_process._started, owner_process._started_elsewhere])
+@pytest.mark.parametrize("way", [owner_process._started, owner_process._started_by_psutil])
 def test_a_killed_process_is_dead_even_before_it_is_reaped(monkeypatch, way):
     with subprocess.Popen([sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         child.stdout.readline()

@@ -75,7 +75,7 @@ def test_an_empty_database_holds_no_results_yet(postgresql_url):
 def test_a_database_of_something_else_or_of_a_newer_version_is_left_alone(postgresql_server, postgresql_url, opening):
     name = postgresql_url.partition("@/")[2].partition("?")[0]
     postgresql_server.administer("CREATE TABLE cell (x int)", database=name)
-    with pytest.raises(StoreError, match="is a database of something else than asapbench"):
+    with pytest.raises(StoreError, match="is a database of another program"):
         opening(postgresql_url)
     postgresql_server.administer("DROP TABLE cell", database=name)
     Store.open(postgresql_url).close()

@@ -73,7 +73,7 @@ def test_angles_and_repeated_epochs_take_the_other_way(two, path):
     store, (first, second) = two
     store.record_many([Measured(first, [an_epoch(1)], [an_angle(1)]), Measured(second, [an_epoch(1)])])
     store.record_many([Measured(first, [an_epoch(1), an_epoch(2)]), Measured(second, [an_epoch(2)])])
-    with pytest.raises(StoreError, match="came out otherwise"):
+    with pytest.raises(StoreError, match="gave another result"):
         store.record_epochs(first, [an_epoch(2, test=0.875)])
     assert [(row[0], row[3], row[-1]) for row in rows(path)] == [(0, 1, 2), (0, 2, 2), (1, 1, 2), (1, 2, 2)]
 

@@ -75,7 +75,7 @@ def test_an_ambiguous_or_unknown_prefix_says_so(store):
     twice = next(d for d in "0123456789abcdef" if sum(cell.id.startswith(d) for cell in many) > 1)
     with pytest.raises(StoreError, match=r"more than one cell: \w+ \(Digits ResNet-10\(width=8\) ASAP seed"):
         store.find_cell(twice)
-    with pytest.raises(StoreError, match="has no cell that begins with"):
+    with pytest.raises(StoreError, match="has no cell that starts with"):
         store.find_cell("0" * 20)
 
 
