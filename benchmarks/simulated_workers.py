@@ -82,7 +82,7 @@ def serve(path: Path) -> None:
                 if key.data is None:
                     connection, _ = listener.accept()
                     selector.register(connection, selectors.EVENT_READ, _Worker(connection, ready))
-                elif (at := key.data.hear()) is not None:
+                elif (at := key.data.receive()) is not None:
                     heapq.heappush(due, (at, id(key.data), key.data))
                 elif key.data.gone:
                     selector.unregister(key.fileobj)
@@ -103,7 +103,7 @@ class _Worker:
         self._epochs = self._beat = 0
         self._send(ready)
 
-    def hear(self) -> float | None:
+    def receive(self) -> float | None:
         """Reads what the runner says; when the worker speaks next, where it begins a cell."""
         try:
             said = self.connection.recv(1 << 16)

@@ -73,7 +73,7 @@ class Watched:
     peak: float = 0.0
     """Of the epoch that has ended, as the worker reports it: it resets the mark itself when the next one begins."""
 
-    def hear(self, event: AnyEvent) -> None:
+    def receive(self, event: AnyEvent) -> None:
         """Ends a stage where the event does."""
         match (len(self.stages), event):
             case (0, Ready()) | (1, Resumed()):
@@ -119,16 +119,16 @@ def watched(cell: Cell, slots: int, *, stages: int, data: Path, folder: Path) ->
             worker = WorkerProcess(Slot(number, "cpu"), log=folder / f"log{number}", inbox=inbox)
             ending.callback(worker.close)
             ending.callback(worker.kill)
-            worker.tell(_command(cell, data=data, folder=folder / str(number)))
+            worker.send(_command(cell, data=data, folder=folder / str(number)))
             found.append(Watched(worker))
         while any(len(one.stages) < stages for one in found):
             heard = inbox.get(timeout=600)
             (one,) = (one for one in found if one.worker is heard.worker)
             if heard.event is None or (isinstance(heard.event, Ended) and heard.event.state != "interrupted"):
                 raise SystemExit(f"a worker has ended after {len(one.stages)} stages: {one.worker.log_tail()}")
-            one.hear(heard.event)
+            one.receive(heard.event)
             if len(one.stages) == stages:
-                one.worker.tell(Stop())
+                one.worker.send(Stop())
     return found
 
 

@@ -54,12 +54,12 @@ def started(cell: Cell, slot: Slot, *, data: Path, folder: Path) -> dict[str, fl
                     raise SystemExit(worker.log_tail() if event is None else f"the cell has ended: {event.error}")
             marks.append(time.perf_counter())
             if kind is Ready:
-                worker.tell(Train(
+                worker.send(Train(
                     attempt="first", cell=cell.to_json(), directory=str(folder / "checkpoints"), previous=[],
                     data=str(data), device=slot.device, threads=slot.threads, deterministic=True, compiled=False,
                     cuda_graphs=False, checkpoint_seconds=3600.0, alignment=False, weights=None,
                 ))  # fmt: skip
-                worker.tell(Stop())
+                worker.send(Stop())
     finally:
         worker.kill()
         worker.close()

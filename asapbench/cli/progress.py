@@ -150,12 +150,12 @@ class PlainView(_Counting):
         if metrics.epoch in (1, cell.epochs):
             self._say_epoch(cell.id)
 
-    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, again: str | None = None) -> None:
+    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, retry: str | None = None) -> None:
         """A line for an end."""
-        if state != "interrupted" and again is None:
+        if state != "interrupted" and retry is None:
             self.count_ended(cell)
         self._unsaid.pop(cell.id, None)
-        self._say(slot, cell, ended_text(state, cell, error, again=again))
+        self._say(slot, cell, ended_text(state, cell, error, retry=retry))
 
     def message(self, text: str) -> None:
         """A line."""
@@ -246,13 +246,13 @@ class LiveView(_Counting):
             row.epoch, row.within = metrics.epoch, 0.0
             row.accuracy, row.rate = metrics.train_accuracy, metrics.samples_per_second
 
-    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, again: str | None = None) -> None:
+    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, retry: str | None = None) -> None:
         """A line that stays, above the table, when that is drawn next: rich draws the table for each print."""
-        if state != "interrupted" and again is None:
+        if state != "interrupted" and retry is None:
             self.count_ended(cell)
         row = self._rows.pop(slot.number, None)
         test = f", test {percent(row.test)}" if row is not None and state == "done" else ""
-        self._unsaid.append(f"{self.name(cell)}  {ended_text(state, cell, error, again=again)}{test}")
+        self._unsaid.append(f"{self.name(cell)}  {ended_text(state, cell, error, retry=retry)}{test}")
 
     def message(self, text: str) -> None:
         """A line that stays, above the table, at once."""
@@ -353,14 +353,14 @@ def resumed_text(epochs_done: int, batch: int, bit_exact: bool) -> str:
     return f"goes on after epoch {epochs_done}{inside}" + ("" if bit_exact else " (not bit-exact)")
 
 
-def ended_text(state: str, cell: Cell, error: str | None, *, again: str | None = None) -> str:
+def ended_text(state: str, cell: Cell, error: str | None, *, retry: str | None = None) -> str:
     """How an attempt ended, in a line, and how it goes on; the whole error is in `asapbench show`."""
     if error is None or state == "done":
         return state.replace("_", " ")
     lines = [line for line in error.strip().splitlines() if line.strip()]
     reason = lines[-1] if lines[0].startswith("Traceback") else lines[0]
     more = f" (whole: asapbench show {cell.short})" if state in ("failed", "out_of_memory") else ""
-    then = "" if again is None else f"; {again}"
+    then = "" if retry is None else f"; {retry}"
     return f"{state.replace('_', ' ')}: {reason}{more}{then}"
 
 
@@ -418,8 +418,8 @@ def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Reque
     if outcome.ended:
         told = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in sorted(outcome.ended.items()))
         lines.append(f"Ended: {told}")
-    if outcome.elsewhere:
-        lines.append(f"{count(outcome.elsewhere, 'cell')} left to another run of this database")
+    if outcome.in_other_runs:
+        lines.append(f"{count(outcome.in_other_runs, 'cell')} left to another run of this database")
     if outcome.reason != "finished":
         lines.append(f"Stopped ({outcome.reason}). To go on: asapbench resume {again}")
         return (1 if outcome.reason == "failures" else 3), lines

@@ -1,11 +1,11 @@
 """Which cells may train beside each other on one device.
 
-Two things decide. A cell that has run out of memory is tried beside fewer others, at last alone. And under
-`--slots auto` cells start while what all of them need together fits into the memory that was free at the start of the
-run: the peak measured for a configuration, else an estimate from its shapes until its first epoch has told.
+Two rules decide. A cell that ran out of memory is retried beside fewer others, at last alone. With `--slots auto`,
+cells start while their memory together fits into what was free at the start of the run: the measured peak of a
+configuration, or an estimate from its shapes until its first epoch is measured.
 
-Cells that may not start wait; none that runs is ever ended for another's sake. On an empty device every cell may
-start: what does not fit alone must be seen not to.
+Cells that may not start wait; a running cell is never ended for another. On an empty device every cell may start:
+a cell that does not fit alone must fail and be recorded.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from asapbench.suite.shapes import training_bytes
 from asapbench.training import EVALUATED_TOGETHER
 
 SHARE = 0.9
-"""How much of the free memory the cells may take: other programs need some, and peaks vary from run to run."""
+"""How much of the free memory the cells may take: the rest is for other programs and for peaks that vary."""
 _BESIDE = {"cuda": (1.2, 700_000_000)}
-"""By kind of device, what a worker takes beyond its peak: allocators hold more than they give, and a CUDA context has
-its own (0.5 GB is usual). On a CPU the peak is what is resident of the whole process: pages of libraries and images
-that workers share (0.45 GB with CIFAR-10) count for each of them, so fewer cells may start than have room.
+"""By kind of device, a factor and the bytes that a worker takes beyond its peak: allocators reserve more than is used,
+and a CUDA context takes about 0.5 GB. On a CPU the peak is the resident size of the whole process: pages of libraries
+and images that workers share (0.45 GB with CIFAR-10) count for each of them, so fewer cells start than would fit.
 """
 _PROCESS = {"cpu": 1_000_000_000}
-"""What a worker process takes of its device before it trains, with torch and all that a data set needs: 0.76 GB are
-resident with CIFAR-10, 0.31 GB of it not shared (docs/performance.md, "Memory of a worker"). On a GPU it takes the
-context alone.
+"""Bytes that a worker takes of its device before it trains, with torch and a data set: 0.76 GB are resident with
+CIFAR-10, 0.31 GB of it not shared (docs/performance.md, "Memory of a worker"). On a GPU it takes only the context.
 """
 
 
 class Admission:
-    """`free`: the bytes free on each device that has a limit; a device that is not there has none.
+    """`free`: the free bytes of each device; a device without an entry has no limit.
 
-    `kind` is the kind of all devices, as in `cuda`; `peaks` are measured ones by group (a configuration without its
-    seed), in bytes.
+    `kind` is the kind of all devices, as in `cuda`; `peaks` are measured peaks in bytes, by group (a configuration
+    without its seed).
     """
 
     def __init__(
@@ -52,16 +51,16 @@ class Admission:
         return len(running) <= fewest and self._fits(device, together)
 
     def limit(self, cell: Cell, neighbours: int) -> None:
-        """From now on cells of this configuration have at most so many neighbours."""
+        """Let cells of this configuration have at most `neighbours` neighbours from now on."""
         self._neighbours[cell.group] = min(neighbours, self._neighbours.get(cell.group, neighbours))
 
     def measured(self, cell: Cell, peak: int | None) -> None:
-        """An epoch of this cell took `peak` bytes at most; None where the device does not tell."""
+        """Note that an epoch of this cell took at most `peak` bytes; None if the device does not report it."""
         if peak is not None:
             self._peaks[cell.group] = max(peak, self._peaks.get(cell.group, 0))
 
     def needs(self, cell: Cell) -> int:
-        """Bytes that its worker takes at most, as far as is known."""
+        """Bytes that its worker takes at most, by what is known so far."""
         factor, beside = _BESIDE.get(self._kind, (1.0, 0))
         return round(factor * (self._peaks.get(cell.group) or self._estimate(cell))) + beside
 

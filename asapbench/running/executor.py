@@ -1,6 +1,6 @@
-"""What the runner asks of an executor: slots, and a worker on each of them.
+"""What the runner needs of an executor: slots, and a worker on each of them.
 
-An executor starts the same worker process wherever it runs. The runner reads the messages of all workers from one inbox
+An executor starts the same worker process wherever it runs. The runner reads the events of all workers from one inbox
 and is the only writer of the database.
 """
 
@@ -18,13 +18,13 @@ class Executor(Protocol):
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """Every slot there is now. A number is never given to another slot."""
+        """Every slot there is now. A number is never used for another slot."""
 
-    def news(self) -> Sequence[str]:
-        """What a user should know of slots that came or went since the last call."""
+    def notices(self) -> Sequence[str]:
+        """Messages to the user about slots that appeared or vanished since the last call."""
 
     def start(self, slot: Slot, inbox: Inbox) -> Worker:
-        """A new worker on `slot`; its events, and at last its end, arrive in `inbox`."""
+        """Start a worker on `slot`; its events, and at last its end, arrive in `inbox`."""
 
     def close(self) -> None:
-        """Gives back what the executor holds; every worker has been closed before."""
+        """Release what the executor holds; every worker has been closed before."""

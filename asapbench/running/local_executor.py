@@ -12,19 +12,19 @@ from asapbench.worker.supervision import Inbox
 
 
 class LocalExecutor:
-    """Processes of this machine: one a slot, each with a log of its own in `files`."""
+    """One process per slot on this machine, each with its own log in `files`."""
 
     def __init__(self, slots: Sequence[Slot], files: Files) -> None:
         self.slots, self._files, self._kills = slots, files, KernelKills()
 
-    def news(self) -> Sequence[str]:
-        """Nothing: the slots of one machine stay."""
+    def notices(self) -> Sequence[str]:
+        """None: the slots of one machine stay."""
         return ()
 
     def start(self, slot: Slot, inbox: Inbox) -> WorkerProcess:
-        """A new process on `slot`."""
+        """Start a process on `slot`."""
         return WorkerProcess(slot, log=self._files.log(slot.number), inbox=inbox, kills=self._kills)
 
     def close(self) -> None:
-        """Removes the logs: what matters of them is in the database."""
+        """Remove the logs: the end of each that matters is in the database."""
         self._files.remove_logs()

@@ -25,11 +25,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from asapbench.errors import SuiteError, WorkerError
 from asapbench.machine.slots import Count, Slot, check_counts, compile_threads, cores
-from asapbench.running.ray_node import Needs, NodeWorker, Said, what_is_missing
+from asapbench.running.ray_node import Needs, NodeEvents, NodeWorker, what_is_missing
 from asapbench.worker.files import Files
 from asapbench.worker.process import tail
 from asapbench.worker.protocol import EVENT, Command
-from asapbench.worker.supervision import Cause, Heard, Inbox
+from asapbench.worker.supervision import Cause, Inbox, WorkerEvent
 
 _LOOK_SECONDS = 2.0
 """How often nodes are looked for."""
@@ -115,19 +115,19 @@ class RayExecutor:
         self._nodes: dict[str, _Node] = {}
         self._lost: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         self._number = 0
-        self._news: list[str] = []
+        self._notices: list[str] = []
         needs.mark.parent.mkdir(parents=True, exist_ok=True)
         needs.mark.touch()
         try:
             if _connect(address) == "started":
-                self._news.append("a Ray cluster of this machine alone was started for this run")
+                self._notices.append("a Ray cluster of this machine alone was started for this run")
             self.kind = Kind(_device(device), number, threads)
             self._follow()
             asked = [node.answer for node in self._nodes.values()]
             ray.wait(asked, num_returns=len(asked), timeout=_ANSWER_SECONDS)
             self._take_in()
             if not self._slots():
-                raise WorkerError("; ".join([f"no node of the Ray cluster can train on {self.kind}", *self._news]))
+                raise WorkerError("; ".join([f"no node of the Ray cluster can train on {self.kind}", *self._notices]))
         except BaseException:
             self.close()
             raise
@@ -140,12 +140,12 @@ class RayExecutor:
             self._follow()
             for node in self._take_in():
                 came = "answers again" if node.losses else "has joined the cluster"
-                self._news.append(f"node {node.name} {came}, with room for {node.room}")
+                self._notices.append(f"node {node.name} {came}, with room for {node.room}")
         return self._slots()
 
-    def news(self) -> Sequence[str]:
+    def notices(self) -> Sequence[str]:
         """Nodes that came, left or cannot train."""
-        news, self._news = self._news, []
+        news, self._notices = self._notices, []
         return news
 
     def start(self, slot: Slot, inbox: Inbox) -> RayWorker:
@@ -180,9 +180,9 @@ class RayExecutor:
         for node_id in self._nodes.keys() - alive.keys():
             node = self._nodes.pop(node_id)
             if node.slots or node.losses:
-                self._news.append(f"node {node.name} has left the cluster")
+                self._notices.append(f"node {node.name} has left the cluster")
                 if not self._slots():
-                    self._news.append(f"no node is left to train on {self.kind}: waiting for one")
+                    self._notices.append(f"no node is left to train on {self.kind}: waiting for one")
         for node_id, found in alive.items():
             room = self.kind.on(found["Resources"])
             if room:
@@ -202,7 +202,7 @@ class RayExecutor:
             if missing is None:
                 ready.append(node)
             elif answered or not node.losses:
-                self._news.append(f"node {node.name} is left out: {missing}")
+                self._notices.append(f"node {node.name} is left out: {missing}")
             else:
                 node.ask_again()
         for _ in range(max((node.room for node in ready), default=0)):
@@ -232,9 +232,9 @@ class RayWorker:
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
-    def tell(self, command: Command) -> None:
+    def send(self, command: Command) -> None:
         """Sends a command, after those before it."""
-        self._actor.tell.remote(command.model_dump_json())
+        self._actor.send.remote(command.model_dump_json())
 
     def kill(self) -> None:
         """Ends the process at once; one that is not ready may not even have an actor yet."""
@@ -266,15 +266,15 @@ class RayWorker:
     def _listen(self) -> None:
         while self._end is None:
             try:
-                said: Said = ray.get(self._actor.hear.options(concurrency_group="hearing").remote())
+                said: NodeEvents = ray.get(self._actor.receive.options(concurrency_group="hearing").remote())
             except RayError as error:
                 if not self._ended_here:
                     self._lost.put(self.slot)
-                said = Said((), Cause(f"the worker on {self.slot.node} was lost: {_reason(error)}", "lost"))
+                said = NodeEvents((), Cause(f"the worker on {self.slot.node} was lost: {_reason(error)}", "lost"))
             for event in said.events:
-                self._inbox.put(Heard(self, EVENT.validate_json(event)))
+                self._inbox.put(WorkerEvent(self, EVENT.validate_json(event)))
             self._end = said.end
-        self._inbox.put(Heard(self, None))
+        self._inbox.put(WorkerEvent(self, None))
 
 
 def _check(device: str, count: Count, threads: int) -> int | None:

@@ -46,7 +46,7 @@ def what_is_missing(needs: Needs) -> str | None:
 
 
 @dataclass(frozen=True)
-class Said:
+class NodeEvents:
     """Events of a worker process, each a line of JSON; at last what ended it."""
 
     events: tuple[str, ...]
@@ -60,20 +60,20 @@ class NodeWorker:
         self._inbox: Inbox = queue.SimpleQueue()
         self._process = WorkerProcess(slot, log=log, inbox=self._inbox)
 
-    def hear(self) -> Said:
+    def receive(self) -> NodeEvents:
         """Waits until the process has said something, and gives all of it."""
         events: list[str] = []
         while True:
             event = self._inbox.get().event
             if event is None:
-                return Said(tuple(events), self._process.cause_of_end())
+                return NodeEvents(tuple(events), self._process.cause_of_end())
             events.append(event.model_dump_json())
             if self._inbox.empty():
-                return Said(tuple(events))
+                return NodeEvents(tuple(events))
 
-    def tell(self, command: str) -> None:
+    def send(self, command: str) -> None:
         """Passes a command on."""
-        self._process.tell(COMMAND.validate_json(command))
+        self._process.send(COMMAND.validate_json(command))
 
     def kill(self) -> None:
         """Ends the process at once."""

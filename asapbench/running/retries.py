@@ -1,6 +1,6 @@
-"""What becomes of a cell after a bad end: whether the same run tries it again, when, and beside how many others.
+"""What happens to a cell after a bad end: whether the same run retries it, when, and beside how many others.
 
-Nothing here looks at a clock, a device or the database. Divergence is a result, and not a bad end.
+Nothing here reads a clock, a device or the database. Divergence is a result and not a bad end.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Literal
 from asapbench.store.records import EndState
 
 Fault = Literal["failed", "killed", "hung", "lost", "out_of_memory"]
-"""failed: by itself, with a traceback. killed: its worker, from outside. hung: it said nothing for too long.
-lost: the machine that it was on, from a cluster.
+"""failed: by itself, with a traceback. killed: its worker was killed from outside. hung: its worker sent nothing for
+`--hang-after` seconds. lost: its machine left the cluster.
 """
 
 _KILLED = 2
-"""How often a cell whose worker was killed or hung is tried again: mostly the fault is not the cell's own."""
+"""Retries of a cell whose worker was killed or hung: mostly the fault is not the cell's own."""
 _LOST = 20
-"""How often a cell is begun again whose machine was lost, as those that cost less are lost daily."""
+"""Retries of a cell whose machine was lost: preemptible machines are lost daily."""
 _FIRST_WAIT, _GROWTH, _LONGEST_WAIT = 1.0, 4.0, 300.0
-"""Seconds: a disk that is full or a server that is away needs time, and a fault that stays should cost little."""
+"""Seconds: a full disk or an unavailable server needs time, and a permanent fault should cost little."""
 
 
 @dataclass(frozen=True)
-class Again:
-    """Another try, in `wait` seconds at the earliest, beside at most `neighbours` cells on its device."""
+class Retry:
+    """Another attempt: after `wait` seconds at the earliest, beside at most `neighbours` cells on its device."""
 
     wait: float = 0.0
     neighbours: int | None = None
@@ -35,12 +35,12 @@ class Again:
     def text(self) -> str:
         """When and how, in words."""
         if self.neighbours is None:
-            return f"again in {self.wait:.0f} s"
-        return f"again beside at most {self.neighbours}" if self.neighbours else "again, alone on its device"
+            return f"retry in {self.wait:.0f} s"
+        return f"retry beside at most {self.neighbours}" if self.neighbours else "retry, alone on its device"
 
 
 class Retries:
-    """Counts the faults of each cell. `failures`: how often a cell that failed is tried again."""
+    """Counts the faults of each cell. `failures`: retries of a cell that failed."""
 
     def __init__(self, failures: int) -> None:
         self._allowed: dict[Fault, int] = {
@@ -51,20 +51,20 @@ class Retries:
         }
         self._faults: Counter[tuple[str, Fault]] = Counter()
 
-    def after(self, cell_id: str, fault: Fault, *, neighbours: int) -> Again | None:
-        """The next try of a cell that ended so beside `neighbours` others; None where this end is for good."""
+    def after(self, cell_id: str, fault: Fault, *, neighbours: int) -> Retry | None:
+        """The retry of a cell that ended with `fault` beside `neighbours` others; None if this end is final."""
         if fault == "out_of_memory":
-            # Fewer each time, so it ends: at the latest alone, and there is nothing more to give.
-            return Again(neighbours=neighbours // 2) if neighbours else None
+            # Half the neighbours each time, so this ends: a cell that runs out alone cannot be given more memory.
+            return Retry(neighbours=neighbours // 2) if neighbours else None
         self._faults[cell_id, fault] += 1
         number = self._faults[cell_id, fault]
         if number > self._allowed[fault]:
             return None
-        return Again(wait=min(_FIRST_WAIT * _GROWTH ** min(number - 1, 10), _LONGEST_WAIT))
+        return Retry(wait=min(_FIRST_WAIT * _GROWTH ** min(number - 1, 10), _LONGEST_WAIT))
 
 
-def state_after(fault: Fault, *, goes_on: bool) -> EndState:
-    """How the attempt is recorded; `goes_on`: the cell is tried again, or the run is stopping and leaves it."""
+def state_after(fault: Fault, *, is_resumed: bool) -> EndState:
+    """The state recorded for the attempt; `is_resumed`: the cell is retried, or the run is stopping and leaves it."""
     if fault == "out_of_memory":
         return "out_of_memory"
-    return "interrupted" if goes_on and fault != "failed" else "failed"
+    return "interrupted" if is_resumed and fault != "failed" else "failed"

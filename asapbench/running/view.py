@@ -20,7 +20,7 @@ class Outcome:
 
     reason: Reason = "finished"
     ended: Counter[str] = field(default_factory=Counter)
-    elsewhere: int = 0
+    in_other_runs: int = 0
 
 
 class View(Protocol):
@@ -35,8 +35,8 @@ class View(Protocol):
     def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
         """An epoch is in the database."""
 
-    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None, *, again: str | None) -> None:
-        """An attempt ended; `again`: when and how the cell is tried once more, None where it is not."""
+    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None, *, retry: str | None) -> None:
+        """An attempt ended; `retry`: when and how the cell is retried, None if it is not."""
 
     def message(self, text: str) -> None:
         """Something to know."""

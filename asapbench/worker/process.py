@@ -19,7 +19,7 @@ from asapbench.machine.memory import KernelKills
 from asapbench.machine.slots import Slot
 from asapbench.worker import orphan
 from asapbench.worker.protocol import EVENT, Command, Train
-from asapbench.worker.supervision import Cause, Heard, Inbox
+from asapbench.worker.supervision import Cause, Inbox, WorkerEvent
 
 _TAIL_BYTES = 8_000
 _PACKAGES = Path(asapbench.__file__).resolve().parent.parent
@@ -41,7 +41,7 @@ class WorkerProcess:
         """The process's number."""
         return self._process.pid
 
-    def tell(self, command: Command) -> None:
+    def send(self, command: Command) -> None:
         """Sends a command. To a worker that is gone it says nothing: its end arrives in the inbox."""
         assert self._process.stdin is not None
         if isinstance(command, Train) and command.compiled:
@@ -100,7 +100,7 @@ class WorkerProcess:
         finally:
             if self._code is not None:
                 self._code.cleanup()
-            self._inbox.put(Heard(self, None))
+            self._inbox.put(WorkerEvent(self, None))
 
     def _hear(self, line: str) -> None:
         try:
@@ -110,7 +110,7 @@ class WorkerProcess:
             with _opened(self.log) as log, contextlib.suppress(OSError):  # a full disk costs the line, not the cell
                 log.write(line.encode(errors="replace"))
         else:
-            self._inbox.put(Heard(self, event))
+            self._inbox.put(WorkerEvent(self, event))
 
 
 def start(module: str, slot: Slot, *, stderr: IO[bytes]) -> subprocess.Popen[str]:

@@ -26,7 +26,7 @@ class Worker(Protocol):
     slot: Slot
     ready: bool
 
-    def tell(self, command: Command) -> None:
+    def send(self, command: Command) -> None:
         """Sends a command. To a worker that is gone it says nothing: its end arrives in the inbox."""
 
     def kill(self) -> None:
@@ -43,11 +43,11 @@ class Worker(Protocol):
 
 
 @dataclass(frozen=True)
-class Heard:
+class WorkerEvent:
     """An event of a worker, or None: its end."""
 
     worker: Worker
     event: AnyEvent | None
 
 
-Inbox = queue.SimpleQueue[Heard]
+Inbox = queue.SimpleQueue[WorkerEvent]

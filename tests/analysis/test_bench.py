@@ -72,39 +72,39 @@ def test_of_cells_that_cost_the_same_one_is_measured(suite: str) -> None:
 
 
 def test_a_process_trains_the_steps_it_is_told(process: module._Process, cell: Cell) -> None:
-    process.tell(prepare(cell))
-    assert isinstance(process.hear(), Prepared)
-    process.tell(Measure(steps=5, seconds=1e9))
-    answer = process.hear()
+    process.send(prepare(cell))
+    assert isinstance(process.receive(), Prepared)
+    process.send(Measure(steps=5, seconds=1e9))
+    answer = process.receive()
     assert isinstance(answer, Measured)
     # After 3 steps from the second batch before the end: 12 of 16 to the end of an epoch follow, so only full ones.
     assert answer.examples == 5 * 16
     assert answer.seconds > 0
-    process.tell(Measure(steps=None, seconds=0.2))
-    answer = process.hear()
+    process.send(Measure(steps=None, seconds=0.2))
+    answer = process.receive()
     assert isinstance(answer, Measured)
     assert answer.seconds >= 0.2
-    process.tell(Count())
-    assert isinstance(process.hear(), Counted)
+    process.send(Count())
+    assert isinstance(process.receive(), Counted)
 
 
 def test_a_failure_is_an_answer_and_the_process_goes_on(process: module._Process, cell: Cell) -> None:
-    process.tell(prepare(cell, settings={"device": "cpu", "colour": "red"}))
-    answer = process.hear()
+    process.send(prepare(cell, settings={"device": "cpu", "colour": "red"}))
+    answer = process.receive()
     assert isinstance(answer, Failed)
     assert answer.error.startswith("TypeError: ")
-    process.tell(prepare(replace(cell, dataset=DATASETS["svhn"].choose()), data="nowhere"))
-    answer = process.hear()
+    process.send(prepare(replace(cell, dataset=DATASETS["svhn"].choose()), data="nowhere"))
+    answer = process.receive()
     assert isinstance(answer, Failed)
     assert "svhn: " in answer.error
-    process.tell(prepare(cell))
-    assert isinstance(process.hear(), Prepared)
+    process.send(prepare(cell))
+    assert isinstance(process.receive(), Prepared)
 
 
 def test_a_process_that_dies_is_a_failure(process: module._Process, cell: Cell) -> None:
     process._process.kill()
-    process.tell(prepare(cell))
-    answer = process.hear()
+    process.send(prepare(cell))
+    answer = process.receive()
     assert isinstance(answer, Failed)
     assert answer.error == "the process ended with exit status -9"
 

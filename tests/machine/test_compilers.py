@@ -94,8 +94,8 @@ def told(tmp_path: Path, monkeypatch, *, compiled: bool) -> tuple[str | None, li
         attempt="a", cell={}, directory="d", previous=[], data="data", device="cpu", threads=1, deterministic=True,
         compiled=compiled, cuda_graphs=False, checkpoint_seconds=1.0, alignment=False, weights=None,
     )  # fmt: skip
-    worker.tell(command)
-    worker.tell(command)
+    worker.send(command)
+    worker.send(command)
     first, second = (COMMAND.validate_json(line) for line in commands.getvalue().splitlines())
     assert first == second
     assert isinstance(first, Train)

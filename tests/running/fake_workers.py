@@ -15,7 +15,7 @@ from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.worker.files import Files
 from asapbench.worker.protocol import Ended, FinishedEpoch, Progressed, Ready, Resumed, Stop, Train
-from asapbench.worker.supervision import Cause, Heard, Inbox
+from asapbench.worker.supervision import Cause, Inbox, WorkerEvent
 
 Script = Callable[["FakeWorker", Cell], None]
 
@@ -31,29 +31,29 @@ class FakeWorker:
         self.slot, self.ready, self.alive = slot, False, True
         self._inbox, self._executor, self.attempt = inbox, executor, ""
         self.cause = Cause("it was killed by a test", "killed")
-        self._inbox.put(Heard(self, Ready(versions={}, hardware={})))
+        self._inbox.put(WorkerEvent(self, Ready(versions={}, hardware={})))
 
-    def tell(self, command: Train | Stop) -> None:
+    def send(self, command: Train | Stop) -> None:
         if isinstance(command, Train):
             cell = Cell.from_json(command.cell)
             self.attempt = command.attempt
             self._executor.began(self, cell)
-            self._inbox.put(Heard(self, Resumed(attempt=self.attempt, history=[], batch=0, bit_exact=True)))
+            self._inbox.put(WorkerEvent(self, Resumed(attempt=self.attempt, history=[], batch=0, bit_exact=True)))
             self._executor.script(self, cell)
         else:
             self.end("interrupted")
 
     def finish_epoch(self, number: int, *, peak: int | None = None) -> None:
-        self._inbox.put(Heard(self, FinishedEpoch(attempt=self.attempt, metrics=epoch(number, peak))))
+        self._inbox.put(WorkerEvent(self, FinishedEpoch(attempt=self.attempt, metrics=epoch(number, peak))))
 
     def end(self, state: str, *, error: str | None = None, lasting: bool = False) -> None:
         self._executor.training.pop(self, None)
-        self._inbox.put(Heard(self, Ended(attempt=self.attempt, state=state, error=error, lasting=lasting)))
+        self._inbox.put(WorkerEvent(self, Ended(attempt=self.attempt, state=state, error=error, lasting=lasting)))
 
     def die(self, cause: Cause) -> None:
         self._executor.training.pop(self, None)
         self.cause = cause
-        self._inbox.put(Heard(self, None))
+        self._inbox.put(WorkerEvent(self, None))
 
     def kill(self) -> None:
         self.alive = False
@@ -79,7 +79,7 @@ class FakeExecutor:
         self.order: list[tuple[str, int]] = []
         self.workers: list[FakeWorker] = []
 
-    def news(self) -> Sequence[str]:
+    def notices(self) -> Sequence[str]:
         return ()
 
     def start(self, slot: Slot, inbox: Inbox) -> FakeWorker:
@@ -116,8 +116,8 @@ class Quiet:
     def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
         pass
 
-    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None, *, again: str | None) -> None:
-        self.ends.append((cell.id, state, again))
+    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None, *, retry: str | None) -> None:
+        self.ends.append((cell.id, state, retry))
 
     def message(self, text: str) -> None:
         self.messages.append(text)

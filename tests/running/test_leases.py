@@ -15,7 +15,7 @@ class Looking:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        self.watch = leases.Watch()
+        self.watch = leases.LeaseMonitor()
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
     def finds(self, *, lease: int, seconds: float, every: float = 3.0) -> list[bool]:
@@ -44,8 +44,8 @@ def test_a_watcher_that_slept_takes_nothing_over(looking: Looking) -> None:
     assert looking.finds(lease=1, seconds=36_000, every=3600.0) == [False] * 10
 
 
-def test_a_lease_moved_or_not_is_told_since_the_last_look(looking: Looking) -> None:
-    assert not looking.watch.has_moved(SimpleNamespace(id="a", lease=1))
+def test_an_advance_is_detected_since_the_last_look(looking: Looking) -> None:
+    assert not looking.watch.has_advanced(SimpleNamespace(id="a", lease=1))
     looking.finds(lease=1, seconds=3)
-    assert not looking.watch.has_moved(SimpleNamespace(id="a", lease=1))
-    assert looking.watch.has_moved(SimpleNamespace(id="a", lease=2))
+    assert not looking.watch.has_advanced(SimpleNamespace(id="a", lease=1))
+    assert looking.watch.has_advanced(SimpleNamespace(id="a", lease=2))

@@ -15,7 +15,7 @@ from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
 from asapbench.worker.protocol import Ready
-from asapbench.worker.supervision import Heard
+from asapbench.worker.supervision import WorkerEvent
 
 CELLS = [replace(cell, precision="bf16") for cell in load("quickstart").cells[:3]]
 
@@ -29,7 +29,7 @@ class On(FakeExecutor):
 
     def start(self, slot: Slot, inbox) -> FakeWorker:
         worker = super().start(slot, inbox)
-        inbox.put(Heard(worker, Ready(versions={}, hardware=self.hardware)))
+        inbox.put(WorkerEvent(worker, Ready(versions={}, hardware=self.hardware)))
         return worker
 
     @staticmethod

@@ -67,12 +67,12 @@ def test_two_runs_leave_two_marks_and_take_their_own_away(tmp_path: Path) -> Non
 
 def test_events_come_in_order_and_the_end_last(tmp_path: Path) -> None:
     worker = NodeWorker(Slot(0, "cpu", node="here"), tmp_path / "0.log")
-    said = worker.hear()
+    said = worker.receive()
     assert [type(EVENT.validate_json(event)) for event in said.events] == [Ready]
     assert said.end is None
-    worker.tell(Stop().model_dump_json())
+    worker.send(Stop().model_dump_json())
     worker.kill()
-    said = worker.hear()
+    said = worker.receive()
     assert said.events == ()
     assert said.end is not None
     assert "killed by SIGKILL" in said.end.text

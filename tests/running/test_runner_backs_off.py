@@ -59,7 +59,7 @@ def test_a_failure_is_tried_again_and_a_lasting_one_is_not(store, tmp_path) -> N
     assert dict(outcome.ended) == {"done": 2, "failed": 1}
     assert states(store, flaky) == ["failed", "done"]
     assert states(store, hopeless) == ["failed"]
-    assert view.ends[0] == (flaky.id, "failed", "again in 1 s")
+    assert view.ends[0] == (flaky.id, "failed", "retry in 1 s")
     assert [cell_id for cell_id, *_ in view.ends] == [flaky.id, hopeless.id, sound.id, flaky.id]
 
 

@@ -65,7 +65,7 @@ def test_a_cell_that_fails_once_goes_on_from_its_checkpoint_to_the_same_bits(und
     assert done.returncode == 0, done.stdout + done.stderr
     assert states(folder) == [("failed", "done")] * 2
     assert "No space left on device" in done.stdout
-    assert "again in 1 s" in done.stdout
+    assert "retry in 1 s" in done.stdout
     assert "Ended: 2 done" in done.stdout
     assert curves(folder) == of_bp(undisturbed)
 
@@ -99,7 +99,7 @@ def test_cells_that_do_not_fit_beside_each_other_train_one_after_the_other(undis
     found = states(folder)
     assert ("out_of_memory", "done") in found
     assert set(found) <= {("out_of_memory", "done"), ("done",)}
-    assert "again, alone on its device" in done.stdout
+    assert "retry, alone on its device" in done.stdout
 
 
 @pytest.mark.faults
@@ -109,7 +109,7 @@ def test_a_worker_that_hangs_is_killed_and_its_cell_ends_with_the_same_bits(undi
     os.kill(workers(folder)[0], signal.SIGSTOP)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
-    assert "said nothing for too long (--hang-after) and was killed" in output
+    assert "sent nothing for too long (--hang-after) and was killed" in output
     assert curves(folder) == undisturbed[1]
     assert not workers(folder)
     assert "--hang-after" in query(folder, "SELECT error FROM attempt WHERE state = 'interrupted'")[0][0]

@@ -12,7 +12,7 @@ from fake_workers import FakeExecutor, FakeWorker, Quiet, make_runner
 from asapbench.machine.slots import Slot
 from asapbench.running import runner as module
 from asapbench.running.admission import Admission
-from asapbench.running.liveness import Watch
+from asapbench.running.awake_clock import AwakeClock
 from asapbench.running.runner import Runner
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
@@ -39,7 +39,7 @@ def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def takes_a_second(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Lets a call of the store take a second of the time in which workers are silent; nothing else takes any."""
     now = [0.0]
-    monkeypatch.setattr(module, "Watch", lambda: Watch(lambda: now[0]))
+    monkeypatch.setattr(module, "AwakeClock", lambda: AwakeClock(lambda: now[0]))
 
     def slow(name: str) -> None:
         whole = getattr(Store, name)
@@ -137,13 +137,13 @@ def test_what_trains_is_looked_up_once_where_many_configurations_wait(
     by_group = {cell.group: cell for cell in load("quickstart").cells}
     cells = list(by_group.values())[:4]
     looks: list[str] = []
-    whole = Runner._on
+    whole = Runner._cells_on
 
     def look(runner: Runner, memory: str) -> list[Cell]:
         looks.append(memory)
         return whole(runner, memory)
 
-    monkeypatch.setattr(Runner, "_on", look)
+    monkeypatch.setattr(Runner, "_cells_on", look)
     admission = Admission()
     for cell in cells:
         admission.limit(cell, 0)

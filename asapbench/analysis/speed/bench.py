@@ -171,23 +171,23 @@ class _Row:
     def _prepare(self, name: LoopName, processes: Sequence[_Process]) -> None:
         """One process after the other: a GPU's choice of kernels is made by timing them."""
         for process in processes:
-            process.tell(self._prepare_command(name))
-            prepared = _sound(process.hear(), Prepared)
+            process.send(self._prepare_command(name))
+            prepared = _sound(process.receive(), Prepared)
             self.speed = replace(self.speed, device=prepared.device)
 
     def _measure(self, name: LoopName, processes: Sequence[_Process]) -> None:
         """All processes at once: their rates and peaks add up."""
         for process in processes:
-            process.tell(Measure(steps=self._wanted.steps, seconds=self._wanted.seconds))
+            process.send(Measure(steps=self._wanted.steps, seconds=self._wanted.seconds))
         # Every answer is heard before one is looked at: none may be left for the next question.
-        measured = [_sound(answer, Measured) for answer in [process.hear() for process in processes]]
+        measured = [_sound(answer, Measured) for answer in [process.receive() for process in processes]]
         peaks = [one.peak_bytes for one in measured if one.peak_bytes is not None]
         found = Round(sum(one.examples / one.seconds for one in measured), sum(peaks) if peaks else None)
         self._change(name, rounds=(*self.speed.loops[name].rounds, found))
 
     def _count(self, name: LoopName, process: _Process) -> None:
-        process.tell(Count())
-        self._change(name, operations=_sound(process.hear(), Counted).operations)
+        process.send(Count())
+        self._change(name, operations=_sound(process.receive(), Counted).operations)
 
     def _prepare_command(self, name: LoopName) -> Prepare:
         wanted, slot = self._wanted, self._places[0]
@@ -229,14 +229,14 @@ class _Process:
         with log.open("wb") as stderr:
             self._process = start("asapbench.analysis.speed.worker", slot, stderr=stderr)
 
-    def tell(self, command: Command) -> None:
+    def send(self, command: Command) -> None:
         """Sends a command. Of a process that is gone, `hear` tells."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(command.model_dump_json() + "\n")
             self._process.stdin.flush()
 
-    def hear(self) -> Answer:
+    def receive(self) -> Answer:
         """The next answer; a failure where the process has ended."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
