@@ -23,10 +23,10 @@ from measuring import terms
 from tabulate import tabulate
 from torch import Tensor
 
-from asapbench.rules import bitmask_relu, host
-from asapbench.rules.dfa import Projection
-from asapbench.rules.functions import rebuilt_feedback
-from asapbench.rules.matching import tiled
+from asapbench.rules.engine import bitmask_relu, host
+from asapbench.rules.engine.functions import rebuilt_feedback
+from asapbench.rules.engine.matching import tiled
+from asapbench.rules.engine.projected_error import Projection
 
 CALLS = 20
 Way = Callable[[], object]

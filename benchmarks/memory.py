@@ -23,9 +23,9 @@ from torch.utils.checkpoint import checkpoint
 from written_by_hand import AsapResNet18
 
 from asapbench.models import build, initialise
-from asapbench.models.resnet import BasicBlock
-from asapbench.rules import RULES, attach
-from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
+from asapbench.models.networks.resnet import BasicBlock
+from asapbench.rules import attach
+from asapbench.suite.catalog import MODELS, RULES
 
 CONTROL = "plain PyTorch"
 MIB = 2**20
@@ -138,7 +138,7 @@ def main() -> None:
         return lambda: ours(fresh(), rule, x, y, **options)
 
     makers: dict[str, Callable[[], Subject]] = {CONTROL: lambda: plain(fresh(), x, y)}
-    makers |= {rule: by_rule(rule) for rule in RULES if rule not in FULLY_CONNECTED}
+    makers |= {rule: by_rule(rule) for rule in RULES if RULES[rule].needs != "linear"}
     makers |= {f"{rule}, explicit form": by_rule(rule, form="explicit") for rule in ("kp", "asap")}
     if given.model == "resnet18":
         by_hand = AsapResNet18(given.width).train()

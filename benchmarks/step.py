@@ -22,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from written_by_hand import AsapResNet18
 
 from asapbench.models import build, initialise
-from asapbench.rules import RULES, attach
-from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
+from asapbench.rules import attach
+from asapbench.suite.catalog import MODELS, RULES
 from asapbench.training.environment import arithmetic
 from asapbench.training.optimizer import leave_compiler_out
 
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bf16"])
     parser.add_argument("--order", nargs="+", default=["contiguous"], choices=list(ORDERS))
-    rules = [rule for rule in RULES if rule not in FULLY_CONNECTED]
+    rules = [rule for rule, entry in RULES.items() if entry.needs != "linear"]
     parser.add_argument("--rules", nargs="*", choices=[*rules, BY_HAND])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--unfused", action="store_true")

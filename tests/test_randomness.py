@@ -23,13 +23,14 @@ import torch
 
 from asapbench.data.batches import Batches
 from asapbench.models import build, initialise
-from asapbench.rules import RULES, attach
-from asapbench.suite.catalog import FULLY_CONNECTED, MODELS, RULES as CATALOG
+from asapbench.rules import attach
+from asapbench.suite.catalog import RULES
+from asapbench.suite.catalog import MODELS, RULES
 
 digest = hashlib.sha256()
 for name in sorted(RULES):
-    which = MODELS["mlp" if name in FULLY_CONNECTED else "resnet10"]
-    model = build(which.choose({} if name in FULLY_CONNECTED else {"width": 2}), channels=3, size=8, classes=10)
+    which = MODELS["mlp" if RULES[name].needs == "linear" else "resnet10"]
+    model = build(which.choose({} if RULES[name].needs == "linear" else {"width": 2}), channels=3, size=8, classes=10)
     initialise(model, 3)
     learner = attach(model, name, torch.zeros(2, 3, 8, 8), seed=3)
     print(name, hashlib.sha256(

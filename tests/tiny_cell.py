@@ -10,7 +10,7 @@ import torch
 
 from asapbench.data.images import Images
 from asapbench.metrics import Alignment, EpochMetrics
-from asapbench.suite.catalog import FULLY_CONNECTED
+from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import parse
 from asapbench.training.trainer import Settings, Trainer
@@ -76,7 +76,7 @@ def noise_images() -> Images:
 
 def cell(rule: str = "asap", **changes: object) -> Cell:
     """A tiny cell of `rule`, on a network that it is for."""
-    model = '"mlp"' if rule in FULLY_CONNECTED else '{ name = "resnet10", width = 2 }'
+    model = '"mlp"' if RULES[rule].needs == "linear" else '{ name = "resnet10", width = 2 }'
     (found,) = parse(TEXT.format(rule=rule, model=model), source="tiny.toml").cells
     return replace(found, **changes)
 

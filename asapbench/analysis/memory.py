@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from asapbench.errors import AsapbenchError
-from asapbench.suite.shapes import LayerShape
+from asapbench.suite.entries import LayerShape
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from asapbench.metrics import Measurement
 if TYPE_CHECKING:
     from torch import Tensor, fx, nn
 
-    from asapbench.rules.graph import Dataflow, WeightLayer
+    from asapbench.rules.engine.graph import Dataflow, WeightLayer
 
 NAME = "shortcut"
 ANGLE, ANGLE_OF_G1 = "BP to ASAP", "g1 to ASAP"
@@ -76,9 +76,9 @@ def weight_changes(model: nn.Module, x: Tensor, y: Tensor) -> list[WeightChange]
     """The weight changes of each layer l+3 on one batch, in forward order; `model` is left in training mode."""
     import torch
 
-    from asapbench.rules.criterion import cross_entropy
-    from asapbench.rules.graph import capture
-    from asapbench.rules.program import compiled, give_out
+    from asapbench.rules.engine.criterion import cross_entropy
+    from asapbench.rules.engine.graph import capture
+    from asapbench.rules.engine.program import compiled, give_out
 
     flow = capture(model, x)
     found = places(flow)
@@ -104,7 +104,7 @@ def _weight_change(layer: WeightLayer, source: Tensor, delta: Tensor) -> Tensor:
     import torch
     import torch.nn.functional as F
 
-    from asapbench.rules.layers import geometry
+    from asapbench.rules.engine.layers import geometry
 
     assert isinstance(layer.module, torch.nn.Conv2d)
     weight = layer.module.weight.detach().requires_grad_()
@@ -140,7 +140,7 @@ def places(flow: Dataflow) -> list[Place]:
 
 def _adds(node: fx.Node, shared: fx.Node, program: fx.GraphModule) -> bool:
     """Whether `node` is a sum that `shared` is part of, or the nonlinearity behind one."""
-    from asapbench.rules.graph import is_activation
+    from asapbench.rules.engine.graph import is_activation
 
     total = node.all_input_nodes[0] if is_activation(node, program) else node
     return shared in total.all_input_nodes

@@ -1,60 +1,61 @@
-"""The three-convolution AlexNet of App. C: 64-128-256 channels, then 1024-1024-classes.
-
-`kernel=3` is the network as printed: stride 1, padding 2, max-pool 2 (32 -> 34 -> 17 -> 19 -> 9 -> 11 -> 5).
-`kernel=5` is the released code's: stride 1, padding 2, max-pool 2 in ceil mode (32 -> 16 -> 8 -> 4).
-"""
+"""The three-convolution AlexNet of App. C, as printed (`kernel=3`) or as released (`kernel=5`)."""
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from asapbench.models.options import LINEAR_INIT, LOGITS, PAPER, WIDTH, classifier
+from asapbench.suite.entries import LayerShape, ModelEntry
+from asapbench.suite.options import Choice, Option
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
-class AlexNet(nn.Module):
-    """(N, channels, size, size) -> (N, classes)."""
+def build(choice: Choice, *, channels: int, size: int, classes: int) -> nn.Module:
+    """The network for images of `channels` x `size` x `size`."""
+    from asapbench.models.networks.alexnet import AlexNet
 
-    def __init__(
-        self,
-        *,
-        channels: int,
-        size: int,
-        classes: int,
-        width: int,
-        kernel: int,
-        hidden: int,
-        logits_batchnorm: bool,
-        conv_bias: bool,
-    ) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        inputs = channels
-        for outputs in (width, 2 * width, 4 * width):
-            layers += [
-                nn.Conv2d(inputs, outputs, kernel, padding=2, bias=conv_bias),
-                nn.BatchNorm2d(outputs),
-                nn.ReLU(),
-                nn.MaxPool2d(2, ceil_mode=kernel == 5),
-            ]
-            inputs = outputs
-            size = (size + 5 - kernel + (1 if kernel == 5 else 0)) // 2
-        self.features = nn.Sequential(*layers)
-        self.flatten = nn.Flatten()
-        self.hidden = nn.Sequential(
-            nn.Linear(inputs * size * size, hidden),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(),
-        )
-        self.fc = nn.Linear(hidden, classes)
-        self.logits_bn = nn.BatchNorm1d(classes) if logits_batchnorm else nn.Identity()
+    return AlexNet(
+        channels=channels,
+        size=size,
+        classes=classes,
+        width=choice.integer("width"),
+        kernel=choice.integer("kernel"),
+        hidden=choice.integer("hidden"),
+        logits_batchnorm=choice.flag("logits_batchnorm"),
+        conv_bias=choice.flag("conv_bias"),
+    )
 
-    @property
-    def unit_ends(self) -> list[str]:
-        """The submodules that end a stage: its max-pool."""
-        return [f"features.{i}" for i, module in enumerate(self.features) if isinstance(module, nn.MaxPool2d)]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
-        logits: Tensor = self.logits_bn(self.fc(self.hidden(self.flatten(self.features(x)))))
-        return logits
+def layers(choice: Choice, *, channels: int, size: int, classes: int) -> Iterator[LayerShape]:
+    """Three convolutions, each with a max-pool behind it, two hidden layers and the classifier."""
+    kernel, width, hidden = choice.integer("kernel"), choice.integer("width"), choice.integer("hidden")
+    inputs, bias = channels, choice.flag("conv_bias")
+    for number, outputs in enumerate((width, 2 * width, 4 * width)):
+        size = size + 5 - kernel
+        pooled = (size + (kernel == 5)) // 2
+        name = f"features.{4 * number}"
+        yield LayerShape(name, "conv", inputs, outputs, kernel, size, bias, batchnorm=True, pooled=pooled)
+        inputs, size = outputs, pooled
+    yield LayerShape("hidden.0", "linear", inputs * size * size, hidden, bias=True, batchnorm=True)
+    yield LayerShape("hidden.3", "linear", hidden, hidden, bias=True, batchnorm=True)
+    yield classifier(choice, hidden, classes)
+
+
+entry = ModelEntry(
+    "alexnet",
+    "AlexNet",
+    f"{PAPER}, App. C",
+    options=(
+        Option("kernel", 3, "3x3 with floor pooling as printed, or 5x5 with ceil pooling as released", (3, 5)),
+        WIDTH,
+        Option("hidden", 1024, "units of the two hidden fully connected layers", minimum=1),
+        LOGITS,
+        Option("conv_bias", False, "biases in front of BatchNorm, as in the released AlexNet"),
+        LINEAR_INIT,
+    ),
+    build=build,
+    layers=layers,
+)

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from asapbench.models.options import LINEAR_INIT, PAPER, classifier
+from asapbench.suite.entries import LayerShape, ModelEntry
+from asapbench.suite.options import Choice, Option
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
-class MLP(nn.Module):
-    """(N, C, H, W) or (N, inputs) -> (N, classes); `depth` hidden layers of `hidden` units."""
+def build(choice: Choice, *, channels: int, size: int, classes: int) -> nn.Module:
+    """The network for `channels` x `size` x `size` numbers an example."""
+    from asapbench.models.networks.mlp import MLP
 
-    def __init__(
-        self, *, inputs: int, classes: int, hidden: int, depth: int, nonlinear: bool, logits_batchnorm: bool
-    ) -> None:
-        super().__init__()
-        self.flatten = nn.Flatten()
-        layers: list[nn.Module] = []
-        for _ in range(depth):
-            layers.append(nn.Linear(inputs, hidden))
-            if nonlinear:
-                layers += [nn.BatchNorm1d(hidden), nn.ReLU()]
-            inputs = hidden
-        self.hidden = nn.Sequential(*layers)
-        self.fc = nn.Linear(inputs, classes)
-        self.logits_bn = nn.BatchNorm1d(classes) if nonlinear and logits_batchnorm else nn.Identity()
+    return MLP(
+        inputs=channels * size * size,
+        classes=classes,
+        hidden=choice.integer("hidden"),
+        depth=choice.integer("depth"),
+        nonlinear=choice.flag("nonlinear"),
+        logits_batchnorm=choice.flag("logits_batchnorm"),
+    )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
-        logits: Tensor = self.logits_bn(self.fc(self.hidden(self.flatten(x))))
-        return logits
+
+def layers(choice: Choice, *, channels: int, size: int, classes: int) -> Iterator[LayerShape]:
+    """The hidden layers and the classifier."""
+    inputs, hidden, nonlinear = channels * size * size, choice.integer("hidden"), choice.flag("nonlinear")
+    for number in range(choice.integer("depth")):
+        name = f"hidden.{number * (3 if nonlinear else 1)}"
+        yield LayerShape(name, "linear", inputs, hidden, bias=True, batchnorm=nonlinear)
+        inputs = hidden
+    yield classifier(choice, inputs, classes, linear=not nonlinear)
+
+
+entry = ModelEntry(
+    "mlp",
+    "784-10-10-10",
+    f"{PAPER}, A.2",
+    options=(
+        Option("hidden", 10, "units of each hidden layer", minimum=1),
+        Option("depth", 2, "hidden layers", minimum=1),
+        Option("nonlinear", True, "BatchNorm and ReLU after each hidden layer; false: a linear network"),
+        Option("logits_batchnorm", True, "BatchNorm on the logits of the nonlinear network"),
+        LINEAR_INIT,
+    ),
+    build=build,
+    layers=layers,
+    has_convolutions=False,
+)

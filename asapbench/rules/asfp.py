@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from asapbench.rules.asap import ASAP
 from asapbench.rules.base import Declares, LayerPlan
-from asapbench.rules.graph import Dataflow
+from asapbench.rules.options import CLASSIFIER, FEEDBACK_INIT, LINEAR_FEEDBACK, MATCHING, PAPER, STEM, K
+from asapbench.suite.entries import RuleEntry
+
+if TYPE_CHECKING:
+    from asapbench.rules.engine.graph import Dataflow
 
 
 class ASFP(ASAP):
     """dW = delta h^T, dB = delta h_shared^T: ASAP with its shared activations in the feedback weights alone."""
 
-    name = "asfp"
+    entry = RuleEntry(
+        "asfp",
+        "ASFP",
+        f"{PAPER}, App. B, eq. 39-42",
+        options=(K, MATCHING, STEM, CLASSIFIER, LINEAR_FEEDBACK, FEEDBACK_INIT),
+        needs="convolutions",
+        extra_weights=1.0,
+    )
 
     @property
     def declares(self) -> Declares:

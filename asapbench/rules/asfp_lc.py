@@ -7,22 +7,50 @@ before the first block: the two are one unit.
 from __future__ import annotations
 
 from dataclasses import replace
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from asapbench.rules.asfp import ASFP
 from asapbench.rules.base import Declares
-from asapbench.rules.graph import Dataflow
-from asapbench.rules.layers import FeedbackLayer
-from asapbench.rules.local import Head, LocalRule, draw_layers, pooled, pooled_features, undrawn
-from asapbench.rules.units import Unit, end_before, named_units, units_of
+from asapbench.rules.local import LocalRule
+from asapbench.rules.options import PAPER, linear_path, stem_of
+from asapbench.suite.entries import RuleEntry
+from asapbench.suite.options import Option
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from asapbench.rules.engine.graph import Dataflow
+    from asapbench.rules.engine.heads import Head
+    from asapbench.rules.engine.units import Unit
 
 
 class ASFPLocal(ASFP, LocalRule):
     """dW = delta h^T, dB = delta h_shared^T; delta comes from the unit's classifier, or from all and the output."""
 
-    name = "asfp_lc"
+    entry = RuleEntry(
+        "asfp_lc",
+        "ASFP+LC",
+        f"{PAPER}, App. B: ASFP with local classifiers",
+        options=(
+            *ASFP.entry.options,
+            Option(
+                "unit",
+                "block",
+                "what has a local classifier behind it: each block, or each group of k convolutions that share an "
+                "activation",
+                choices=("block", "group"),
+            ),
+            Option(
+                "loss",
+                "local",
+                "the losses of the local classifiers alone, units detached; or added to that of the output",
+                choices=("local", "added"),
+            ),
+        ),
+        needs="convolutions",
+        extra_weights=0.6,
+    )
 
     @property
     def declares(self) -> Declares:
@@ -31,30 +59,20 @@ class ASFPLocal(ASFP, LocalRule):
 
     def units(self, model: nn.Module, flow: Dataflow) -> list[Unit]:
         """Blocks, or ASAP's groups of k convolutions (c0 and c1, then k at a time); hidden fully connected layers."""
+        from asapbench.rules.engine.units import end_before, named_units, units_of
+
         if self.choice.text("unit") == "group":
             starts = (*flow.main[2 :: self.choice.integer("k")], *flow.linears)
             return named_units([end_before(layer, flow) for layer in starts], flow)
         units = units_of("block", model, flow)
         stem = tuple(layer.name for layer in flow.main[:1])
-        if self.stem == "fixed" and [unit.layers for unit in units[:1]] == [stem]:
+        if stem_of(self.choice) == "fixed" and [unit.layers for unit in units[:1]] == [stem]:
             return named_units([unit.end for unit in units[1:]], flow)
         return units
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """The trained classifier of one unit."""
-        layer = undrawn(nn.Linear, pooled_features(shape), classes)
-        classifier = FeedbackLayer(layer, self.linear_path)
-        classifier.draw(init=self.choice.text("linear_feedback"), seed=seed, name=f"{name}.classifier")
-        return draw_layers(TrainedClassifier(classifier), seed=seed, name=name)
+        from asapbench.rules.engine.heads import trained_classifier
 
-
-class TrainedClassifier(Head):
-    """Cross-entropy of W pooled(h) + b; the error comes back through the classifier's B."""
-
-    def __init__(self, classifier: FeedbackLayer) -> None:
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, h: Tensor, y: Tensor) -> Tensor:
-        """The unit's loss."""
-        return self.criterion(self.classifier(pooled(h)), y)
+        init = self.choice.text("linear_feedback")
+        return trained_classifier(shape, classes, feedback=linear_path(self.choice), init=init, seed=seed, name=name)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from asapbench.rules.base import Declares, LayerPlan, Rule
-from asapbench.rules.graph import Dataflow
+from asapbench.suite.entries import RuleEntry
+
+if TYPE_CHECKING:
+    from asapbench.rules.engine.graph import Dataflow
 
 
 class BP(Rule):
     """dW from the layer's own input, the error through W^T."""
 
-    name = "bp"
+    entry = RuleEntry("bp", "BP", "backpropagation, the control")
 
     @property
     def declares(self) -> Declares:

@@ -8,41 +8,42 @@ program has three hidden layers. Behind a fully connected unit there is the last
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
-from asapbench.rules.local import Head, LocalRule, draw_layers, pooled, pooled_features, undrawn
+from asapbench.rules.local import LocalRule
+from asapbench.rules.options import unit
+from asapbench.suite.entries import RuleEntry
+from asapbench.suite.options import Option
+
+if TYPE_CHECKING:
+    import torch
+
+    from asapbench.rules.engine.heads import Head
 
 
 class DGL(LocalRule):
     """Own input, plain autograd inside a unit, whose error comes from a trained auxiliary network."""
 
-    name = "dgl"
+    entry = RuleEntry(
+        "dgl",
+        "DGL",
+        "Belilovsky et al. 2019, 2020: decoupled greedy learning, standing in for the unidentified [48]",
+        revision=2,
+        options=(
+            unit("block"),
+            Option(
+                "hidden_layers",
+                3,
+                "hidden fully connected layers of the auxiliary network: three in the authors' program, two by one "
+                "reading of the work's text",
+                minimum=1,
+            ),
+        ),
+        extra_weights=2.6,
+    )
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """The auxiliary network of one unit."""
+        from asapbench.rules.engine.heads import Auxiliary, draw_layers
+
         return draw_layers(Auxiliary(shape, classes, self.choice.integer("hidden_layers")), seed=seed, name=name)
-
-
-class Auxiliary(Head):
-    """Cross-entropy of the auxiliary network's logits."""
-
-    def __init__(self, shape: torch.Size, classes: int, hidden_layers: int) -> None:
-        super().__init__()
-        channels = features = int(shape[1])
-        self.maps, self.classifier = nn.Sequential(), nn.Sequential()
-        if len(shape) == 4:
-            self.maps.append(nn.AvgPool2d(4, ceil_mode=True))
-            for _ in range(3):
-                self.maps.append(undrawn(nn.Conv2d, channels, channels, 1, bias=False))
-                self.maps.extend([nn.BatchNorm2d(channels, track_running_stats=False), nn.ReLU()])
-            features, hidden = pooled_features(shape, by=4), 4 * channels
-            for _ in range(hidden_layers):
-                self.classifier.append(undrawn(nn.Linear, features, hidden))
-                self.classifier.extend([nn.BatchNorm1d(hidden, track_running_stats=False), nn.ReLU()])
-                features = hidden
-        self.classifier.append(undrawn(nn.Linear, features, classes))
-
-    def forward(self, h: Tensor, y: Tensor) -> Tensor:
-        """The unit's loss."""
-        return self.criterion(self.classifier(pooled(self.maps(h))), y)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from asapbench.rules.base import Declares, LayerPlan, Rule
-from asapbench.rules.graph import Dataflow
+from asapbench.rules.options import FEEDBACK_INIT, LINEAR_FEEDBACK
+from asapbench.suite.entries import RuleEntry
+
+if TYPE_CHECKING:
+    from asapbench.rules.engine.graph import Dataflow
 
 
 class FA(Rule):
     """dW from the layer's own input, the error through a fixed B."""
 
-    name = "fa"
+    entry = RuleEntry("fa", "FA", "Lillicrap et al. 2016", options=(LINEAR_FEEDBACK, FEEDBACK_INIT))
 
     @property
     def declares(self) -> Declares:

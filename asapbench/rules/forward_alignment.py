@@ -11,27 +11,47 @@ the activation behind a layer, by the option `approximate`; where there is neith
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, fx, nn
-
-from asapbench.errors import GraphError
-from asapbench.randomness import fan_in_uniform
 from asapbench.rules.base import Declares, LayerPlan, Rule
-from asapbench.rules.graph import Dataflow, WeightLayer, WeightModule, is_activation
-from asapbench.rules.layers import FeedbackLayer
-from asapbench.rules.learner import Learner
-from asapbench.rules.program import compiled, put_in
+from asapbench.rules.options import PAPER
+from asapbench.suite.entries import RuleEntry
+from asapbench.suite.options import Option
 
-Activation = Callable[[Tensor], Tensor]
+if TYPE_CHECKING:
+    from torch import nn
+
+    from asapbench.rules.engine.approximate import ForwardAlignmentLearner
+    from asapbench.rules.engine.graph import Dataflow
 
 
 class ForwardAlignment(Rule):
     """dW = delta h~^T, the error through W^T."""
 
-    name = "forward_alignment"
+    entry = RuleEntry(
+        "forward_alignment",
+        "Forward Alignment",
+        f"{PAPER}, A.1, A.2",
+        options=(
+            Option(
+                "source",
+                "activation",
+                "what C of a layer is applied to: the activation before the layer, or the approximation of that "
+                "activation",
+                choices=("activation", "approximation"),
+            ),
+            Option(
+                "approximate",
+                "linear",
+                "what follows C h in a nonlinear network: BatchNorm without scale and shift, then the activation "
+                "(normalised); BatchNorm with the layer's scale and shift (affine); the layer's own BatchNorm, "
+                "statistics of the real W h + b included (own); BatchNorm without scale and shift, no activation "
+                "(linear); nothing (none)",
+                choices=("normalised", "affine", "own", "linear", "none"),
+            ),
+        ),
+        needs="linear",
+    )
 
     @property
     def declares(self) -> Declares:
@@ -42,130 +62,9 @@ class ForwardAlignment(Rule):
         """No layer's error path differs from plain autograd's."""
         return {}
 
-    def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> Learner:
+    def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> ForwardAlignmentLearner:
         """The model with the approximate path beside it. Raises GraphError, naming what is not a plain chain."""
-        _refuse_convolutions(flow)
-        program, how = flow.program, self.choice.text("approximate")
-        approximations: dict[str, ApproximateActivation] = {}
-        layers: dict[str, FeedbackLayer] = {}
-        source = flow.layers[0].input
-        for layer, behind in zip(flow.layers, flow.layers[1:], strict=False):
-            batchnorm, activation = _between(flow, layer, behind)
-            approximation = ApproximateActivation(layer.module, batchnorm, activation, how)
-            approximation.draw(seed=seed, name=layer.name)
-            approximations[layer.name] = approximation
-            with program.graph.inserting_before(behind.node):
-                arguments = (source, layer.node) if approximation.borrows else (source,)
-                target = put_in(approximation, program, kind="approximate", layer=layer.name)
-                source = program.graph.call_module(target, arguments)
-            layers[behind.name] = FeedbackLayer(behind.module, "transport")
-            behind.node.target = put_in(layers[behind.name], program, kind="feedback", layer=behind.name)
-            behind.node.args = (behind.input, source)
-            if self.choice.text("source") == "activation":
-                source = behind.input
-        return ForwardAlignmentLearner(model, compiled(program), layers, approximations)
+        from asapbench.rules.engine.approximate import approximated
 
-
-class ForwardAlignmentLearner(Learner):
-    """The learner whose forward weights align with the fixed C of their own layers."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        program: fx.GraphModule,
-        layers: dict[str, FeedbackLayer],
-        approximations: dict[str, ApproximateActivation],
-    ) -> None:
-        super().__init__(model, program, layers)
-        self.approximations = approximations
-
-    def aligned_pairs(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """(name, W, C) of every layer but the last."""
-        for name, approximation in self.approximations.items():
-            yield name, approximation.layer.weight, approximation.weight
-
-    def fixed_feedback(self) -> Iterator[tuple[str, Tensor]]:
-        """Each layer's C."""
-        for name, approximation in self.approximations.items():
-            yield name, approximation.weight
-
-
-class ApproximateActivation(nn.Module):
-    """h~ = phi~(C h) (N, O) for h (N, I), where `layer`, then `batchnorm` and `activation` if there are, give the real.
-
-    `how` is the rule's option `approximate`. `borrows`: statistics are those of the layer's real output, which is then
-    the second argument.
-    """
-
-    def __init__(
-        self, layer: WeightModule, batchnorm: nn.BatchNorm1d | None, activation: Activation | None, how: str
-    ) -> None:
-        super().__init__()
-        self.layer = layer
-        self.batchnorm = None if how == "none" else batchnorm
-        self.activation = None if how in ("none", "linear") else activation
-        self.scaled = how in ("affine", "own")
-        self.borrows = how == "own" and batchnorm is not None
-        self.weight: Tensor
-        self.register_buffer("weight", torch.empty_like(layer.weight, requires_grad=False), persistent=False)
-
-    def draw(self, *, seed: int, name: str) -> None:
-        """Draws C for the layer called `name`, U(+-1/sqrt(fan_in))."""
-        fan_in_uniform(self.weight, seed=seed, purpose="feedback", name=name)
-
-    @torch.no_grad()
-    def forward(self, h: Tensor, real: Tensor | None = None) -> Tensor:
-        """The approximate activation."""
-        # Batch statistics of C h cancel a bias; those of the real W h + b cancel it only where C h has it, too.
-        approximate = F.linear(h, self.weight, None if real is None else self.layer.bias)
-        if self.batchnorm is not None:
-            approximate = self._normalised(approximate, self.batchnorm, real)
-        return approximate if self.activation is None else self.activation(approximate)
-
-    def _normalised(self, approximate: Tensor, batchnorm: nn.BatchNorm1d, real: Tensor | None) -> Tensor:
-        scale, shift = (batchnorm.weight, batchnorm.bias) if self.scaled else (None, None)
-        if real is None:
-            return F.batch_norm(approximate, None, None, scale, shift, training=True, eps=batchnorm.eps)
-        mean, variance = batchnorm.running_mean, batchnorm.running_var
-        if batchnorm.training or mean is None:
-            variance, mean = torch.var_mean(real.to(self.weight.dtype), 0, correction=0)
-        return F.batch_norm(approximate, mean, variance, scale, shift, eps=batchnorm.eps)
-
-
-def _refuse_convolutions(flow: Dataflow) -> None:
-    for layer in flow.layers:
-        if layer.is_convolution:
-            raise GraphError(f"{layer.name}: a convolution; forward_alignment is for fully connected networks")
-
-
-def _between(
-    flow: Dataflow, layer: WeightLayer, behind: WeightLayer
-) -> tuple[nn.BatchNorm1d | None, Activation | None]:
-    """The BatchNorm and the activation, in this order, between two layers. Raises GraphError for anything else."""
-    batchnorm: nn.BatchNorm1d | None = None
-    activation: Activation | None = None
-    node = behind.input
-    while node is not layer.node:
-        module = flow.program.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if isinstance(module, nn.BatchNorm1d) and batchnorm is None:
-            batchnorm = module
-        elif is_activation(node, flow.program) and batchnorm is None and activation is None:
-            activation = module if module is not None else _called(node)
-        elif not isinstance(module, nn.Identity):
-            raise GraphError(
-                f"{node.name}: stands between {layer.name} and {behind.name}, where forward_alignment takes nothing "
-                "but one BatchNorm and one activation behind it"
-            )
-        node = node.all_input_nodes[0]
-    return batchnorm, activation
-
-
-def _called(node: fx.Node) -> Activation:
-    """The function or method that an activation's node calls, of the tensor alone."""
-
-    def activation(x: Tensor) -> Tensor:
-        function = getattr(torch.Tensor, str(node.target)) if node.op == "call_method" else node.target
-        activated: Tensor = function(x, *node.args[1:], **node.kwargs)  # type: ignore[operator]
-        return activated
-
-    return activation
+        how, of_activation = self.choice.text("approximate"), self.choice.text("source") == "activation"
+        return approximated(model, flow, seed, how=how, of_activation=of_activation)

@@ -7,42 +7,47 @@ independent random matrix.
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from asapbench.randomness import fan_in_uniform
-from asapbench.rules.functions import FeedbackLinear
-from asapbench.rules.local import Head, LocalRule, pooled, pooled_features
+from asapbench.rules.local import LocalRule
+from asapbench.rules.options import unit
+from asapbench.suite.entries import RuleEntry
+from asapbench.suite.options import Option
+
+if TYPE_CHECKING:
+    import torch
+
+    from asapbench.rules.engine.heads import Head
 
 
 class LocalErrors(LocalRule):
     """Own input, plain autograd inside a unit, whose error comes from a fixed random classifier."""
 
-    name = "local_errors"
+    entry = RuleEntry(
+        "local_errors",
+        "Local errors",
+        "Mostafa, Ramesh, Cauwenberghs 2018",
+        options=(
+            unit("conv"),
+            Option(
+                "feedback",
+                "transpose",
+                "what the error comes back through from a fixed classifier: its transpose, its signs with random "
+                "sizes, or an independent random matrix",
+                choices=("transpose", "sign", "random"),
+            ),
+        ),
+    )
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """The fixed classifier of one unit."""
+        import torch
+
+        from asapbench.randomness import fan_in_uniform
+        from asapbench.rules.engine.heads import FixedClassifier, pooled_features
+
         weight, back = (torch.empty(classes, pooled_features(shape)) for _ in range(2))
         fan_in_uniform(weight, seed=seed, purpose="classifier", name=name)
         fan_in_uniform(back, seed=seed, purpose="classifier feedback", name=name)
         feedback = {"transpose": None, "sign": weight.sign() * back.abs(), "random": back}
         return FixedClassifier(weight, feedback[self.choice.text("feedback")])
-
-
-class FixedClassifier(Head):
-    """Cross-entropy of M pooled(h); the error comes back through `feedback`, or through M itself where it is None."""
-
-    def __init__(self, weight: Tensor, feedback: Tensor | None) -> None:
-        super().__init__()
-        self.weight: Tensor
-        self.feedback: Tensor | None
-        self.register_buffer("weight", weight, persistent=False)
-        self.register_buffer("feedback", feedback, persistent=False)
-
-    def forward(self, h: Tensor, y: Tensor) -> Tensor:
-        """The unit's loss."""
-        if self.feedback is None:
-            return self.criterion(F.linear(pooled(h), self.weight), y)
-        logits: Tensor = FeedbackLinear.apply(pooled(h), self.weight, None, self.feedback, None, None)
-        return self.criterion(logits, y)

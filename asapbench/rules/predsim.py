@@ -13,36 +13,49 @@ with binary cross-entropy. The error of V comes back through a fixed random matr
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from asapbench.rules.local import LocalRule
+from asapbench.rules.options import unit
+from asapbench.suite.entries import RuleEntry
+from asapbench.suite.options import Option
 
-from asapbench.randomness import draw_layer, fan_in_uniform
-from asapbench.rules import host
-from asapbench.rules.functions import FeedbackLinear, is_channels_last
-from asapbench.rules.graph import Dataflow
-from asapbench.rules.layers import FeedbackLayer
-from asapbench.rules.local import Head, LocalRule, average, draw_layers, undrawn
-from asapbench.rules.units import Unit, named_units
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
-_DECODED = 4096
-"""The most features that V reads: maps are pooled until there are no more."""
-_PROJECTED = 128
-_EPSILON = 1e-8
-"""Added to the length of a feature vector, as in the published program; where lengths are small it matters."""
-_FEW_CHANNELS = 3
-"""The most channels of maps whose features are their pixels, not their standard deviations."""
-_CACHED = 1 << 17
-"""About as many numbers in float32 as a core's cache holds: more at a time would go through memory several times."""
+    from asapbench.rules.engine.graph import Dataflow
+    from asapbench.rules.engine.heads import Head
+    from asapbench.rules.engine.units import Unit
 
 
 class PredSim(LocalRule):
     """Own input, plain autograd inside a unit, whose error is that of similarity matching and prediction."""
 
-    name = "predsim"
+    entry = RuleEntry(
+        "predsim",
+        "predsim",
+        "Nøkland and Eidnes 2019",
+        revision=2,
+        options=(
+            unit("conv"),
+            Option(
+                "loss",
+                "predsim",
+                "similarity matching and prediction, or one of them",
+                choices=("predsim", "pred", "sim"),
+            ),
+            Option(
+                "beta",
+                0.99,
+                "the share of similarity matching in predsim; the output's own loss counts the rest",
+                minimum=0,
+                below=1,
+            ),
+            Option("bpf", False, "the backprop-free variant: projected targets, no learned weight for errors"),
+        ),
+        extra_weights=1.2,
+    )
 
     @property
     def output_share(self) -> float:
@@ -51,211 +64,13 @@ class PredSim(LocalRule):
 
     def units(self, model: nn.Module, flow: Dataflow) -> list[Unit]:
         """As every local rule's, but a unit ends before a max-pool."""
+        from asapbench.rules.engine.units import named_units
+
         return named_units([flow.before_max_pool(unit.end) for unit in super().units(model, flow)], flow)
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """Similarity matching, prediction or both behind one unit."""
-        window = pooling_window(shape)
-        features = int(shape[1]) * math.prod(math.ceil(s / w) for s, w in zip(shape[2:], window, strict=False))
-        sim: Head
-        pred: Head
-        if self.choice.flag("bpf"):
-            targets = torch.empty(_PROJECTED, classes)
-            fan_in_uniform(targets, seed=seed, purpose="targets", name=name)
-            zero = undrawn(nn.Linear, features, _PROJECTED)
-            nn.init.zeros_(zero.weight)
-            nn.init.zeros_(zero.bias)
-            decoder = FeedbackLayer(zero, "fixed")
-            decoder.draw(init="random", seed=seed, name=f"{name}.decoder")
-            sim = ProjectedSimilarity(window, targets.T)
-            pred = ProjectedPrediction(window, targets.T, decoder)
-        else:
-            sim = draw_layers(Similarity(shape, classes), seed=seed, name=name)
-            layer = undrawn(nn.Linear, features, classes)
-            draw_layer(layer, seed=seed, purpose="head", name=f"{name}.decoder")
-            nn.init.zeros_(layer.weight)
-            pred = Prediction(window, layer)
-        both = Both(sim, pred, self.choice.number("beta"))
-        return {"sim": sim, "pred": pred, "predsim": both}[self.choice.text("loss")]
+        from asapbench.rules.engine.similarity import similarity_head
 
-
-class Both(Head):
-    """beta sim + (1 - beta) pred."""
-
-    def __init__(self, sim: Head, pred: Head, beta: float) -> None:
-        super().__init__()
-        self.sim, self.pred, self.beta = sim, pred, beta
-
-    def forward(self, h: Tensor, y: Tensor) -> Tensor:
-        """The unit's loss."""
-        loss: Tensor = self.beta * self.sim(h, y) + (1 - self.beta) * self.pred(h, y)
-        return loss
-
-
-class Similarity(Head):
-    """MSE(S(R h), S(onehot y))."""
-
-    def __init__(self, shape: torch.Size, classes: int) -> None:
-        super().__init__()
-        self.classes = classes
-        channels = int(shape[1])
-        if len(shape) == 4:
-            self.seen: nn.Module = undrawn(nn.Conv2d, channels, channels, 3, padding=1, bias=False)
-        else:
-            self.seen = undrawn(nn.Linear, channels, channels, bias=False)
-
-    def forward(self, h: Tensor, y: Tensor) -> Tensor:
-        """The unit's loss."""
-        found = similarity(self.seen(h))
-        return F.mse_loss(found, similarity_of_labels(y, self.classes, found.dtype))
-
-
-class Prediction(Head):
-    """Cross-entropy of V pooled(h) + b."""
-
-    def __init__(self, window: tuple[int, int], decoder: nn.Linear) -> None:
-        super().__init__()
-        self.window, self.decoder = window, decoder
-
-    def forward(self, h: Tensor, y: Tensor) -> Tensor:
-        """The unit's loss."""
-        return self.criterion(decoded(averaged(h, self.window), self.decoder), y)
-
-
-class ProjectedSimilarity(Head):
-    """MSE(S(pooled(h)), S(P y)); `targets` (classes, 128) is P transposed."""
-
-    def __init__(self, window: tuple[int, int], targets: Tensor) -> None:
-        super().__init__()
-        self.window = window
-        self.targets: Tensor
-        self.register_buffer("targets", targets, persistent=False)
-
-    def forward(self, h: Tensor, y: Tensor) -> Tensor:
-        """The unit's loss."""
-        return F.mse_loss(similarity(averaged(h, self.window)), similarity(self.targets[y]))
-
-
-class ProjectedPrediction(Head):
-    """Binary cross-entropy of V pooled(h) + b for the signs of P y; `targets` (classes, 128) is P transposed."""
-
-    def __init__(self, window: tuple[int, int], targets: Tensor, decoder: FeedbackLayer) -> None:
-        super().__init__()
-        self.window, self.decoder = window, decoder
-        self.targets: Tensor
-        self.register_buffer("targets", targets, persistent=False)
-
-    def forward(self, h: Tensor, y: Tensor) -> Tensor:
-        """The unit's loss."""
-        signs = (self.targets[y] > 0).to(self.targets.dtype)
-        logits = decoded(averaged(h, self.window), self.decoder)
-        return F.binary_cross_entropy_with_logits(logits.to(signs.dtype), signs)
-
-
-def similarity(features: Tensor) -> Tensor:
-    """S (N, N) of features (N, F) or maps (N, C, H, W), in float32 at least whatever the precision of training."""
-    with torch.autocast(features.device.type, enabled=False):
-        # A single pixel has no deviation.
-        if features.dim() == 4 and features.shape[1] > _FEW_CHANNELS and features.shape[2:].numel() > 1:
-            wide = deviation(features)
-        else:
-            wide = features.flatten(1).to(_wide(features))
-        centred = wide - wide.mean(1, keepdim=True)
-        unit: Tensor = centred / (_EPSILON + torch.linalg.vector_norm(centred, dim=1, keepdim=True))
-        return unit @ unit.mT
-
-
-def similarity_of_labels(y: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
-    """`similarity` of one-hot labels `y` (N,), in closed form: it has one value for a class and one between two."""
-    square = 1 - 1 / classes
-    length = _EPSILON + math.sqrt(square)
-    same, other = square / length**2, -1 / classes / length**2
-    return (y.unsqueeze(1) == y).to(dtype).mul_(same - other).add_(other)
-
-
-def deviation(maps: Tensor) -> Tensor:
-    """The standard deviation (N, C) of each of `maps` (N, C, H, W), in float32 at least."""
-    if host.computes(maps):
-        found: Tensor = Deviation.apply(maps)
-        return found
-    return maps.to(_wide(maps)).flatten(2).std(2)
-
-
-class Deviation(torch.autograd.Function):
-    """`std` over maps, several times as fast on a CPU: a few examples at a time, which stay in a core's cache.
-
-    It keeps the maps as they are, not a copy in float32.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C)."""
-        means, squares = [], []
-        for part in _parts(maps, maps):
-            wide = part.to(_wide(maps))
-            means.append(wide.mean((2, 3), keepdim=True))
-            squares.append((wide - means[-1]).square_().sum((2, 3)))
-        found = (torch.cat(squares) / (maps.shape[2:].numel() - 1)).sqrt_()
-        ctx.save_for_backward(maps, torch.cat(means), found)
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Tensor:
-        """The gradient of the maps; a deviation of zero has none, as in `std`."""
-        (delta,) = grad_outputs
-        maps, mean, found = ctx.saved_tensors
-        factor = (delta / (found * (maps.shape[2:].numel() - 1))).masked_fill_(found == 0, 0)[:, :, None, None]
-        gradient = torch.empty_like(maps)
-        whole = (maps, mean, factor, gradient)
-        for part, by, times, into in zip(*(_parts(each, maps) for each in whole), strict=True):
-            if into.dtype == mean.dtype:
-                torch.sub(part, by, out=into).mul_(times)
-            else:
-                into.copy_(part.to(mean.dtype).sub_(by).mul_(times))
-        return gradient
-
-
-def _parts(tensor: Tensor, maps: Tensor) -> tuple[Tensor, ...]:
-    """`tensor` by as many examples as `_CACHED` numbers of `maps` are."""
-    return torch.split(tensor, max(1, _CACHED // maps.shape[1:].numel()))
-
-
-def _wide(tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(tensor.dtype, torch.float32)
-
-
-def pooling_window(shape: torch.Size) -> tuple[int, int]:
-    """The window of average pooling, its height and width doubled in turn until 4096 features are left of `shape`."""
-    height, width = 1, 1
-    while len(shape) == 4 and shape[1] * math.ceil(shape[2] / height) * math.ceil(shape[3] / width) > _DECODED:
-        if height >= shape[2] and width >= shape[3]:
-            break
-        height, width = (2 * height, width) if height == width else (height, 2 * width)
-    return height, width
-
-
-def decoded(maps: Tensor, decoder: nn.Linear | FeedbackLayer) -> Tensor:
-    """`decoder` of flattened `maps` (N, C, H, W), or of features (N, C).
-
-    Of maps in channels-last the weights are put into their order, and not the maps, which are more, into that of the
-    weights: so the gradient comes back in the order of the maps, too.
-    """
-    if maps.dim() == 2 or not is_channels_last(maps):
-        logits: Tensor = decoder(maps.flatten(1))
-        return logits
-    features, shape = maps.permute(0, 2, 3, 1).flatten(1), maps.shape[1:]
-    if isinstance(decoder, nn.Linear):
-        return F.linear(features, _channels_last(decoder.weight, shape), decoder.bias)
-    weight, feedback = (_channels_last(each, shape) for each in (decoder.layer.weight, decoder.feedback_weight()))
-    logits = FeedbackLinear.apply(features, weight, decoder.layer.bias, feedback, None, None)
-    return logits
-
-
-def _channels_last(weight: Tensor, shape: torch.Size) -> Tensor:
-    """`weight` (O, C H W) as (O, H W C), `shape` being (C, H, W)."""
-    return weight.view(-1, *shape).permute(0, 2, 3, 1).flatten(1)
-
-
-def averaged(h: Tensor, window: tuple[int, int]) -> Tensor:
-    """Maps averaged over `window`, those at the border over what there is; features as they are."""
-    return h if h.dim() == 2 or window == (1, 1) else average(h, window)
+        loss, beta, bpf = self.choice.text("loss"), self.choice.number("beta"), self.choice.flag("bpf")
+        return similarity_head(shape, classes, loss=loss, beta=beta, bpf=bpf, seed=seed, name=name)

@@ -7,10 +7,14 @@ main-path convolution that reads the same tensor.
 
 from __future__ import annotations
 
-from torch import fx
+from typing import TYPE_CHECKING
 
 from asapbench.errors import GraphError
-from asapbench.rules.graph import Dataflow
+
+if TYPE_CHECKING:
+    from torch import fx
+
+    from asapbench.rules.engine.graph import Dataflow
 
 
 def shared_activations(flow: Dataflow, k: int) -> dict[str, fx.Node | None]:

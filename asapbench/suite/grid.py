@@ -17,10 +17,10 @@ from asapbench.suite.catalog import (
     CATALOG,
     DATASETS,
     DEFAULTS,
-    FULLY_CONNECTED,
+    MODELS,
+    OPTIMIZERS,
+    RULES,
     SCHEDULES,
-    SHARING,
-    WITHOUT_CONVOLUTIONS,
     dataset_shape,
 )
 from asapbench.suite.cell import CHOICES, Cell
@@ -113,12 +113,8 @@ def impossible(cell: Cell) -> Impossible | None:
 
 
 def _wrong_optimizer(cell: Cell) -> Impossible | None:
-    if (
-        cell.optimizer.name == "sgd"
-        and cell.optimizer.flag("nesterov")
-        and (cell.optimizer.number("momentum") == 0 or cell.optimizer.number("dampening") != 0)
-    ):
-        return Impossible("optimizer.nesterov", "Nesterov momentum needs momentum above 0 and dampening 0")
+    if reason := OPTIMIZERS[cell.optimizer.name].fault(cell.optimizer):
+        return Impossible(f"optimizer.{reason[0]}", reason[1])
     return None
 
 
@@ -141,8 +137,8 @@ def _wrong_for_data(cell: Cell) -> Impossible | None:
         return None
     if cell.augment != "none":
         return Impossible("augment", f'{cell.augment} moves pixels, and {cell.dataset.name} has none: use "none"')
-    if cell.model.name not in WITHOUT_CONVOLUTIONS:
-        fit = ", ".join(WITHOUT_CONVOLUTIONS)
+    if MODELS[cell.model.name].has_convolutions:
+        fit = ", ".join(name for name, entry in MODELS.items() if not entry.has_convolutions)
         return Impossible("model", f"{cell.model.name} needs images, and the data are feature vectors: use {fit}")
     return None
 
@@ -191,14 +187,8 @@ def _place_of(key: str, value: Any, grid: dict[str, Located]) -> Path:
 
 
 def _wrong_rule(cell: Cell) -> Impossible | None:
-    """Why the rule cannot be attached to the model, or None."""
-    rule, model = cell.rule.name, cell.model.name
-    if rule in SHARING and model in WITHOUT_CONVOLUTIONS:
-        return Impossible("rule", f"{rule} shares activations among convolutions, and {model} has none")
-    if rule in FULLY_CONNECTED and model not in WITHOUT_CONVOLUTIONS:
-        fit = ", ".join(WITHOUT_CONVOLUTIONS)
-        return Impossible("rule", f"{rule} is for fully connected networks ({fit}), and {model} has convolutions")
-    return None
+    reason = RULES[cell.rule.name].unsuited(MODELS[cell.model.name])
+    return None if reason is None else Impossible("rule", reason)
 
 
 def _choices(kind: str, grid: dict[str, Located], report: Report) -> list[Choice]:

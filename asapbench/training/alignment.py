@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from asapbench.metrics import Alignment
 from asapbench.rules import Learner
-from asapbench.rules.program import plain
+from asapbench.rules.engine.program import plain
 from asapbench.training.environment import arithmetic
 
 

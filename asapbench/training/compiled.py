@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from asapbench.errors import WorkerError
-from asapbench.rules.learner import Learner, Objective
+from asapbench.rules.engine.learner import Learner, Objective
 from asapbench.training.environment import arithmetic, full_precision, release_memory
 
 Compute = Callable[[Tensor, Tensor], Objective]

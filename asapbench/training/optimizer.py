@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from asapbench.suite.catalog import SCHEDULES
+from asapbench.suite.catalog import OPTIMIZERS, SCHEDULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
 from asapbench.suite.schedules import Epoch
@@ -23,29 +23,15 @@ def build_optimizer(
     there, which a CUDA graph reads at each replay.
     """
     held = list(parameters)
-    fused = True if device.type in ("cpu", "cuda") and not plain else None
+    entry = OPTIMIZERS[choice.name]
     on_device = rate_on_device(device) and not plain
     rate = torch.tensor(lr, dtype=torch.float32, device=device) if on_device else lr
-    if choice.name == "sgd":
-        return torch.optim.SGD(
-            held,
-            lr=rate,
-            momentum=choice.number("momentum"),
-            weight_decay=choice.number("weight_decay"),
-            nesterov=choice.flag("nesterov"),
-            dampening=choice.number("dampening"),
-            fused=fused,
-        )
-    kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[choice.name]
-    return kind(
-        held,
-        lr=rate,
-        betas=(choice.number("beta1"), choice.number("beta2")),
-        eps=choice.number("eps"),
-        weight_decay=choice.number("weight_decay"),
-        fused=fused,
-        capturable=on_device,
-    )
+    settings: dict[str, bool | None] = {}
+    if entry.takes_fused:
+        settings["fused"] = True if device.type in ("cpu", "cuda") and not plain else None
+    if entry.takes_capturable:
+        settings["capturable"] = on_device
+    return entry.build(choice, held, lr=rate, **settings)
 
 
 def rate_on_device(device: torch.device) -> bool:

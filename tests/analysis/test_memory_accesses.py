@@ -10,9 +10,10 @@ from asapbench.analysis.memory import asap, asap_with_feedback, backpropagation,
 from asapbench.errors import AsapbenchError
 from asapbench.models import build
 from asapbench.rules import resolve
-from asapbench.rules.graph import capture
+from asapbench.rules.engine.graph import capture
 from asapbench.suite.catalog import MODELS, RULES
-from asapbench.suite.shapes import LayerShape, layer_shapes
+from asapbench.suite.entries import LayerShape
+from asapbench.suite.shapes import layer_shapes
 
 
 def shapes(name: str) -> list[LayerShape]:

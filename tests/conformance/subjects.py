@@ -10,17 +10,17 @@ import torchvision
 from torch import Tensor, nn
 
 from asapbench.models import build, initialise
-from asapbench.rules import RULES, Learner
-from asapbench.suite.catalog import FULLY_CONNECTED, MODELS, SHARING
+from asapbench.rules import Learner
+from asapbench.suite.catalog import MODELS, RULES
 
 CLASSES = 10
 TORCHVISION = "torchvision resnet18"
 MODEL_NAMES = (*MODELS, TORCHVISION)
 SUBJECTS = [
     (rule, model)
-    for rule in RULES
+    for rule, entry in RULES.items()
     for model in MODEL_NAMES
-    if rule not in (SHARING if model == "mlp" else FULLY_CONNECTED)
+    if (entry.needs != "linear" if model == TORCHVISION else entry.unsuited(MODELS[model]) is None)
 ]
 LIGHT = [(rule, model) for rule, model in SUBJECTS if model in ("alexnet", "resnet10", "mlp")]
 VARIED = [*LIGHT, *((rule, model) for rule, model in SUBJECTS if model == TORCHVISION)]

@@ -11,8 +11,8 @@ import torch
 from subjects import LIGHT, VARIED, batch_of, model_of
 from torch import Tensor
 
-from asapbench.rules import RULES, Learner, attach, resolve
-from asapbench.suite.catalog import RULES as CATALOG
+from asapbench.rules import Learner, attach, resolve
+from asapbench.suite.catalog import RULES
 
 
 def feedback_of(learner: Learner) -> dict[str, Tensor]:
@@ -79,7 +79,7 @@ def test_feedback_depends_on_the_seed_alone(rule: str, name: str) -> None:
 @pytest.mark.parametrize("rule", ["asap", "as"])
 def test_the_kernels_of_random_matching_are_in_the_digest(rule: str) -> None:
     x, _ = batch_of("resnet10")
-    choice = CATALOG[rule].choose({"matching": "random"})
+    choice = RULES[rule].choose({"matching": "random"})
     one, again, other = (attach(model_of("resnet10"), choice, x, seed=seed) for seed in (1, 1, 2))
     names = [key for key, _ in one.fixed_feedback() if key.startswith("matching.")]
     assert len(names) == 7  # c4 to c8 and the last two projections; where the shapes agree there is none
@@ -127,7 +127,7 @@ def test_feedback_is_the_same_in_every_precision() -> None:
 @pytest.mark.parametrize("rule", ["kp", "fa", "asap"])
 def test_feedback_can_start_equal_to_the_forward_weights(rule: str) -> None:
     model, (x, _) = model_of("resnet10"), batch_of("resnet10")
-    learner = attach(model, RULES[rule](CATALOG[rule].choose({"feedback_init": "forward"})), x, seed=3)
+    learner = attach(model, resolve(RULES[rule].choose({"feedback_init": "forward"})), x, seed=3)
     for layer, weight, feedback in learner.feedback_pairs():
         assert torch.equal(weight, feedback) == (layer != "fc")
         assert weight.data_ptr() != feedback.data_ptr()

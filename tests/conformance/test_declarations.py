@@ -23,12 +23,12 @@ from subjects import (
 )
 from torch import Tensor, nn
 
-from asapbench.rules import RULES, Learner, attach, resolve
+from asapbench.rules import Learner, attach, resolve
 from asapbench.rules.base import LayerPlan, Rule
-from asapbench.rules.dfa import Projection
-from asapbench.rules.graph import Dataflow
-from asapbench.rules.layers import FeedbackLayer
-from asapbench.suite.catalog import RULES as CATALOG
+from asapbench.rules.engine.graph import Dataflow
+from asapbench.rules.engine.layers import FeedbackLayer
+from asapbench.rules.engine.projected_error import Projection
+from asapbench.suite.catalog import RULES
 
 TOLERANCE = 1e-9
 
@@ -66,7 +66,7 @@ def own_input(rule: str, **options: str | int) -> Rule:
         def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
             return {layer: replace(plan, shared=None) for layer, plan in super().plan(flow).items()}
 
-    return Unshared(CATALOG[rule].choose(options))
+    return Unshared(RULES[rule].choose(options))
 
 
 def convolutions(model: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
@@ -91,7 +91,7 @@ def is_bp_when_b_is_w(rule: str) -> bool:
 @pytest.mark.parametrize(("rule", "name"), [s for s in SUBJECTS if s[0] != "bp" and is_bp_when_b_is_w(s[0])])
 def test_a_rule_that_uses_its_own_input_equals_bp_when_b_is_w(rule: str, name: str) -> None:
     stem = {"stem": "trained"} if resolve(rule).declares.stem == "fixed" else {}
-    chosen = RULES[rule](CATALOG[rule].choose(stem))
+    chosen = resolve(RULES[rule].choose(stem))
     if chosen.declares.update == "shared":
         chosen = own_input(rule, **stem)
     model, learner, x, y = attached(chosen, name)
@@ -159,7 +159,7 @@ def test_only_the_declared_stem_is_left_untrained(rule: str, name: str) -> None:
 @pytest.mark.parametrize(("rule", "name"), [s for s in LIGHT if s[0] in ("kp", "asap")])
 @pytest.mark.parametrize("classifier", ["fa", "kp"])
 def test_learned_feedback_gets_the_weight_gradient(rule: str, name: str, classifier: str) -> None:
-    _, learner, x, y = attached(RULES[rule](CATALOG[rule].choose({"classifier": classifier})), name)
+    _, learner, x, y = attached(resolve(RULES[rule].choose({"classifier": classifier})), name)
     learner.backward(x, y)
     learned = [(w, b) for _, w, b in learner.feedback_pairs() if b.requires_grad]
     assert bool(learned) == (name != "mlp" or classifier == "kp")

@@ -14,7 +14,8 @@ from test_oracle import CLASSES, NETWORKS, random_kernels, torch_model
 from torch import Tensor, nn
 
 from asapbench.rules import CrossEntropy, Learner, attach, resolve
-from asapbench.rules.local import LocalLearner, LocalRule
+from asapbench.rules.engine.local import LocalLearner
+from asapbench.rules.local import LocalRule
 from asapbench.suite.catalog import RULES
 from asapbench.suite.options import Choice
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from asapbench.rules.predsim import Prediction, ProjectedSimilarity, pooling_window
+from asapbench.rules.engine.similarity import Prediction, ProjectedSimilarity, pooling_window
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import torch
 from asapbench.analysis.shortcut import ANGLE, ANGLE_OF_G1, LENGTHS, places, shortcut_effect, weight_changes
 from asapbench.errors import AsapbenchError
 from asapbench.models import build, initialise
-from asapbench.rules.graph import capture
+from asapbench.rules.engine.graph import capture
 from asapbench.suite.catalog import MODELS
 
 CLASSES = 4

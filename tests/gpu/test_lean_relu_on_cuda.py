@@ -11,8 +11,8 @@ import torch
 sys.path.append(str(Path(__file__).parent.parent / "rules"))
 import relu_cases
 
-from asapbench.rules import bitmask_relu
-from asapbench.rules.bitmask_relu import LeanReLU
+from asapbench.rules.engine import bitmask_relu
+from asapbench.rules.engine.bitmask_relu import LeanReLU
 
 pytestmark = [
     pytest.mark.gpu,

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from asapbench.rules.functions import rebuilt_feedback
-from asapbench.rules.recursion import ScalarRecursion
+from asapbench.rules.engine.functions import rebuilt_feedback
+from asapbench.rules.engine.recursion import ScalarRecursion
 
 pytestmark = [
     pytest.mark.gpu,

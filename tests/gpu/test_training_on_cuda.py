@@ -12,8 +12,7 @@ import torch
 sys.path.append(str(Path(__file__).parent.parent / "training"))
 from tiny_cell import Recorder, bits, cell, noise_images, same_bits, trainer
 
-from asapbench.rules import RULES
-from asapbench.suite.catalog import OPTIMIZERS
+from asapbench.suite.catalog import OPTIMIZERS, RULES
 
 pytestmark = [
     pytest.mark.gpu,

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asapbench.rules import bitmask_relu
+from asapbench.rules.engine import bitmask_relu
 
 SPECIAL = [float("nan"), float("inf"), -float("inf"), -0.0, 0.0, 1e-45, -1e-45, 1.0, -1.0]
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -74,7 +74,7 @@ def same(one: Tensor, other: Tensor) -> bool:
 
 def main() -> None:
     assert os.environ["TRITON_INTERPRET"] == "1"
-    from asapbench.rules import relu_kernels
+    from asapbench.rules.engine import relu_kernels
 
     calls: Counter[str] = Counter()
 

@@ -9,17 +9,16 @@ import torch
 from torch import Tensor
 
 from asapbench.models import build, initialise
-from asapbench.rules import RULES, attach
-from asapbench.rules.matching import tiled
-from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
-from asapbench.suite.catalog import RULES as CATALOG
+from asapbench.rules import attach
+from asapbench.rules.engine.matching import tiled
+from asapbench.suite.catalog import MODELS, RULES
 from asapbench.suite.options import Choice
 
 CHOICES = [
-    *(CATALOG[rule].choose() for rule in RULES if rule not in FULLY_CONNECTED),
-    CATALOG["asap"].choose({"matching": "average", "k": 4}),
-    CATALOG["asap"].choose({"matching": "random"}),
-    CATALOG["predsim"].choose({"bpf": True}),
+    *(entry.choose() for entry in RULES.values() if entry.needs != "linear"),
+    RULES["asap"].choose({"matching": "average", "k": 4}),
+    RULES["asap"].choose({"matching": "random"}),
+    RULES["predsim"].choose({"bpf": True}),
 ]
 
 

@@ -7,26 +7,25 @@ import torch
 from torch import Tensor
 
 from asapbench.models import build, initialise
-from asapbench.rules import RULES, CrossEntropy, Learner, attach
-from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
-from asapbench.suite.catalog import RULES as CATALOG
+from asapbench.rules import CrossEntropy, Learner, attach
+from asapbench.suite.catalog import MODELS, RULES
 from asapbench.suite.options import Choice
 
 pytestmark = pytest.mark.slow
 
 CHOICES = [
-    *(entry.choose() for entry in CATALOG.values()),
-    CATALOG["asfp_lc"].choose({"loss": "added", "unit": "group"}),
-    CATALOG["local_errors"].choose({"feedback": "sign"}),
-    CATALOG["predsim"].choose({"bpf": True}),
+    *(entry.choose() for entry in RULES.values()),
+    RULES["asfp_lc"].choose({"loss": "added", "unit": "group"}),
+    RULES["local_errors"].choose({"feedback": "sign"}),
+    RULES["predsim"].choose({"bpf": True}),
 ]
 
 
 def learner_of(choice: Choice, x: Tensor, label_smoothing: float) -> Learner:
-    entry, options = (MODELS["mlp"], {}) if choice.name in FULLY_CONNECTED else (MODELS["resnet10"], {"width": 2})
+    entry, options = (MODELS["mlp"], {}) if RULES[choice.name].needs == "linear" else (MODELS["resnet10"], {"width": 2})
     model = build(entry.choose(options), channels=3, size=8, classes=4)
     initialise(model, 1)
-    return attach(model.double(), RULES[choice.name](choice), x, seed=2, criterion=CrossEntropy(label_smoothing))
+    return attach(model.double(), choice, x, seed=2, criterion=CrossEntropy(label_smoothing))
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asapbench.rules import predsim
-from asapbench.rules.criterion import one_hot
-from asapbench.rules.layers import FeedbackLayer
-from asapbench.rules.local import average
-from asapbench.rules.predsim import decoded, deviation, similarity, similarity_of_labels
+from asapbench.rules.engine import similarity as predsim
+from asapbench.rules.engine.criterion import one_hot
+from asapbench.rules.engine.heads import average
+from asapbench.rules.engine.layers import FeedbackLayer
+from asapbench.rules.engine.similarity import decoded, deviation, similarity, similarity_of_labels
 
 ORDERS = [torch.contiguous_format, torch.channels_last]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from asapbench.errors import GraphError
 from asapbench.models import build
-from asapbench.rules.graph import Dataflow, capture
+from asapbench.rules.engine.graph import Dataflow, capture
 from asapbench.rules.sharing import shared_activations
 from asapbench.suite.catalog import MODELS
 

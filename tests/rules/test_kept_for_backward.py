@@ -9,8 +9,8 @@ from torch import Tensor
 
 from asapbench.models import build, initialise
 from asapbench.rules import attach
-from asapbench.rules.bitmask_relu import LeanReLU, bits_of_bytes, packed, shifted, unpack
-from asapbench.rules.dfa import Projection
+from asapbench.rules.engine.bitmask_relu import LeanReLU, bits_of_bytes, packed, shifted, unpack
+from asapbench.rules.engine.projected_error import Projection
 from asapbench.suite.catalog import MODELS
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from asapbench.errors import GraphError
-from asapbench.rules.matching import matcher
+from asapbench.rules.engine.matching import matcher
 
 
 def test_a_smaller_map_is_refused_by_name() -> None:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from asapbench.rules.functions import FeedbackConv2d, Geometry
-from asapbench.rules.matching import matcher, tiled
+from asapbench.rules.engine.functions import FeedbackConv2d, Geometry
+from asapbench.rules.engine.matching import matcher, tiled
 
 
 @given(

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asapbench.models import build, initialise
-from asapbench.rules import RULES, attach, predsim
-from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
-from asapbench.suite.catalog import RULES as CATALOG
+from asapbench.rules import attach
+from asapbench.rules.engine import similarity as predsim
+from asapbench.suite.catalog import MODELS, RULES
 from asapbench.suite.options import Choice
 from asapbench.training.environment import arithmetic
 
@@ -25,10 +25,10 @@ BATCH = 6
 PIXELS = 4
 """Of the largest maps that heads flatten."""
 CHOICES = [
-    *(CATALOG[rule].choose() for rule in RULES if rule not in FULLY_CONNECTED),
-    CATALOG["asap"].choose({"matching": "average", "k": 4}),
-    CATALOG["asap"].choose({"matching": "random"}),
-    CATALOG["predsim"].choose({"bpf": True}),
+    *(entry.choose() for entry in RULES.values() if entry.needs != "linear"),
+    RULES["asap"].choose({"matching": "average", "k": 4}),
+    RULES["asap"].choose({"matching": "random"}),
+    RULES["predsim"].choose({"bpf": True}),
 ]
 
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asapbench.models import build, initialise
-from asapbench.rules import CrossEntropy, attach, host
-from asapbench.suite.catalog import FULLY_CONNECTED, MODELS, RULES
+from asapbench.rules import CrossEntropy, attach
+from asapbench.rules.engine import host
+from asapbench.suite.catalog import MODELS, RULES
 from asapbench.suite.options import Choice
 
 CHOICES = [
@@ -58,7 +59,7 @@ def as_on(way: str) -> AbstractContextManager[object]:
 
 
 def reads_of(choice: Choice, *, way: str, optimizer: str, rate: float | Tensor) -> list[str]:
-    name = "mlp" if choice.name in FULLY_CONNECTED else "resnet10"
+    name = "mlp" if RULES[choice.name].needs == "linear" else "resnet10"
     model = build(MODELS[name].choose({} if name == "mlp" else {"width": 2}), channels=3, size=8, classes=4)
     initialise(model, 1)
     x, y = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(4)

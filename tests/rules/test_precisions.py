@@ -7,21 +7,20 @@ import torch
 from torch import Tensor
 
 from asapbench.models import build, initialise
-from asapbench.rules import RULES, Learner, attach
-from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
-from asapbench.suite.catalog import RULES as CATALOG
+from asapbench.rules import Learner, attach, resolve
+from asapbench.suite.catalog import MODELS, RULES
 
 BEFORE_BATCHNORM = ("fc.bias", "hidden.0.bias", "hidden.3.bias", *(f"classifier.{i}.bias" for i in (0, 3, 6)))
 """How biases end whose gradient BatchNorm leaves rounding only; those of a classifier are in DGL's heads."""
 
 
 def learner_of(rule: str, **options: str) -> tuple[Learner, Tensor, Tensor]:
-    suited = MODELS["mlp"].choose() if rule in FULLY_CONNECTED else MODELS["resnet10"].choose({"width": 8})
+    suited = MODELS["mlp"].choose() if RULES[rule].needs == "linear" else MODELS["resnet10"].choose({"width": 8})
     model = build(suited, channels=3, size=16, classes=10)
     initialise(model, 1)
     draw = torch.Generator().manual_seed(1)
     x, y = torch.randn(32, 3, 16, 16, generator=draw), torch.randint(10, (32,), generator=draw)
-    return attach(model, CATALOG[rule].choose(options), x, seed=2), x, y
+    return attach(model, RULES[rule].choose(options), x, seed=2), x, y
 
 
 def gradients(learner: Learner) -> dict[str, Tensor]:
@@ -39,7 +38,7 @@ def test_bfloat16_gradients_are_float32_and_close(rule: str, options: dict[str, 
         learner, x, y = learner_of(rule, **options)
         if bound:
             why = learner.bind(torch.optim.SGD([p for _, p in learner.trained_parameters()], lr=0.1))
-            assert (why is None) is (RULES[rule](CATALOG[rule].choose()).declares.feedback_update is None), why
+            assert (why is None) is (resolve(RULES[rule].choose()).declares.feedback_update is None), why
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             objective = learner.objective(x, y)
         objective.scalar.backward()

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from asapbench.models import build, initialise
 from asapbench.rules import Learner, attach
-from asapbench.rules.dfa import Projection
+from asapbench.rules.engine.projected_error import Projection
 from asapbench.suite.catalog import MODELS
 
 X, Y = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(5)), torch.arange(6)

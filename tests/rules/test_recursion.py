@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asapbench.rules import RULES, Learner, attach, host
-from asapbench.rules.functions import rebuilt_feedback
-from asapbench.rules.recursion import ScalarRecursion, group_of
-from asapbench.suite.catalog import RULES as CATALOG
+from asapbench.rules import Learner, attach
+from asapbench.rules.engine import host
+from asapbench.rules.engine.functions import rebuilt_feedback
+from asapbench.rules.engine.recursion import ScalarRecursion, group_of
+from asapbench.suite.catalog import RULES
 
 STEPS = 200
 RATES = (0.05, 0.02, 0.08, 0.01)
@@ -63,8 +64,8 @@ class Dense(nn.Module):
 
 def learner_of(rule: str = "asap", *, model: type[nn.Module] = Small, dtype: torch.dtype = torch.float64) -> Learner:
     torch.manual_seed(0)
-    choice = CATALOG[rule].choose({"classifier": "kp"})
-    return attach(model().to(dtype), RULES[rule](choice), torch.randn(2, 3, 6, 6, dtype=dtype), seed=1)
+    choice = RULES[rule].choose({"classifier": "kp"})
+    return attach(model().to(dtype), choice, torch.randn(2, 3, 6, 6, dtype=dtype), seed=1)
 
 
 def optimizer_of(learner: Learner, kind: type[torch.optim.Optimizer], options: dict[str, Any]) -> torch.optim.Optimizer:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from asapbench.errors import AsapbenchError, GraphError, SuiteError
 from asapbench.rules import attach
-from asapbench.suite.catalog import FULLY_CONNECTED, RULES, SHARING
+from asapbench.suite.catalog import RULES
 
 X = torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
@@ -75,7 +75,7 @@ def test_refused_by_name(case: str, rule: str) -> None:
         attach(Parts(way), rule, X)
 
 
-@pytest.mark.parametrize("rule", SHARING)
+@pytest.mark.parametrize("rule", [rule for rule, entry in RULES.items() if entry.needs == "convolutions"])
 def test_fewer_than_three_convolutions_have_nothing_to_share(rule: str) -> None:
     net = Parts(lambda net, x: net.c1(torch.relu(net.c0(x))))
     net.unit_ends = ["c0", "c1"]
@@ -143,7 +143,7 @@ def test_an_unknown_rule_names_the_nearest() -> None:
     ],
     ids=["size", "shape", "number", "flatten"],
 )
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in FULLY_CONNECTED])
+@pytest.mark.parametrize("rule", [rule for rule, entry in RULES.items() if entry.needs != "linear"])
 def test_every_way_to_flatten_is_taken(flatten: Callable[[Tensor], Tensor], rule: str) -> None:
     class Flat(Parts):
         def forward(self, x: Tensor) -> Tensor:

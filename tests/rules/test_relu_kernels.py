@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from asapbench.rules import bitmask_relu
+from asapbench.rules.engine import bitmask_relu
 
 pytest.importorskip("triton", reason="Triton is not installed: there are no wheels of it for macOS and Windows")
 
@@ -36,7 +36,7 @@ def test_the_kernels_compile_for_a_gpu_and_move_16_bytes_at_a_time(
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from asapbench.rules import relu_kernels
+    from asapbench.rules.engine import relu_kernels
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     wide, bits = f"*{kind}", "*u8"
@@ -54,7 +54,7 @@ def test_the_kernels_compile_for_a_gpu_and_move_16_bytes_at_a_time(
 
 def test_triton_is_not_imported_where_there_is_no_gpu() -> None:
     code = (
-        "import sys, torch; from asapbench.rules.bitmask_relu import LeanReLU; "
+        "import sys, torch; from asapbench.rules.engine.bitmask_relu import LeanReLU; "
         "LeanReLU()(torch.randn(9, requires_grad=True)).sum().backward(); sys.exit('triton' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -64,7 +64,7 @@ def test_where_triton_fails_torchs_kernels_run_and_a_warning_says_why(monkeypatc
     def fail(_: torch.Tensor) -> None:
         raise RuntimeError("Failed to find C compiler")
 
-    from asapbench.rules import relu_kernels
+    from asapbench.rules.engine import relu_kernels
 
     monkeypatch.setattr(relu_kernels, "relu_and_bits", fail)
     monkeypatch.setattr(torch, "zeros", lambda *_, **__: torch.ones(8))

@@ -18,12 +18,12 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asapbench.models import build, initialise
-from asapbench.rules import RULES, attach
-from asapbench.rules.functions import FeedbackConv2d, Geometry
-from asapbench.suite.catalog import FULLY_CONNECTED, MODELS
+from asapbench.rules import attach
+from asapbench.rules.engine.functions import FeedbackConv2d, Geometry
+from asapbench.suite.catalog import MODELS, RULES
 from asapbench.training.alignment import alignment
 
-OF_MAPS = [rule for rule in RULES if rule not in FULLY_CONNECTED]
+OF_MAPS = [rule for rule, entry in RULES.items() if entry.needs != "linear"]
 CHECKED_MALLOC = "libc_malloc_debug.so.0"
 """glibc's checks: a process that writes beyond what it was given is ended when that is freed."""
 

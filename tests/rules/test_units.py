@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from asapbench.errors import GraphError
 from asapbench.models import build
 from asapbench.rules import attach
-from asapbench.rules.graph import capture
-from asapbench.rules.units import Unit, separate, units_of
+from asapbench.rules.engine.graph import capture
+from asapbench.rules.engine.units import Unit, separate, units_of
 from asapbench.suite.catalog import MODELS, RULES
 
 X = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))

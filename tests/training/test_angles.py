@@ -10,7 +10,8 @@ from tiny_cell import Recorder, bits, cell, same_bits, trainer
 from torch import nn
 
 from asapbench.metrics import Alignment
-from asapbench.rules import RULES, attach
+from asapbench.rules import attach
+from asapbench.suite.catalog import RULES
 from asapbench.training.alignment import alignment, degrees
 
 

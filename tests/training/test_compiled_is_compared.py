@@ -15,8 +15,9 @@ from tiny_cell import Recorder, bits, cell, same_bits, trainer
 from torch import Tensor
 
 from asapbench.errors import WorkerError
-from asapbench.rules import RULES, Learner
-from asapbench.rules.learner import Objective
+from asapbench.rules import Learner
+from asapbench.rules.engine.learner import Objective
+from asapbench.suite.catalog import RULES
 from asapbench.training import compiled
 
 Compute = Callable[[Tensor, Tensor], Objective]

@@ -13,17 +13,16 @@ import pytest
 import torch
 from tiny_cell import Recorder, bits, cell, same_bits, trainer
 
-from asapbench.rules import RULES
-from asapbench.suite.catalog import RULES as CATALOG
+from asapbench.suite.catalog import RULES
 from asapbench.suite.options import Choice
 
 CHOICES = [
-    *(CATALOG[name].choose() for name in RULES),
-    CATALOG["asap"].choose({"form": "explicit"}),
-    CATALOG["asap"].choose({"matching": "random"}),
-    CATALOG["kp"].choose({"classifier": "kp"}),
-    CATALOG["predsim"].choose({"bpf": True}),
-    CATALOG["asfp_lc"].choose({"loss": "added"}),
+    *(RULES[name].choose() for name in RULES),
+    RULES["asap"].choose({"form": "explicit"}),
+    RULES["asap"].choose({"matching": "random"}),
+    RULES["kp"].choose({"classifier": "kp"}),
+    RULES["predsim"].choose({"bpf": True}),
+    RULES["asfp_lc"].choose({"loss": "added"}),
 ]
 
 

@@ -13,8 +13,7 @@ import pytest
 import torch
 from tiny_cell import Recorder, cell, trainer
 
-from asapbench.suite.catalog import OPTIMIZERS
-from asapbench.suite.catalog import RULES as CATALOG
+from asapbench.suite.catalog import OPTIMIZERS, RULES
 from asapbench.training import trainer as trainer_module
 from asapbench.training.saved import Saved
 from asapbench.training.trainer import Trainer
@@ -26,8 +25,8 @@ RECIPES = {
     "no momentum": {"optimizer": OPTIMIZERS["sgd"].choose({"momentum": 0.0})},
     "adam": {"optimizer": OPTIMIZERS["adam"].choose(), "lr": 5e-3},
     "adamw": {"optimizer": OPTIMIZERS["adamw"].choose(), "lr": 5e-3},
-    "explicit feedback": {"rule": CATALOG["asap"].choose({"form": "explicit"})},
-    "heads": {"rule": CATALOG["dgl"].choose()},
+    "explicit feedback": {"rule": RULES["asap"].choose({"form": "explicit"})},
+    "heads": {"rule": RULES["dgl"].choose()},
 }
 
 

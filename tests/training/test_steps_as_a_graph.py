@@ -15,9 +15,8 @@ from tiny_cell import Recorder, bits, cell, same_bits, trainer
 
 from asapbench.data import batches
 from asapbench.errors import WorkerError
-from asapbench.rules import RULES, host
-from asapbench.suite.catalog import OPTIMIZERS
-from asapbench.suite.catalog import RULES as CATALOG
+from asapbench.rules.engine import host
+from asapbench.suite.catalog import OPTIMIZERS, RULES
 from asapbench.training import graph, optimizer
 from asapbench.training.trainer import Trainer
 
@@ -28,9 +27,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "no momentum": {"optimizer": OPTIMIZERS["sgd"].choose({"momentum": 0.0})},
     "adam": {"optimizer": OPTIMIZERS["adam"].choose(), "lr": 5e-3},
     "adamw": {"optimizer": OPTIMIZERS["adamw"].choose(), "lr": 5e-3},
-    "explicit feedback": {"rule": CATALOG["asap"].choose({"form": "explicit"})},
-    "random matching": {"rule": CATALOG["asap"].choose({"matching": "random"})},
-    "backprop-free heads": {"rule": CATALOG["predsim"].choose({"bpf": True})},
+    "explicit feedback": {"rule": RULES["asap"].choose({"form": "explicit"})},
+    "random matching": {"rule": RULES["asap"].choose({"matching": "random"})},
+    "backprop-free heads": {"rule": RULES["predsim"].choose({"bpf": True})},
     "not augmented": {"augment": "none"},
     "bf16": {"precision": "bf16"},
     "whole batches": {"batch_size": 10},

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asapbench.rules.layers import FeedbackLayer
+from asapbench.rules.engine.layers import FeedbackLayer
 
 _SETTINGS = ("lr", "weight_decay", "momentum", "dampening", "nesterov", "maximize", "betas", "eps", "amsgrad")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from torch import fx, nn
 
-from asapbench.rules.functions import is_narrow_strided_pointwise
-from asapbench.rules.graph import is_in_place
-from asapbench.rules.layers import FeedbackLayer, geometry
+from asapbench.rules.engine.functions import is_narrow_strided_pointwise
+from asapbench.rules.engine.graph import is_in_place
+from asapbench.rules.engine.layers import FeedbackLayer, geometry
 
 
 def cut(node: fx.Node, users: Iterable[fx.Node], program: fx.GraphModule) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from asapbench.randomness import fan_in_uniform, uniform
-from asapbench.rules.functions import FeedbackConv2d, FeedbackLinear, Geometry, rebuilt_feedback
-from asapbench.rules.graph import WeightModule
-
-Feedback = Literal["transport", "fixed", "learned"]
-Sharing = Literal["both", "feedback"]
-"""Which gradients a shared activation is the source of: dW and dB, or dB alone."""
+from asapbench.rules.base import Feedback, Sharing
+from asapbench.rules.engine.functions import FeedbackConv2d, FeedbackLinear, Geometry, rebuilt_feedback
+from asapbench.rules.engine.graph import WeightModule
 
 
 class FeedbackLayer(nn.Module):

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asapbench.rules import host
-from asapbench.rules.matching import tiled
+from asapbench.rules.engine import host
+from asapbench.rules.engine.matching import tiled
 
 _REGISTER = 16
 """Float32 numbers in the largest vector register of an x86 processor."""

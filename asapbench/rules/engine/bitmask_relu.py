@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from asapbench.rules import host
-from asapbench.rules.program import put_in
+from asapbench.rules.engine import host
+from asapbench.rules.engine.program import put_in
 
 _RELU_CALLS = {torch.relu, torch.relu_, F.relu, F.relu_}
 _RELU_METHODS = {"relu", "relu_"}
@@ -135,7 +135,7 @@ def _working_kernels() -> ModuleType | None:
     if importlib.util.find_spec("triton") is None:
         return None
     try:
-        from asapbench.rules import relu_kernels
+        from asapbench.rules.engine import relu_kernels
 
         relu_kernels.relu_and_bits(torch.zeros(8, device="cuda"))
     except Exception as error:  # noqa: BLE001 - a compiler's, a driver's or a file's; torch's kernels do the same

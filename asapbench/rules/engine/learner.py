@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx, nn
 
-from asapbench.rules.criterion import Criterion, cross_entropy
-from asapbench.rules.layers import FeedbackLayer
-from asapbench.rules.matching import RandomProjection
-from asapbench.rules.recursion import ScalarRecursion, group_of, why_not_exact
+from asapbench.rules.engine.criterion import Criterion, cross_entropy
+from asapbench.rules.engine.layers import FeedbackLayer
+from asapbench.rules.engine.matching import RandomProjection
+from asapbench.rules.engine.recursion import ScalarRecursion, group_of, why_not_exact
 
 
 class Objective(NamedTuple):

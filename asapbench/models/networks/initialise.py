@@ -1,4 +1,4 @@
-"""A model of the catalog, built for a data set's shape and initialised from its seed."""
+"""The first weights of a model, drawn from its seed."""
 
 from __future__ import annotations
 
@@ -7,38 +7,15 @@ import math
 import torch
 from torch import nn
 
-from asapbench.models.alexnet import AlexNet
-from asapbench.models.mlp import MLP
-from asapbench.models.resnet import ResNet
 from asapbench.randomness import draw_layer
-from asapbench.suite.options import Choice
-from asapbench.suite.shapes import RESNET_BLOCKS
 
 _RELEASED_GAIN = math.sqrt(6)
 """Kaiming-uniform's bound at a = 0 over the one at a = sqrt 5."""
 
 
-def build(model: Choice, *, channels: int, size: int, classes: int) -> nn.Module:
-    """The chosen model for images of `channels` x `size` x `size`. Raises KeyError for a name without a class."""
-    options = {name: value for name, value in model.options if name != "linear_init"}
-    if model.name == "alexnet":
-        return AlexNet(channels=channels, size=size, classes=classes, **options)  # type: ignore[arg-type]
-    if model.name == "mlp":
-        return MLP(inputs=channels * size * size, classes=classes, **options)  # type: ignore[arg-type]
-    base = model.name.removesuffix("_nsc")
-    return ResNet(
-        channels=channels,
-        classes=classes,
-        blocks=RESNET_BLOCKS[base],
-        shortcut=base == model.name,
-        width=model.integer("width"),
-        logits_batchnorm=model.flag("logits_batchnorm"),
-    )
-
-
 @torch.no_grad()
 def initialise(model: nn.Module, seed: int, *, linear: str = "default") -> None:
-    """Draws every weight and bias anew, each from its own stream of (seed, "weight", parameter name).
+    """Draws every weight and bias, each from its own stream of (seed, "weight", parameter name).
 
     Convolutions and fully connected layers: Kaiming-uniform with a = sqrt 5, biases uniform(+-1/sqrt(fan_in)), torch's
     default and the released code's; `linear` = released draws fully connected layers with a = 0 and biases of zero, as

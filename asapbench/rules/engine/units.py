@@ -14,8 +14,8 @@ from itertools import pairwise, takewhile
 from torch import fx, nn
 
 from asapbench.errors import GraphError
-from asapbench.rules.graph import Dataflow, WeightLayer, carrying_error, is_activation, is_addition, is_max_pool
-from asapbench.rules.program import cut
+from asapbench.rules.engine.graph import Dataflow, WeightLayer, carrying_error, is_activation, is_addition, is_max_pool
+from asapbench.rules.engine.program import cut
 
 
 @dataclass(frozen=True)

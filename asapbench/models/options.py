@@ -1,0 +1,24 @@
+"""Options that several models have."""
+
+from __future__ import annotations
+
+from asapbench.suite.entries import LayerShape
+from asapbench.suite.options import Choice, Option
+
+PAPER = "Woo et al. 2021"
+
+LOGITS = Option("logits_batchnorm", True, "BatchNorm on the logits, as in the released code")
+LINEAR_INIT = Option(
+    "linear_init",
+    "default",
+    "fully connected layers start as torch's do, weights and biases U(+-1/sqrt(fan_in)), or as the released FA layer "
+    "does, weights U(+-sqrt(6/fan_in)) and zero biases",
+    choices=("default", "released"),
+)
+WIDTH = Option("width", 64, "channels of the first convolution; the others scale with it", minimum=1)
+
+
+def classifier(model: Choice, inputs: int, classes: int, *, linear: bool = False) -> LayerShape:
+    """The last layer; a linear network has no BatchNorm, not on its logits either."""
+    batchnorm = model.flag("logits_batchnorm") and not linear
+    return LayerShape("fc", "linear", inputs, classes, bias=True, batchnorm=batchnorm)

@@ -1,0 +1,1 @@
+"""How rules are carried out, in torch: graph capture and rewriting, layers, autograd functions, local losses."""

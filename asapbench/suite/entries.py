@@ -1,0 +1,132 @@
+"""What rules, models and optimizers declare about themselves, in their own module: free of torch.
+
+`suite.datasets` has the same for data sets. Code that needs to know something about a rule or a model asks its entry;
+no other code lists names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from asapbench.suite.options import Choice, Entry
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Needs = Literal["convolutions", "linear"]
+"""The only networks that a rule can train: those with convolutions, or those without."""
+
+
+@dataclass(frozen=True)
+class RuleEntry(Entry):
+    """A learning rule. Its class has the entry as `entry`.
+
+    `extra_weights`: what the rule learns beside the network (feedback weights, heads), in multiples of the network's
+    weights; a function where it depends on the options. `projects_errors`: the rule holds a matrix of classes x units.
+    """
+
+    needs: Needs | None = None
+    extra_weights: float | Callable[[Choice], float] = 0.0
+    projects_errors: bool = False
+
+    def learned_beside(self, choice: Choice) -> float:
+        """`extra_weights` for these options."""
+        return self.extra_weights(choice) if callable(self.extra_weights) else self.extra_weights
+
+    def unsuited(self, model: ModelEntry) -> str | None:
+        """Why this rule cannot train `model`, or None."""
+        if self.needs == "convolutions" and not model.has_convolutions:
+            return f"{self.name} needs convolutions, and {model.name} has none"
+        if self.needs == "linear" and model.has_convolutions:
+            return f"{self.name} is for fully connected networks, and {model.name} has convolutions"
+        return None
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """One weight layer: kernel `kernel` x `kernel` (1 for fully connected), output maps `size` x `size`.
+
+    `pooled` is the size of the maps behind the max-pool that follows, None where none does. `shortcut`: the layer is a
+    block's projection, off the main path. `batchnorm`: BatchNorm with scale and shift follows.
+    """
+
+    name: str
+    kind: str
+    inputs: int
+    outputs: int
+    kernel: int = 1
+    size: int = 1
+    bias: bool = False
+    batchnorm: bool = False
+    pooled: int | None = None
+    shortcut: bool = False
+
+    @property
+    def weights(self) -> int:
+        """Entries of W."""
+        return self.inputs * self.outputs * self.kernel**2
+
+    @property
+    def parameters(self) -> int:
+        """Entries of W, of the bias, and of the scale and shift of the BatchNorm that follows."""
+        return self.weights + self.outputs * (self.bias + 2 * self.batchnorm)
+
+    @property
+    def multiplications(self) -> int:
+        """Multiply-adds of one example's forward pass."""
+        return self.weights * self.size**2
+
+    @property
+    def units(self) -> int:
+        """Outputs for one example."""
+        return self.outputs * self.size**2
+
+    @property
+    def activations(self) -> int:
+        """What is passed on for one example: the outputs behind BatchNorm, ReLU and max-pool."""
+        return self.units if self.pooled is None else self.outputs * self.pooled**2
+
+
+class Build(Protocol):
+    """How a model is built."""
+
+    def __call__(self, choice: Choice, *, channels: int, size: int, classes: int) -> nn.Module:
+        """The module for images of `channels` x `size` x `size` and `classes` classes."""
+
+
+class Layers(Protocol):
+    """How the layers of a model are counted."""
+
+    def __call__(self, choice: Choice, *, channels: int, size: int, classes: int) -> Iterable[LayerShape]:
+        """The weight layers of the built module in forward order, a block's projection after its convolutions."""
+
+
+def _not_given(*_: object, **__: object) -> Any:
+    raise TypeError("the entry does not say how to build what it declares")
+
+
+@dataclass(frozen=True)
+class ModelEntry(Entry):
+    """A network. `layers` counts its cost without torch; a model without it is built and measured instead."""
+
+    build: Build = _not_given
+    layers: Layers | None = None
+    has_convolutions: bool = True
+
+
+@dataclass(frozen=True)
+class OptimizerEntry(Entry):
+    """An optimizer. `moments`: how many tensors it keeps for each parameter.
+
+    `build(choice, parameters, lr=lr)` may be given torch's `fused`, and `capturable`, where the two fields say so.
+    `fault` returns the option at fault and what is wrong with the options together, or None.
+    """
+
+    build: Callable[..., torch.optim.Optimizer] = _not_given
+    moments: int = 1
+    takes_fused: bool = False
+    takes_capturable: bool = False
+    fault: Callable[[Choice], tuple[str, str] | None] = lambda _choice: None
