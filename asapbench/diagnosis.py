@@ -1,4 +1,4 @@
-"""What `doctor` finds: one finding a subject, each fault with its fix."""
+"""What `doctor` reports: one finding per subject, each fault with its fix."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def diagnose(*, db: str, data: Path | None, files: Path | None) -> Iterator[Find
 
 
 def _torch() -> Iterator[Finding]:
-    """Torch is imported in a process of its own: a broken build may end the process that imports it."""
+    """Imports torch in another process: a broken build may end the process that imports it."""
     code = (
         "import torch, torchvision; "
         "print(torch.__version__, torchvision.__version__, torch.version.cuda, torch.cuda.is_available(), "
@@ -105,13 +105,11 @@ def _database(db: str) -> Finding:
 
 
 def _disk(db: str, files: Path | None) -> Finding:
-    """Free space and rights where checkpoints go."""
+    """Free space and access rights of the place of checkpoints."""
     try:
         found = files_at(db, files)
     except StoreError:
-        return Finding(
-            "note", "disk", "not looked at: --db does not say where files go", "correct --db, or add --files"
-        )
+        return Finding("note", "disk", "not checked: --db does not say where files go", "correct --db, or add --files")
     place = found.root
     while not os.path.exists(place):  # Path.exists raises where this user may not enter the folder
         place = place.parent

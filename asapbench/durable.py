@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def temporary_beside(path: Path, ending: str) -> Path:
-    """A hidden name in the folder of `path`. Process numbers would not do: every container counts from 1."""
+    """A hidden name in the folder of `path`. Process numbers are not unique: every container counts from 1."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{ending}")
 
 
@@ -23,7 +23,7 @@ def write_whole(
     """Writes `blocks` to a temporary file beside `path`, syncs it and moves it to `path`, with the rights `mode`.
 
     The folder must exist; `sync_directories` makes the name durable. Raises OSError, and what `blocks` raises; then
-    `path` is as it was and the temporary file is removed.
+    `path` is unchanged and the temporary file is removed.
     """
     temporary = temporary_beside(path, ".part")
     try:
@@ -43,10 +43,10 @@ def write_whole(
 
 
 def sync_directories(directory: Path) -> None:
-    """Makes the entries of `directory` durable, and its own in those above it, up to the root of its file system.
+    """Makes the entries of `directory` and of every directory above it in its file system durable.
 
-    All of them each time, not the new ones alone: the process that made a directory may have been killed before it
-    synced it. Syncing one that has not changed costs next to nothing.
+    All of them each time, not only new ones: the process that made a directory may have been killed before it
+    synced it. Syncing an unchanged directory costs almost nothing.
     """
     if os.name != "posix":
         return  # Windows opens no directory, and writes names through

@@ -1,4 +1,4 @@
-"""One root exception: every message says what is wrong, where, and how to fix it."""
+"""The exceptions, with one root. Every message says what is wrong, where, and how to fix it."""
 
 
 def install_extra(name: str) -> str:
@@ -7,19 +7,19 @@ def install_extra(name: str) -> str:
 
 
 class AsapbenchError(Exception):
-    """What a user can cause. Printed as it stands, without a traceback; exit status 2."""
+    """An error that a user can cause. Printed as it is, without a traceback; exit status 2."""
 
 
 class SuiteError(AsapbenchError):
-    """A suite file, `--set`, `--only` or `--seeds` that cannot be taken; one line a problem."""
+    """An invalid suite file, `--set`, `--only` or `--seeds`; one line per problem."""
 
 
 class DataError(AsapbenchError):
-    """Data that are missing, cut short, damaged or other than the cell was written for."""
+    """Data that are missing, truncated, damaged, or other than those of the cell."""
 
 
 class GraphError(AsapbenchError):
-    """A module whose dataflow a rule cannot be attached to; names the layer."""
+    """A module to which a rule cannot be attached; names the layer."""
 
 
 class CheckpointError(AsapbenchError):
@@ -35,11 +35,11 @@ class WorkerError(AsapbenchError):
 
 
 class NoDatabaseError(StoreError):
-    """There is no database yet where one was to be read."""
+    """There is no database to read yet."""
 
 
 class UnavailableError(StoreError):
-    """The database is locked, or its disk is full, or its server is away: the same may succeed later."""
+    """The database is locked, or its disk is full, or its server is away: a retry may succeed."""
 
 
 class ServerAwayError(UnavailableError):
@@ -47,11 +47,11 @@ class ServerAwayError(UnavailableError):
 
 
 class AttemptLostError(StoreError):
-    """A write whose attempt or lease is no longer current: somebody else has taken the cell over."""
+    """A write whose attempt or lease is no longer current: another run has taken the cell over."""
 
 
 class EpochConflictError(StoreError):
-    """An epoch came out otherwise than the same epoch did before."""
+    """A repeated epoch gave another result than before."""
 
 
 class DivergedError(AsapbenchError):

@@ -1,4 +1,4 @@
-"""Other people's text made harmless to a terminal: it must not move a cursor, end a line or reverse what is read."""
+"""Makes text of other people harmless to a terminal: it cannot move the cursor, end a line or reverse the text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def printable(text: str) -> str:
 
 
 def let_every_sign_through(stream: TextIO | None) -> None:
-    """What `stream` cannot encode is written in ASCII instead of ending the program: also what libraries print."""
+    """Makes `stream` write in ASCII what it cannot encode, instead of raising; this includes output of libraries."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors=_ERRORS)
 
@@ -44,7 +44,7 @@ codecs.register_error(_ERRORS, _in_ascii)
 
 
 def encodable(text: str, encoding: str) -> str:
-    """`text` with what `encoding` lacks written in ASCII, as by `ascii_signs`: its meaning stays."""
+    """`text` with characters that `encoding` lacks written in ASCII by `ascii_signs`, which keeps the meaning."""
 
     def has(part: str) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""What is measured of a cell: shared by whoever measures it and the store that keeps it. Torch-free."""
+"""The measurements of a cell, shared by training, analysis and the store. Torch-free."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class EpochMetrics:
     """One epoch, counted from 1. Losses are means of the cross-entropy in nats, accuracies fractions of 1.
 
     The training figures are running means over the epoch's own batches, augmented, each under the weights of its
-    step. Validation is None where nothing is held out, peak memory where the device does not tell.
+    step. Validation is None if nothing is held out, peak memory if the device does not report it.
     """
 
     epoch: int
@@ -30,7 +30,7 @@ class EpochMetrics:
     peak_memory_bytes: int | None
 
     def same_result(self, other: EpochMetrics) -> bool:
-        """Whether both say the same, bit for bit, of everything but speed and memory. NaN equals NaN."""
+        """Whether both are equal, bit for bit, except for speed and memory. NaN equals NaN."""
         names = (field.name for field in fields(self) if field.name not in HOW_FAST)
         return all(_same(getattr(self, name), getattr(other, name)) for name in names)
 
@@ -40,7 +40,7 @@ class Alignment:
     """The angle of one layer after `epoch` epochs (0: before training), in degrees.
 
     "weights": between the forward weight and the weight it is compared with (B; C under Forward Alignment).
-    "update": between the rule's gradient of W and backpropagation's, on one fixed batch. None where one of the two has
+    "update": between the rule's gradient of W and backpropagation's, on one fixed batch. None if one of the two has
     no direction: it is zero or not finite.
     """
 
@@ -52,10 +52,9 @@ class Alignment:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What an analysis found of one layer of a trained cell: the mean of `n` samples and their standard deviation.
+    """One quantity of one layer of a trained cell: the mean of `n` samples and their standard deviation.
 
-    The analysis says what `quantity` is and its unit. A value that does not exist is None; so is the spread of one
-    sample.
+    The analysis defines `quantity` and its unit. A missing value is None, as is the spread of one sample.
     """
 
     layer: str

@@ -12,13 +12,13 @@ from asapbench.errors import AsapbenchError
 def without_links(path: Path) -> Path:
     """The absolute path that `path` names, with every link followed; a link without a target stays as it is.
 
-    `Path.resolve` raises RuntimeError where links form a loop.
+    `Path.resolve` raises RuntimeError for a loop of links.
     """
     return Path(os.path.realpath(path))
 
 
 def temporary_folder() -> TemporaryDirectory[str]:
-    """A folder that is removed when its block ends. Raises AsapbenchError where none can be made."""
+    """A folder that is removed when its block ends. Raises AsapbenchError if none can be made."""
     try:
         return TemporaryDirectory(prefix="asapbench-")
     except OSError as error:

@@ -1,7 +1,7 @@
 """Characters beyond ASCII, written in ASCII and in LaTeX without a package, so that their text keeps its meaning.
 
-No digit is put beside another (`10⁻³` is `10^-3`, `5½` is `5 1/2`), and nothing is dropped: a character that is not
-known here is written as its code point in brackets, `<U+4E2D>`.
+No digit is put beside another (`10⁻³` is `10^-3`, `5½` is `5 1/2`), and nothing is dropped: an unknown character is
+written as its code point in brackets, `<U+4E2D>`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Standard output and standard error whose faults end nothing: a full disk, a closed terminal, pipe or descriptor.
+"""Standard output and standard error that survive faults: a full disk, a closed terminal, pipe or descriptor.
 
-What cannot be written is dropped, and the stream remembers why. A program that must not end with its output, such as
-days of training, continues; the caller of `steady_streams` decides what the loss means.
+Output that cannot be written is dropped, and the stream remembers why. A program that must not end with its output,
+such as days of training, continues; the caller of `steady_streams` decides what the loss means.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Output(io.FileIO):
         self.optional = False
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Writes what it can of `data`; says that all was written where nothing can be."""
+        """Writes what it can of `data`; after a fault it reports all of it as written."""
         try:
             if self._was_closed:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
@@ -45,14 +45,14 @@ class Output(io.FileIO):
 
 
 def output_of(stream: TextIO) -> Output | None:
-    """What is beneath `stream`, where `steady_streams` made it."""
+    """The `Output` below `stream`, if `steady_streams` made it."""
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
     return raw if isinstance(raw, Output) else None
 
 
 @contextmanager
 def steady_streams() -> Iterator[None]:
-    """Inside, `sys.stdout` and `sys.stderr` write to an `Output`, but for one that is not this process's own."""
+    """Inside, `sys.stdout` and `sys.stderr` write to an `Output`, except one that does not belong to this process."""
     before = sys.stdout, sys.stderr
     _fill_closed()
     sys.stdout, sys.stderr = _steady(sys.stdout, 1), _steady(sys.stderr, 2)
@@ -66,7 +66,7 @@ def steady_streams() -> Iterator[None]:
 
 
 def _fill_closed() -> None:
-    """Opens the null device in place of closed standard streams: else the next file that is opened would be one."""
+    """Opens the null device for closed standard streams: otherwise the next opened file would take their place."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Kept weights evaluated again. Imports torch only when it evaluates."""
+"""Evaluates kept weights. Imports torch only when it evaluates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Evaluated:
 
 
 def evaluate_kept(store: Store, prefix: str, data: Path | None, *, files: Path | None = None) -> Evaluated:
-    """Evaluates the weights a cell's current attempt kept. Raises StoreError where none were, or others lie there."""
+    """Evaluates the kept weights of a cell's current attempt. Raises StoreError if there are none, or other ones."""
     kept = kept_weights(store, prefix, files=files_of(store, files))
     root = data_root(data)
     check(kept.cell.dataset, root)

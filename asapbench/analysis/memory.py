@@ -1,12 +1,12 @@
 """External memory accesses of one training step (App. F, eq. 48-49), from the layer shapes. Torch-free.
 
-Forward, the parameters P are read and the activations A written; backward, both are read and the weight changes
-written: (P, A) and (P + A, P), 3P + 2A in all. The unit is one number, whatever its bytes.
+The forward pass reads the parameters P and writes the activations A; the backward pass reads both and writes the
+weight changes: (P, A) and (P + A, P), 3P + 2A in total. The unit is one number, whatever its bytes.
 
-- P: every weight, bias, scale and shift. W is counted once: on the way back B is read in its place, and dW = dB is
-  written once. `asap_with_feedback` counts the learned B besides.
+- P: every weight, bias, scale and shift. W counts once: the backward pass reads B in its place, and dW = dB is
+  written once. `asap_with_feedback` also counts the learned B.
 - A under backpropagation: batch x outputs of every weight layer of the main path, behind BatchNorm, addition, ReLU and
-  max-pool. A shortcut's outputs go into the addition at once; a ResNet's average pool belongs to its classifier.
+  max-pool. A shortcut's outputs go directly into the addition; a ResNet's average pool belongs to its classifier.
 - A under ASAP: batch x inputs of the convolutions that open a group, c_(kg+1), and of every fully connected layer.
 """
 
@@ -36,28 +36,28 @@ class Accesses:
 
 
 def backpropagation(layers: Sequence[LayerShape], *, batch: int) -> Accesses:
-    """Eq. 48-49 with every activation stored. FA and KP are counted alike: their updates need the same ones."""
+    """Eq. 48-49 with every activation stored. FA and KP count the same: their updates need the same ones."""
     return _accesses(parameters(layers), batch * sum(layer.activations for layer in layers if not layer.shortcut))
 
 
 def asap(layers: Sequence[LayerShape], *, batch: int, k: int) -> Accesses:
-    """Eq. 48-49 with only the shared activations stored. Raises AsapbenchError where nothing can be shared."""
+    """Eq. 48-49 with only the shared activations stored. Raises AsapbenchError if nothing can be shared."""
     return _accesses(parameters(layers), batch * shared_activations(layers, k=k))
 
 
 def asap_with_feedback(layers: Sequence[LayerShape], *, batch: int, k: int) -> Accesses:
-    """`asap`, the learned B read beside W on the way back, and its change written beside W's."""
+    """`asap` where the backward pass also reads the learned B and writes its change."""
     feedback = sum(layer.weights for layer in layers[1:] if layer.kind == "conv")
     return _accesses(parameters(layers), batch * shared_activations(layers, k=k), feedback=feedback)
 
 
 def parameters(layers: Sequence[LayerShape]) -> int:
-    """P."""
+    """P: the number of parameters."""
     return sum(layer.parameters for layer in layers)
 
 
 def shared_activations(layers: Sequence[LayerShape], *, k: int) -> int:
-    """What ASAP with block size `k` stores of one example. Raises AsapbenchError below three convolutions."""
+    """Numbers that ASAP with block size `k` stores per example. Raises AsapbenchError below three convolutions."""
     main = [layer for layer in layers if layer.kind == "conv" and not layer.shortcut]
     if len(main) < 3:
         raise AsapbenchError(

@@ -1,4 +1,4 @@
-"""Kept weights, found through the database and loaded again. torch is imported only when they are loaded."""
+"""Finds kept weights through the database and loads them. torch is imported only to load them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Kept:
     path: Path
 
     def require_whole(self) -> None:
-        """Raises StoreError where other weights lie there than the attempt kept, CheckpointError where none do."""
+        """Raises StoreError if the file holds other weights than the attempt kept, CheckpointError if it is missing."""
         from asapbench.training.checkpoint import digest
 
         if digest(self.path) != self.attempt.weights_digest:
@@ -44,9 +44,9 @@ class Kept:
 
 
 def kept_weights(store: Store, prefix: str, *, files: Files) -> Kept:
-    """The kept weights of the cell whose identity begins with `prefix`. Raises StoreError where none were kept.
+    """The kept weights of the cell whose identity begins with `prefix`. Raises StoreError if none were kept.
 
-    They are looked for in `files`, and then where they were written: another host may see that folder at another path.
+    Searches `files` first, then the recorded path: another host may see that folder at another path.
     """
     cell_id = store.find_cell_id(prefix)
     current = store.states([cell_id])[cell_id]

@@ -1,18 +1,18 @@
-"""The shortcut effect (Woo et al. 2021, Appendix E, eq. 43-47): whose weight change a shortcut brings nearer to whose.
+"""The shortcut effect (Woo et al. 2021, Appendix E, eq. 43-47): shortcuts bring ASAP's weight change nearer to BP's.
 
-Layer l+3 reads h_(l+2), and under ASAP with k = 2 its weight change is formed from the shared activation h_l instead:
+Layer l+3 reads h_(l+2). Under ASAP with k = 2 its weight change is formed from the shared activation h_l instead:
 
     with a shortcut     h_(l+2) = phi(W h_(l+1) + b) + h_l     BP: g1 + g2     ASAP: g2
     without             h_(l+2) = phi(W h_(l+1) + b)           BP: g1          ASAP: g2
 
-where g1 = delta_(l+3) phi(...)^T and g2 = delta_(l+3) h_l^T. The paper adds behind the nonlinearity, real ResNets in
-front of it: h_(l+2) = relu(batchnorm(W h_(l+1)) + h_l). So phi(...) is here what the block adds to its input,
-h_(l+2) - h_l, and g1 + g2 is backpropagation's weight change exactly. delta is backpropagation's own, through W^T, in
-both columns, of the network as it was trained, in training mode.
+where g1 = delta_(l+3) phi(...)^T and g2 = delta_(l+3) h_l^T. The paper adds after the nonlinearity, real ResNets
+before it: h_(l+2) = relu(batchnorm(W h_(l+1)) + h_l). So phi(...) is here what the block adds to its input,
+h_(l+2) - h_l, and g1 + g2 is exactly backpropagation's weight change. delta is backpropagation's own, through W^T, in
+both columns, of the trained network, in training mode.
 
 Layers l+3 are the main path's convolutions c3, c5, ... whose shared activation has the shape of their input. Behind a
-block that changes the shape the shortcut carries a projection of h_l, not h_l: Appendix E says nothing of it.
-torch is imported only where something is measured.
+block that changes the shape, the shortcut contains a projection of h_l; Appendix E does not treat it.
+torch is imported only by a measurement.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 NAME = "shortcut"
 ANGLE, ANGLE_OF_G1 = "BP to ASAP", "g1 to ASAP"
-"""Degrees between the two rules' weight changes; and what it would be without the shortcut's own term."""
+"""Degrees between the two rules' weight changes, and the same without the shortcut's own term."""
 LENGTHS = ("g1", "g2", "g1+g2")
 """Euclidean norms, in the unit of a gradient."""
 K = 2
@@ -41,7 +41,7 @@ K = 2
 
 @dataclass(frozen=True)
 class Place:
-    """A layer l+3 of a network; `shared` is the node of h_l, which a shortcut adds to the layer's input or not."""
+    """A layer l+3 of a network; `shared` is the node of h_l, which a shortcut may add to the layer's input."""
 
     layer: WeightLayer
     shared: fx.Node
@@ -50,7 +50,7 @@ class Place:
 
 @dataclass(frozen=True)
 class WeightChange:
-    """One layer's weight changes for one batch: of backpropagation, and its parts."""
+    """One layer's weight changes for one batch: backpropagation's, and its parts."""
 
     layer: str
     bp: Tensor
@@ -61,7 +61,7 @@ class WeightChange:
 def shortcut_effect(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> list[Measurement]:
     """Every quantity of every layer l+3, mean and standard deviation over `batches` of (N, C, H, W) and (N,).
 
-    `model` is left in training mode with other running statistics. Raises AsapbenchError for a network without such a
+    Leaves `model` in training mode with other running statistics. Raises AsapbenchError for a network without such a
     layer.
     """
     samples: dict[tuple[str, str], list[float | None]] = {}
@@ -73,7 +73,7 @@ def shortcut_effect(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) 
 
 
 def weight_changes(model: nn.Module, x: Tensor, y: Tensor) -> list[WeightChange]:
-    """The weight changes of each layer l+3 on one batch, in forward order; `model` is left in training mode."""
+    """The weight changes of each layer l+3 on one batch, in forward order. Leaves `model` in training mode."""
     import torch
 
     from asapbench.rules.engine.criterion import cross_entropy

@@ -1,4 +1,4 @@
-"""The shortcut effect of cells whose weights were kept: measured on their training data, and stored."""
+"""Measures the shortcut effect of cells with kept weights on their training data, and stores it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from asapbench.worker.files import files_of
 def chosen(
     store: Store, prefixes: Sequence[str], *, suite: str | None, filters: Sequence[str], files: Path | None = None
 ) -> list[Kept]:
-    """The kept weights of the cells named, or of all that a suite or filters select and that kept theirs.
+    """The kept weights of the named cells, or of all selected by a suite or filters that have them.
 
-    Raises SuiteError where nothing or both is given, StoreError where there are none.
+    Raises SuiteError if none or both are given, StoreError if there are no kept weights.
     """
     if bool(prefixes) == bool(suite or filters):
         raise SuiteError("analyze shortcut: name cells, or choose them with --suite or --only")

@@ -2,17 +2,17 @@
 
     dW/dt = E C^T,  dA/dt = W^T E,  E = T - W A;      T (n_y, n_x), W (n_y, n_h), A and C (n_h, n_x), n_h > n_x > n_y
 
-The theorem: with k = A C^T - W^T W / 2 = 0 and independent columns of C, E goes to zero. By Lemma 3
-V = tr(E C^T C E^T) = |E C^T|^2 falls, by Lemma 4 W stays bounded. What the text leaves out or misprints:
+The theorem: with k = A C^T - W^T W / 2 = 0 and independent columns of C, E converges to zero. By Lemma 3
+V = tr(E C^T C E^T) = |E C^T|^2 decreases, by Lemma 4 W stays bounded. What the text leaves out or misprints:
 
 - The limit is t -> infinity, not t -> 0; eq. 34 lacks the transpose of its second E; 2 n_o in Lemma 4 does not follow
   from the step above it, tr((W W^T)^2) >= (s / n_o)^2, which gives 2 n_o^2, but from the sharper s^2 / n_o; and the
-  "T C^T" beside it is |T C^T|^2. So |W|^2 <= |T C^T|^2 + 2 n_y, or its start where that is more.
-- Eq. 33 integrates W^T dW/dt to W^T W / 2, which needs W^T dW/dt to be symmetric. It is from W = A = 0: there k stays
-  0. From other starts k drifts. But dk/dt = (W^T dW/dt - dW/dt^T W) / 2 is antisymmetric, so that k + k^T stays, and
-  nothing else of k enters Lemmas 3 and 4: V falls and W is bounded wherever k + k^T = 0 at the start.
-- From W = A = 0 everything is known: with K = T C^T C T^T, W = X T C^T and A = C T^T X^2 T / 2, where X is a function
-  of K that obeys dX/dt = I - K X^3 / 2. The part of T on which K is zero is never learned: |E|^2 stays at its size.
+  "T C^T" beside it is |T C^T|^2. So |W|^2 <= |T C^T|^2 + 2 n_y, or |W(0)|^2 if that is larger.
+- Eq. 33 integrates W^T dW/dt to W^T W / 2, which needs W^T dW/dt to be symmetric. From W = A = 0 it is, and k stays
+  0. From other starts k drifts. But dk/dt = (W^T dW/dt - dW/dt^T W) / 2 is antisymmetric, so k + k^T is constant,
+  and Lemmas 3 and 4 use nothing else of k: V decreases and W is bounded whenever k + k^T = 0 at the start.
+- From W = A = 0 there is a closed form: with K = T C^T C T^T, W = X T C^T and A = C T^T X^2 T / 2, where X is a
+  function of K that obeys dX/dt = I - K X^3 / 2. The part of T on which K is zero is never learned: |E|^2 keeps its size.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from asapbench.randomness import stream_seed
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 HORIZON = 2_000.0
-"""Time at which a run ends at the latest: nearly all have ended by 100, but an eigenvalue of K near zero takes long."""
+"""Latest end of a run: nearly all end before 100, but an eigenvalue of K near zero takes long."""
 
 LARGEST = 64
-"""Units that a layer may have: every step of a run is kept."""
+"""Maximum of units per layer: every step of a run is kept."""
 
 ZERO, STILL, RISE, DRIFT = 1e-12, 1e-16, 1e-9, 1e-6
 """|E|^2 over its start that counts as zero, |dW/dt|^2 + |dA/dt|^2 over |E|^2 as standstill, rise of V over its start as
@@ -76,10 +76,10 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """What was measured along one run, at the integrator's own times.
+    """Measurements along one run, at the integrator's own times.
 
-    `drift` is |k - k(0)|, `symmetric_drift` the same of k + k^T, `weights` |W|^2. `bound` is Lemma 4's, or |W(0)|^2
-    where that is more, None where k + k^T is not zero at the start. `ended`: the loss is zero, or nothing moves more.
+    `drift` is |k - k(0)|, `symmetric_drift` the same for k + k^T, `weights` |W|^2. `bound` is Lemma 4's, or |W(0)|^2
+    if that is larger; None if k + k^T is not zero at the start. `ended`: the loss is zero, or nothing moves any more.
     """
 
     times: Array
@@ -93,17 +93,17 @@ class Trajectory:
 
     @property
     def learned(self) -> bool:
-        """Whether |E|^2 has gone to zero: to `ZERO` of its start, but for the rounding of the time at which it did."""
+        """Whether |E|^2 has reached zero: `ZERO` of its start, with a margin for rounding."""
         return bool(self.loss[-1] <= 1.01 * ZERO * self.loss[0])
 
     @property
     def rise(self) -> float:
-        """How far V ever stands above what it was before, over V(0)."""
+        """The largest rise of V above an earlier value, over V(0)."""
         return float((self.v - np.minimum.accumulate(self.v)).max() / self.v[0])
 
     @property
     def falls(self) -> bool:
-        """Whether V decreases all the way."""
+        """Whether V never rises."""
         return self.rise <= RISE
 
     @property
@@ -113,13 +113,13 @@ class Trajectory:
 
     @property
     def bounded(self) -> bool:
-        """Whether |W|^2 keeps to Lemma 4's bound, where there is one."""
+        """Whether |W|^2 stays within Lemma 4's bound, if there is one."""
         return self.bound is not None and bool(self.weights.max() <= self.bound)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A start and a rank of C. `shows` says what `holds` asks of each run."""
+    """A start and a rank of C. `shows` states what `holds` checks in each run."""
 
     name: str
     title: str
@@ -129,9 +129,9 @@ class Case:
 
 
 def integrate(problem: Problem, *, horizon: float = HORIZON) -> Trajectory:
-    """Eq. 30-31 from the problem's start until the loss is zero or nothing moves any more, to `horizon` at the latest.
+    """Integrates eq. 30-31 until the loss is zero or nothing moves any more, at most to `horizon`.
 
-    By an explicit Runge-Kutta method of order 8.
+    Uses an explicit Runge-Kutta method of order 8.
     """
     from scipy.integrate import solve_ivp
 
@@ -238,14 +238,14 @@ CASES = (
     Case(
         "zero",
         "W = A = 0",
-        "The theorem: k stays 0, V falls all the way, W keeps to its bound, the loss goes to zero",
+        "The theorem: k stays 0, V never rises, W stays within its bound, the loss goes to zero",
         _zero_start,
         lambda run: run.keeps_k and run.falls and run.bounded and run.learned,
     ),
     Case(
         "generic_k0",
-        "k = 0 elsewhere",
-        "Eq. 33 does not hold, k drifts; but k + k^T stays 0: V falls, W keeps to its bound, the loss goes to zero",
+        "k = 0, other start",
+        "Eq. 33 does not hold, k drifts; but k + k^T stays 0: V falls, W stays within its bound, the loss goes to zero",
         _generic_start_with_k_zero,
         lambda run: (
             not run.keeps_k and bool(run.symmetric_drift.max() <= DRIFT) and run.falls and run.bounded and run.learned
@@ -276,7 +276,7 @@ CASES = (
     Case(
         "opposed",
         "W = 0, A = -C (C^T C)^-1",
-        "Where k is not 0 Lemma 3 can fail: V rises before it falls",
+        "If k is not 0, Lemma 3 can fail: V rises before it falls",
         _opposed_start,
         lambda run: not run.falls and bool(run.v[-1] < run.v[0]),
     ),
@@ -285,6 +285,6 @@ CASES = (
 
 
 def runs(case: Case, sizes: Sizes, count: int) -> list[Trajectory]:
-    """`count` runs of a case, each drawn from a seed of its own: 0, 1, ..."""
+    """`count` runs of a case, each from its own seed: 0, 1, ..."""
     seeds = (stream_seed(seed, "theorem", case.name) for seed in range(count))
     return [integrate(case.problem(np.random.default_rng(seed), sizes)) for seed in seeds]

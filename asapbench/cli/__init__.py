@@ -1,4 +1,4 @@
-"""The `asapbench` command: one module a command. Each parses, calls and prints; torch is never imported here."""
+"""The `asapbench` command: one module per command. Each parses, calls and prints; torch is never imported here."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _common(
 ) -> None:
     """A benchmark suite for learning rules that train deep networks without weight transport.
 
-    Begin with `asapbench run quickstart`, then `asapbench report --suite quickstart`.
+    Start with `asapbench run quickstart`, then `asapbench report --suite quickstart`.
     """
 
 
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _status_of_output() -> int:
-    """0 where all of it was written, or where the command's work does not depend on that."""
+    """0 if all output was written, or if the command's work does not depend on it; else 1 or 2."""
     output = output_of(sys.stdout)
     if output is None or output.lost is None or output.optional:
         return 0
@@ -78,7 +78,7 @@ def _status_of_output() -> int:
         return 1
     reason = output.lost.strerror
     say(
-        f"error: standard output cannot be written to ({reason}): it is cut short; make room, or print elsewhere",
+        f"error: standard output cannot be written to ({reason}): it is incomplete; free some space, or redirect it",
         err=True,
     )
     return 2
@@ -95,7 +95,7 @@ def _run() -> int:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except AsapbenchError as error:
         text = str(error)
-        # Several problems stand a line each, so that an editor finds each place at the beginning of its line.
+        # Several problems take one line each, so that an editor finds each place at the start of its line.
         say(f"error:\n{text}" if isinstance(error, SuiteError) and "\n" in text else f"error: {text}", err=True)
     except MemoryError as error:
         say(f"error: not enough memory: {error}", err=True)

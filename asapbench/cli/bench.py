@@ -24,7 +24,7 @@ def bench(
     batches: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Steps of a measurement, instead of --seconds.")
     ] = None,
-    slots: Annotated[int, typer.Option(metavar="N", help="Also measure so many cells at once on the one device.")] = 1,
+    slots: Annotated[int, typer.Option(metavar="N", help="Also measure N cells at once on one device.")] = 1,
     eager: Annotated[
         bool, typer.Option("--eager/--no-eager", help="Also measure the network in plain PyTorch.")
     ] = True,
@@ -54,8 +54,9 @@ def bench(
 ) -> None:
     """Measure how fast cells train here.
 
-    Seconds an epoch, samples/s, memory and the share of the hardware's peaks, beside an eager loop in plain PyTorch and
-    several cells at once. Needs no data and no database; of cells that cost the same one is measured.
+    Prints seconds per epoch, samples/s, memory and the share of the hardware's peaks, with an eager loop in plain
+    PyTorch and several cells at once for comparison. Needs no data and no database; of cells that cost the same, one
+    is measured.
     """
     from asapbench.analysis.speed.bench import Bench, chosen
     from asapbench.analysis.speed.bench import bench as measured

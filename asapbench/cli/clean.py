@@ -1,4 +1,4 @@
-"""`clean`: remove checkpoints no longer needed."""
+"""`clean`: remove checkpoints that are no longer needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asapbench.store import DEFAULT_URL
 def clean(
     db: Db = DEFAULT_URL,
     files: FilesDir = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed; remove nothing.")] = False,
 ) -> None:
     """Remove the checkpoints of cells that are done or diverged. Results and kept weights stay."""
     from asapbench.cli.text import count, printing_is_optional, size

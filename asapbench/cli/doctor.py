@@ -16,7 +16,7 @@ def doctor(
     data: Data = None,
     files: FilesDir = None,
     quarantine: Annotated[
-        bool, typer.Option("--quarantine", help="Move a damaged database aside; nothing is deleted.")
+        bool, typer.Option("--quarantine", help="Rename a damaged database; nothing is deleted.")
     ] = False,
 ) -> None:
     """Say what is wrong with this installation and how to fix it.
@@ -24,10 +24,10 @@ def doctor(
     Checks Python, torch, devices, data sets, the database and the free disk space.
     """
     from asapbench.diagnosis import diagnose
-    from asapbench.store.quarantine import quarantine as move_aside
+    from asapbench.store.quarantine import quarantine as rename_damaged
 
     if quarantine:
-        say(f"The damaged database is now {move_aside(db)}")
+        say(f"The damaged database is now {rename_damaged(db)}")
     marks = {"ok": "ok     ", "note": "note   ", "fault": "FAULT  "}
     faults = 0
     for finding in diagnose(db=db, data=data, files=files):
@@ -35,5 +35,5 @@ def doctor(
         if finding.fix:
             say(f"{'':<23} fix: {finding.fix}")
         faults += finding.grade == "fault"
-    say("\nEverything asapbench needs is here." if not faults else f"\n{faults} to mend.")
+    say("\nEverything asapbench needs is here." if not faults else f"\n{faults} to fix.")
     raise typer.Exit(1 if faults else 0)

@@ -1,4 +1,4 @@
-"""`merge`: take what other databases hold into this one."""
+"""`merge`: add the content of other databases to this one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from asapbench.store.records import Merged
 
 _SHOWN = 60
-"""Letters of a value that are enough to tell it from another."""
+"""Characters of a value that are enough to distinguish it from another."""
 
 
 def merge(
@@ -24,7 +24,7 @@ def merge(
 ) -> None:
     """Add the results of other database files to this one. Merging again changes nothing.
 
-    Nothing here is overwritten: where two databases contradict each other, ours stays, the conflict is named, and the
+    Nothing is overwritten: if two databases contradict each other, the local row stays, the conflict is named, and the
     exit status is 1.
     """
     from asapbench.cli.text import printing_is_optional, say
@@ -43,7 +43,7 @@ def merge(
 
 
 def _lines(file: str, merged: Merged) -> Iterator[str]:
-    """What a merge did, and what it did not: a line each."""
+    """What a merge did and what it left out, a line each."""
     from asapbench.cli.text import count
 
     new = [
@@ -60,7 +60,7 @@ def _lines(file: str, merged: Merged) -> Iterator[str]:
         whose = f", attempt {conflict.attempt_id[:12]}" if conflict.attempt_id else ""
         yield (
             f"  conflict: {conflict.label} ({conflict.cell_id[:10]}){whose}: {conflict.what} is "
-            f"{_shown(conflict.ours)} here, {_shown(conflict.theirs)} there; nothing of it was taken"
+            f"{_shown(conflict.ours)} here, {_shown(conflict.theirs)} there; nothing of it was added"
         )
     for found in merged.disagreements:
         came = [f"{_shown(value)} in {who[:12]}" for who, value in zip(found.attempt_ids, found.values, strict=True)]
@@ -70,8 +70,8 @@ def _lines(file: str, merged: Merged) -> Iterator[str]:
         )
     for cell_id in merged.in_training:
         yield (
-            f"  left out: {cell_id[:10]} is being trained here, or its run has died where that cannot be seen: "
-            "`asapbench resume` finds out; merge again when it has ended"
+            f"  left out: {cell_id[:10]} is being trained here, or its run died on another host: "
+            "`asapbench resume` takes it over; merge again when it has ended"
         )
 
 

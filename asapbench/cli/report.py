@@ -15,7 +15,7 @@ from asapbench.store import DEFAULT_URL
 def report(
     table: Annotated[
         str | None,
-        typer.Option("--table", help="A table of the paper, 1 to 5, or A.2: measured beside published."),
+        typer.Option("--table", help="A table of the paper, 1 to 5, or A.2: measured and published."),
     ] = None,
     figure: Annotated[
         int | None,
@@ -23,12 +23,12 @@ def report(
     ] = None,
     curves: Annotated[
         Quantity | None,
-        typer.Option("--curves", help="Learning curves of a suite's cells, or of all, that pass --only."),
+        typer.Option("--curves", help="Learning curves of a suite's cells, or of all, that match --only."),
     ] = None,
     alignment: Annotated[
         Angle | None,
         typer.Option(
-            "--alignment", help="Each layer's angle by epoch, of a suite's cells, or of all, that pass --only."
+            "--alignment", help="Each layer's angle by epoch, of a suite's cells, or of all, that match --only."
         ),
     ] = None,
     only: Only = None,
@@ -38,7 +38,7 @@ def report(
         typer.Option(
             "--metric",
             help="Epoch whose test accuracy is shown: last, best test epoch (the paper's convention), or best "
-            "validation epoch. If left out: best for tables, last for suites.",
+            "validation epoch. Default: best for tables, last for suites.",
         ),
     ] = None,
     form: Form = None,

@@ -66,7 +66,7 @@ def _print_attempts(attempts: Sequence[Attempt]) -> None:
     for attempt in attempts:
         marks = [
             *(["superseded"] if attempt.superseded else []),
-            *(["goes on from the one before"] if attempt.resumed_from else []),
+            *(["resumes the one before"] if attempt.resumed_from else []),
             *([] if attempt.bit_exact else ["not bit-exact"]),
         ]
         say(
@@ -126,7 +126,7 @@ def _degrees(angle: float | None) -> str:
 
 
 def _print_errors(attempts: Sequence[Attempt]) -> None:
-    """Those of all attempts: the last one's success does not make the others' causes uninteresting."""
+    """Errors of all attempts: they stay interesting after the last one succeeds."""
     for attempt in attempts:
         if not attempt.error:
             continue
@@ -136,10 +136,7 @@ def _print_errors(attempts: Sequence[Attempt]) -> None:
 
 
 def curve(values: Sequence[float], width: int = 60) -> str:
-    """`values` as a line of bars from their least to their greatest, which stand beside it in percent.
-
-    What is not a number is left out.
-    """
+    """`values` as a line of bars, followed by their minimum and maximum in percent. NaN is left out."""
     values = [value for value in values if math.isfinite(value)]
     if not values:
         return "-"

@@ -18,7 +18,7 @@ def status(
     suites: Annotated[
         list[str] | None, typer.Argument(metavar="[SUITE]...", help="Suites that the database knows. [default: all]")
     ] = None,
-    cells: Annotated[bool, typer.Option("--cells", help="List every cell, not only those to look at.")] = False,
+    cells: Annotated[bool, typer.Option("--cells", help="List every cell, not only those with a problem.")] = False,
     db: Db = DEFAULT_URL,
     device: Device = "auto",
     slots: Slots = None,

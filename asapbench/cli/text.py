@@ -11,17 +11,17 @@ from asapbench.escape import encodable, printable, visible
 from asapbench.streams import output_of
 
 _LEAST = 12
-"""Letters that are left of a column that shrinks."""
+"""Minimum width of a column that shrinks."""
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Prints `text`, whoever wrote it: control codes made visible, and what the stream cannot encode replaced."""
+    """Prints `text` safely: control codes become visible, and what the stream cannot encode is replaced."""
     encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
     typer.echo(encodable(printable(text), encoding), err=err)
 
 
 def printing_is_optional() -> None:
-    """From now on the exit status says how the command's work ended, whether or not that could be printed."""
+    """From now on the exit status depends only on the command's work, not on whether it could be printed."""
     if (output := output_of(sys.stdout)) is not None:
         output.optional = True
 
@@ -60,9 +60,9 @@ def count(number: int, noun: str) -> str:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], *, shrinks: str, left: Sequence[str] = ()
 ) -> None:
-    """A table of text; columns but those of `left` stand at the right.
+    """Prints a table of text; columns are aligned right, except those of `left`.
 
-    In a terminal only the column `shrinks` gives way, and the terminal wraps what still does not fit; elsewhere nothing
+    In a terminal only the column `shrinks` becomes narrower, and the terminal wraps the rest. In other output nothing
     is cut.
     """
     from rich.cells import cell_len

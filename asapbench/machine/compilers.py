@@ -1,4 +1,4 @@
-"""torch's compiler on this machine: what it needs, looked for before anything starts, and where it keeps code.
+"""torch's compiler on this machine: its requirements, checked before a run starts, and where it keeps code.
 
 Imports no torch.
 """
@@ -18,11 +18,11 @@ from asapbench.errors import SuiteError
 from asapbench.machine.slots import Slot
 
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
-"""Where torch's compiler keeps what it made; Triton's folder lies in there, too."""
+"""The folder of compiled code, Triton's included."""
 
 
 def check(slots: Sequence[Slot], *, compiled: bool, cuda_graphs: bool) -> None:
-    """Raises SuiteError, naming the mend, where cells on `slots` of this machine could not be run so."""
+    """Raises SuiteError, which names the fix, if cells on `slots` of this machine cannot run with these options."""
     if compiled:
         _check_folders()
     kinds = {slot.device.partition(":")[0] for slot in slots}
@@ -36,7 +36,7 @@ def check(slots: Sequence[Slot], *, compiled: bool, cuda_graphs: bool) -> None:
     if not any(shutil.which(name) for name in wanted):
         variable = "CXX" if "cpu" in kinds else "CC"
         raise SuiteError(
-            f"--compile: torch's compiler needs {' or '.join(wanted)}, which is not here: install it, or name another "
+            f"--compile: torch's compiler needs {' or '.join(wanted)}, which is missing: install it, or name another "
             f"in {variable}"
         )
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
@@ -48,10 +48,10 @@ def check(slots: Sequence[Slot], *, compiled: bool, cuda_graphs: bool) -> None:
 
 
 def _check_folders() -> None:
-    """The temporary folder, which torch's compiler writes to in any case, and the one that its user names for code."""
+    """Checks the temporary folder, which torch's compiler always uses, and the folder that the user names for code."""
     cache = os.environ.get(CACHE)
     for name, folder in (("TMPDIR", tempfile.gettempdir()), (CACHE, cache or "")):
-        if len(folder.split()) > 1:  # torch takes its own commands apart at spaces
+        if len(folder.split()) > 1:  # torch splits its own commands at spaces
             raise SuiteError(f"--compile: torch's compiler cannot use {name}={folder}: name a folder without a space")
     if cache is not None:
         _check_cache(Path(cache))
@@ -68,7 +68,7 @@ def _check_cache(folder: Path) -> None:
 
 
 def _compilers(cplusplus: bool) -> tuple[str, ...]:
-    """Any of these will do: for the CPU's kernels, or for what launches a GPU's."""
+    """Compilers of which one is enough: for the CPU's kernels, or for the code that launches a GPU's."""
     if named := os.environ.get("CXX" if cplusplus else "CC"):
         return (named,)
     if not cplusplus:
@@ -77,9 +77,9 @@ def _compilers(cplusplus: bool) -> tuple[str, ...]:
 
 
 def keep_code_in(folder: str | None) -> None:
-    """Makes this process keep compiled code in `folder`, unless its user keeps it elsewhere. Raises OSError for None.
+    """Makes this process keep compiled code in `folder`, unless the user has named one. Raises OSError for None.
 
-    Not in torch's own choice, a shared folder of pickles and libraries that are run.
+    torch's default would be a shared folder of pickles and libraries, which it runs.
     """
     if folder is None and CACHE not in os.environ:
         raise FileNotFoundError(f"there is no folder for compiled code: make room in /tmp, or name one in {CACHE}")

@@ -1,4 +1,4 @@
-"""The control groups of this process (cgroups, both versions): where a container or a cluster's job sets its limits."""
+"""The control groups of this process (cgroups, both versions): the limits of a container or a cluster's job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MINE = Path("/proc/self/cgroup")
 
 
 def folders(controller: str) -> list[Path]:
-    """The group of this process under `controller` (memory, cpu) and those around it, the innermost first."""
+    """The group of this process under `controller` (memory, cpu) and its parents, the innermost first."""
     found = []
     for line in text(_MINE).splitlines():
         _, controllers, path = line.split(":", 2)
@@ -22,7 +22,7 @@ def folders(controller: str) -> list[Path]:
 
 
 def cores() -> list[float]:
-    """How many cores' worth of time each group may use that has a limit."""
+    """The limit of each group that has one, in cores."""
     found = []
     for folder in folders("cpu"):
         first = text(folder / "cpu.cfs_quota_us"), text(folder / "cpu.cfs_period_us")
@@ -33,8 +33,8 @@ def cores() -> list[float]:
 
 
 def text(path: Path) -> str:
-    """What a file of the kernel says; nothing where there is none."""
+    """The content of a file of the kernel; empty if there is none."""
     try:
         return path.read_text(encoding="ascii", errors="replace")
     except OSError:
-        return ""  # not Linux, or nothing that this process may see
+        return ""  # not Linux, or not readable

@@ -1,4 +1,4 @@
-"""Devices and the memory that is free on them, found without importing torch. GPUs go by their UUID."""
+"""Devices and their free memory, found without importing torch. GPUs are identified by UUID."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gpu:
-    """One NVIDIA GPU. `free_bytes` is None where it does not tell, as where it shares the machine's memory."""
+    """One NVIDIA GPU. `free_bytes` is None if it does not report it, for example if it shares the machine's memory."""
 
     uuid: str
     free_bytes: int | None = None
 
 
 def gpus() -> list[Gpu]:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves, in its order."""
+    """The GPUs that CUDA_VISIBLE_DEVICES allows, in its order."""
     return _visible([_gpu(line) for line in _lines("uuid,memory.free") if line.startswith("GPU-")])
 
 
 def nvidia_driver() -> str | None:
-    """The version of NVIDIA's driver, one for all GPUs; None where `nvidia-smi` does not say it."""
+    """The version of NVIDIA's driver, one for all GPUs; None if `nvidia-smi` does not report it."""
     return next((line for line in _lines("driver_version") if re.fullmatch(r"\d[\d.]*", line)), None)
 
 
 def _lines(properties: str) -> list[str]:
-    """What `nvidia-smi` says of `properties`, a line for each GPU, warnings among them; nothing where it fails."""
+    """The output of `nvidia-smi` for `properties`, a line per GPU, possibly with warnings; empty if it fails."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -48,7 +48,7 @@ def _lines(properties: str) -> list[str]:
 
 
 def free_bytes(slots: Sequence[Slot]) -> dict[str, int]:
-    """For each memory that `slots` share and that tells, how much of it is free now."""
+    """The free bytes now of each memory of `slots` that reports them."""
     found = {gpu.uuid: gpu.free_bytes for gpu in gpus()} if any(slot.gpu for slot in slots) else {}
     free = {slot.memory: memory.available() if slot.device == "cpu" else found.get(slot.memory) for slot in slots}
     return {name: number for name, number in free.items() if number is not None}

@@ -1,4 +1,4 @@
-"""What this machine and this installation are, for provenance; and the commit, where asapbench runs from a checkout."""
+"""Describes this machine and this installation for provenance, and the commit if asapbench runs from a checkout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "SQLAlchemy")
 
 
 def versions() -> dict[str, str]:
-    """Versions of asapbench, Python and what decides results; once torch is loaded and has a GPU, NVIDIA's, too."""
+    """Versions of asapbench, Python and what affects results; NVIDIA's too if torch is loaded and has a GPU."""
     found = {"asapbench": __version__, "python": platform.python_version()}
     found |= {package: metadata.version(package) for package in _PACKAGES}
     torch = _torch_with_gpus()
@@ -33,7 +33,7 @@ def versions() -> dict[str, str]:
 
 
 def cudnn_version(number: int | None) -> str | None:
-    """The version that `torch.backends.cudnn.version` writes as one number, from cuDNN 9 on.
+    """The version that `torch.backends.cudnn.version` returns as one number, since cuDNN 9.
 
     >>> cudnn_version(91900)
     '9.19.0'
@@ -62,7 +62,7 @@ def hardware() -> dict[str, Any]:
 
 
 def _torch_with_gpus() -> Any:
-    """The module, where it is loaded already and sees an NVIDIA GPU; else None."""
+    """The torch module if it is loaded and sees an NVIDIA GPU; else None."""
     torch = sys.modules.get("torch")
     return torch if torch is not None and torch.cuda.is_available() else None
 
@@ -74,7 +74,7 @@ def commit() -> tuple[str | None, bool | None]:
     if not (root / ".git").exists():
         return None, None
     try:
-        # Fails where the repository does not hold this code, as for a package installed inside another repository.
+        # Fails if the repository does not contain this code: a package may be installed inside another repository.
         _git(root, "ls-files", "--error-unmatch", str(code))
         head = _git(root, "rev-parse", "HEAD")
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")
@@ -84,7 +84,7 @@ def commit() -> tuple[str | None, bool | None]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    # GIT_DIR, GIT_WORK_TREE, GIT_INDEX_FILE and the like, as in a hook, are about another repository.
+    # Variables such as GIT_DIR, set in a hook, name another repository.
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", *arguments]
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=True, timeout=20)

@@ -1,4 +1,4 @@
-"""The machine's main memory, as far as this process may use it; and whether the kernel killed for want of it.
+"""The main memory that this process may use, and whether the kernel killed a process because it ran out.
 
 In a container or a cluster's job the control group's limit counts, not the machine's memory (cgroups, both versions).
 """
@@ -13,7 +13,7 @@ _MACHINE = Path("/proc/vmstat")
 
 
 def available() -> int:
-    """Bytes that can be taken without swapping, and within the limits of this process's control groups."""
+    """Bytes available without swapping, within the limits of this process's control groups."""
     import psutil
 
     left = [int(psutil.virtual_memory().available)]
@@ -26,8 +26,8 @@ def available() -> int:
 
 
 def kernel_kills() -> int:
-    """How many processes of this control group (where there is none: of the machine) the kernel has killed so far
-    because memory had run out.
+    """How many processes of this control group (without one: of the machine) the kernel's out-of-memory killer has
+    killed so far.
     """
     for folder in folders("memory"):
         for name in ("memory.events", "memory.oom_control"):
@@ -38,13 +38,13 @@ def kernel_kills() -> int:
 
 
 class KernelKills:
-    """Tells whether the kernel's kills account for a worker's end: each one accounts for one worker."""
+    """Whether the kernel's kills explain a worker's end: each kill explains one worker."""
 
     def __init__(self) -> None:
         self._seen = kernel_kills()
 
     def one_more(self) -> bool:
-        """Whether the kernel has killed since, and more often than was asked about already."""
+        """Whether there is a kill that no earlier call has counted."""
         if kernel_kills() <= self._seen:
             return False
         self._seen += 1
@@ -52,13 +52,13 @@ class KernelKills:
 
 
 def _cached(folder: Path) -> int:
-    """Bytes of files read, which a group gives up when it needs them: its use counts them."""
+    """Bytes of the page cache, which a group frees when needed although its usage includes them."""
     statistics = folder / "memory.stat"
     return _field(statistics, "total_inactive_file") or _field(statistics, "inactive_file") or 0
 
 
 def _number(path: Path) -> int | None:
-    """The number in a file; None where there is no such file, or no limit ("max")."""
+    """The number in a file; None if there is no such file, or no limit ("max")."""
     said = text(path).strip()
     return int(said) if said.isdigit() else None
 

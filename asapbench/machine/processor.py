@@ -1,7 +1,7 @@
-"""What decides which code numeric libraries run on this machine's processor, and with it the last bits of a result.
+"""Properties of the processor that decide which code numeric libraries run, and so the last bits of a result.
 
 MKL, oneDNN, OpenBLAS and ATen choose code by the processor's model and instruction sets, unless an environment variable
-makes them choose otherwise.
+overrides the choice.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 _INSTRUCTION_SETS = ("avx", "amx", "fma", "f16c", "asimd", "sve", "bf16", "i8mm")
-"""How the flags begin by which libraries choose code, on x86 and ARM."""
+"""Prefixes of the flags by which libraries choose code, on x86 and ARM."""
 
 _BF16 = ("avx512_bf16", "amx_bf16", "bf16", "svebf16")
-"""The instruction sets, on x86 and ARM, by which bf16 is faster than float32."""
+"""The instruction sets, on x86 and ARM, that make bf16 faster than float32."""
 
 OVERRIDES = (
     "ATEN_CPU_CAPABILITY",
@@ -34,9 +34,9 @@ OVERRIDES = (
     "OPENBLAS_CORETYPE",
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )
-"""Environment variables by which ATen, MKL, oneDNN, OpenBLAS and cuBLAS run other code than they would choose.
+"""Environment variables by which ATen, MKL, oneDNN, OpenBLAS and cuBLAS run other code than their default.
 
-cuBLAS's workspace is not one: every worker is given the same.
+cuBLAS's workspace is not among them: every worker gets the same.
 """
 
 
@@ -52,9 +52,9 @@ def instruction_sets() -> str:
 
 
 def without_bf16(precision: str, device: str, instruction_sets: str) -> str | None:
-    """What to say of cells in `precision` on a CPU whose `instruction_sets` multiply no bf16 numbers; else None.
+    """A warning for cells in `precision` on a CPU whose `instruction_sets` cannot multiply bf16 numbers; else None.
 
-    None, too, where the system names no instruction sets.
+    None also if the system reports no instruction sets.
 
     >>> without_bf16("bf16", "cpu", "avx2 avx512_bf16 avx512f"), without_bf16("float32", "cpu", "avx2")
     (None, None)

@@ -1,4 +1,4 @@
-"""Slots: the places where one cell can train at a time. Found without importing torch."""
+"""Slots: places where one cell can train at a time. Found without importing torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from asapbench.machine import control_groups
 from asapbench.machine.devices import Gpu, gpus
 
 Count = int | Literal["auto"] | None
-"""Cells at a time: a number, as many as fit into memory, or what the device has by default."""
+"""Cells at a time: a number, as many as fit into memory ("auto"), or the device's default (None)."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """`device` is torch's name of it inside the worker; `gpu` the UUID that the worker is confined to; `node` the
-    cluster's name of its machine, if it is not this one. Torch's compiler may use `compile_threads` processes there.
+    """One slot. `device` is torch's name inside the worker, `gpu` the UUID of the only GPU that the worker sees, `node`
+    the cluster's name of the machine if it is another one. Torch's compiler may use `compile_threads` processes.
     """
 
     number: int
@@ -31,12 +31,12 @@ class Slot:
 
     @property
     def name(self) -> str:
-        """How progress and the database name it."""
+        """The slot's name in progress and in the database."""
         return self._place if self.gpu is None else f"{self._place} {self.gpu}"
 
     @property
     def memory(self) -> str:
-        """The memory that it shares with other slots: a GPU's, by UUID, or the machine's own."""
+        """The memory that it shares with other slots: a GPU's, by UUID, or the machine's."""
         return self.gpu or self._place
 
     @property
@@ -64,15 +64,15 @@ class Slot:
 _KEEPS_PAGES = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 """Otherwise glibc returns a step's tensors to the system, and the next step takes zeroed pages: a tenth of its time."""
 _MOST = 1024
-"""Slots of a device, and threads of a slot: more is a slip."""
+"""Maximum of slots per device and of threads per slot: a larger number is a mistake."""
 _MOST_COMPILING = 32
-"""Compiling processes of a slot, as many as torch starts by itself at most: each of them imports torch."""
+"""Maximum of compiling processes per slot, as in torch itself: each of them imports torch."""
 
 
 def slots(device: str = "auto", *, count: Count = None, threads: int = 1) -> list[Slot]:
-    """Slots on `device`: auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps. `count`: in all on a CPU or MPS,
-    on each GPU otherwise; auto: as many as there are cores for, of which memory lets fewer be used.
-    Raises SuiteError for a device that is not here.
+    """Slots on `device`: auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps. `count`: in total on a CPU or MPS,
+    per GPU otherwise; auto: as many as there are cores for, although memory may allow fewer at a time.
+    Raises SuiteError for a device that this machine lacks.
     """
     check_counts(count, threads)
     made = _slots(device, count=count, threads=threads)
@@ -92,21 +92,22 @@ def _slots(device: str, *, count: Count, threads: int) -> list[Slot]:
 
 
 def check_counts(count: Count, threads: int) -> None:
-    """Raises SuiteError for `--slots` or `--threads` below 1, or beyond all machines."""
+    """Raises SuiteError for `--slots` or `--threads` below 1 or above 1024."""
     for option, number in (("--slots", count), ("--threads", threads)):
         if isinstance(number, int) and not 1 <= number <= _MOST:
             raise SuiteError(f"{option} {number}: " + ("at least 1" if number < 1 else f"at most {_MOST}"))
 
 
 def cores() -> int:
-    """CPU cores that this process may use, as many as a container's or a job's limit leaves in whole."""
+    """CPU cores that this process may use, rounded down within a container's or a job's limit."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min([allowed, *control_groups.cores()])))
 
 
 def compile_threads(slots: int, *, of: int | None = None) -> int:
-    """Compiling processes of each of so many slots, which may all compile at once, on a machine of `of` cores, or this
-    one. They only share out the work: compiled code is the same for any number.
+    """Compiling processes per slot if all `slots` compile at once, on a machine with `of` cores (default: this one).
+
+    They only divide the work: compiled code is the same for any number.
     """
     return min(_MOST_COMPILING, max(1, (of or cores()) // slots))
 
@@ -120,7 +121,7 @@ def _on_gpus(device: str, found: list[Gpu], *, count: Count, threads: int) -> li
     if index and int(index) >= len(found):
         raise SuiteError(f"--device {device}: there are {len(found)} GPUs, counted from 0")
     chosen = [found[int(index)]] if index else found
-    # A worker keeps a core busy with starting kernels. A GPU whose free memory is not known takes one cell.
+    # A worker keeps a core busy with launching kernels. A GPU whose free memory is unknown gets one cell.
     most = max(1, cores() // (threads * len(chosen))) if count == "auto" else count or 1
     each = {gpu.uuid: 1 if count == "auto" and gpu.free_bytes is None else most for gpu in chosen}
     places = [uuid for uuid, number in each.items() for _ in range(number)]

@@ -69,7 +69,7 @@ def test_a_conflict_is_named_with_cell_attempt_epoch_and_both_values(trained: Co
     assert said.status == 1
     assert said.out.splitlines()[1] == (
         f"  conflict: {label} ({cell[:10]}), attempt {attempt[:12]}: epoch 1 test_loss is 1.9 here, 0.125 there; "
-        "nothing of it was taken"
+        "nothing of it was added"
     )
 
 

@@ -70,7 +70,7 @@ def test_the_doctor_looks_where_a_run_would_put_files(tmp_path, monkeypatch) -> 
 def test_the_doctor_says_that_a_url_of_no_database_has_no_files(tmp_path) -> None:
     found = {finding.subject: finding for finding in diagnose(db="mysql://host/name", data=tmp_path, files=None)}
     assert found["database"].grade == "fault"
-    assert found["disk"].text == "not looked at: --db does not say where files go"
+    assert found["disk"].text == "not checked: --db does not say where files go"
 
 
 def test_a_folder_that_cannot_be_made_or_written_to_is_named(tmp_path) -> None:
