@@ -12,7 +12,7 @@ V = tr(E C^T C E^T) = |E C^T|^2 decreases, by Lemma 4 W stays bounded. What the 
   0. From other starts k drifts. But dk/dt = (W^T dW/dt - dW/dt^T W) / 2 is antisymmetric, so k + k^T is constant,
   and Lemmas 3 and 4 use nothing else of k: V decreases and W is bounded whenever k + k^T = 0 at the start.
 - From W = A = 0 there is a closed form: with K = T C^T C T^T, W = X T C^T and A = C T^T X^2 T / 2, where X is a
-  function of K that obeys dX/dt = I - K X^3 / 2. The part of T on which K is zero is never learned: |E|^2 keeps its size.
+  function of K that obeys dX/dt = I - K X^3 / 2. The part of T on which K is zero is never learned: |E|^2 stays there.
 """
 
 from __future__ import annotations

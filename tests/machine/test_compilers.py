@@ -46,12 +46,12 @@ def test_a_gpu_is_needed_for_cuda_graphs() -> None:
 @pytest.mark.parametrize(("slot", "name", "variable"), [(CPU, "g++", "CXX"), (GPU, "gcc", "CC"), (GPU, "clang", "CC")])
 def test_a_compiler_is_needed(machine: Path, monkeypatch, slot: Slot, name: str, variable: str) -> None:
     compilers.check([slot], compiled=False, cuda_graphs=False)
-    with pytest.raises(SuiteError, match=f"--compile: .* needs .*which is not here: .* in {variable}$"):
+    with pytest.raises(SuiteError, match=f"--compile: .* needs .*which is missing: .* in {variable}$"):
         compilers.check([slot], compiled=True, cuda_graphs=False)
     program(machine / name)
     compilers.check([slot], compiled=True, cuda_graphs=False)
     monkeypatch.setenv(variable, "icx")
-    with pytest.raises(SuiteError, match="needs icx, which is not here"):
+    with pytest.raises(SuiteError, match="needs icx, which is missing"):
         compilers.check([slot], compiled=True, cuda_graphs=False)
 
 
