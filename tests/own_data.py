@@ -1,4 +1,4 @@
-"""Small data of one's own, as a user has them: a folder of images, a file of arrays, a suite that names them."""
+"""Small data of a user: a folder of images, a file of arrays, a suite that names them."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class _Store(Protocol):
 class _Sliced:
     """On a CPU: each sample is one slice of its image, copied into one reused buffer whose border is black.
 
-    The images are not copied: they may lie in a file that other workers map, too.
+    The images are not copied: they may be in a file that other workers map too.
     """
 
     def __init__(self, images: Tensor, padding: int) -> None:

@@ -21,7 +21,7 @@ class Dataset(DatasetEntry, ABC):
 
     @abstractmethod
     def arrays(self, dataset: Choice, root: Path) -> tuple[Arrays, str]:
-        """The examples of `dataset` but for its `train_size`, and their digest, from files that `check` has accepted.
+        """The examples before `train_size` is applied, and their digest, from files that `check` has accepted.
 
         Raises DataError for damaged files, OSError.
         """

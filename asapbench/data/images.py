@@ -1,7 +1,7 @@
 """The examples of a data set as verified tensors, with their statistics and fingerprint.
 
 `load` returns only what was read from files whose contents are the expected ones: what is missing or damaged is a
-DataError that names the file and how to fix it. The images lie in a file that workers share (`cache`), which is read
+DataError that names the file and how to fix it. The images are in a file that workers share (`cache`), which is read
 whole at each load and used only while the sources are those it was made from. `batches` normalises.
 """
 
@@ -29,12 +29,12 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation of each channel: pixels in units of 0..1, floating-point values in their own."""
 
 _CHUNK = 2_000
-"""Images counted at a time: a channel's pixels are copied to lie together."""
+"""Images counted at a time: the pixels of a channel are copied into one block."""
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """What is used of a data set, on the CPU: a subset has its own statistics and fingerprint. The tensors may lie in a
+    """The used part of a data set, on the CPU: a subset has its own statistics and fingerprint. The tensors may be in a
     mapped file (`cache`).
 
     Images are uint8 or float32 (N, C, H, W), feature vectors float32 (N, C, 1, 1); labels int64 (N,) in 0..classes-1.
@@ -53,7 +53,7 @@ class Images:
 
 
 def load(choice: Choice, root: Path) -> Images:
-    """Reads and verifies the data set; with `train_size` only its first so many training images.
+    """Reads and verifies the data set; `train_size` keeps only the first training images.
 
     Raises DataError naming the file at fault and how to fix it, or a fingerprint that is not the catalog's; also for a
     `train_size` greater than the data set.

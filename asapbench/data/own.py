@@ -1,4 +1,4 @@
-"""Data of one's own, which a suite names by their path, without code. Imports no torch.
+"""The user's own data, which a suite names by their path, without code. Imports no torch.
 
 A cell's identity holds the fingerprint of the files' content, never their path: the same content is the same cell on
 every machine, and changed content is another cell. Reading all content takes long, so what was found is kept in the
@@ -41,9 +41,9 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class OwnData(Dataset):
-    """An entry whose shape is that of the files that a choice names by `path`.
+    """An entry whose shape is that of the files at the option `path`.
 
-    `found_by` are the settings that decide what is found in the files.
+    `found_by` names the settings that change what is found in the files.
     """
 
     classes: int = 0
@@ -53,22 +53,22 @@ class OwnData(Dataset):
 
     @abstractmethod
     def sources(self, path: Path) -> Iterable[tuple[str, os.stat_result]]:
-        """The files at `path`, by names that another place would not change. Raises DataError, OSError."""
+        """The files at `path`, by their names below it. Raises DataError, OSError."""
 
     @abstractmethod
     def found(self, path: Path, dataset: Choice) -> Mapping[str, Value]:
-        """The content and the options of role `found`; every file is read. Raises DataError, OSError."""
+        """The options of the roles `content` and `found`; reads every file. Raises DataError, OSError."""
 
     @abstractmethod
     def decoded(self, path: Path, dataset: Choice) -> tuple[Arrays, str]:
-        """The examples, and the content that they were decoded from. Raises DataError, OSError."""
+        """The examples, and the content of the files they were decoded from. Raises DataError, OSError."""
 
     def decoder(self) -> str:
         """The versions of the programs that decode."""
         return ""
 
     def whole(self, dataset: Choice) -> DatasetShape:
-        """The shape that was found. Raises SuiteError for a choice that names no files."""
+        """The shape that was found. Raises SuiteError for a choice without a path."""
         options = dict(dataset.options)
         if not options["content"]:
             raise SuiteError(f"{self.name} has the shape of the data at its path, and no path is given here")
@@ -100,7 +100,7 @@ class OwnData(Dataset):
             )
 
     def arrays(self, dataset: Choice, root: Path) -> tuple[Arrays, str]:
-        """The examples, from the file that workers share where there is one."""
+        """The examples, from the file that workers share if it exists."""
         path, content = self._path(dataset, Path()), dataset.text("content")
         settings = {name: value for name, value in dataset.options if name != TRAIN_SIZE.name}
 
@@ -119,7 +119,7 @@ class OwnData(Dataset):
         return "make the files readable, or name another path"
 
     def _path(self, dataset: Choice, folder: Path) -> Path:
-        """The absolute path of the data. Raises DataError where there is none."""
+        """The absolute path of the data. Raises DataError if none is given."""
         given = dict(dataset.local).get("path", "")
         if not given:
             needs = 'it needs path = "...", where the data are'
@@ -148,14 +148,14 @@ class OwnData(Dataset):
 
 
 class _Kept:
-    """A file of the user's cache that keeps what was found at a path; nothing is kept where there is no such folder."""
+    """A file in the user's cache that keeps what was found at a path. Without a cache folder, nothing is kept."""
 
     def __init__(self, path: Path, settings: str) -> None:
         folder, digest = paths.user_cache(), hashlib.sha256(f"{path}\n{settings}".encode()).hexdigest()
         self._file = None if folder is None else folder / "own-data" / f"{digest[:32]}.json"
 
     def read(self, stamp: str) -> dict[str, Value] | None:
-        """What was written under this stamp; None where there is nothing of the kind."""
+        """What was written under this stamp, else None."""
         if self._file is None:
             return None
         try:

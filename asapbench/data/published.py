@@ -79,7 +79,7 @@ class Published(Dataset):
         """Puts the files of a verified archive into their places. Raises OSError, and what unpacking raises."""
 
     def part_there(self, root: Path) -> Choice | None:
-        """The part of an incomplete data set that cells can train on; None where there is none."""
+        """The part of an incomplete data set that cells can train on; else None."""
         return None
 
     def check(self, dataset: Choice, root: Path) -> None:
@@ -155,7 +155,7 @@ class PublishedFiles(Published):
             os.replace(archive, root / source.holds[0])
 
     def arrays(self, dataset: Choice, root: Path) -> tuple[Arrays, str]:
-        """The complete data set, from the file that workers share where there is one."""
+        """The complete data set, from the file that workers share if it exists."""
         if not self.files:
             made = self.read(root)
             return made, made.digest()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asapbench.suite.options import Choice, Entry, Option
 
-TRAIN_SIZE = Option("train_size", 0, "only the first so many training images; 0: all", minimum=0)
+TRAIN_SIZE = Option("train_size", 0, "only the first N training images; 0: all", minimum=0)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Located:
 
 @dataclass(frozen=True)
 class DataPlace:
-    """Where data are that a suite names by a path: relative to `folder`, and at `path` whatever the suite says."""
+    """How a suite's path of data is read: relative to `folder`; `path`, relative to the working folder, replaces it."""
 
     folder: FilePath = FilePath()
     path: str | None = None

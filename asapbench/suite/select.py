@@ -71,7 +71,7 @@ def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
 
 
 def data_path(settings: Sequence[str]) -> str | None:
-    """The path that `--set dataset.path=PATH` gives to data before they are looked at; None where it is not set."""
+    """The path in `--set dataset.path=PATH`, which replaces a suite's before its files are read; else None."""
     return next((_pair("--set", text)[1] for text in settings if _pair("--set", text)[0] == "dataset.path"), None)
 
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with data of one's own is one error at its place in the suite, with the file and how to fix it."""
+"""Whatever is wrong with a user's own data is one error at its place in the suite, with the file and how to fix it."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""Cells on data of one's own: trained, found again by content wherever the data are, and exported without paths."""
+"""Cells on a user's own data: trained, found again by content wherever the data are, and exported without paths."""
 
 from __future__ import annotations
 

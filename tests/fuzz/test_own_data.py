@@ -1,4 +1,4 @@
-"""Data of one's own may be damaged in any way: they are a data set, or one error that names them."""
+"""A user's own data may be damaged in any way: they are a data set, or one error that names them."""
 
 from __future__ import annotations
 

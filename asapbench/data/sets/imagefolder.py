@@ -1,11 +1,11 @@
-"""A folder of images of one's own: a folder for each class, or `train` and `test` (else `val`) with such folders.
+"""The user's own images: a folder for each class, or `train` and `test` (else `val`) with such folders.
 
 The classes are in the order of their names; so are the images of a class, by their path in it. Without `train`, the
 images of each class are split: the share `test_share` of them, spread evenly in that order, are test images. Training
 images are in the order image 0 of every class, image 1 of every class, ...
 
-An image is cropped to the square in its middle and resized to `size` by Pillow, bilinear; one that has this size keeps
-its pixels. What counts as content is the files' bytes, the split and the order, but not the names.
+Pillow crops each image to the square in its middle and resizes it to `size`, bilinear; an image of this size keeps its
+pixels. The content is the files' bytes with their split, label and order; names matter only through the order.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-"""For none of them Pillow runs another program."""
+"""Formats that Pillow decodes itself: for others it may start a program."""
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
-"""Of 8 bits at most: in others Pillow cuts off values above 255."""
+"""Of at most 8 bits: Pillow would clip the values of others at 255."""
 _TEST_SHARE = Option(
     "test_share", 0.2, "the share of each class that is tested, in a folder without train/", minimum=0.001, below=1
 )
@@ -105,7 +105,7 @@ def _layout(path: Path, dataset: Choice) -> tuple[int, Rows, Rows]:
 
 
 def _parts(path: Path) -> list[Classes]:
-    """The images of the folder, or of its training and its test folder. Raises DataError where there are none."""
+    """The images of the folder, or of its training and its test folder. Raises DataError if there are none."""
     if not path.is_dir():
         raise DataError(f"{path}: {'not a folder' if path.exists() else 'there is no such folder'}: correct the path")
     top = _folders(path)
@@ -135,13 +135,13 @@ def _classes(path: Path, folder: Path) -> Classes:
 
 
 def _folders(path: Path) -> list[str]:
-    """The names of the folders in `path` but hidden ones, in order."""
+    """The names of the folders in `path` in order, without hidden ones."""
     with os.scandir(path) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _split(path: Path, classes: Classes, share: float) -> tuple[Classes, Classes]:
-    """Every image of a class whose number, times the share, passes a whole number is a test image: one at least."""
+    """Spreads the test images evenly over each class: with a share of 0.2, every fifth image; at least one."""
     train: Classes = {}
     test: Classes = {}
     for name, files in classes.items():
@@ -169,7 +169,7 @@ def _rows(classes: Classes, names: Sequence[str]) -> Rows:
 def _decoded(
     path: Path, train: Rows, test: Rows, shape: tuple[int, int, int] | None
 ) -> Iterator[tuple[bytes, NDArray[np.uint8] | None]]:
-    """For each image what the content's digest counts of it, and its pixels unless `shape` is None."""
+    """For each image its line of the content, and its pixels unless `shape` is None."""
 
     def one(row: tuple[str, str, int]) -> tuple[bytes, NDArray[np.uint8] | None]:
         part, file, label = row

@@ -1,7 +1,7 @@
-"""A file of NumPy arrays of one's own: `x_train`, `y_train`, `x_test` and `y_test`, as `numpy.savez` writes them.
+"""The user's own NumPy arrays, in a file: `x_train`, `y_train`, `x_test` and `y_test`, as `numpy.savez` writes them.
 
 `x` are uint8 images or floating-point numbers, kept as float32: (N, H, W), (N, C, H, W) or (N, H, W, C) with H = W, or
-feature vectors (N, D). `y` are whole numbers 0..K-1. What counts as content are the arrays, not how they are packed.
+feature vectors (N, D). `y` are whole numbers 0..K-1. The content is that of the arrays, not of the packed file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tiny ImageNet: the folders of its archive, and their images decoded.
 
-A subset is the first so many classes of `wnids.txt`; the label is the class's line there. Training images are in the
-order image 0 of every class, image 1 of every class, ..., so that the first so many are spread over the classes; the
+A subset is the first classes of `wnids.txt`; the label is the class's line there. Training images are in the
+order image 0 of every class, image 1 of every class, ..., so that any first part has all classes; the
 validation images (the test set here, as in other published work) are in the order of `val_annotations.txt`.
 """
 
@@ -77,7 +77,7 @@ class TinyImageNet(Published):
         return missing(root, dataset.integer("classes"))
 
     def damage(self, dataset: Choice, root: Path) -> list[Fault]:
-        """Files at fault; where there are none, images that cannot be decoded or whose checksum is wrong."""
+        """Files at fault; if there are none, images that cannot be decoded or whose checksum is wrong."""
         return self.faults(dataset, root) or _undecodable(root, dataset.integer("classes"))
 
     def is_absent(self, found: Sequence[Fault]) -> bool:
@@ -104,7 +104,7 @@ class TinyImageNet(Published):
         write_whole(root / MANIFEST, (line.encode() for line in lines))
 
     def arrays(self, dataset: Choice, root: Path) -> tuple[Arrays, str]:
-        """The images of the classes that `dataset` keeps, from the file that workers share where there is one."""
+        """The images of the classes that `dataset` keeps, from the file that workers share if it exists."""
         classes = dataset.integer("classes")
         try:
             wanted = layout(root, classes)
@@ -250,7 +250,7 @@ def decode_image(root: Path, path: str, *, crc: int | None) -> NDArray[np.uint8]
 
 
 def _undecodable(root: Path, classes: int) -> list[Fault]:
-    """Images whose checksum is not the manifest's or, where there is no manifest, that cannot be decoded."""
+    """Images with another checksum than the manifest's; without a manifest, images that cannot be decoded."""
     known = manifest(root)
     found = []
     for path in layout(root, classes).paths():
@@ -283,7 +283,7 @@ entry = TinyImageNet(
     "Tiny ImageNet",
     "Le and Yang 2015",
     options=(
-        Option("classes", CLASSES, "only the first so many classes of wnids.txt", minimum=2, below=CLASSES + 1),
+        Option("classes", CLASSES, "only the first N classes of wnids.txt", minimum=2, below=CLASSES + 1),
         TRAIN_SIZE,
     ),
     size=SIDE,
