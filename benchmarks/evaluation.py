@@ -18,13 +18,13 @@ from measuring import interleaved, table, terms
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
+from asapbench.machine.kinds import KINDS
 from asapbench.models import build, initialise
 from asapbench.suite.catalog import MODELS
-from asapbench.training import EVALUATED_TOGETHER
 from asapbench.training.environment import arithmetic
 from asapbench.training.optimizer import leave_compiler_out
 
-CONTROL = EVALUATED_TOGETHER["cpu"]
+CONTROL = KINDS["cpu"].evaluated_together
 ORDERS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 
 

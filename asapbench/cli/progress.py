@@ -374,7 +374,7 @@ def opening_lines(plan: Plan, slots: Sequence[Slot]) -> Iterator[str]:
         done = "The cell is done" if total == 1 else f"All {total:,} cells are done"
         yield f"{done}: nothing to train."
         return
-    kind = slots[0].device.partition(":")[0]
+    kind = slots[0].kind
     about = f"about {duration(plan.seconds)}" + ("" if plan.measured else ", a rough estimate")
     yield f"{left} of {count(total, 'cell')} to train on {count(len(slots), f'{kind} slot')}: {about}"
 

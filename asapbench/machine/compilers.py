@@ -25,7 +25,7 @@ def check(slots: Sequence[Slot], *, compiled: bool, cuda_graphs: bool) -> None:
     """Raises SuiteError, which names the fix, if cells on `slots` of this machine cannot run with these options."""
     if compiled:
         _check_folders()
-    kinds = {slot.device.partition(":")[0] for slot in slots}
+    kinds = {slot.kind for slot in slots}
     if cuda_graphs and kinds != {"cuda"}:
         raise SuiteError(f"--cuda-graphs: only an NVIDIA GPU has them, and cells would train on {', '.join(kinds)}")
     if not compiled:

@@ -6,14 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from asapbench.machine import memory
-
-if TYPE_CHECKING:
-    from asapbench.machine.slots import Slot
 
 
 @dataclass(frozen=True)
@@ -45,13 +38,6 @@ def _lines(properties: str) -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in done.stdout.splitlines()]
-
-
-def free_bytes(slots: Sequence[Slot]) -> dict[str, int]:
-    """The free bytes now of each memory of `slots` that reports them."""
-    found = {gpu.uuid: gpu.free_bytes for gpu in gpus()} if any(slot.gpu for slot in slots) else {}
-    free = {slot.memory: memory.available() if slot.device == "cpu" else found.get(slot.memory) for slot in slots}
-    return {name: number for name, number in free.items() if number is not None}
 
 
 def _gpu(line: str) -> Gpu:

@@ -43,7 +43,7 @@ class KernelKills:
     def __init__(self) -> None:
         self._seen = kernel_kills()
 
-    def one_more(self) -> bool:
+    def attribute_one(self) -> bool:
         """Whether there is a kill that no earlier call has counted."""
         if kernel_kills() <= self._seen:
             return False

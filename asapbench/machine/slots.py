@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from asapbench.errors import SuiteError
-from asapbench.machine import control_groups
+from asapbench.machine import control_groups, memory
 from asapbench.machine.devices import Gpu, gpus
 
 Count = int | Literal["auto"] | None
@@ -33,6 +34,11 @@ class Slot:
     def name(self) -> str:
         """The slot's name in progress and in the database."""
         return self._place if self.gpu is None else f"{self._place} {self.gpu}"
+
+    @property
+    def kind(self) -> str:
+        """The device's kind, a key of `KINDS`."""
+        return self.device.partition(":")[0]
 
     @property
     def memory(self) -> str:
@@ -86,7 +92,7 @@ def _slots(device: str, *, count: Count, threads: int) -> list[Slot]:
         return [Slot(n, "cpu", threads) for n in range(number or max(1, cores() // threads))]
     if device == "mps":
         if (platform.system(), platform.machine()) != ("Darwin", "arm64"):
-            raise SuiteError("--device mps: this is not an Apple machine with its own GPU; use cpu")
+            raise SuiteError("--device mps: this is not a Mac with an Apple GPU; use cpu")
         return [Slot(n, "mps", threads) for n in range(number or 1)]
     return _on_gpus(device, found, count=count, threads=threads)
 
@@ -115,9 +121,9 @@ def compile_threads(slots: int, *, of: int | None = None) -> int:
 def _on_gpus(device: str, found: list[Gpu], *, count: Count, threads: int) -> list[Slot]:
     name, _, index = device.partition(":")
     if name not in ("auto", "cuda") or not re.fullmatch(r"\d{0,4}", index):
-        raise SuiteError(f"--device {device}: there are auto, cpu, cuda, cuda:N and mps")
+        raise SuiteError(f"--device {device}: choose auto, cpu, cuda, cuda:N or mps")
     if not found:
-        raise SuiteError(f"--device {device}: no NVIDIA GPU is visible here; `asapbench doctor` says what it sees")
+        raise SuiteError(f"--device {device}: no NVIDIA GPU is visible here; `asapbench doctor` lists what it finds")
     if index and int(index) >= len(found):
         raise SuiteError(f"--device {device}: there are {len(found)} GPUs, counted from 0")
     chosen = [found[int(index)]] if index else found
@@ -126,3 +132,10 @@ def _on_gpus(device: str, found: list[Gpu], *, count: Count, threads: int) -> li
     each = {gpu.uuid: 1 if count == "auto" and gpu.free_bytes is None else most for gpu in chosen}
     places = [uuid for uuid, number in each.items() for _ in range(number)]
     return [Slot(n, "cuda", threads, uuid) for n, uuid in enumerate(places)]
+
+
+def free_bytes(slots: Sequence[Slot]) -> dict[str, int]:
+    """The bytes free now in each memory that `slots` use, as far as they are reported."""
+    found = {gpu.uuid: gpu.free_bytes for gpu in gpus()} if any(slot.gpu for slot in slots) else {}
+    free = {slot.memory: memory.available() if slot.kind == "cpu" else found.get(slot.memory) for slot in slots}
+    return {name: number for name, number in free.items() if number is not None}

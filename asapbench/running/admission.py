@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from asapbench.machine.kinds import KINDS
 from asapbench.suite.cell import Cell
 from asapbench.suite.shapes import training_bytes
-from asapbench.training import EVALUATED_TOGETHER
 
 SHARE = 0.9
 """How much of the free memory the cells may take: the rest is for other programs and for peaks that vary."""
@@ -65,7 +65,7 @@ class Admission:
         return round(factor * (self._peaks.get(cell.group) or self._estimate(cell))) + beside
 
     def _estimate(self, cell: Cell) -> int:
-        return _PROCESS.get(self._kind, 0) + training_bytes(cell, evaluated=EVALUATED_TOGETHER[self._kind])
+        return _PROCESS.get(self._kind, 0) + training_bytes(cell, evaluated=KINDS[self._kind].evaluated_together)
 
     def _fits(self, device: str, cells: Iterable[Cell]) -> bool:
         free = self._free.get(device)

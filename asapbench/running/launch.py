@@ -16,8 +16,7 @@ from asapbench.data.files import data_root
 from asapbench.data.lookup import check
 from asapbench.errors import StoreError, SuiteError, WorkerError, install_extra
 from asapbench.machine import compilers
-from asapbench.machine.devices import free_bytes
-from asapbench.machine.slots import Count, Slot, slots
+from asapbench.machine.slots import Count, Slot, free_bytes, slots
 from asapbench.paths import without_links
 from asapbench.running import leases
 from asapbench.running.admission import Admission
@@ -260,7 +259,7 @@ def _admission(store: Store, found: Sequence[Slot], count: Count) -> Admission:
     """What `--slots` says; auto: as many cells as the memory that is free now has room for."""
     if count != "auto":
         return Admission()
-    kind = found[0].device.partition(":")[0]
+    kind = found[0].kind
     return Admission(free_bytes(found), kind=kind, peaks=store.measured_peak_bytes(kind))
 
 

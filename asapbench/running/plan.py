@@ -7,17 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from asapbench.machine.kinds import KINDS
 from asapbench.machine.slots import Slot
 from asapbench.store.records import FINAL, Attempt, Timing
 from asapbench.suite.catalog import dataset_shape
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
 from asapbench.suite.shapes import checkpoint_bytes, layers_for, training_multiplications
-
-_RATE = {"cpu": 3e10, "cuda": 1.5e13, "mps": 1.5e12}
-"""Multiply-adds a second of one slot, by nothing but its kind: for cells never measured here."""
-_STEP_SECONDS = {"cpu": 1e-3, "cuda": 1e-4, "mps": 2e-4}
-"""What one layer of one step costs beside its arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def make_plan(
     slots: Sequence[Slot],
 ) -> Plan:
     """The plan of `cells` whose current attempts are `states`."""
-    kind = slots[0].device.partition(":")[0]
+    kind = slots[0].kind
     clock = _Clock(kind, timings)
     items = []
     for cell in cells:
@@ -109,7 +105,7 @@ class _Clock:
     """Seconds an epoch: measured for the same configuration, else the arithmetic, corrected on the same model."""
 
     def __init__(self, kind: str, timings: Sequence[Timing]) -> None:
-        self._kind = kind
+        self._kind = KINDS[kind]
         ours = [timing for timing in timings if timing.device.startswith(kind)]
         self._measured = {timing.config.group: timing.seconds for timing in ours}
         ratios: dict[Choice, list[float]] = {}
@@ -126,5 +122,5 @@ class _Clock:
     def _nominal(self, cell: Cell) -> float:
         shape = dataset_shape(cell.dataset)
         steps = -(-shape.train // cell.batch_size)
-        overhead = steps * len(layers_for(cell.model, cell.dataset)) * _STEP_SECONDS.get(self._kind, 1e-4)
-        return training_multiplications(cell.model, cell.dataset) / _RATE.get(self._kind, 1e11) + overhead
+        overhead = steps * len(layers_for(cell.model, cell.dataset)) * self._kind.layer_seconds
+        return training_multiplications(cell.model, cell.dataset) / self._kind.rate + overhead

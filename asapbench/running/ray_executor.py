@@ -1,8 +1,8 @@
 """A Ray cluster as an executor: the same worker processes, on the cluster's nodes.
 
-An actor on a node starts one worker process there and passes on what it says. The runner stays where it is, and is
-the one writer of the database. Checkpoints lie in a folder that all nodes see, so that a cell whose node has died
-goes on elsewhere. Nodes that join or leave during a run bring and take their slots. This module alone imports Ray.
+An actor on a node starts one worker process there and forwards its events. The runner stays on its host and is the
+one writer of the database. Checkpoints lie in a folder that all nodes see, so that a cell whose node died resumes on
+another. Slots appear and vanish with the nodes that join and leave. This module alone imports Ray.
 """
 
 from __future__ import annotations
@@ -12,14 +12,20 @@ import logging
 import os
 import queue
 import socket
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+# Whatever log_to_driver is, Ray prints the cluster's errors to the terminal, such as the last lines of a dead node.
+# It reads this variable when it is imported.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+
 import ray
-from ray._private import services
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -32,22 +38,22 @@ from asapbench.worker.protocol import EVENT, Command
 from asapbench.worker.supervision import Cause, Inbox, WorkerEvent
 
 _LOOK_SECONDS = 2.0
-"""How often nodes are looked for."""
+"""Between two looks for nodes that joined or left."""
 _ANSWER_SECONDS = 60.0
-"""How long the nodes that are there at the start may take to say whether they can train."""
+"""How long the nodes present at the start may take to answer whether they can train."""
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 15.0
 _LONGEST_DOUBT_SECONDS = 300.0
-"""A node that has lost a worker is asked again after two seconds, and after twice as long for each further time."""
+"""A node that lost a worker is asked again after two seconds, and after twice as long for each further loss."""
 _STORE_BYTES = 100 * 2**20
-"""Ray's object store, where a cluster is started here: nothing but events passes."""
+"""Size of Ray's object store in a cluster started here: only events pass through it."""
 _SHARE_STEP = 1e-4
 """Ray counts GPUs in ten-thousandths."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a slot is: `device` auto, cpu or cuda; `count` in all on CPUs and on each GPU otherwise."""
+    """What a slot is: `device` cpu or cuda; `count` in all on CPUs, on each GPU otherwise."""
 
     device: str
     count: int | None
@@ -63,7 +69,7 @@ class Kind:
         return int(resources.get("CPU", 0)) // self.threads
 
     def resources(self) -> dict[str, float]:
-        """What one slot takes of its node."""
+        """The resources that one slot takes of its node."""
         if self.device == "cuda":
             return {"num_cpus": 0, "num_gpus": int(1 / _SHARE_STEP / (self.count or 1)) * _SHARE_STEP}
         return {"num_cpus": self.threads, "num_gpus": 0}
@@ -75,29 +81,29 @@ class _Node:
     room: int
     cores: int
     answer: Any = None
-    """Ray's reference to what the node says is missing there, while it is asked."""
+    """Ray's reference to the answer of `what_is_missing`, while it is awaited."""
     ask_at: float | None = 0.0
-    """When it is to be asked; None: it was, and has its slots or can have none."""
+    """When the node is to be asked what is missing; None: it was asked, and has its slots or can have none."""
     slots: tuple[Slot, ...] = ()
     losses: int = 0
 
     def slot(self, number: int, kind: Kind) -> Slot:
-        """One of `room` slots, with its share of the node's cores to compile with."""
+        """One of `room` slots, with its share of the node's cores for compiling."""
         share = compile_threads(self.room, of=max(1, self.cores))
         return Slot(number, kind.device, kind.threads, node=self.name, compile_threads=share)
 
     def ask_again(self) -> None:
-        """After a loss: several at a time are one."""
+        """Schedule another question after a loss; several losses at a time count once."""
         if self.ask_at is None:
             self.losses += 1
             self.ask_at = time.monotonic() + min(2.0**self.losses, _LONGEST_DOUBT_SECONDS)
 
 
 class RayExecutor:
-    """The cluster at `address`; without one, that of RAY_ADDRESS, else the one that runs here. Where none does, or for
-    the address `local`, one is started for this run.
+    """The slots of the cluster at `address`; by default that of RAY_ADDRESS, else the latest one started on this host.
 
-    Raises SuiteError for a device that a cluster cannot give, and WorkerError where there is no node to train on.
+    If there is none, or for the address `local`, a cluster of this host is started for this run. Raises SuiteError for
+    a device that no cluster offers, and WorkerError if there is no node to train on.
     """
 
     def __init__(
@@ -122,10 +128,10 @@ class RayExecutor:
             if _connect(address) == "started":
                 self._notices.append("a Ray cluster of this machine alone was started for this run")
             self.kind = Kind(_device(device), number, threads)
-            self._follow()
+            self._update_nodes()
             asked = [node.answer for node in self._nodes.values()]
             ray.wait(asked, num_returns=len(asked), timeout=_ANSWER_SECONDS)
-            self._take_in()
+            self._admit()
             if not self._slots():
                 raise WorkerError("; ".join([f"no node of the Ray cluster can train on {self.kind}", *self._notices]))
         except BaseException:
@@ -134,27 +140,27 @@ class RayExecutor:
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """Those of every node that lives and can train; at most `count` on CPUs."""
-        self._doubt()
+        """The slots of every node that is alive and can train; at most `count` on CPUs."""
+        self._remove_lost()
         if time.monotonic() - self._looked >= _LOOK_SECONDS:
-            self._follow()
-            for node in self._take_in():
+            self._update_nodes()
+            for node in self._admit():
                 came = "answers again" if node.losses else "has joined the cluster"
                 self._notices.append(f"node {node.name} {came}, with room for {node.room}")
         return self._slots()
 
     def notices(self) -> Sequence[str]:
-        """Nodes that came, left or cannot train."""
-        news, self._notices = self._notices, []
-        return news
+        """Messages about nodes that joined, left or cannot train."""
+        notices, self._notices = self._notices, []
+        return notices
 
     def start(self, slot: Slot, inbox: Inbox) -> RayWorker:
-        """A new actor on the slot's node, with a worker process of its own."""
+        """Start an actor on the slot's node, with its own worker process."""
         node = next((node for node, found in self._nodes.items() if slot in found.slots))
         return RayWorker(slot, node=node, kind=self.kind, files=self._files, inbox=inbox, lost=self._lost)
 
     def close(self) -> None:
-        """Leaves the cluster, and ends it if it was started here."""
+        """Leave the cluster, and stop it if it was started here."""
         ray.shutdown()
         self._files.remove_logs()
 
@@ -162,9 +168,9 @@ class RayExecutor:
         found = sorted((slot for node in self._nodes.values() for slot in node.slots), key=lambda slot: slot.number)
         return found if self.kind.device == "cuda" else found[: self.kind.count]
 
-    def _doubt(self) -> None:
-        """A slot whose worker was lost is no slot: perhaps its node is dead, though the cluster does not know it yet.
-        A node that still answers has a new one.
+    def _remove_lost(self) -> None:
+        """Remove slots whose worker was lost: the node may be dead before the cluster has noticed. A node that still
+        answers gets new ones.
         """
         while not self._lost.empty():
             slot = self._lost.get()
@@ -173,8 +179,8 @@ class RayExecutor:
                     node.slots = tuple(other for other in node.slots if other != slot)
                     node.ask_again()
 
-    def _follow(self) -> None:
-        """Asks nodes that have joined what is missing there; forgets those that have left."""
+    def _update_nodes(self) -> None:
+        """Ask nodes that joined what is missing there; remove those that left."""
         self._looked = time.monotonic()
         alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
         for node_id in self._nodes.keys() - alive.keys():
@@ -191,8 +197,8 @@ class RayExecutor:
                     look = ray.remote(what_is_missing).options(num_cpus=0, max_retries=0, **_pinned(node_id))
                     node.answer, node.ask_at = look.remote(self._needs), None
 
-    def _take_in(self) -> list[_Node]:
-        """Gives slots to the nodes that have answered by now that nothing is missing, one to each in turn."""
+    def _admit(self) -> list[_Node]:
+        """Create the slots of the nodes that lack nothing, one per node in turn; return these nodes."""
         ready = []
         for node in self._nodes.values():
             if node.answer is None or not ray.wait([node.answer], timeout=0)[0]:
@@ -214,9 +220,9 @@ class RayExecutor:
 
 
 class RayWorker:
-    """One worker process on a node, behind its actor. What it says arrives in `inbox`, from a thread of its own.
+    """One worker process on a node, behind its actor. A thread puts its events into `inbox`.
 
-    Whatever cuts the runner off from the actor is the worker's end: the cell goes on elsewhere.
+    If the runner loses contact with the actor, for any reason, the worker has ended: its cell resumes on another slot.
     """
 
     def __init__(
@@ -226,18 +232,18 @@ class RayWorker:
         self.ready = False
         self._ended_here = False
         self._end: Cause | None = None
-        # `hear` waits for the process: a thread of its own leaves the others free.
-        actor = ray.remote(concurrency_groups={"hearing": 1})(NodeWorker)
+        # `receive` blocks until the process sends something: it has a thread, so that other calls are served.
+        actor = ray.remote(concurrency_groups={"events": 1})(NodeWorker)
         self._actor = actor.options(**kind.resources(), **_pinned(node)).remote(slot, self._log)
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def send(self, command: Command) -> None:
-        """Sends a command, after those before it."""
+        """Send a command; commands arrive in order."""
         self._actor.send.remote(command.model_dump_json())
 
     def kill(self) -> None:
-        """Ends the process at once; one that is not ready may not even have an actor yet."""
+        """End the process at once; a worker that is not ready may not even have an actor yet."""
         self._ended_here = True
         if self.ready and self._end is None:
             self._actor.kill.remote()
@@ -245,42 +251,42 @@ class RayWorker:
             ray.kill(self._actor)
 
     def close(self) -> None:
-        """Lets an idle process go and waits for its end, then gives its share of the node back."""
+        """End an idle process, wait for it, and release its share of the node."""
         self._ended_here = True
         if self._end is None:
-            with contextlib.suppress(RayError):  # the actor is gone, or its node is: what was wanted
+            with contextlib.suppress(RayError):  # the actor or its node is gone already
                 ray.get(self._actor.close.remote(), timeout=_CLOSE_SECONDS)
         ray.kill(self._actor)
         self._thread.join()
 
     def cause_of_end(self) -> Cause:
-        """What ended the process, or cut it off."""
+        """What ended the process or the contact with it."""
         self._thread.join()
         assert self._end is not None
         return self._end
 
     def log_tail(self) -> str:
-        """The end of what the worker and its libraries printed: its log lies in the folder that all nodes see."""
+        """The end of the worker's log, which lies in the folder that all nodes see."""
         return tail(self._log)
 
     def _listen(self) -> None:
         while self._end is None:
             try:
-                said: NodeEvents = ray.get(self._actor.receive.options(concurrency_group="hearing").remote())
+                received: NodeEvents = ray.get(self._actor.receive.options(concurrency_group="events").remote())
             except RayError as error:
                 if not self._ended_here:
                     self._lost.put(self.slot)
-                said = NodeEvents((), Cause(f"the worker on {self.slot.node} was lost: {_reason(error)}", "lost"))
-            for event in said.events:
+                received = NodeEvents((), Cause(f"the worker on {self.slot.node} was lost: {_reason(error)}", "lost"))
+            for event in received.events:
                 self._inbox.put(WorkerEvent(self, EVENT.validate_json(event)))
-            self._end = said.end
+            self._end = received.end
         self._inbox.put(WorkerEvent(self, None))
 
 
 def _check(device: str, count: Count, threads: int) -> int | None:
-    """The number of slots asked for."""
+    """Check the options; return the number of slots asked for."""
     if device not in ("auto", "cpu", "cuda"):
-        raise SuiteError(f"--device {device}: on a Ray cluster there are auto, cpu and cuda")
+        raise SuiteError(f"--device {device}: on a Ray cluster choose auto, cpu or cuda")
     if count == "auto":
         raise SuiteError("--slots auto: on a Ray cluster give a number, of cells in all on CPUs, on each GPU otherwise")
     check_counts(count, threads)
@@ -288,7 +294,7 @@ def _check(device: str, count: Count, threads: int) -> int | None:
 
 
 def planned(*, address: str | None, device: str, count: Count, threads: int) -> list[Slot]:
-    """The slots that a run on the cluster would have, by its nodes' resources alone."""
+    """The slots of a run on the cluster, by its nodes' resources alone."""
     number = _check(device, count, threads)
     _connect(address)
     try:
@@ -302,11 +308,9 @@ def planned(*, address: str | None, device: str, count: Count, threads: int) -> 
 
 
 def _connect(address: str | None) -> Literal["joined", "started"]:
-    """Joins a cluster as its driver; where there is none, starts one of this machine's cores and GPUs."""
+    """Join a cluster as its driver; if there is none, start one with this host's cores and GPUs."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray prints a tip about it
-    # Whatever log_to_driver says, Ray prints what befalls the cluster into the terminal, as a dead node's last lines.
-    ray._private.worker.print_to_stdstream = _say_nothing
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     found = _find(address)
     if found is None:
@@ -319,23 +323,20 @@ def _connect(address: str | None) -> Literal["joined", "started"]:
     return "joined"
 
 
-def _say_nothing(_data: object, ignore_prefix: bool) -> None:
-    """In place of Ray's own printing: what a user should know is among the executor's news."""
-
-
 def _find(address: str | None) -> str | None:
-    """HOST:PORT of the cluster asked for, or of the one that runs here; None where none does. Ray itself would wait
-    for minutes at an address where nothing listens, as that of a cluster here before the machine was started anew.
+    """HOST:PORT of the cluster to join; None to start one.
+
+    The address is tried first: Ray would wait for minutes at one where nothing listens, as after a restart of the host.
     """
     asked = address or os.environ.get("RAY_ADDRESS") or None
     if asked == "local":
         return None
-    if asked is not None and "://" in asked:
-        raise WorkerError(f"--address {asked}: start the run on a node of the cluster, with --address HOST:PORT")
+    found = asked if asked not in (None, "auto") else _latest()
+    host, _, port = (found or "").rpartition(":")
+    if found is not None and (not port.isdigit() or not host or "/" in host):
+        raise WorkerError(f"--address {found}: start the run on a node of the cluster, with --address HOST:PORT")
     try:
-        found: str | None = services.canonicalize_bootstrap_address(asked or "auto")
         if found is not None:
-            host, _, port = found.rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
             return found
     except (OSError, ValueError) as error:
@@ -346,15 +347,22 @@ def _find(address: str | None) -> str | None:
     return None
 
 
+def _latest() -> str | None:
+    """The address of the latest cluster started on this host, from the file that `ray.init` documents."""
+    folder = os.environ.get("RAY_TMPDIR") or (tempfile.gettempdir() if sys.platform == "linux" else "/tmp")
+    file = Path(folder) / "ray" / "ray_current_cluster"
+    return (file.read_text().strip() or None) if file.exists() else None
+
+
 def _device(device: str) -> str:
-    """`auto` is all GPUs of the cluster, else its CPUs."""
+    """`auto`: all GPUs of the cluster, else its CPUs."""
     if device != "auto":
         return device
     return "cuda" if any(node["Alive"] and node["Resources"].get("GPU") for node in ray.nodes()) else "cpu"
 
 
 def _name(node: dict[str, Any]) -> str:
-    """The node's name if it was given one, else its host's."""
+    """The node's own name if it has one, else its host's."""
     given, address = node["NodeName"], node["NodeManagerAddress"]
     return str(given if given != address else node["NodeManagerHostname"])
 
@@ -364,7 +372,7 @@ def _pinned(node: str) -> dict[str, Any]:
 
 
 def _answer(reference: Any) -> tuple[str | None, bool]:
-    """What is missing on a node, and whether that is its own answer."""
+    """What is missing on a node, and whether the node itself answered."""
     try:
         return ray.get(reference), True
     except RayError as error:
@@ -376,6 +384,6 @@ def _first_line(error: Exception) -> str:
 
 
 def _reason(error: RayError) -> str:
-    """The line of Ray's message that says most: the last of a traceback, else the first."""
+    """The most informative line of Ray's message: the last of a traceback, else the first."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1 if "Traceback" in str(error) else 0] if lines else type(error).__name__

@@ -22,7 +22,7 @@ from asapbench.worker.supervision import Cause, Inbox
 
 @dataclass(frozen=True)
 class Needs:
-    """What a node must have: this version, the run's folder of files (where `mark` lies), and the data."""
+    """What a node needs: this version, the run's folder of files (it holds `mark`), and the data."""
 
     mark: Path
     data: Path
@@ -31,7 +31,7 @@ class Needs:
 
 
 def what_is_missing(needs: Needs) -> str | None:
-    """Why cells cannot train on this node; None where they can."""
+    """Why cells cannot train on this node; None if they can."""
     if needs.version != __version__:
         return f"asapbench {__version__} is installed there and {needs.version} here: install the same version"
     if not os.path.exists(needs.mark):
@@ -47,21 +47,21 @@ def what_is_missing(needs: Needs) -> str | None:
 
 @dataclass(frozen=True)
 class NodeEvents:
-    """Events of a worker process, each a line of JSON; at last what ended it."""
+    """Events of a worker process, each a line of JSON, and the cause of its end with the last ones."""
 
     events: tuple[str, ...]
     end: Cause | None = None
 
 
 class NodeWorker:
-    """One worker process on this node, which ends when this object's process does."""
+    """One worker process on this node; it ends with this object's process."""
 
     def __init__(self, slot: Slot, log: Path) -> None:
         self._inbox: Inbox = queue.SimpleQueue()
         self._process = WorkerProcess(slot, log=log, inbox=self._inbox)
 
     def receive(self) -> NodeEvents:
-        """Waits until the process has said something, and gives all of it."""
+        """Wait for events of the process and return all there are."""
         events: list[str] = []
         while True:
             event = self._inbox.get().event
@@ -72,13 +72,13 @@ class NodeWorker:
                 return NodeEvents(tuple(events))
 
     def send(self, command: str) -> None:
-        """Passes a command on."""
+        """Forward a command."""
         self._process.send(COMMAND.validate_json(command))
 
     def kill(self) -> None:
-        """Ends the process at once."""
+        """End the process at once."""
         self._process.kill()
 
     def close(self) -> None:
-        """Lets an idle process go and waits for its end."""
+        """End an idle process and wait for it."""
         self._process.close()

@@ -15,6 +15,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from asapbench.machine.kinds import KINDS
 from asapbench.metrics import Alignment
 from asapbench.rules import Learner
 from asapbench.rules.engine.program import plain
@@ -54,7 +55,7 @@ def degrees(one: Tensor, other: Tensor) -> float | None:
 
 def _lengths(one: Tensor, other: Tensor) -> Tensor:
     """The norms of both, and of the difference and the sum of their directions; in float64, where the tensors lie."""
-    device = torch.device("cpu") if one.device.type == "mps" else one.device  # Apple's GPUs have no float64
+    device = one.device if KINDS[one.device.type].has_float64 else torch.device("cpu")
     a, b = (tensor.detach().to(device).double().flatten() for tensor in (one, other))
     lengths = a.norm(), b.norm()
     u, v = a / lengths[0], b / lengths[1]

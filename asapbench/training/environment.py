@@ -133,11 +133,9 @@ def full_precision() -> Iterator[None]:
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits for the work that `device` was given: the clock is the host's."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    """Wait until `device` has done its work: the clock is the host's."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def release_memory(device: torch.device) -> None:

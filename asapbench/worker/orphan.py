@@ -1,8 +1,8 @@
 """A module run as a process that does not outlive its parent: `python -m asapbench.worker.orphan PARENT MODULE`.
 
-A worker hears of its parent's end from its standard input, if it hears at all: one that was stopped, or hangs in a
-library that lets no other thread run, does not. On Linux the kernel is asked to kill it then, before MODULE is
-imported, which may take seconds. Elsewhere the closed input has to do.
+A worker detects its parent's end by its standard input. A worker that was suspended, or hangs in a library that lets
+no other thread run, does not. On Linux the kernel therefore kills it, from before MODULE is imported, which may take
+seconds. On other systems the closed input must suffice.
 
 Linux binds this to the *thread* that started the process: that thread must live as long as the process may.
 """
@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with(parent: int) -> None:
-    """Asks the kernel to kill this process when `parent` ends. Ends at once where that has happened by now."""
+    """Let the kernel kill this process when `parent` ends. Ends at once if `parent` has ended already."""
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,4 @@
-"""Worker processes on this machine: how one is started, sent commands, read and ended."""
+"""Worker processes on this machine: start, commands, events and end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PACKAGES = Path(asapbench.__file__).resolve().parent.parent
 
 
 class WorkerProcess:
-    """One process on one slot. What it says arrives in `inbox`, from a thread of its own."""
+    """One process on one slot. A thread puts its events into `inbox`."""
 
     def __init__(self, slot: Slot, *, log: Path, inbox: Inbox, kills: KernelKills | None = None) -> None:
         self.slot, self.log, self._inbox, self._kills = slot, log, inbox, kills or KernelKills()
@@ -38,11 +38,11 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """The process's number."""
+        """The process id."""
         return self._process.pid
 
     def send(self, command: Command) -> None:
-        """Sends a command. To a worker that is gone it says nothing: its end arrives in the inbox."""
+        """Send a command; no error if the worker is gone, since its end arrives in the inbox."""
         assert self._process.stdin is not None
         if isinstance(command, Train) and command.compiled:
             command = command.model_copy(update={"code": self._folder_for_code()})
@@ -53,15 +53,15 @@ class WorkerProcess:
             return
 
     def kill(self) -> None:
-        """Ends the process at once."""
+        """End the process at once."""
         self._process.kill()
 
     def close(self) -> None:
-        """Lets an idle worker go: standard input closes and it ends. Kills one that does not within five seconds, and
-        does not wait for ever for one that even then does not end, as in the middle of a dead server's file.
+        """End an idle worker by closing its standard input; kill it if it runs on for five seconds. Waits 30 s for a
+        killed one: a process that reads a file of a dead server cannot end.
         """
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it is gone already, which is what was wanted
+        with contextlib.suppress(BrokenPipeError):  # it has ended already
             self._process.stdin.close()
         try:
             self._process.wait(5)
@@ -71,13 +71,13 @@ class WorkerProcess:
                 self._process.wait(30)
 
     def cause_of_end(self) -> Cause:
-        """What ended the process: its own exit status or a signal, which may have been the kernel's, for memory."""
+        """What ended the process: its own exit status or a signal, perhaps from the kernel's out-of-memory killer."""
         code = self._process.wait()
         if code >= 0:
             return Cause(f"the worker (pid {self.pid}) ended with exit status {code}")
         killed = f"the worker (pid {self.pid}) was killed by {signal.Signals(-code).name}"
-        if -code == signal.SIGKILL and self._kills.one_more():
-            return Cause(f"{killed}: the kernel's, because the machine's memory had run out", "out_of_memory")
+        if -code == signal.SIGKILL and self._kills.attribute_one():
+            return Cause(f"{killed} of the kernel's out-of-memory killer", "out_of_memory")
         return Cause(killed, "killed")
 
     def log_tail(self) -> str:
@@ -85,9 +85,9 @@ class WorkerProcess:
         return tail(self.log)
 
     def _folder_for_code(self) -> str | None:
-        """Of this worker alone, and gone with it: what a killed one left half-written is found by nobody."""
+        """A folder of this worker, removed with it: no other worker finds what a killed one left half-written."""
         if self._code is None:
-            with contextlib.suppress(OSError):  # the worker says that it has none
+            with contextlib.suppress(OSError):  # the worker reports that it has none
                 self._code = tempfile.TemporaryDirectory(prefix="asapbench-", ignore_cleanup_errors=True)
         return None if self._code is None else self._code.name
 
@@ -96,13 +96,13 @@ class WorkerProcess:
         try:
             with self._process.stdout as lines:
                 for line in lines:
-                    self._hear(line)
+                    self._receive(line)
         finally:
             if self._code is not None:
                 self._code.cleanup()
             self._inbox.put(WorkerEvent(self, None))
 
-    def _hear(self, line: str) -> None:
+    def _receive(self, line: str) -> None:
         try:
             event = EVENT.validate_json(line)
         except ValidationError:
@@ -114,7 +114,7 @@ class WorkerProcess:
 
 
 def start(module: str, slot: Slot, *, stderr: IO[bytes]) -> subprocess.Popen[str]:
-    """A process on `slot` that runs `module`, with pipes to talk to it by lines."""
+    """A process on `slot` that runs `module`, with pipes for lines of JSON."""
     # A process group of its own: Ctrl-C in the terminal reaches this process alone, which then decides.
     return subprocess.Popen(
         [sys.executable, "-P", "-m", orphan.__name__, str(os.getpid()), module],
@@ -130,7 +130,7 @@ def start(module: str, slot: Slot, *, stderr: IO[bytes]) -> subprocess.Popen[str
 
 
 def _opened(log: Path) -> IO[bytes]:
-    """The log, or the null device where the log can no longer be opened: a cell trains without one."""
+    """The log, or the null device if the log can no longer be opened: a cell trains without one."""
     try:
         return log.open("ab", buffering=0)
     except OSError:
@@ -138,13 +138,13 @@ def _opened(log: Path) -> IO[bytes]:
 
 
 def tail(log: Path) -> str:
-    """The end of a worker's log; nothing where there is none yet."""
+    """The end of a worker's log; empty if there is none yet."""
     content = log.read_bytes()[-_TAIL_BYTES:] if log.exists() else b""
     return content.decode("utf-8", "replace")
 
 
 def _import_path() -> dict[str, str]:
-    """The worker runs this very package, and nothing of the folder it is started in (-P), wherever that is."""
+    """Variables by which the worker imports this very package, and nothing of its current folder (-P)."""
     if _PACKAGES.name in ("site-packages", "dist-packages"):
         return {}
     before = os.environ.get("PYTHONPATH")

@@ -1,4 +1,4 @@
-"""What the runner sees of a worker, wherever it runs: its slot, its messages in one inbox, and the cause of its end."""
+"""The runner's interface to a worker on any executor: slot, commands, events in one inbox, and the cause of its end."""
 
 from __future__ import annotations
 
@@ -12,39 +12,37 @@ from asapbench.worker.protocol import AnyEvent, Command
 
 @dataclass(frozen=True)
 class Cause:
-    """What ended a worker, in words; and how: by itself, killed from outside, lost with its machine, or killed by the
-    kernel, for memory.
-    """
+    """What ended a worker: by itself, killed from outside, lost with its machine, or by the out-of-memory killer."""
 
     text: str
     how: Literal["failed", "killed", "lost", "out_of_memory"] = "failed"
 
 
 class Worker(Protocol):
-    """One worker on one slot, from its start to its end. `ready` is the runner's note that it has said so."""
+    """One worker on one slot, from its start to its end. The runner sets `ready` when its event `Ready` arrives."""
 
     slot: Slot
     ready: bool
 
     def send(self, command: Command) -> None:
-        """Sends a command. To a worker that is gone it says nothing: its end arrives in the inbox."""
+        """Send a command; no error if the worker is gone, since its end arrives in the inbox."""
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """End it at once."""
 
     def close(self) -> None:
-        """Lets an idle worker go and waits for its end; kills one that does not end."""
+        """End an idle worker and wait for it; kill it if it does not end."""
 
     def cause_of_end(self) -> Cause:
         """What ended it."""
 
     def log_tail(self) -> str:
-        """The end of what it and its libraries printed."""
+        """The end of what the worker and its libraries printed."""
 
 
 @dataclass(frozen=True)
 class WorkerEvent:
-    """An event of a worker, or None: its end."""
+    """An event of a worker; None is the worker's end."""
 
     worker: Worker
     event: AnyEvent | None

@@ -39,14 +39,14 @@ def test_auto_makes_as_many_slots_as_cores_let_and_one_where_memory_is_not_told(
 
 
 def test_free_memory_is_told_for_each_gpu_that_has_slots_and_tells(gpus) -> None:
-    assert devices.free_bytes(slots.slots("cuda", count=2)) == {"GPU-aaaa": 81000 * 2**20, "GPU-bbbb": 500 * 2**20}
-    assert devices.free_bytes(slots.slots("cuda:2")) == {}
+    assert slots.free_bytes(slots.slots("cuda", count=2)) == {"GPU-aaaa": 81000 * 2**20, "GPU-bbbb": 500 * 2**20}
+    assert slots.free_bytes(slots.slots("cuda:2")) == {}
 
 
 def test_cpu_slots_share_the_machines_memory_and_are_never_more_than_cores(monkeypatch) -> None:
     monkeypatch.setattr(slots, "cores", lambda: 6)
     found = slots.slots("cpu", count="auto", threads=2)
     assert len(found) == 3
-    free = devices.free_bytes(found)
+    free = slots.free_bytes(found)
     assert list(free) == ["cpu"]
     assert 0 < free["cpu"] <= memory.available() * 1.5

@@ -59,9 +59,9 @@ def test_each_kill_of_the_kernel_accounts_for_one_worker(groups) -> None:
     events = groups / "job/memory.events"
     write(events, "oom 1\noom_kill 1\noom_group_kill 0\n")
     kills = memory.KernelKills()
-    assert not kills.one_more()
+    assert not kills.attribute_one()
     write(events, "oom 3\noom_kill 3\noom_group_kill 0\n")
-    assert [kills.one_more() for _ in range(3)] == [True, True, False]
+    assert [kills.attribute_one() for _ in range(3)] == [True, True, False]
 
 
 @pytest.mark.faults

@@ -62,10 +62,10 @@ def test_visible_devices_are_respected(gpus, monkeypatch, visible: str, left: li
 @pytest.mark.parametrize(
     ("device", "options", "says"),
     [
-        ("gpu", {}, "there are auto, cpu, cuda"),
+        ("gpu", {}, "choose auto, cpu, cuda"),
         ("cuda:9", {}, "there are 3 GPUs"),
         ("cuda:x", {}, "cuda:N"),
-        ("mps", {}, "not an Apple machine"),
+        ("mps", {}, "not a Mac"),
         ("cpu", {"count": 0}, "--slots 0"),
         ("cpu", {"threads": 0}, "--threads 0"),
     ],

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: the extra `ray`"),
 ]
 
-BEGUN = """
+STARTED = """
 SELECT device FROM attempt JOIN epoch_metrics ON attempt.id = attempt_id WHERE state = 'running'
 GROUP BY attempt.id HAVING max(epoch) = 1
 """
@@ -33,7 +33,7 @@ def cluster() -> Iterator[RayCluster]:
 
 @pytest.fixture
 def node(cluster: RayCluster) -> Iterator[Callable[..., int]]:
-    """Adds a node of one CPU, and gives its raylet's pid; it leaves after the test."""
+    """Add a node of one CPU and return its raylet's pid; it is removed after the test."""
     yield cluster.add
     cluster.remove_nodes()
 
@@ -42,12 +42,12 @@ def on_cluster(cluster: RayCluster) -> tuple[str, ...]:
     return "--executor", "ray", "--address", cluster.address
 
 
-def test_the_cells_of_a_node_that_dies_go_on_elsewhere_to_the_same_bits(cluster, node, undisturbed, tmp_path) -> None:
+def test_the_cells_of_a_node_that_dies_resume_on_another_to_the_same_bits(cluster, node, undisturbed, tmp_path) -> None:
     nodes = {name: node(name) for name in ("one", "two")}
     write_suite(tmp_path)
     process = start(tmp_path, "run", "small.toml", *on_cluster(cluster), "--checkpoint-every", "0.2s")
-    wait_until(lambda: recorded(tmp_path) and query(tmp_path, BEGUN), "a cell after its first epoch")
-    ((device,), *_) = query(tmp_path, BEGUN)
+    wait_until(lambda: recorded(tmp_path) and query(tmp_path, STARTED), "a cell after its first epoch")
+    ((device,), *_) = query(tmp_path, STARTED)
     victim = device.partition("@")[2]
     started = psutil.Process(nodes[victim]).children(recursive=True)
     cluster.kill(victim)
@@ -55,7 +55,7 @@ def test_the_cells_of_a_node_that_dies_go_on_elsewhere_to_the_same_bits(cluster,
     assert process.returncode == 0, output
     assert "Ended: 4 done" in output
     assert "Traceback" not in output
-    assert "raylet" not in output, "Ray's own words do not spoil the terminal"
+    assert "raylet" not in output, "Ray itself prints nothing to the terminal"
     assert curves(tmp_path) == undisturbed[1]
     assert query(tmp_path, "SELECT count(*) FROM attempt WHERE state = 'done'") == [(4,)]
     lost = query(tmp_path, "SELECT device, error FROM attempt WHERE state = 'interrupted'")
@@ -87,7 +87,7 @@ def test_a_run_whose_last_node_has_died_waits_for_one_that_joins(cluster, node, 
     assert set(curves(tmp_path)) <= set(undisturbed[1])
 
 
-def test_a_driver_that_is_killed_leaves_no_process_and_its_cells_go_on(cluster, node, undisturbed, tmp_path) -> None:
+def test_a_killed_driver_leaves_no_process_and_its_cells_resume(cluster, node, undisturbed, tmp_path) -> None:
     node("one")
     node("two")
     write_suite(tmp_path)
@@ -140,7 +140,7 @@ def test_what_a_cluster_has_no_room_for_is_one_error(cluster, node, tmp_path) ->
     for options, says in (
         (("--threads", "2"), "can train on CPUs with --threads 2"),
         (("--device", "cuda"), "can train on GPUs"),
-        (("--device", "cuda:0"), "on a Ray cluster there are auto, cpu and cuda"),
+        (("--device", "cuda:0"), "on a Ray cluster choose auto, cpu or cuda"),
     ):
         assert says in run(tmp_path, "run", "small.toml", *on_cluster(cluster), *options, "--dry-run", status=2)
     assert "on 1 slot" in run(tmp_path, "run", "small.toml", *on_cluster(cluster), "--dry-run")
@@ -152,7 +152,7 @@ def test_an_address_without_a_cluster_is_one_error(tmp_path) -> None:
     assert "with --address HOST:PORT" in run(tmp_path, "run", "small.toml", *address, "ray://here:10001", status=2)
     output = run(tmp_path, "run", "small.toml", *address, "127.0.0.1:1", status=2)
     assert "no Ray cluster answers at 127.0.0.1:1: " in output
-    assert "Invalid address format" in run(tmp_path, "run", "small.toml", *address, "nonsense", status=2)
+    assert "with --address HOST:PORT" in run(tmp_path, "run", "small.toml", *address, "nonsense", status=2)
 
 
 def test_a_cluster_of_this_machine_alone_is_started_on_request(undisturbed, tmp_path) -> None:

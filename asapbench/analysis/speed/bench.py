@@ -133,7 +133,7 @@ class _Row:
 
     def __init__(self, cell: Cell, wanted: Bench, places: Sequence[Slot], folder: Path) -> None:
         self._wanted, self._places, self._folder = wanted, places, folder
-        kind = places[0].device.partition(":")[0]
+        kind = places[0].kind
         names: list[LoopName] = ["own"]
         names += ["together"] if len(places) > 1 else []
         names += ["eager"] if wanted.eager else []
