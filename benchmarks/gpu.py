@@ -25,6 +25,7 @@ from asapbench.report.speed import speed_table
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
 from asapbench.suite.recipe import PRECISIONS
+from asapbench.training.settings import TrainingSettings
 
 TABLE1 = ("mnist", "svhn", "cifar10", "cifar100", "tiny_imagenet")
 RULES = ("bp", "kp", "fa", "dfa", "asap")
@@ -65,14 +66,16 @@ def main() -> int:
         if precision not in PRECISIONS:
             parser.error(f"--precision {precision}: there are {', '.join(PRECISIONS)}")
         wanted = Bench(
-            device=given.device,
+            training=TrainingSettings(
+                device=given.device,
+                deterministic=given.deterministic,
+                compiled=given.compile,
+                cuda_graphs=given.cuda_graphs,
+            ),
             rounds=given.rounds,
             seconds=given.seconds,
             slots=given.slots,
             eager=given.eager,
-            compiled=given.compile,
-            cuda_graphs=given.cuda_graphs,
-            settings={"deterministic": given.deterministic},
         )
         try:
             found = bench(

@@ -21,11 +21,14 @@ from tabulate import tabulate
 from asapbench.analysis.speed import LoopName
 from asapbench.analysis.speed.bench import Bench, bench, chosen
 from asapbench.suite.cell import Cell
+from asapbench.training.settings import TrainingSettings
 
 
 def rate(cell: Cell, *, slots: int, threads: int, seconds: float) -> float:
     """Samples a second of one measurement, over all slots."""
-    wanted = Bench(device="cpu", slots=slots, threads=threads, rounds=1, seconds=seconds, eager=False)
+    wanted = Bench(
+        training=TrainingSettings(device="cpu", threads=threads), slots=slots, rounds=1, seconds=seconds, eager=False
+    )
     (speed,) = bench([cell], wanted, say=lambda _: None).speeds
     name: LoopName = "together" if slots > 1 else "own"
     found = speed.loops[name]

@@ -24,7 +24,8 @@ from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.suite.catalog import DATASETS, MODELS, OPTIMIZERS, RULES, SCHEDULES
 from asapbench.suite.cell import Cell
 from asapbench.training.optimizer import leave_compiler_out
-from asapbench.training.trainer import Settings, Trainer
+from asapbench.training.settings import TrainingSettings
+from asapbench.training.trainer import Trainer
 
 CONTROL = "NumPy"
 BATCH, LR, MOMENTUM, DECAY, EPSILON = 50, 1e-4, 0.9, 5e-4, 1e-5
@@ -205,7 +206,14 @@ def measure(rule: str, nonlinear: bool, images: Images, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         listener = Listener()
         trainers = [
-            Trainer(cell, images, settings=Settings(), directory=Path(folder) / str(n), previous=(), listener=listener)
+            Trainer(
+                cell,
+                images,
+                settings=TrainingSettings(device="cpu"),
+                directory=Path(folder) / str(n),
+                previous=(),
+                listener=listener,
+            )
             for n in range(rounds + 1)
         ]
         written = [Written(trainer, images) for trainer in trainers]

@@ -28,6 +28,7 @@ from asapbench.data.files import data_root
 from asapbench.machine.slots import Slot
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import parse
+from asapbench.training.settings import TrainingSettings
 from asapbench.worker.process import WorkerProcess
 from asapbench.worker.protocol import AnyEvent, Ended, FinishedEpoch, Progressed, Ready, Resumed, Stop, Train
 from asapbench.worker.supervision import Inbox
@@ -134,9 +135,8 @@ def watched(cell: Cell, slots: int, *, stages: int, data: Path, folder: Path) ->
 
 def _command(cell: Cell, *, data: Path, folder: Path) -> Train:
     return Train(
-        attempt="first", cell=cell.to_json(), directory=str(folder), previous=[], data=str(data), device="cpu",
-        threads=1, deterministic=True, compiled=False, cuda_graphs=False, checkpoint_seconds=5.0, alignment=False,
-        weights=None,
+        attempt="first", cell=cell.to_json(), directory=str(folder), previous=[], data=str(data), weights=None,
+        settings=TrainingSettings(device="cpu", checkpoint_seconds=5.0),
     )  # fmt: skip
 
 

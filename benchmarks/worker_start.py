@@ -26,6 +26,7 @@ from asapbench.data.files import data_root
 from asapbench.machine.slots import Slot
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
+from asapbench.training.settings import TrainingSettings
 from asapbench.worker.process import WorkerProcess
 from asapbench.worker.protocol import Ended, Ready, Resumed, Stop, Train
 from asapbench.worker.supervision import Inbox
@@ -56,8 +57,8 @@ def started(cell: Cell, slot: Slot, *, data: Path, folder: Path) -> dict[str, fl
             if kind is Ready:
                 worker.send(Train(
                     attempt="first", cell=cell.to_json(), directory=str(folder / "checkpoints"), previous=[],
-                    data=str(data), device=slot.device, threads=slot.threads, deterministic=True, compiled=False,
-                    cuda_graphs=False, checkpoint_seconds=3600.0, alignment=False, weights=None,
+                    data=str(data), weights=None,
+                    settings=TrainingSettings(checkpoint_seconds=3600.0).on(slot),
                 ))  # fmt: skip
                 worker.send(Stop())
     finally:

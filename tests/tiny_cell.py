@@ -13,7 +13,8 @@ from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import parse
-from asapbench.training.trainer import Settings, Trainer
+from asapbench.training.settings import TrainingSettings
+from asapbench.training.trainer import Trainer
 
 TEXT = """
 [suite]
@@ -83,9 +84,8 @@ def cell(rule: str = "asap", **changes: object) -> Cell:
 
 def trainer(cell: Cell, images: Images, directory: Path, listener: Recorder, **options: object) -> Trainer:
     previous = options.pop("previous", ())
-    return Trainer(
-        cell, images, settings=Settings(**options), directory=directory, previous=previous, listener=listener
-    )
+    settings = TrainingSettings(**{"device": "cpu"} | options)
+    return Trainer(cell, images, settings=settings, directory=directory, previous=previous, listener=listener)
 
 
 def bits(trainer: Trainer) -> dict[str, torch.Tensor]:

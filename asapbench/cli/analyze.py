@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Command, Data, Db, FilesDir, Form, Only, Out, joined, names, whole_numbers
+from asapbench.cli.options import Command, Db, Form, Only, Out, joined, names, whole_numbers
+from asapbench.cli.settings import Data, FilesDir
 from asapbench.store import DEFAULT_URL
 
 _MODELS = ("alexnet", "resnet18", "resnet34")

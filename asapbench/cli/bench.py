@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Compiled, CudaGraphs, Deterministic, Device, Form, Only, Out, Set, Threads
+from asapbench.cli.options import Form, Only, Out, Set
+from asapbench.cli.settings import with_settings
 from asapbench.cli.text import say
+from asapbench.training.settings import TrainingSettings
 
 _LONGEST = 3600.0
 
 
+@with_settings(only=("device", "threads", "deterministic", "compiled", "cuda_graphs"))
 def bench(
     suites: Annotated[list[str], typer.Argument(metavar="SUITE...", help="Suite files, or names of shipped suites.")],
     only: Only = None,
@@ -32,11 +35,6 @@ def bench(
         int | None,
         typer.Option(min=0, max=256, metavar="N", help="Its DataLoader's processes. [default: 2 on a GPU, else 0]"),
     ] = None,
-    device: Device = "auto",
-    threads: Threads = 1,
-    deterministic: Deterministic = True,
-    compiled: Compiled = False,
-    cuda_graphs: CudaGraphs = False,
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="DIR", help="Train on the data sets there. [default: on random images]"),
@@ -51,6 +49,8 @@ def bench(
     ] = None,
     form: Form = None,
     out: Out = None,
+    *,
+    training: TrainingSettings,
 ) -> None:
     """Measure how fast cells train here.
 
@@ -66,18 +66,14 @@ def bench(
     check(form, out, has_picture=False)
     cells = chosen(suites, only or (), set_ or ())
     wanted = Bench(
-        device=device,
+        training=training,
         slots=slots,
-        threads=threads,
         rounds=rounds,
         seconds=seconds,
         steps=batches,
         eager=eager,
         loader_workers=loader_workers,
         data=data,
-        compiled=compiled,
-        cuda_graphs=cuda_graphs,
-        settings={"deterministic": deterministic},
     )
     found = measured(cells, wanted, say=lambda text: say(text, err=True))
     deliver(speed_table(found, teraflops=peak_tflops, gigabytes=peak_bandwidth), form=form, out=out)

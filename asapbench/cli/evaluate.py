@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Data, Db, FilesDir
+from asapbench.cli.options import Db
+from asapbench.cli.settings import Data, FilesDir
 from asapbench.cli.text import say
 from asapbench.store import DEFAULT_URL
 

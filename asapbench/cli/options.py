@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperOption
@@ -60,27 +57,6 @@ Out = Annotated[
         "picture; -: print.",
     ),
 ]
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="DIR", help="Where the data sets are. [default: $ASAPBENCH_DATA, else ./data]"),
-]
-FilesDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--files",
-        metavar="DIR",
-        envvar="ASAPBENCH_FILES",
-        help="Where checkpoints, weights and logs are. [default: beside a SQLite database, else results/NAME.files]",
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps.")]
-Slots = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N|auto",
-        help="Cells at a time: on the CPU in all, on GPUs on each; auto: as many as have room in memory.",
-    ),
-]
 OnlyState = Annotated[
     list[str] | None,
     typer.Option(
@@ -91,101 +67,12 @@ OnlyState = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and how much disk; run nothing.")]
 
 
-Threads = Annotated[int, typer.Option(help="CPU threads of each cell. Other counts change the last bits.")]
-Deterministic = Annotated[
-    bool, typer.Option("--deterministic/--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest.")
-]
-
-Compiled = Annotated[
-    bool, typer.Option("--compile", help="Train on torch.compile's kernels. They change the last bits.")
-]
-CudaGraphs = Annotated[
-    bool, typer.Option("--cuda-graphs", help="On an NVIDIA GPU: start all of a pass's kernels at once.")
-]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """How to train: what `run`, `resume` and `rerun` have in common. Each field is an option of theirs."""
-
-    data: Data = None
-    files: FilesDir = None
-    executor: Annotated[
-        Literal["local", "ray", "slurm"],
-        typer.Option(help="Where cells train: here, on the nodes of a Ray cluster, or all of this in a job of Slurm."),
-    ] = "local"
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="The Ray cluster; local: start one. [default: $RAY_ADDRESS, else one running here, else local]",
-        ),
-    ] = None
-    slurm: Annotated[
-        list[str] | None,
-        typer.Option("--slurm", metavar="OPTION=VALUE", help="sbatch's own, as in time=12:00:00. Repeatable."),
-    ] = None
-    device: Device = "auto"
-    slots: Slots = None
-    threads: Threads = 1
-    time_limit: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Stop cleanly after 90s, 15m, 2h or 1:30:00; then `resume`.")
-    ] = None
-    checkpoint_every: Annotated[
-        str,
-        typer.Option(
-            metavar="TIME|auto",
-            help="Write a checkpoint this often; auto: after each epoch, where that takes at most a tenth of the time, "
-            "and every 2 minutes.",
-        ),
-    ] = "auto"
-    keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep the final weights of each cell.")] = False
-    alignment: Annotated[
-        bool,
-        typer.Option("--alignment", help="Measure each epoch's angles: W to B, and the update to backpropagation's."),
-    ] = False
-    retries: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Try a cell that failed again so often before it is given up.")
-    ] = 1
-    max_failures: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Stop the run cleanly when so many cells were given up.")
-    ] = None
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="The same as --max-failures 1.")] = False
-    hang_after: Annotated[
-        str, typer.Option(metavar="TIME", help="Kill a worker that has said nothing for so long; its cell goes on.")
-    ] = "10m"
-    deterministic: Deterministic = True
-    compiled: Compiled = False
-    cuda_graphs: CudaGraphs = False
-
-
-def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
-    """`command` with an option for each field of `Training` in place of its parameter `training`."""
-    # typer reads signatures: this one is the command's own parameters, then the shared ones.
-    types = get_type_hints(command, include_extras=True) | get_type_hints(Training, include_extras=True)
-    own = {name: p.default for name, p in inspect.signature(command).parameters.items() if name != "training"}
-    defaults = own | {field.name: field.default for field in fields(Training)}
-    parameters = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=types[name])
-        for name, default in defaults.items()
-    ]
-
-    @functools.wraps(command)
-    def with_options(**values: Any) -> None:
-        training = Training(**{field.name: values.pop(field.name) for field in fields(Training)})
-        command(**values, training=training)
-
-    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {name: types[name] for name in defaults}
-    return with_options
-
-
 _NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
 _LONGEST = 1e5 * 86_400.0
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 
 
-def seconds(text: str, *, option: str) -> float:
+def seconds(text: str, option: str) -> float:
     """Seconds of `90`, `90s`, `15m`, `1h30m`, `2d` or `1:30:00`. Raises SuiteError."""
     written = text.strip().lower()
     clock = re.fullmatch(r"(?:(\d{1,9}):)?(\d{1,2}):(\d{2})", written)
@@ -201,10 +88,16 @@ def seconds(text: str, *, option: str) -> float:
     return total
 
 
-def slot_count(text: str | None) -> Count:
-    """The number of `--slots 4`, or auto. Raises SuiteError."""
-    if text is None:
+def time_text(seconds: float | None) -> str | None:
+    """A time in the largest unit of which it is a whole number: `10m`; None for None."""
+    if seconds is None:
         return None
+    unit = next((name for name, size in _UNITS.items() if seconds % size == 0), "s")
+    return f"{seconds / _UNITS[unit]:.9g}{unit}"
+
+
+def slot_count(text: str) -> Count:
+    """The number of `--slots 4`, or auto. Raises SuiteError."""
     if text == "auto":
         return "auto"
     if not re.fullmatch(r"\d{1,6}", text):

@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from asapbench.cli import settings
 from asapbench.cli.text import count, duration, percent, print_table, say, size
 from asapbench.escape import printable
 from asapbench.machine.slots import Slot
@@ -439,22 +440,5 @@ def _given(request: Request) -> str:
     if request.only_states:
         # What was begun and stopped is interrupted by now, whatever it was before.
         words += ["--only-state", ",".join(dict.fromkeys((*request.only_states, "interrupted")))]
-    valued = {
-        "--data": request.data,
-        "--files": request.files,
-        "--device": None if request.device == "auto" else request.device,
-        "--slots": request.slots,
-        "--threads": None if request.threads == 1 else request.threads,
-        "--executor": None if request.executor == "local" else request.executor,
-        "--address": request.address,
-    }
-    words += [word for name, value in valued.items() if value is not None for word in (name, str(value))]
-    flags = {
-        "--keep-weights": request.keep_weights,
-        "--alignment": request.alignment,
-        "--fast": not request.deterministic,
-        "--compile": request.compiled,
-        "--cuda-graphs": request.cuda_graphs,
-    }
-    words += [name for name, given in flags.items() if given]
+    words += [*settings.words(request.run), *settings.words(request.training)]
     return "".join(f" {shlex.quote(word)}" for word in words) + db_option(request.db)

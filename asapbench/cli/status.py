@@ -6,29 +6,34 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asapbench.cli.options import Db, Device, Slots, slot_count
+from asapbench.cli.options import Db
+from asapbench.cli.settings import with_settings
 from asapbench.cli.text import say
+from asapbench.running.settings import RunSettings
 from asapbench.store import DEFAULT_URL
+from asapbench.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from asapbench.running.plan import Plan
 
 
+@with_settings(only=("device", "slots"))
 def status(
     suites: Annotated[
         list[str] | None, typer.Argument(metavar="[SUITE]...", help="Suites that the database knows. [default: all]")
     ] = None,
     cells: Annotated[bool, typer.Option("--cells", help="List every cell, not only those with a problem.")] = False,
     db: Db = DEFAULT_URL,
-    device: Device = "auto",
-    slots: Slots = None,
+    *,
+    settings: RunSettings,
+    training: TrainingSettings,
 ) -> None:
     """Show what is done, running, failed and left; time to finish."""
     from asapbench.cli.text import duration, print_table
     from asapbench.running.launch import Request, plan, recorded
     from asapbench.store import Store, db_option
 
-    request = Request(db=db, device=device, slots=slot_count(slots))
+    request = Request(db=db, run=settings, training=training)
     with Store.read_only(db) as store:
         found = recorded(store, suites or (), request)
         plans = {item.name: plan(store, [item], request) for item in found if item.cells}

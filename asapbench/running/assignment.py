@@ -8,30 +8,24 @@ from pathlib import Path
 
 from asapbench.machine.slots import Slot
 from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.running.settings import RunSettings
 from asapbench.store import Attempt, Claim, OwnerProcess, Provenance
 from asapbench.store.records import FINAL
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
+from asapbench.training.settings import TrainingSettings
 from asapbench.worker.files import Files
 from asapbench.worker.protocol import Train
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to run; nothing here changes a result."""
+    """How to run and train, and where things are."""
 
     data: Path
     files: Files
-    checkpoint_seconds: float | None = None
-    keep_weights: bool = False
-    alignment: bool = False
-    deterministic: bool = True
-    compiled: bool = False
-    cuda_graphs: bool = False
-    retries: int = 1
-    max_failures: int | None = None
-    hang_seconds: float = 600.0
-    time_limit: float | None = None
+    run: RunSettings = field(default_factory=RunSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
 @dataclass
@@ -60,14 +54,7 @@ class Assignment:
             directory=str(files.checkpoints(cell.id, claim.attempt_id)),
             previous=[str(files.checkpoints(cell.id, attempt)) for attempt in claim.previous],
             data=str(options.data),
-            device=slot.device,
-            threads=slot.threads,
-            compile_threads=slot.compile_threads,
-            deterministic=options.deterministic,
-            compiled=options.compiled,
-            cuda_graphs=options.cuda_graphs,
-            checkpoint_seconds=options.checkpoint_seconds,
-            alignment=options.alignment,
+            settings=options.training.on(slot),
             weights=None if self.weights is None else str(self.weights),
         )
 
@@ -93,7 +80,8 @@ def assign(
     )
     if claim is None:
         return None
-    return Assignment(cell, claim, options.files.weights(cell.id, claim.attempt_id) if options.keep_weights else None)
+    weights = options.files.weights(cell.id, claim.attempt_id) if options.training.keep_weights else None
+    return Assignment(cell, claim, weights)
 
 
 def _stopped(store: Store, cell: Cell) -> list[Attempt]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from asapbench.data.files import data_root
 from asapbench.data.lookup import check
@@ -25,6 +25,7 @@ from asapbench.running.executor import Executor
 from asapbench.running.local_executor import LocalExecutor
 from asapbench.running.plan import Plan, make_plan, state_of
 from asapbench.running.runner import Runner
+from asapbench.running.settings import RunSettings
 from asapbench.running.view import Outcome, View
 from asapbench.store.records import FINAL, State
 from asapbench.store.store import Store
@@ -33,9 +34,8 @@ from asapbench.suite.grid import require_trainable
 from asapbench.suite.load import load, parse
 from asapbench.suite.options import Choice
 from asapbench.suite.select import choose, data_path, only
+from asapbench.training.settings import TrainingSettings
 from asapbench.worker.files import Files, files_of, size
-
-ExecutorName = Literal["local", "ray", "slurm"]
 
 
 @dataclass(frozen=True)
@@ -44,26 +44,11 @@ class Request:
 
     db: str
     filters: Sequence[str] = ()
-    settings: Sequence[str] = ()
+    changes: Sequence[str] = ()
     seeds: str | None = None
     only_states: Sequence[State] = ()
-    executor: ExecutorName = "local"
-    address: str | None = None
-    data: Path | None = None
-    files: Path | None = None
-    device: str = "auto"
-    slots: Count = None
-    threads: int = 1
-    time_limit: float | None = None
-    checkpoint_seconds: float | None = None
-    keep_weights: bool = False
-    alignment: bool = False
-    retries: int = 1
-    max_failures: int | None = None
-    hang_seconds: float = 600.0
-    deterministic: bool = True
-    compiled: bool = False
-    cuda_graphs: bool = False
+    run: RunSettings = field(default_factory=RunSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
 @dataclass(frozen=True)
@@ -78,9 +63,9 @@ class Selected:
 
 def select(suites: Sequence[str], request: Request) -> list[Selected]:
     """The suite files or shipped suites that have cells the request asks for, with these. Raises SuiteError."""
-    loaded = [load(suite, data_path=data_path(request.settings)) for suite in suites]
+    loaded = [load(suite, data_path=data_path(request.changes)) for suite in suites]
     chosen = choose(
-        [suite.cells for suite in loaded], filters=request.filters, settings=request.settings, seeds=request.seeds
+        [suite.cells for suite in loaded], filters=request.filters, settings=request.changes, seeds=request.seeds
     )
     return [Selected(s.name, s.source, tuple(cells), s.text) for s, cells in zip(loaded, chosen, strict=True) if cells]
 
@@ -146,26 +131,27 @@ def run(
     request: Request,
     *,
     view: Callable[[Plan, Sequence[Slot]], View],
-    set_aside: bool = False,
+    supersede: bool = False,
 ) -> Outcome:
-    """Records the suites and trains what is left; `set_aside`: all of it anew, superseding the results there are.
+    """Records the suites and trains the cells without a result; `supersede`: all cells, and their results until now are
+    superseded.
 
     Raises DataError and SuiteError, before anything is changed, where data are missing or a device is not here.
     """
     cells = _cells(selected)
-    todo = cells if set_aside else _todo(store, cells, request.only_states)
-    if set_aside:  # keep a result that cannot be measured again; in `run` and `resume` such a cell fails by itself
+    todo = cells if supersede else _todo(store, cells, request.only_states)
+    if supersede:  # keep a result that cannot be measured again; in `run` and `resume` such a cell fails by itself
         for cell in todo:
             require_trainable(cell)
-    root = data_root(request.data)
+    root = data_root(request.run.data)
     datasets = tuple({(cell.dataset, cell.dataset.local): cell.dataset for cell in todo}.values())
     for dataset in datasets:
         check(dataset, root)
-    files = files_of(store, request.files)
+    files = files_of(store, request.run.files)
     with closing(_executor(request, files, without_links(root), datasets)) as executor:
         found = executor.slots
-        the_plan = _plan(None if set_aside else store, cells, found, request.only_states)
-        files.make([cell.id for cell in todo], weights=request.keep_weights)
+        the_plan = _plan(None if supersede else store, cells, found, request.only_states)
+        files.make([cell.id for cell in todo], weights=request.training.keep_weights)
         said = [*other_files(store, selected), *_earlier_revisions(store, selected)]
         for item in selected:
             store.extend_suite(item.name, item.source, item.cells, text=item.text)
@@ -173,26 +159,13 @@ def run(
         for line in said:
             the_view.message(line)
         store.enable_retries(the_view.message)
-        if set_aside:
+        if supersede:
             ids = [cell.id for cell in todo]
             leases.release(store, ids, say=the_view.message, should_stop=lambda: False, all_unseen=True)
             number = store.supersede(ids)
-            the_view.message(f"earlier attempts set aside: {number}; nothing is deleted")
-        options = Options(
-            data=without_links(root),
-            files=files,
-            checkpoint_seconds=request.checkpoint_seconds,
-            keep_weights=request.keep_weights,
-            alignment=request.alignment,
-            deterministic=request.deterministic,
-            compiled=request.compiled,
-            cuda_graphs=request.cuda_graphs,
-            retries=request.retries,
-            max_failures=request.max_failures,
-            hang_seconds=request.hang_seconds,
-            time_limit=request.time_limit,
-        )
-        admission = _admission(store, found, request.slots)
+            the_view.message(f"earlier attempts superseded: {number}; nothing is deleted")
+        options = Options(without_links(root), files, request.run, request.training)
+        admission = _admission(store, found, request.run.slots)
         runner = Runner(store, todo, executor, options=options, view=the_view, admission=admission)
         with _minding_signals(runner, store):
             return runner.run()
@@ -219,35 +192,35 @@ def _todo(store: Store, cells: Sequence[Cell], only_states: Sequence[State]) -> 
 
 
 def _executor(request: Request, files: Files, data: Path, datasets: tuple[Choice, ...]) -> Executor:
-    if request.executor == "ray":
+    if request.run.executor == "ray":
         _check_for_ray()
         from asapbench.running.ray_executor import RayExecutor
         from asapbench.running.ray_node import Needs
 
         files.make()
         needs = Needs(files.mark(), data, datasets)
-        return RayExecutor(files, needs, **_wanted(request), address=request.address)
+        return RayExecutor(files, needs, **_wanted(request), address=request.run.address)
     return LocalExecutor(_local_slots(request), files)
 
 
 def _planned_slots(request: Request) -> Sequence[Slot]:
     """The slots that a run would have."""
-    if request.executor == "ray":
+    if request.run.executor == "ray":
         _check_for_ray()
         from asapbench.running.ray_executor import planned
 
-        return planned(**_wanted(request), address=request.address)
+        return planned(**_wanted(request), address=request.run.address)
     return _local_slots(request)
 
 
 def _local_slots(request: Request) -> list[Slot]:
     found = slots(**_wanted(request))
-    compilers.check(found, compiled=request.compiled, cuda_graphs=request.cuda_graphs)
+    compilers.check(found, compiled=request.training.compiled, cuda_graphs=request.training.cuda_graphs)
     return found
 
 
 def _wanted(request: Request) -> dict[str, Any]:
-    return {"device": request.device, "count": request.slots, "threads": request.threads}
+    return {"device": request.training.device, "count": request.run.slots, "threads": request.training.threads}
 
 
 def _check_for_ray() -> None:

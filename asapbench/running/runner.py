@@ -106,7 +106,7 @@ class Runner:
         self._store, self._executor, self._options, self._view = store, executor, options, view
         self._wanted = {cell.id for cell in cells}
         self._queue = CellQueue(cells)
-        self._retries = Retries(options.retries)
+        self._retries = Retries(options.run.retries)
         self._admission = admission or Admission()
         self._clock = AwakeClock()
         self._leases = leases.LeaseMonitor()
@@ -136,7 +136,7 @@ class Runner:
         try:
             while True:
                 now = time.monotonic()
-                if self._options.time_limit is not None and now - started >= self._options.time_limit:
+                if self._options.run.time_limit is not None and now - started >= self._options.run.time_limit:
                     self.request_stop("time limit")
                 if self._stop is not None and not stop_sent:
                     stop_sent = True
@@ -331,7 +331,7 @@ class Runner:
     def _end_hung(self) -> None:
         """Kill workers that were silent for too long; their cells are retried as after any kill."""
         self._clock.tick()
-        limit = self._options.hang_seconds
+        limit = self._options.run.hang_seconds
         for state in list(self._states.values()):
             worker = state.worker
             if not state.is_silent(self._clock.now, seconds=limit if worker.ready else max(limit, _START_SECONDS)):
@@ -433,7 +433,7 @@ class Runner:
         """Count a cell that has ended for good in this run."""
         self.outcome.ended[end] += 1
         self._failures += end in ("failed", "out_of_memory")
-        most = self._options.max_failures
+        most = self._options.run.failure_limit
         if most is not None and self._failures >= most:
             self.request_stop("failures")
 

@@ -46,29 +46,13 @@ from asapbench.training.evaluate import StoppedError, Tally, evaluate
 from asapbench.training.graph import GraphSteps
 from asapbench.training.optimizer import build_optimizer, learning_rate, set_rate
 from asapbench.training.saved import Saved, describe, require_alike
+from asapbench.training.settings import CHECKPOINT_SECONDS, TrainingSettings
 from asapbench.training.steps import EagerSteps, Step, Steps
 from asapbench.training.writer import Writer
 
 _BEAT_SECONDS = 0.5
-_CHECKPOINT_SECONDS = 120.0
 _WRITES = 10
 """Where an epoch waits to be reported, a checkpoint begins this many times the last write's duration after the last."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a cell is run; none of it changes the result on one kind of machine, but the last bits: `threads` and
-    `compiled` (torch.compile's kernels) do. `checkpoint_seconds` None: see `Trainer._is_due`.
-    """
-
-    device: str = "cpu"
-    threads: int = 1
-    deterministic: bool = True
-    checkpoint_seconds: float | None = None
-    alignment: bool = False
-    compiled: bool = False
-    cuda_graphs: bool = False
-    compile_threads: int = 1
 
 
 class Listener(Protocol):
@@ -120,7 +104,7 @@ class Trainer:
         cell: Cell,
         images: Images,
         *,
-        settings: Settings,
+        settings: TrainingSettings,
         directory: Path,
         previous: Sequence[Path],
         listener: Listener,
@@ -316,7 +300,7 @@ class Trainer:
         interval = self.settings.checkpoint_seconds
         if interval is None:
             waits = self._epochs_handed < self.progress.epoch
-            interval = min(_CHECKPOINT_SECONDS, _WRITES * self.writer.seconds) if waits else _CHECKPOINT_SECONDS
+            interval = min(CHECKPOINT_SECONDS, _WRITES * self.writer.seconds) if waits else CHECKPOINT_SECONDS
         return time.monotonic() - self.writer.began >= interval
 
     def _write(self) -> float:

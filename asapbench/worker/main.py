@@ -32,7 +32,7 @@ from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
 from asapbench.training.environment import is_out_of_memory, release_memory
 from asapbench.training.optimizer import leave_compiler_out
-from asapbench.training.trainer import Settings, Trainer
+from asapbench.training.trainer import Trainer
 from asapbench.training.weights import save
 from asapbench.worker.protocol import (
     COMMAND,
@@ -143,7 +143,7 @@ def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
         "failed",
         "out_of_memory",
     ):  # after those the run ends this process, and a GPU may be unusable
-        release_memory(torch.device(command.device))
+        release_memory(torch.device(command.settings.device))
     return ended
 
 
@@ -153,21 +153,12 @@ def _trained(command: Train, channel: Channel, stop: threading.Event) -> Ended:
     trainer: Trainer | None = None
     try:
         cell = Cell.from_json(command.cell)
-        if command.compiled:
+        if command.settings.compiled:
             keep_code_in(command.code)
         trainer = Trainer(
             cell,
             _images(cell.dataset, command.data),
-            settings=Settings(
-                device=command.device,
-                threads=command.threads,
-                compile_threads=command.compile_threads,
-                deterministic=command.deterministic,
-                compiled=command.compiled,
-                cuda_graphs=command.cuda_graphs,
-                checkpoint_seconds=command.checkpoint_seconds,
-                alignment=command.alignment,
-            ),
+            settings=command.settings,
             directory=Path(command.directory),
             previous=[Path(path) for path in command.previous],
             listener=Following(attempt, channel, stop),

@@ -44,7 +44,7 @@ class WorkerProcess:
     def send(self, command: Command) -> None:
         """Send a command; no error if the worker is gone, since its end arrives in the inbox."""
         assert self._process.stdin is not None
-        if isinstance(command, Train) and command.compiled:
+        if isinstance(command, Train) and command.settings.compiled:
             command = command.model_copy(update={"code": self._folder_for_code()})
         try:
             self._process.stdin.write(command.model_dump_json() + "\n")

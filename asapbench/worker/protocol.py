@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.store.records import EndState
+from asapbench.training.settings import TrainingSettings
 
 
 class _Message(BaseModel):
@@ -15,9 +16,10 @@ class _Message(BaseModel):
 
 
 class Train(_Message):
-    """Train one cell: `directory` takes its checkpoints, `previous` may hold those of earlier attempts, and `code` is
-    a folder for compiled code, which the worker's parent removes; torch's compiler may use `compile_threads` processes.
-    `checkpoint_seconds` None: the trainer chooses.
+    """Train one cell with `settings`: those of the worker's slot.
+
+    `directory` takes its checkpoints, `previous` may hold those of earlier attempts. `weights` is where the final
+    weights are kept, None where they are not. `code` is a folder for compiled code, which the worker's parent removes.
     """
 
     kind: Literal["train"] = "train"
@@ -26,16 +28,9 @@ class Train(_Message):
     directory: str
     previous: list[str]
     data: str
-    device: str
-    threads: int
-    deterministic: bool
-    compiled: bool
-    cuda_graphs: bool
-    checkpoint_seconds: float | None
-    alignment: bool
+    settings: TrainingSettings
     weights: str | None
     code: str | None = None
-    compile_threads: int = 1
 
 
 class Stop(_Message):

@@ -19,6 +19,9 @@ from asapbench.machine.slots import Slot
 from asapbench.suite.catalog import DATASETS
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import parse
+from asapbench.training.settings import TrainingSettings
+
+CPU = TrainingSettings(device="cpu")
 
 SUITE = """
 [suite]
@@ -53,13 +56,13 @@ def process(tmp_path: Path) -> Iterator[module._Process]:
 
 
 def prepare(cell: Cell, **changes: object) -> Prepare:
-    given = {"loop": "own", "settings": {"device": "cpu"}, "directory": "none", "code": "none", "data": None}
+    given = {"loop": "own", "settings": CPU, "directory": "none", "code": "none", "data": None}
     return Prepare(**(given | {"loader_workers": 0, "cell": cell.to_json()} | changes))
 
 
 def measured(cells: list[Cell], **changes: object) -> Benched:
     said: list[str] = []
-    found = bench(cells, Bench(**({"device": "cpu", "rounds": 3, "steps": 2} | changes)), say=said.append)
+    found = bench(cells, Bench(**({"training": CPU, "rounds": 3, "steps": 2} | changes)), say=said.append)
     assert len(said) == len(cells)
     return found
 
@@ -89,10 +92,10 @@ def test_a_process_trains_the_steps_it_is_told(process: module._Process, cell: C
 
 
 def test_a_failure_is_an_answer_and_the_process_goes_on(process: module._Process, cell: Cell) -> None:
-    process.send(prepare(cell, settings={"device": "cpu", "colour": "red"}))
+    process.send(prepare(cell, settings=TrainingSettings(device="red")))
     answer = process.receive()
     assert isinstance(answer, Failed)
-    assert answer.error.startswith("TypeError: ")
+    assert answer.error.startswith("RuntimeError: ")
     process.send(prepare(replace(cell, dataset=DATASETS["svhn"].choose()), data="nowhere"))
     answer = process.receive()
     assert isinstance(answer, Failed)
@@ -136,13 +139,15 @@ def test_a_cell_that_fails_costs_the_next_nothing(cell: Cell, monkeypatch: pytes
 
     def broken(self: module._Row, name: str) -> Prepare:
         command = whole(self, name)
-        return command if self.speed.cell.seed else command.model_copy(update={"settings": {"colour": "red"}})
+        return (
+            command if self.speed.cell.seed else command.model_copy(update={"settings": TrainingSettings(device="red")})
+        )
 
     monkeypatch.setattr(module._Row, "_prepare_command", broken)
     found = measured([cell, cell.with_seed(1)], rounds=1)
     first, second = found.speeds
     assert found.failed
-    assert "TypeError" in (first.loops["own"].error or "")
+    assert "RuntimeError" in (first.loops["own"].error or "")
     assert first.loops["own"].rounds == ()
     assert len(second.loops["own"].rounds) == 1
 
@@ -173,7 +178,7 @@ def test_an_interrupt_keeps_what_there_is(cell: Cell, monkeypatch: pytest.Monkey
         whole(self, name, processes)
 
     monkeypatch.setattr(module._Row, "_measure", interrupted)
-    found = bench([cell, cell], Bench(device="cpu", steps=1), say=lambda _: None)
+    found = bench([cell, cell], Bench(training=CPU, steps=1), say=lambda _: None)
     assert found.stopped
     (speed,) = found.speeds
     assert [len(loop.rounds) for loop in speed.loops.values()] == [2, 1]

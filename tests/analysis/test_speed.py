@@ -13,7 +13,7 @@ from asapbench.data.images import random_images
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load, parse
 from asapbench.suite.shapes import layer_shapes
-from asapbench.training.trainer import Settings
+from asapbench.training.settings import TrainingSettings
 
 SUITE = """
 [suite]
@@ -31,7 +31,9 @@ FORWARD = 64 * 20 + 20 * 20 + 20 * 10
 
 
 def operations(cell: Cell, tmp_path: Path) -> float:
-    return TimedLoop(cell, random_images(cell.dataset), settings=Settings(), directory=tmp_path).flops()
+    return TimedLoop(
+        cell, random_images(cell.dataset), settings=TrainingSettings(device="cpu"), directory=tmp_path
+    ).flops()
 
 
 def test_backpropagation_takes_forward_error_and_weight_gradients_but_no_error_of_the_first_layer(tmp_path) -> None:

@@ -12,7 +12,7 @@ from asapbench.analysis.speed.plain_loop import PlainLoop, Transformed
 from asapbench.analysis.speed.timed_loop import TimedLoop
 from asapbench.data.images import random_images
 from asapbench.suite.catalog import DATASETS, SCHEDULES
-from asapbench.training.trainer import Settings
+from asapbench.training.settings import TrainingSettings
 
 CPU = torch.device("cpu")
 
@@ -22,7 +22,7 @@ def plain(which) -> PlainLoop:
 
 
 def own(which, tmp_path) -> TimedLoop:
-    return TimedLoop(which, noise_images(), settings=Settings(), directory=tmp_path)
+    return TimedLoop(which, noise_images(), settings=TrainingSettings(device="cpu"), directory=tmp_path)
 
 
 def test_the_first_steps_meet_both_batch_sizes(tmp_path) -> None:

@@ -17,8 +17,10 @@ from asapbench.cli.text import duration, say, size
 from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
 from asapbench.running.plan import make_plan
+from asapbench.running.settings import RunSettings
 from asapbench.store import Store
 from asapbench.suite.load import load, parse
+from asapbench.training.settings import TrainingSettings
 from asapbench.worker.protocol import Progressed
 
 CELLS = load("quickstart").cells[:4]
@@ -236,7 +238,10 @@ def test_what_to_do_next_repeats_the_options_and_hides_a_password() -> None:
     from asapbench.running.runner import Outcome
 
     request = Request(
-        db="postgresql+psycopg://me:SECRET@h/x", filters=["rule=bp"], slots=3, keep_weights=True, alignment=True
+        db="postgresql+psycopg://me:SECRET@h/x",
+        filters=["rule=bp"],
+        run=RunSettings(slots=3),
+        training=TrainingSettings(keep_weights=True, alignment=True),
     )
     status, lines = closing_lines(Outcome("signal"), [Selected("small", "small.toml")], request)
     assert status == 3

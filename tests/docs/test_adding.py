@@ -21,7 +21,8 @@ from asapbench.rules.base import LayerPlan, Rule
 from asapbench.suite import catalog
 from asapbench.suite.catalog import RULES
 from asapbench.suite.load import parse
-from asapbench.training.trainer import Settings, Trainer
+from asapbench.training.settings import TrainingSettings
+from asapbench.training.trainer import Trainer
 
 RULE, MODEL = blocks(ADDING, "python")
 
@@ -111,7 +112,12 @@ def test_the_suite_of_the_example_trains(rule: type[Rule], tmp_path: Path) -> No
         listener = Silent()
         images = load_images(cell.dataset, tmp_path)
         trainer = Trainer(
-            cell, images, settings=Settings(), directory=tmp_path / cell.short, previous=(), listener=listener
+            cell,
+            images,
+            settings=TrainingSettings(device="cpu"),
+            directory=tmp_path / cell.short,
+            previous=(),
+            listener=listener,
         )
         assert trainer.fit() == "done"
         assert len(listener.epochs) == 1

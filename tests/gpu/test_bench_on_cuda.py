@@ -6,6 +6,7 @@ import pytest
 
 from asapbench.analysis.speed.bench import Bench, bench
 from asapbench.suite.load import parse
+from asapbench.training.settings import TrainingSettings
 
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
@@ -24,7 +25,9 @@ precision = ["float32", "tf32", "bf16"]
 
 def test_every_precision_is_measured_alone_together_and_beside_the_eager_loop() -> None:
     cells = parse(SUITE, source="small.toml").cells
-    found = bench(cells, Bench(device="cuda", slots=2, rounds=2, seconds=0.3), say=lambda _: None)
+    found = bench(
+        cells, Bench(training=TrainingSettings(device="cuda"), slots=2, rounds=2, seconds=0.3), say=lambda _: None
+    )
     assert len(found.speeds) == 3
     for speed in found.speeds:
         assert speed.device == torch.cuda.get_device_name(0)

@@ -73,9 +73,9 @@ def test_a_containers_limit_of_processor_time_counts(
 def test_a_worker_is_told_its_slots_share(tmp_path: Path) -> None:
     assignment = Assignment(CELL, Claim("a", CELL.id, "l", 1, None), None)
     options = Options(data=tmp_path, files=Files(tmp_path))
-    assert assignment.command(Slot(0, "cpu", compile_threads=5), options).compile_threads == 5
+    assert assignment.command(Slot(0, "cpu", compile_threads=5), options).settings.compile_threads == 5
 
 
 def test_bench_prepares_one_process_after_the_other_and_gives_it_every_core(groups: Path, tmp_path: Path) -> None:
     row = bench._Row(CELL, bench.Bench(), slots.slots("cpu", count=4), tmp_path)
-    assert row._prepare_command("own").settings["compile_threads"] == 16
+    assert row._prepare_command("own").settings.compile_threads == 16

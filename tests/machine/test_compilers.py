@@ -13,6 +13,7 @@ import pytest
 from asapbench.errors import SuiteError
 from asapbench.machine import compilers
 from asapbench.machine.slots import Slot
+from asapbench.training.settings import TrainingSettings
 from asapbench.worker.process import WorkerProcess
 from asapbench.worker.protocol import COMMAND, Train
 
@@ -91,8 +92,8 @@ def told(tmp_path: Path, monkeypatch, *, compiled: bool) -> tuple[str | None, li
     commands, pipe = io.StringIO(), worker._process.stdin
     monkeypatch.setattr(worker._process, "stdin", commands)
     command = Train(
-        attempt="a", cell={}, directory="d", previous=[], data="data", device="cpu", threads=1, deterministic=True,
-        compiled=compiled, cuda_graphs=False, checkpoint_seconds=1.0, alignment=False, weights=None,
+        attempt="a", cell={}, directory="d", previous=[], data="data", weights=None,
+        settings=TrainingSettings(device="cpu", compiled=compiled),
     )  # fmt: skip
     worker.send(command)
     worker.send(command)

@@ -11,6 +11,7 @@ from asapbench.metrics import EpochMetrics
 from asapbench.running.admission import Admission
 from asapbench.running.assignment import Options
 from asapbench.running.runner import Runner
+from asapbench.running.settings import RunSettings
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.worker.files import Files
@@ -138,5 +139,5 @@ def make_runner(
     view: Quiet | None = None,
     **options: object,
 ) -> Runner:
-    chosen = Options(data=folder, files=Files(folder / "files"), **options)
+    chosen = Options(folder, Files(folder / "files"), RunSettings(**options))
     return Runner(store, cells, executor, options=chosen, view=view or Quiet(), admission=admission)

@@ -14,6 +14,7 @@ from asapbench.machine.slots import Slot
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
+from asapbench.training.settings import TrainingSettings
 from asapbench.worker.protocol import Ready
 from asapbench.worker.supervision import WorkerEvent
 
@@ -71,5 +72,5 @@ def test_a_measurement_of_speed_says_it(monkeypatch: pytest.MonkeyPatch) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bench(CELLS, Bench(device="cpu"), say=stop)
+        bench(CELLS, Bench(training=TrainingSettings(device="cpu")), say=stop)
     assert "no bf16 instructions" in said[0]

@@ -12,6 +12,7 @@ from asapbench.errors import WorkerError
 from asapbench.machine.slots import Slot
 from asapbench.running.launch import Request, Selected, plan
 from asapbench.running.ray_node import Needs, NodeWorker, what_is_missing
+from asapbench.running.settings import RunSettings
 from asapbench.suite.catalog import DATASETS
 from asapbench.suite.load import load
 from asapbench.worker.files import Files
@@ -110,4 +111,4 @@ def test_without_ray_the_error_is_how_to_get_it(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "ray", None)
     suite = load("quickstart")
     with pytest.raises(WorkerError, match=r'pip install "\.\[ray\]" in the clone'):
-        plan(None, [Selected("quickstart", suite.source, suite.cells)], Request(db="", executor="ray"))
+        plan(None, [Selected("quickstart", suite.source, suite.cells)], Request(db="", run=RunSettings(executor="ray")))

@@ -62,7 +62,7 @@ def test_rerun_sets_aside_and_gives_the_same_bits_again(undisturbed, tmp_path) -
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     output = run(copy, "rerun", "--only", "rule=asap", "--only", "seed=1")
-    assert "earlier attempts set aside: 1; nothing is deleted" in output
+    assert "earlier attempts superseded: 1; nothing is deleted" in output
     of_cell = "JOIN cell ON cell.id = cell_id WHERE rule = 'asap' AND seed = 1 ORDER BY number"
     assert query(copy, f"SELECT superseded, state FROM attempt {of_cell}") == [(1, "done"), (0, "done")]
     epochs = "SELECT epoch, train_loss, test_loss FROM epoch_metrics JOIN attempt ON attempt.id = attempt_id"

@@ -13,6 +13,7 @@ from torch import nn
 
 from asapbench.errors import GraphError
 from asapbench.suite.load import parse
+from asapbench.training.settings import TrainingSettings
 from asapbench.worker import main
 from asapbench.worker.protocol import Train
 
@@ -47,9 +48,8 @@ def test_no_weight_outlives_its_cell(state: str, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(main, "release_memory", lambda device: released.append(device.type))
     (cell,) = parse(SUITE, source="tiny.toml").cells
     command = Train(
-        attempt="a", cell=cell.to_json(), directory=str(tmp_path), previous=[], data=str(tmp_path), device="cpu",
-        threads=1, deterministic=True, compiled=False, cuda_graphs=False, checkpoint_seconds=60.0, alignment=False,
-        weights=None,
+        attempt="a", cell=cell.to_json(), directory=str(tmp_path), previous=[], data=str(tmp_path), weights=None,
+        settings=TrainingSettings(device="cpu"),
     )  # fmt: skip
     gc.disable()
     try:

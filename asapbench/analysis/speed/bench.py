@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +42,7 @@ from asapbench.suite.cell import FIELDS, Cell
 from asapbench.suite.columns import distinct_labels
 from asapbench.suite.load import load
 from asapbench.suite.select import choose, data_path
+from asapbench.training.settings import TrainingSettings
 from asapbench.worker.process import start, tail
 
 _LOADER_WORKERS = {"cuda": 2}
@@ -52,20 +53,16 @@ _COSTS_NOTHING = ("lr", "schedule", "epochs", "seed")
 
 @dataclass(frozen=True)
 class Bench:
-    """How to measure. `steps` or `seconds` are those of one measurement; `settings` go to the trainer as they are."""
+    """How to measure. `steps` or `seconds` are those of one measurement."""
 
-    device: str = "auto"
+    training: TrainingSettings = field(default_factory=TrainingSettings)
     slots: int = 1
-    threads: int = 1
     rounds: int = 9
     seconds: float = 1.0
     steps: int | None = None
     eager: bool = True
     loader_workers: int | None = None
     data: Path | None = None
-    compiled: bool = False
-    cuda_graphs: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def chosen(suites: Sequence[str], filters: Sequence[str], settings: Sequence[str]) -> list[Cell]:
@@ -89,7 +86,7 @@ def bench(cells: Sequence[Cell], wanted: Bench, *, say: Callable[[str], None]) -
     benched = Benched(
         (),
         rounds=wanted.rounds,
-        threads=wanted.threads,
+        threads=wanted.training.threads,
         images="random images" if wanted.data is None else "the data set's images",
         torch=versions()["torch"],
     )
@@ -123,8 +120,9 @@ def _interruptible() -> Iterator[None]:
 
 def _places(wanted: Bench) -> list[Slot]:
     """Slots on one device."""
-    found = slots(wanted.device, count=wanted.slots, threads=wanted.threads)
-    compilers.check(found, compiled=wanted.compiled, cuda_graphs=wanted.cuda_graphs)
+    training = wanted.training
+    found = slots(training.device, count=wanted.slots, threads=training.threads)
+    compilers.check(found, compiled=training.compiled, cuda_graphs=training.cuda_graphs)
     return [slot for slot in found if slot.memory == found[0].memory]
 
 
@@ -195,14 +193,8 @@ class _Row:
         return Prepare(
             loop="eager" if name == "eager" else "own",
             cell=self.speed.cell.to_json(places=True),
-            settings={
-                "device": slot.device,
-                "threads": slot.threads,
-                "compile_threads": compile_threads(1),  # one process prepares after the other
-                "compiled": wanted.compiled,
-                "cuda_graphs": wanted.cuda_graphs,
-                **wanted.settings,
-            },
+            # one process prepares after the other
+            settings=replace(wanted.training.on(slot), compile_threads=compile_threads(1)),
             directory=str(self._folder / "checkpoints"),
             data=None if wanted.data is None else str(without_links(wanted.data)),
             code=str(self._folder / "code"),

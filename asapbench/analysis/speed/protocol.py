@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from asapbench.training.settings import TrainingSettings
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -17,7 +19,7 @@ class Prepare(_Message):
     kind: Literal["prepare"] = "prepare"
     loop: Literal["own", "eager"]
     cell: dict[str, Any]
-    settings: dict[str, Any]
+    settings: TrainingSettings
     directory: str
     data: str | None
     code: str

@@ -20,7 +20,8 @@ from asapbench.suite.cell import Cell
 from asapbench.training.environment import arithmetic
 from asapbench.training.evaluate import StoppedError
 from asapbench.training.flops import counted
-from asapbench.training.trainer import Progress, Settings, Trainer
+from asapbench.training.settings import TrainingSettings
+from asapbench.training.trainer import Progress, Trainer
 
 _LEARNING_RATE = 1e-6
 
@@ -28,7 +29,7 @@ _LEARNING_RATE = 1e-6
 class TimedLoop:
     """`cell` as a run trains it under `settings`. `directory` is not written to."""
 
-    def __init__(self, cell: Cell, images: Images, *, settings: Settings, directory: Path) -> None:
+    def __init__(self, cell: Cell, images: Images, *, settings: TrainingSettings, directory: Path) -> None:
         self._watch = _Watch()
         self.trainer = Trainer(
             replace(cell, lr=_LEARNING_RATE, schedule=SCHEDULES["constant"].choose()),

@@ -38,7 +38,6 @@ from asapbench.streams import steady_streams
 from asapbench.suite.cell import Cell
 from asapbench.training.environment import is_out_of_memory, peak_memory, reset_peak_memory, synchronize
 from asapbench.training.optimizer import leave_compiler_out
-from asapbench.training.trainer import Settings
 
 
 class Loop(Protocol):
@@ -101,7 +100,7 @@ class _Server:
         """Does what is asked for."""
         if isinstance(command, Prepare):
             self._loop = _built(command)
-            self._cuda_graphs = command.loop == "own" and bool(command.settings.get("cuda_graphs"))
+            self._cuda_graphs = command.loop == "own" and command.settings.cuda_graphs
             self._loop.steps(lambda done: done >= _WARM_UP)
             return Prepared(device=_name(self._loop.device))
         if isinstance(command, Measure):
@@ -110,7 +109,7 @@ class _Server:
 
 
 def _built(command: Prepare) -> Loop:
-    cell, settings = Cell.from_json(command.cell), Settings(**command.settings)
+    cell, settings = Cell.from_json(command.cell), command.settings
     images = random_images(cell.dataset) if command.data is None else load(cell.dataset, Path(command.data))
     if command.loop == "own":
         keep_code_in(command.code)

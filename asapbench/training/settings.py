@@ -1,0 +1,55 @@
+"""`TrainingSettings`: how a cell is trained without changing what the cell is. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
+
+from asapbench.setting import Setting
+
+if TYPE_CHECKING:
+    from asapbench.machine.slots import Slot
+
+CHECKPOINT_SECONDS = 120.0
+"""Between two checkpoints of an epoch under way, where no interval is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Handed on whole from the command line to the trainer. No field changes a result on one kind of machine, except
+    that `threads` and `compiled` change the last bits.
+
+    `device`: as requested; the trainer needs torch's name of one device (`on`). `checkpoint_seconds` None: after each
+    epoch, where that takes at most a tenth of the time, and every `CHECKPOINT_SECONDS`. `compile_threads`: processes
+    that torch's compiler may use.
+    """
+
+    device: Annotated[str, Setting(help="auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps.")] = "auto"
+    threads: Annotated[int, Setting(help="CPU threads of each cell. Another number changes the last bits.")] = 1
+    compile_threads: int = 1
+    checkpoint_seconds: Annotated[
+        float | None,
+        Setting(
+            name="--checkpoint-every",
+            metavar="TIME|auto",
+            help="Write a checkpoint at this interval; auto: after each epoch, if that takes at most a tenth of the "
+            f"time, and every {CHECKPOINT_SECONDS / 60:g} minutes.",
+        ),
+    ] = None
+    keep_weights: Annotated[bool, Setting(help="Keep the final weights of each cell.")] = False
+    alignment: Annotated[
+        bool, Setting(help="Measure the angles of each epoch: W to B, and the update to backpropagation's.")
+    ] = False
+    deterministic: Annotated[
+        bool, Setting(off="--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest ones.")
+    ] = True
+    compiled: Annotated[
+        bool, Setting(name="--compile", help="Train with torch.compile's kernels. They change the last bits.")
+    ] = False
+    cuda_graphs: Annotated[bool, Setting(help="On an NVIDIA GPU: start all kernels of a training step at once.")] = (
+        False
+    )
+
+    def on(self, slot: Slot) -> TrainingSettings:
+        """These settings with what depends on the slot."""
+        return replace(self, device=slot.device, threads=slot.threads, compile_threads=slot.compile_threads)
