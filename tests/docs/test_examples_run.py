@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
-from documentation import GUIDE, README, blocks
+from documentation import GUIDE, README, ROOT, blocks
 
 from asapbench.store import Store
 from asapbench.suite.load import load
@@ -54,3 +55,10 @@ def test_the_guides_way_to_kept_weights_runs(kept_weights: Path, monkeypatch: py
     (example,) = (text for text in blocks(GUIDE, "python") if "load_model" in text)
     names = run(example)
     assert names["model"](torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+
+
+def test_the_library_example_learns(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples" / "library.py"), run_name="__main__")
+    accuracies = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines())
+    assert set(accuracies) == {"bp", "asap", "fa"}
+    assert all(float(accuracy) > 60 for accuracy in accuracies.values())
