@@ -35,5 +35,5 @@ def evaluate_kept(store: Store, prefix: str, data: Path | None, *, files: Path |
     from asapbench.training.weights import evaluated
 
     kept.require_whole()
-    found, loss, accuracy = evaluated(kept.path, load(DATASETS[kept.cell.dataset.name].within(kept.cell.dataset), root))
-    return Evaluated(found, kept.path, loss, accuracy, kept.attempt.last_test_accuracy)
+    _, loss, accuracy = evaluated(kept.path, load(DATASETS[kept.cell.dataset.name].within(kept.cell.dataset), root))
+    return Evaluated(kept.cell, kept.path, loss, accuracy, kept.attempt.last_test_accuracy)

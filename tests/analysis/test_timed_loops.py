@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from own_data import arrays
 from tiny_cell import Recorder, bits, cell, noise_images, same_bits, trainer
 
 from asapbench.analysis.speed.plain_loop import PlainLoop, Transformed
 from asapbench.analysis.speed.timed_loop import TimedLoop
-from asapbench.data.images import random_images
+from asapbench.data.images import load, random_images
 from asapbench.suite.catalog import DATASETS, SCHEDULES
 from asapbench.training.settings import TrainingSettings
 
@@ -110,6 +113,17 @@ def test_the_control_augments_where_the_cell_does() -> None:
 def test_images_of_one_channel_are_taken_too() -> None:
     grey = replace(cell("bp"), dataset=DATASETS["digits"].choose(), augment="none")
     assert Transformed(grey, random_images(grey.dataset))[3][0].shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((5,), "float32"), ((2, 6, 6), "uint8")])
+def test_values_that_are_no_picture_are_normalised_too(shape: tuple[int, ...], dtype: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **arrays(shape=shape, dtype=dtype))
+    npz = DATASETS["npz"].completed(DATASETS["npz"].choose({"path": "x.npz"}), folder=tmp_path)
+    images = load(npz, tmp_path)
+    loop = Transformed(replace(cell("bp"), dataset=npz, augment="none"), images)
+    examples = torch.stack([example for example, _ in loop])  # type: ignore[attr-defined]
+    assert torch.allclose(examples.mean(dim=(0, 2, 3)), torch.zeros(shape[0]), atol=1e-5)
+    assert torch.allclose(examples.std(dim=(0, 2, 3), correction=0), torch.ones(shape[0]), atol=1e-5)
 
 
 def test_random_images_have_the_data_sets_shape_and_the_statistics_they_say() -> None:

@@ -51,13 +51,15 @@ def test_a_folder_and_a_file_are_trained_on_and_reported_by_their_names(place: P
         '[suite]\nname = "both"\n[[grid]]\nmodel = "mlp"\nrule = "bp"\nlr = 0.03\nepochs = 1\nbatch_size = 8\n'
         f'dataset = [{{ {TWO} }}, {{ name = "npz", path = "x.npz", label = "Gauss" }}]\n'
     )
-    run = _said("run", "both.toml", "--slots", "1")
+    run = _said("run", "both.toml", "--slots", "1", "--keep-weights")
     assert "Ended: 2 done" in run.out
     report = _said("report", "--suite", "both").out
     pets, gauss = (cell.dataset.text("content")[:8] for cell in load("both.toml").cells)
     assert f"ImageFolder(pets, content={pets}, size=8)" in report
     assert f"Npz(Gauss, content={gauss})" in report
     assert "2 done" in _said("run", "both.toml", "--dry-run").out
+    for cell in load("both.toml").cells:
+        assert cell.label in _said("evaluate", cell.short).out
 
 
 def test_the_same_content_at_another_path_is_the_same_cell(place: Path) -> None:

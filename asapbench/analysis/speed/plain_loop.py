@@ -8,6 +8,7 @@ loss and hits read after each step. Torch's own defaults stay: on a GPU its conv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from PIL import Image
@@ -70,10 +71,16 @@ class PlainLoop:
 
 
 class Transformed(Dataset[tuple[Tensor, int]]):
-    """The training images, each transformed when it is asked for, as torchvision's data sets do."""
+    """The training images, each transformed when it is requested, as torchvision's data sets do.
+
+    Pillow opens pixels of one or three channels; other values are tensors from the start.
+    """
 
     def __init__(self, cell: Cell, images: Images) -> None:
-        self._pixels = images.train_images.permute(0, 2, 3, 1).squeeze(3).numpy()  # one channel: (N, H, W)
+        pictures = images.train_images.dtype == torch.uint8 and images.train_images.shape[1] in (1, 3)
+        pixels = images.train_images.permute(0, 2, 3, 1).squeeze(3) if pictures else images.train_images
+        self._pixels = pixels.numpy()  # pictures of one channel: (N, H, W)
+        self._opened: Callable[[Any], Any] = Image.fromarray if pictures else torch.from_numpy
         self._labels = images.train_labels.tolist()
         augmented = [
             transforms.RandomCrop(images.train_images.shape[2], padding=PADDING),
@@ -83,7 +90,7 @@ class Transformed(Dataset[tuple[Tensor, int]]):
         self._transform = transforms.Compose(
             [
                 *(augmented if cell.augment == "crop_flip" else []),
-                transforms.ToTensor(),
+                transforms.ToTensor() if pictures else transforms.ConvertImageDtype(torch.float32),
                 transforms.Normalize(mean, std),
             ]
         )
@@ -94,7 +101,7 @@ class Transformed(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """One image and its label."""
-        return self._transform(Image.fromarray(self._pixels[index])), self._labels[index]
+        return self._transform(self._opened(self._pixels[index])), self._labels[index]
 
 
 def _endless(loader: DataLoader[tuple[Tensor, int]]) -> Iterator[tuple[Tensor, Tensor]]:
