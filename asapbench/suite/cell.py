@@ -126,7 +126,7 @@ def _options(kind: str, choice: Choice, *, called: str = "") -> str:
 
 
 def _shown(kind: str, choice: Choice) -> dict[str, str]:
-    """The options of the identity as a reader sees them. What was found in data follows from their content."""
+    """The options of the identity as a reader sees them, without those that follow from the content of the data."""
     roles = {option.name: option.role for option in CATALOG[kind][choice.name].options}
     return {
         name: str(value)[:_DIGITS] if roles[name] == "content" else plain(value)
@@ -150,7 +150,7 @@ def _of_role(kind: str, choice: Choice, role: Role) -> dict[str, Value]:
 
 
 def differences(cell: Cell, reference: Cell) -> list[str]:
-    """What sets `cell` apart from `reference`, seed aside: `epochs 1 instead of 200`, one entry a field or option.
+    """How `cell` differs from `reference`, except in its seed: `epochs 1 instead of 200`, one text per field or option.
 
     Different cells differ from one reference in different words.
     """
@@ -194,7 +194,7 @@ def _table(kind: str, name: str, options: dict[str, Value]) -> Any:
 
 @lru_cache(maxsize=1_000)
 def _shared(text: str) -> dict[str, Any]:
-    """The fields but `lr` and `seed` of what `to_json` wrote, looked at once for all cells that have them in common."""
+    """The fields of stored JSON except `lr` and `seed`, checked once for all cells that share them."""
     content = json.loads(text)
     places = dict(content.get("places", {}))
     tables = {kind: {"name": content[kind]} if isinstance(content[kind], str) else content[kind] for kind in CHOICES}
@@ -214,7 +214,7 @@ def _choice(kind: str, table: dict[str, Any]) -> Choice:
 
 @dataclass(frozen=True)
 class _Group:
-    """What is worked out once for cells that differ in their seed alone: canonical JSON about the seed's value."""
+    """What cells that differ only in their seed share: the group's id, and the canonical JSON around the seed."""
 
     id: str
     before_seed: str
@@ -236,7 +236,7 @@ def _group(_revisions: tuple[int, ...], *values: Any) -> _Group:
 _SEED = "the seed's place"
 
 _DIGITS = 8
-"""Of a fingerprint that a label shows."""
+"""How many digits of a fingerprint a label shows."""
 
 
 def _identity(cell: Cell) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""A cell as columns: everything that tells it from other cells, under the names that `--only` and `--set` take.
+"""A cell as columns: everything that distinguishes it from other cells, by the names that `--only` and `--set` take.
 
-`settings` is the whole cell. The other functions say in a few words in what cells that are shown together differ, so
-that no two of them look the same.
+`settings` is the whole cell. The other functions name the settings in which cells that are shown together differ, so that
+no two of them look the same.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def field_text(cell: Cell, field: str) -> str:
 
 
 def distinctions(cells: Iterable[Cell]) -> dict[str, str]:
-    """By identity, what must stand beside `Cell.label` so that no two of `cells` look the same: `lr 0.1`, or nothing.
+    """By identity, what a label needs in addition so that no two of `cells` look the same: `lr 0.1`, or nothing.
 
     A label has the choices with their options, and the seed; numbers in it are exact.
     """

@@ -32,7 +32,7 @@ Report = Callable[[Path, str], None]
 T = TypeVar("T")
 
 MOST_CELLS = 100_000
-"""Of one grid: what is more is a slip, and would fill the memory before anybody could say so."""
+"""The most cells of one grid. More is a typing error, and would fill the memory before an error could be printed."""
 
 KEYS = (*CHOICES, "lr", "seeds", *RECIPE)
 """Everything that `[defaults]` and `[[grid]]` may hold."""
@@ -68,7 +68,7 @@ class DataPlace:
 
 
 def expand(grid: dict[str, Located], report: Report, *, data: DataPlace) -> Iterator[Cell]:
-    """The cells of one grid whose keys have `[defaults]` filled in; `report` gets what is wrong."""
+    """The cells of one grid whose keys have `[defaults]` filled in; problems go to `report`."""
     chosen = {kind: _choices(kind, grid, report) for kind in CHOICES}
     chosen["dataset"] = list(_completed(chosen["dataset"], grid, report, data=data))
     plain = {name: _plain(option, grid, report) for name, option in RECIPE.items()}
@@ -101,7 +101,7 @@ class Impossible:
 
 
 def require_trainable(cell: Cell) -> None:
-    """Raises SuiteError for a cell that cannot be trained as it says: a database may hold one of an earlier version."""
+    """Raises SuiteError for a cell that cannot be trained: a database of an earlier version may hold one."""
     if fault := impossible(cell):
         raise SuiteError(f"{cell.label}: {fault.message}")
 
@@ -127,7 +127,7 @@ def _wrong_schedule(cell: Cell) -> Impossible | None:
 
 
 def _wrong_for_data(cell: Cell) -> Impossible | None:
-    """What does not fit the kind of data, or None."""
+    """Why the model or the augmentation does not suit this kind of data, or None."""
     if cell.normalization == "released" and DATASETS[cell.dataset.name].released is None:
         known = ", ".join(name for name, entry in DATASETS.items() if entry.released is not None)
         return Impossible(
@@ -144,7 +144,7 @@ def _wrong_for_data(cell: Cell) -> Impossible | None:
 
 
 def _wrong_size(cell: Cell) -> Impossible | None:
-    """What of the sizes does not fit the data, or None."""
+    """Which size does not fit the data and why, or None."""
     if fault := DATASETS[cell.dataset.name].beyond(cell.dataset):
         return Impossible("dataset.train_size", fault)
     whole = dataset_shape(cell.dataset).train
@@ -252,7 +252,7 @@ def _seeds(grid: dict[str, Located], report: Report) -> list[int]:
 
 
 def _taken(located: Located, checked: Callable[[object], T], report: Report) -> Iterator[T]:
-    """The items that pass; what is wrong with the others goes to `report`."""
+    """The checked items; errors of the others go to `report`."""
     for item in located.items():
         try:
             yield checked(item.value)
@@ -261,7 +261,7 @@ def _taken(located: Located, checked: Callable[[object], T], report: Report) -> 
 
 
 def _too_many(counts: Iterable[int], path: Path, report: Report) -> bool:
-    """Whether the product of lists of so many items is beyond reason, which is reported."""
+    """Whether lists of these lengths give more than `MOST_CELLS` combinations; if so, that is reported."""
     total = math.prod(counts)
     if total > MOST_CELLS:
         report(path, f"the product of these lists has {describe(total)} cells: a grid has at most {MOST_CELLS}")
@@ -300,7 +300,7 @@ class _Rates:
         return self._known.get(rule if self._is_table else "", [])
 
     def longest(self) -> list[float]:
-        """The rates of the rule that has most."""
+        """The rates of the rule with the most rates."""
         return max(self._known.values(), key=len, default=[])
 
     def _numbers(self, located: Located) -> list[float]:

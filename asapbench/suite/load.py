@@ -134,7 +134,7 @@ class _Under:
 def _toml(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except ValueError as error:  # TOMLDecodeError, but for a number of thousands of digits
+    except ValueError as error:  # TOMLDecodeError, or a bare one for a number of thousands of digits
         message = str(error)
         place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
         line, column = (place[1], place[2]) if place and place[1] else (str(text.count("\n") + 1), "1")

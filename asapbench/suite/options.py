@@ -45,7 +45,7 @@ class Option:
         return self.role not in ("content", "found")
 
     def checked(self, value: object) -> Value:
-        """`value` in this option's canonical type. Raises ValueError with what would be right."""
+        """`value` in this option's canonical type. Raises ValueError that says what is allowed."""
         kind = type(self.default)
         if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
             value = finite(value, name=self.name)
@@ -70,7 +70,7 @@ _LARGE = 2**31
 """Whole numbers are smaller, as a database's INTEGER is."""
 
 _CLOSE = 0.6
-"""How alike two names must be to be taken for one another: difflib's own measure."""
+"""How similar a name must be to be suggested: difflib's measure."""
 
 _WORD: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 

@@ -1,4 +1,4 @@
-"""Where in a TOML text a value stands. Used only once an error is known: the syntax tree costs a parse."""
+"""The line and column of each value of a TOML text. Used only to report an error: it parses the text again."""
 
 from __future__ import annotations
 

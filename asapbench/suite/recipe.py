@@ -1,4 +1,4 @@
-"""The recipe of a cell: how a network is trained, beside what is trained. The one home of every recipe key.
+"""The recipe of a cell: how a network is trained. Every recipe key is declared here, and only here.
 
 A key is declared once, as a field of `Recipe`: its default, what it may be, and its place in the identity. Suites,
 `--set`, `--only`, cells, the database and the documentation read these declarations.
@@ -54,11 +54,11 @@ RECIPE: dict[str, Key] = {one.name: one.metadata["key"](one.name) for one in fie
 """Every recipe key by its name."""
 
 _LARGEST_RATE = 1e300
-"""A step by more than this overflows whatever the gradient is."""
+"""With a larger rate every step overflows, for any gradient."""
 
 
 def checked_learning_rate(value: object) -> float:
-    """`value` as a learning rate. Raises ValueError with what would be right."""
+    """`value` as a learning rate. Raises ValueError that says what is allowed."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"a learning rate must be a number, not {describe(value)}")
     rate = finite(value, name="a learning rate")
@@ -70,7 +70,7 @@ def checked_learning_rate(value: object) -> float:
 
 
 def checked_seed(value: object) -> int:
-    """`value` as a seed. Raises ValueError with what would be right."""
+    """`value` as a seed. Raises ValueError that says what is allowed."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
         return value
     raise ValueError(f"a seed must be a whole number from 0 to 2^63 - 1, not {describe(value)}")

@@ -1,4 +1,4 @@
-"""`--only`, `--set` and `--seeds`: which cells of a suite, and with what changed."""
+"""`--only`, `--set` and `--seeds`: which cells of a suite to take, and what to change in them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def choose(
     settings: Sequence[str] = (),
     seeds: str | None = None,
 ) -> list[list[Cell]]:
-    """The cells of each suite that are asked for, perhaps none of some.
+    """The requested cells of each suite; a suite may have none.
 
     Raises SuiteError for a filter, setting or seed that fits no cell of any suite.
     """
@@ -76,7 +76,7 @@ def data_path(settings: Sequence[str]) -> str | None:
 
 
 def _changed(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
-    """Each of `cells` with every `key=value` put in. An option such as `rule.k` changes the cells whose rule has it.
+    """`cells` with every `key=value` applied. An option such as `rule.k` changes the cells whose rule has it.
 
     Raises SuiteError for a key or value that no cell can take.
     """
