@@ -1,7 +1,7 @@
 """A cell as columns: everything that distinguishes it from other cells, by the names that `--only` and `--set` take.
 
-`settings` is the whole cell. The other functions name the settings in which cells that are shown together differ, so that
-no two of them look the same.
+`settings` is the whole cell. The other functions name the settings in which cells that are shown together differ, so
+that no two of them look the same.
 """
 
 from __future__ import annotations
