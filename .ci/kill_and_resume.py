@@ -1,4 +1,4 @@
-"""A real run of the quickstart suite is killed with SIGKILL, resumed, and compared bit for bit with one left alone."""
+"""Kills a run of the quickstart suite with SIGKILL, resumes it, and compares its bits with an undisturbed run."""
 
 import signal
 import sqlite3
@@ -57,8 +57,8 @@ def main() -> None:
 
     subprocess.run(["asapbench", "resume"], check=True)
     expected, found = curves("whole.sqlite"), curves(DATABASE)
-    assert found == expected, f"{len(found)} epochs after the kill differ from the {len(expected)} of a run left alone"
-    print(f"{len(found)} epochs after the kill, the same bits as those of a run left alone")
+    assert found == expected, f"{len(found)} epochs after the kill differ from {len(expected)} of an undisturbed run"
+    print(f"{len(found)} epochs after the kill, the same bits as those of an undisturbed run")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from asapbench.training.writer import Writer
 
 
 def state(width: int) -> dict[str, Any]:
-    """What the training of a ResNet-18 has in a checkpoint, but for small things."""
+    """The content of a checkpoint of a ResNet-18, without small values."""
     model = build(MODELS["resnet18"].choose({"width": width}), channels=3, size=32, classes=10)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     for parameter in model.parameters():

@@ -57,7 +57,7 @@ class Listener:
 
 
 class Written:
-    """The network, its rule and its optimizer by hand; parameters taken from a trainer that has not begun."""
+    """The network, its rule and its optimizer by hand; parameters taken from a trainer that has not started."""
 
     def __init__(self, trainer: Trainer, images: Images) -> None:
         state = {name: value.detach().numpy().copy() for name, value in trainer.model.state_dict().items()}
@@ -75,7 +75,7 @@ class Written:
         self.scale, self.shift = np.float32(1 / (255 * images.std[0])), np.float32(images.mean[0] / images.std[0])
 
     def epoch(self) -> float:
-        """Trains for an epoch, evaluates, and gives back the mean training loss."""
+        """Trains for an epoch, evaluates, and returns the mean training loss."""
         (pixels, labels), total, hits = self.train, 0.0, 0
         for first in range(0, len(labels), BATCH):
             chosen = self.order[first : first + BATCH]
@@ -187,7 +187,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     leave_compiler_out()  # as a worker does
-    threadpool_limits(1)  # a second thread of NumPy's library would go on spinning, and be counted, beside the other
+    threadpool_limits(1)  # a second thread of NumPy's library would continue to spin and be counted
     images = noise(given.images)
     print(f"{given.images} training images, batch {BATCH}; {terms(given.rounds)}")
     for rule in ("bp", "forward_alignment"):

@@ -33,7 +33,7 @@ from asapbench.worker.supervision import Inbox
 
 CONTROL = "`import torch` alone, in a new process"
 READY = "process started, torch and asapbench imported"
-BEGUN = "data read, model built, rule attached"
+ATTACHED = "data read, model built, rule attached"
 STEPPED = "the first step, and its checkpoint"
 
 
@@ -64,7 +64,7 @@ def started(cell: Cell, slot: Slot, *, data: Path, folder: Path) -> dict[str, fl
     finally:
         worker.kill()
         worker.close()
-    return dict(zip((READY, BEGUN, STEPPED), (b - a for a, b in pairwise(marks)), strict=True))
+    return dict(zip((READY, ATTACHED, STEPPED), (b - a for a, b in pairwise(marks)), strict=True))
 
 
 def main() -> None:

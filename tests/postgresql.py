@@ -66,7 +66,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in the terminal must not reach it before the tests
-                **_somebody(),
+                **_ordinary_user(),
             )
         deadline = time.monotonic() + _START_SECONDS
         while True:
@@ -113,7 +113,7 @@ class Server:
     def _usable(self, found: Path) -> Path:
         """`found`, or a copy of the wheel's where the server's user may not reach it, as below the home of root."""
         try:
-            subprocess.run([found / "postgres", "--version"], check=True, capture_output=True, **_somebody())
+            subprocess.run([found / "postgres", "--version"], check=True, capture_output=True, **_ordinary_user())
         except PermissionError:
             installed, own = found.parents[2], self.folder / "programs"
             for part in (found.parent.relative_to(installed), Path(f"{_WHEEL}.libs")):
@@ -128,7 +128,7 @@ class Server:
             capture_output=True,
             text=True,
             check=False,
-            **_somebody(),
+            **_ordinary_user(),
         )
         assert done.returncode == 0, f"{program}: {done.stderr}"
 
@@ -141,12 +141,12 @@ def server(*, durable: bool = False) -> Iterator[Server]:
         import pytest
 
         pytest.skip(TO_GET_ONE)
-    # Not below pytest's folder, which nobody else may enter; and short: a socket's path has a limit of 107 bytes.
+    # Not below pytest's folder, which other users may not enter; and short: a socket's path has a limit of 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="asapbench-pg-"))
     try:
         os.chmod(folder, 0o755)
-        if somebody := _somebody():
-            os.chown(folder, somebody["user"], somebody["group"])
+        if ordinary := _ordinary_user():
+            os.chown(folder, ordinary["user"], ordinary["group"])
         running = Server(folder, found, durable=durable)
         try:
             yield running
@@ -156,7 +156,7 @@ def server(*, durable: bool = False) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _somebody() -> dict[str, Any]:
+def _ordinary_user() -> dict[str, Any]:
     """Who runs the server: this user; where that is root, nobody."""
     if os.geteuid() != 0:
         return {}

@@ -74,7 +74,7 @@ def test_of_cells_that_cost_the_same_one_is_measured(suite: str) -> None:
     assert [(cell.model.integer("width"), cell.precision) for cell in wider] == [(3, "bf16")]
 
 
-def test_a_process_trains_the_steps_it_is_told(process: module._Process, cell: Cell) -> None:
+def test_a_process_trains_the_steps_it_is_asked_for(process: module._Process, cell: Cell) -> None:
     process.send(prepare(cell))
     assert isinstance(process.receive(), Prepared)
     process.send(Measure(steps=5, seconds=1e9))
@@ -91,7 +91,7 @@ def test_a_process_trains_the_steps_it_is_told(process: module._Process, cell: C
     assert isinstance(process.receive(), Counted)
 
 
-def test_a_failure_is_an_answer_and_the_process_goes_on(process: module._Process, cell: Cell) -> None:
+def test_a_failure_is_an_answer_and_the_process_continues(process: module._Process, cell: Cell) -> None:
     process.send(prepare(cell, settings=TrainingSettings(device="red")))
     answer = process.receive()
     assert isinstance(answer, Failed)

@@ -70,7 +70,7 @@ def test_the_control_is_the_same_network_from_the_same_weights(rule: str, tmp_pa
 
 
 def test_the_controls_step_is_backpropagation(tmp_path) -> None:
-    """One step of plain SGD on one batch equals the trainer's under BP, but for rounding."""
+    """One step of plain SGD on one batch equals the trainer's under BP, except for rounding."""
     which = cell("bp", lr=0.05)
     loop, run = plain(which), trainer(which, noise_images(), tmp_path, Recorder())
     x, y = next(run.train.epoch(1, 16))

@@ -1,4 +1,4 @@
-"""Bad input gives one error with its place and mend, exit status 2, and never a traceback; nothing is made."""
+"""Bad input is one error with its place and fix, exit status 2, and never a traceback; no file is made."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "says"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
-def test_one_error_with_its_mend(arguments: list[str], says: str, asapbench: Commands) -> None:
+def test_one_error_with_its_fix(arguments: list[str], says: str, asapbench: Commands) -> None:
     said = asapbench(*arguments)
     assert said.status == 2
     assert says in said.err.replace("\n", " ")
@@ -71,7 +71,7 @@ def test_one_error_with_its_mend(arguments: list[str], says: str, asapbench: Com
 
 @pytest.mark.parametrize("content", [b"", b"not a database, but long enough to look into" * 50])
 @pytest.mark.parametrize("command", [["status"], ["run", "quickstart"], ["show", "ab"], ["report", "--table", "1"]])
-def test_a_file_that_is_no_database_is_named_and_left_alone(content, command, asapbench: Commands) -> None:
+def test_a_file_that_is_no_database_is_named_and_unchanged(content, command, asapbench: Commands) -> None:
     Path("x.sqlite").write_bytes(content)
     if not content and command[0] == "run":
         pytest.skip("an empty file is where SQLite begins")
@@ -81,7 +81,7 @@ def test_a_file_that_is_no_database_is_named_and_left_alone(content, command, as
     assert Path("x.sqlite").read_bytes() == content
 
 
-def test_a_newer_database_is_refused_with_both_mends(asapbench: Commands) -> None:
+def test_a_newer_database_is_refused_with_both_fixes(asapbench: Commands) -> None:
     from asapbench.store import Store
 
     Store.open("sqlite:///x.sqlite").close()

@@ -73,7 +73,7 @@ def test_a_conflict_is_named_with_cell_attempt_epoch_and_both_values(trained: Co
     )
 
 
-def test_what_somebody_elses_file_says_cannot_move_the_cursor(trained: Commands) -> None:
+def test_what_another_persons_file_says_cannot_move_the_cursor(trained: Commands) -> None:
     trained("export", "mine.sqlite")
     with closing(sqlite3.connect("mine.sqlite")) as file, file:
         file.execute("UPDATE cell SET label = char(27) || '[2J'")
@@ -99,7 +99,7 @@ def test_what_somebody_elses_file_says_cannot_move_the_cursor(trained: Commands)
         (["export"], "FILE"),
     ],
 )
-def test_bad_input_is_one_error_with_its_mend(arguments: list[str], says: str, trained: Commands) -> None:
+def test_bad_input_is_one_error_with_its_fix(arguments: list[str], says: str, trained: Commands) -> None:
     said = trained(*arguments)
     assert said.status == 2
     assert says in said.err.replace("\n", " ")

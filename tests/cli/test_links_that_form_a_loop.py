@@ -37,7 +37,7 @@ def test_an_export_replaces_it(name: str, looped: Commands) -> None:
         (("merge", "loop.sqlite", "--db", "x.sqlite"), "loop.sqlite: there is no such database file"),
     ],
 )
-def test_elsewhere_it_is_one_error(arguments: tuple[str, ...], says: str, looped: Commands) -> None:
+def test_for_other_commands_it_is_one_error(arguments: tuple[str, ...], says: str, looped: Commands) -> None:
     said = looped(*arguments)
     assert said.status == 2
     assert says in said.err

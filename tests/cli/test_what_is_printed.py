@@ -225,7 +225,7 @@ def test_a_row_whose_cell_is_evaluated_says_so() -> None:
     assert stream.getvalue().rstrip().endswith("18 s")
 
 
-def test_an_error_is_told_in_a_line_with_the_command_for_the_rest() -> None:
+def test_an_error_is_reported_in_a_line_with_the_command_for_the_rest() -> None:
     text = ended_text("failed", CELLS[0], "Traceback (most recent call last):\n  File x\nValueError: no\x1b[0m")
     assert text == f"failed: ValueError: no\x1b[0m (whole: asapbench show {CELLS[0].short})"
     assert ended_text("interrupted", CELLS[0], "stopped at once by a second signal").endswith("second signal")
@@ -266,7 +266,7 @@ ALIKE = parse(
 ).cells
 
 
-def test_cells_of_one_label_are_told_apart_in_plain_lines(capsys) -> None:
+def test_cells_of_one_label_are_distinguished_in_plain_lines(capsys) -> None:
     view = PlainView().begin(make_plan(ALIKE, {}, [], SLOTS), SLOTS)
     for cell in ALIKE:
         view.ended(SLOTS[0], cell, "done")
@@ -275,7 +275,7 @@ def test_cells_of_one_label_are_told_apart_in_plain_lines(capsys) -> None:
         assert f"seed 0, schedule {cell.schedule.name}, batch_size {cell.batch_size} ({cell.short})  done" in line
 
 
-def test_cells_of_one_label_are_told_apart_in_the_live_table_before_it_is_cut() -> None:
+def test_cells_of_one_label_are_distinguished_in_the_live_table_before_it_is_cut() -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=80, force_terminal=True, color_system=None)
     view = LiveView(console)

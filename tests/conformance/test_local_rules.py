@@ -164,7 +164,7 @@ def test_dgls_head_has_the_parameters_of_the_authors_program(options: dict[str, 
 
 
 @pytest.mark.parametrize("bpf", [False, True])
-def test_predsims_decoders_start_at_zero_but_for_the_bias_which_is_torchs_unless_backprop_free(bpf: bool) -> None:
+def test_predsims_decoders_start_at_zero_except_for_the_bias_which_is_torchs_unless_backprop_free(bpf: bool) -> None:
     learner = attach(model_of("resnet10"), RULES["predsim"].choose({"bpf": bpf}), batch_of("resnet10")[0], seed=4)
     decoders = {key: p for key, p in learner.trained_parameters() if ".pred.decoder." in key}
     assert len(decoders) == 2 * len(learner.units)

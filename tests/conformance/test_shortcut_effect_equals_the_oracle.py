@@ -97,7 +97,7 @@ def test_only_an_identity_shortcut_counts_as_one() -> None:
     assert set(behind_projections).isdisjoint(IDENTITY)
 
 
-def test_weights_and_gradients_of_the_model_are_left_alone() -> None:
+def test_weights_and_gradients_of_the_model_are_unchanged() -> None:
     model, x, y = made("resnet18")
     before = {key: value.clone() for key, value in model.named_parameters()}
     shortcut_effect(model, [(x, y)])

@@ -7,7 +7,7 @@ from asapbench.data.batches import Batches
 
 
 @pytest.mark.parametrize("start", [0, 1, 3, 4])
-def test_an_epoch_begun_in_the_middle_goes_on_with_exactly_the_same_batches(
+def test_an_epoch_started_in_the_middle_continues_with_exactly_the_same_batches(
     start: int, random_batches: Callable[..., Batches]
 ) -> None:
     whole = list(random_batches().epoch(2, 16))

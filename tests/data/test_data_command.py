@@ -63,8 +63,8 @@ def test_the_command_and_the_quick_check_do_not_import_torch(tmp_path: Path) -> 
 
 
 def test_the_folder_is_the_option_else_the_variable_else_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ASAPBENCH_DATA", "elsewhere")
+    monkeypatch.setenv("ASAPBENCH_DATA", "another-folder")
     assert data_root("given") == Path("given")
-    assert data_root() == Path("elsewhere")
+    assert data_root() == Path("another-folder")
     monkeypatch.delenv("ASAPBENCH_DATA")
     assert data_root(None) == Path("data")

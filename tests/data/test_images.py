@@ -24,11 +24,11 @@ def test_digits_are_built_in_split_and_as_the_catalog_says(tmp_path: Path) -> No
 
 
 def test_digits_of_another_scikit_learn_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Elsewhere:
+    class OtherDistribution:
         def locate_file(self, path: str) -> Path:
             return tmp_path / path
 
-    monkeypatch.setattr(digits_module, "distribution", lambda _name: Elsewhere())
+    monkeypatch.setattr(digits_module, "distribution", lambda _name: OtherDistribution())
     assert load(DATASETS["digits"].choose(), tmp_path).fingerprint == DATASETS["digits"].fingerprint
 
 

@@ -26,7 +26,7 @@ SLOTS = ("--slots", "2", "--checkpoint-every", "0.2s", "--keep-weights")
 HUNG = ("--hang-after", "60s")
 DIGESTS = "SELECT cell_id, weights_path, weights_digest FROM attempt WHERE state = 'done' ORDER BY 1"
 TRAINED_TWICE = "SELECT count(*) - 1 FROM attempt WHERE state = 'done' GROUP BY cell_id HAVING count(*) > 1"
-BEGUN_TWICE = """
+STARTED_TWICE = """
 SELECT count(DISTINCT epoch_metrics.lineage) - 1 FROM epoch_metrics JOIN attempt ON attempt.id = attempt_id
 GROUP BY cell_id HAVING count(DISTINCT epoch_metrics.lineage) > 1
 """
@@ -79,7 +79,7 @@ class Campaign:
     launched: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def inflict(self, kinds: Sequence[str]) -> dict[str, Damage]:
-        """Does each of `kinds` in turn, and lets the last suite end. Gives back the damage by kind."""
+        """Injects each of `kinds` in turn, and lets the last suite end. Returns the damage by kind."""
         self._begin()
         for kind in kinds:
             while not self._wait_for_a_moment():
@@ -92,7 +92,7 @@ class Campaign:
             count.injected += 1
             self._look_after(before)
         while self.alive() or not self.done():
-            self._end_and_go_on()
+            self._end_and_continue()
         self._check_suite()
         return self.damage
 
@@ -140,24 +140,24 @@ class Campaign:
         self.restarts = 0
         self.process = self.launch("run", "small.toml")
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         self.restarts += 1
         assert self.restarts <= RESTARTS, self.log.read_text()
         known = self.database.exists() and recorded(self.folder) > 0
         self.process = self.launch("resume") if known else self.launch("run", "small.toml")
 
-    def _end_and_go_on(self) -> None:
+    def _end_and_continue(self) -> None:
         """Waits for the process to end, and begins another where there is work left."""
         assert self.process is not None
         self.wait_for_end(self.process, "the run to end")
         self._count_orphans()
         if self.process.returncode != 0:
-            self._go_on()
+            self._continue()
 
     def _wait_for_a_moment(self) -> bool:
         """A random moment: some of them while processes start, most after one or a few more epochs. False: done."""
         if not self.alive():
-            self._end_and_go_on()
+            self._end_and_continue()
         if self.done():
             return False
         wanted = recorded(self.folder) + self.chance.choice((0, 1, 1, 1, 2, 3))
@@ -212,7 +212,7 @@ class Campaign:
         count.bits_differ += sum(digest != ended.digests.get(cell) for cell, digest in self.undisturbed.digests.items())
         count.bits_differ += sum(_digest(Path(path)) != digest for _, path, digest in query(self.folder, DIGESTS))
         count.trained_twice += sum(number for (number,) in query(self.folder, TRAINED_TWICE))
-        count.trained_twice += sum(number for (number,) in query(self.folder, BEGUN_TWICE))
+        count.trained_twice += sum(number for (number,) in query(self.folder, STARTED_TWICE))
         count.bits_differ += query(self.folder, "PRAGMA integrity_check") != [("ok",)]
         # Ctrl-C while Python starts is Python's own affair.
         count.tracebacks += max(0, printed.count("Traceback (") - printed.count("KeyboardInterrupt"))

@@ -195,7 +195,7 @@ def _some_worker(campaign: Campaign) -> list[int]:
 
 
 def _has_loaded_torch(pid: int) -> bool:
-    """Or begun to; or ended by itself."""
+    """Or started to; or ended by itself."""
     import psutil
 
     try:

@@ -9,7 +9,7 @@ up to a moment and then forgets what the operating system was free to forget:
   were made, up to some point: of the whole disk, as with a journal, or of each directory on its own, which is all that
   POSIX promises.
 
-SQLite's -shm is written through memory and not seen here; SQLite makes it anew.
+SQLite's -shm is written through memory and not seen here; SQLite writes it again.
 """
 
 from __future__ import annotations
@@ -95,10 +95,10 @@ def _calls(lines: Iterator[str], folder: Path, wanted: tuple[str, ...]) -> Itera
         if resumed := _RESUMED.match(line):
             name, before, began = unfinished.pop(resumed["pid"])
             rest = before + resumed["rest"]
-        elif begun := _LINE.match(line):
-            name, rest, began = begun["name"], begun["rest"], count
+        elif started := _LINE.match(line):
+            name, rest, began = started["name"], started["rest"], count
             if rest.endswith(_UNFINISHED):
-                unfinished[begun["pid"]] = name, rest.removesuffix(_UNFINISHED), began
+                unfinished[started["pid"]] = name, rest.removesuffix(_UNFINISHED), began
                 continue
         else:
             continue  # an exit or a signal
@@ -279,7 +279,7 @@ class Disk:
 
 
 def told(calls: Sequence[Call], path: str) -> Iterator[tuple[int, dict]]:
-    """What was told of as durable: (how many calls had returned by then, what), from `path` and from workers."""
+    """What was reported as durable: (how many calls had returned by then, what), from `path` and from workers."""
     for number, call in enumerate(calls, start=1):
         if call.path == path or (call.name == "write" and call.data.startswith(b'{"kind":"epoch"')):
             for line in call.data.splitlines():

@@ -1,4 +1,4 @@
-"""A disk that fills up under a run is waited for; the run goes on by itself when there is room again."""
+"""A run waits for a full disk, and continues by itself when there is space again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from small_runs import recorded, start, wait_until, write_suite
 pytestmark = pytest.mark.faults
 
 
-def test_a_run_goes_on_when_there_is_room_again(
+def test_a_run_continues_when_there_is_room_again(
     undisturbed: Undisturbed, small_disk: Path | None, tmp_path: Path
 ) -> None:
     if small_disk is None:
@@ -25,7 +25,7 @@ def test_a_run_goes_on_when_there_is_room_again(
         process = start(folder, "run", "small.toml", *SLOTS, output=output)
     wait_until(lambda: recorded(folder) >= 1, "an epoch")
     filler = fill(small_disk)
-    wait_until(lambda: "waiting for it, 300 s at most" in log.read_text(), "somebody to meet the full disk")
+    wait_until(lambda: "waiting for it, 300 s at most" in log.read_text(), "a process to meet the full disk")
     filler.unlink()
     assert process.wait(300) == 0, log.read_text()
     assert Undisturbed.of(folder) == undisturbed

@@ -1,4 +1,4 @@
-"""A clock that is set back while cells train, and again before they go on, changes nothing."""
+"""A clock that is set back while cells train, and again before they resume, changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database that cannot be used is one error with its mend; nothing is lost, written or deleted."""
+"""A database that cannot be used is one error with its fix; nothing is lost, written or deleted."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def finished(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_lock_that_is_never_given_back_ends_the_run_with_nothing_lost(
-    undisturbed: Undisturbed, tmp_path: Path
-) -> None:
+def test_a_lock_that_is_never_released_ends_the_run_with_nothing_lost(undisturbed: Undisturbed, tmp_path: Path) -> None:
     write_suite(tmp_path)
     process = start(tmp_path, "run", "small.toml", *SLOTS, program=IMPATIENT)
     wait_until(lambda: recorded(tmp_path) >= 2, "two epochs")

@@ -36,7 +36,7 @@ epochs = 1
 LITTLE = 100_000_000
 
 
-def test_it_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+def test_it_is_reported_and_the_others_continue(tmp_path: Path) -> None:
     import resource
 
     import psutil

@@ -1,4 +1,4 @@
-"""Whenever the power goes, the database is whole, and what was told of as durable is there.
+"""Whenever the power fails, the database is whole, and what was reported as durable is there.
 
 One real run is recorded; then the power is lost at many moments of it, each time with another choice of the writes that
 were not yet synced.
@@ -67,7 +67,7 @@ def lose_power(recording: Recording, into: Path, chance: random.Random, *, count
 
 
 def lost(recording: Recording, moment: int, place: Path) -> list[str]:
-    """What was told of before `moment` and is not on the disk at `place`, and what is broken there."""
+    """What was reported before `moment` and is not on the disk at `place`, and what is broken there."""
     before = [what for number, what in recording.told if number <= moment]
     faults = []
     if (place / DB).exists():
@@ -114,7 +114,9 @@ def _newest_epoch(place: Path, attempt: str) -> int:
     return 0 if found is None else found[1]["epoch"]
 
 
-def test_nothing_that_was_told_of_is_lost(recording: Recording, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_nothing_that_was_reported_is_lost(
+    recording: Recording, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     count = MOMENTS * request.config.getoption("--faults")
     assert {what["kind"] for _, what in recording.told} == {"epoch", "recorded", "ended"}
     disks = lose_power(recording, tmp_path, random.Random(0), count=count)

@@ -76,7 +76,7 @@ def nasty_text() -> st.SearchStrategy[str]:
 
 
 def listing() -> list[str]:
-    """What is in the working folder, but for what a reader of a database leaves there."""
+    """The content of the working folder, except what a reader of a database leaves there."""
     return sorted(name for name in os.listdir() if not name.endswith(("-shm", "-wal")))
 
 

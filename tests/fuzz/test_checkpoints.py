@@ -1,4 +1,4 @@
-"""A checkpoint may come from anybody: it is taken, skipped or refused by name, and it never runs code."""
+"""A checkpoint may come from any person: it is used, skipped or refused by name, and it never runs code."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def changed(content: dict[str, Any], path: tuple[Any, ...], value: object) -> ob
 
 
 def resumed(folder: Path, content: object) -> str:
-    """What becomes of a cell that finds `content` as its one checkpoint: `refused`, `anew` or `goes on`."""
+    """What a cell does with `content` as its only checkpoint: `refused`, `from scratch` or `resumed`."""
     folder.mkdir(exist_ok=True)
     for left in folder.iterdir():
         left.unlink()
@@ -213,11 +213,11 @@ def resumed(folder: Path, content: object) -> str:
     if refusal(lambda: trainer(CELL, IMAGES, folder, recorder), path):
         return "refused"
     assert all(warning.startswith(f"{path}: ") for warning in recorder.warnings)
-    return "anew" if recorder.warnings else "goes on"
+    return "from scratch" if recorder.warnings else "resumed"
 
 
-def test_the_unchanged_checkpoint_goes_on(place: Path) -> None:
-    assert resumed(place.parent / "cell", content()) == "goes on"
+def test_the_unchanged_checkpoint_resumes(place: Path) -> None:
+    assert resumed(place.parent / "cell", content()) == "resumed"
 
 
 @fuzz(15)
@@ -230,17 +230,17 @@ def test_an_odd_value_anywhere_is_skipped_or_refused(place: Path, number: int, v
 @pytest.mark.parametrize(
     ("path", "value", "becomes"),
     [
-        (("epoch",), math.nan, "anew"),
-        (("epoch",), 10**30, "anew"),
-        (("epoch",), -1, "anew"),
-        (("epoch",), 2, "anew"),  # its history has one
+        (("epoch",), math.nan, "from scratch"),
+        (("epoch",), 10**30, "from scratch"),
+        (("epoch",), -1, "from scratch"),
+        (("epoch",), 2, "from scratch"),  # its history has one
         (("batch",), 1000, "refused"),
-        (("batch",), ..., "anew"),
-        (("seconds",), math.inf, "anew"),
-        (("history",), [], "anew"),
-        (("history", 0, "test_accuracy"), "high", "anew"),
-        (("environment", "threads"), 10**9, "anew"),
-        (("environment",), ..., "anew"),
+        (("batch",), ..., "from scratch"),
+        (("seconds",), math.inf, "from scratch"),
+        (("history",), [], "from scratch"),
+        (("history", 0, "test_accuracy"), "high", "from scratch"),
+        (("environment", "threads"), 10**9, "from scratch"),
+        (("environment",), ..., "from scratch"),
         (("cell",), "0" * 64, "refused"),
         (("feedback_digest",), "0" * 64, "refused"),
         (("tally", "hits"), torch.zeros(3), "refused"),
@@ -251,18 +251,18 @@ def test_an_odd_value_anywhere_is_skipped_or_refused(place: Path, number: int, v
         (("rule", "recursion.s"), torch.zeros(2), "refused"),
         (("optimizer", "state", 0, "momentum_buffer"), torch.zeros(1), "refused"),
         (("optimizer", "state"), [], "refused"),
-        (("optimizer",), ..., "anew"),
-        ((), [], "anew"),
+        (("optimizer",), ..., "from scratch"),
+        ((), [], "from scratch"),
     ],
 )
-def test_what_does_not_fit_is_told_by_name(path: tuple[Any, ...], value: object, becomes: str, place: Path) -> None:
+def test_what_does_not_fit_is_reported_by_name(path: tuple[Any, ...], value: object, becomes: str, place: Path) -> None:
     assert path in [*places(content()), ("model", "fc.0.weight")]
     assert resumed(place.parent / "cell", changed(content(), path, value)) == becomes
 
 
 def test_the_settings_of_the_optimizer_are_the_cells_and_not_the_files(place: Path) -> None:
     folder = place.parent / "cell"
-    assert resumed(folder, changed(content(), ("optimizer", "param_groups", 0, "momentum"), 1e9)) == "goes on"
+    assert resumed(folder, changed(content(), ("optimizer", "param_groups", 0, "momentum"), 1e9)) == "resumed"
     assert trainer(CELL, IMAGES, folder, Recorder()).optimizer.param_groups[0]["momentum"] == 0.9
 
 

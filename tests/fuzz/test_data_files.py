@@ -1,4 +1,4 @@
-"""Data may come from anybody: a CIFAR pickle cannot run code, whatever its checksum; noise is refused by name."""
+"""Data may come from any person: a CIFAR pickle cannot run code, whatever its checksum; noise is refused by name."""
 
 from __future__ import annotations
 

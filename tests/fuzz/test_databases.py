@@ -1,4 +1,4 @@
-"""A results database may come from anybody: it is read, or refused by name, and left as it is."""
+"""A results database may come from any person: it is read, or refused by name, and stays unchanged."""
 
 from __future__ import annotations
 

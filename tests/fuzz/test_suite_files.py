@@ -74,7 +74,7 @@ VALUES = st.recursive(
 
 @st.composite
 def suites(draw: st.DrawFn) -> str:
-    """A suite that is right but for a few lines."""
+    """A suite that is right except for a few lines."""
     lines = list(LINES)
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, len(lines) - 1))
@@ -95,7 +95,7 @@ def suites(draw: st.DrawFn) -> str:
 
 
 def with_line(key: str, value: str) -> str:
-    """A suite that is right but for one value."""
+    """A suite that is right except for one value."""
     return "\n".join(f"{key} = {value}" if line.startswith(f"{key} =") else line for line in LINES)
 
 

@@ -39,7 +39,7 @@ def test_a_cell_resumes_bit_for_bit(rule: str, precision: str, tmp_path) -> None
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_first_epoch_is_the_cpus_but_for_rounding(rule: str, tmp_path) -> None:
+def test_the_first_epoch_is_the_cpus_except_for_rounding(rule: str, tmp_path) -> None:
     here, _ = trained(cell(rule, epochs=1), tmp_path / "gpu")
     there = Recorder()
     trainer(cell(rule, epochs=1), noise_images(), tmp_path / "cpu", there).fit()

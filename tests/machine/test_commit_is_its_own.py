@@ -60,7 +60,7 @@ def test_variables_about_another_repository_are_ignored(
 
 
 def test_a_package_that_is_installed_in_another_repository_has_no_commit(code: Path) -> None:
-    repository(code.parent)  # as a virtual environment inside somebody's repository
+    repository(code.parent)  # as a virtual environment inside another repository
     assert hardware.commit() == NOT_A_REPOSITORY
     repository(code)  # as with pip install --target . in the root of one
     assert hardware.commit() == NOT_A_REPOSITORY

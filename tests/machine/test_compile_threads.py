@@ -70,7 +70,7 @@ def test_a_containers_limit_of_processor_time_counts(
     assert len(slots.slots("cpu")) == cores
 
 
-def test_a_worker_is_told_its_slots_share(tmp_path: Path) -> None:
+def test_a_worker_gets_its_slots_share(tmp_path: Path) -> None:
     assignment = Assignment(CELL, Claim("a", CELL.id, "l", 1, None), None)
     options = Options(data=tmp_path, files=Files(tmp_path))
     assert assignment.command(Slot(0, "cpu", compile_threads=5), options).settings.compile_threads == 5

@@ -83,7 +83,7 @@ def test_folders_of_the_compiler_have_no_space(machine: Path, monkeypatch, varia
 
 
 def told(tmp_path: Path, monkeypatch, *, compiled: bool) -> tuple[str | None, list[str]]:
-    """The folder for code that a worker is told of, which it has written to, and what is left when it has ended."""
+    """The folder for code that a worker gets, which it has written to, and what is left when it has ended."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))

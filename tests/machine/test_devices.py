@@ -38,7 +38,7 @@ def test_auto_makes_as_many_slots_as_cores_let_and_one_where_memory_is_not_told(
     assert [slot.number for slot in found] == [0, 1, 2, 3, 4]
 
 
-def test_free_memory_is_told_for_each_gpu_that_has_slots_and_tells(gpus) -> None:
+def test_free_memory_is_reported_for_each_gpu_that_has_slots(gpus) -> None:
     assert slots.free_bytes(slots.slots("cuda", count=2)) == {"GPU-aaaa": 81000 * 2**20, "GPU-bbbb": 500 * 2**20}
     assert slots.free_bytes(slots.slots("cuda:2")) == {}
 

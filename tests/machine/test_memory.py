@@ -46,7 +46,7 @@ def test_the_tightest_group_around_this_process_counts_and_files_read_do_not(gro
 
 
 def test_the_first_version_of_control_groups_is_read_as_well(groups) -> None:
-    write(control_groups._MINE, "4:memory:/box\n3:cpu:/elsewhere\n0::/\n")
+    write(control_groups._MINE, "4:memory:/box\n3:cpu:/other\n0::/\n")
     write(groups / "memory/box/memory.limit_in_bytes", f"{GIB // 8}\n")
     write(groups / "memory/box/memory.usage_in_bytes", f"{GIB // 16}\n")
     write(groups / "memory/box/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")

@@ -1,4 +1,4 @@
-"""What an attempt ran on names CUDA, cuDNN and the driver where there is a GPU, and nothing of them elsewhere."""
+"""Provenance names CUDA, cuDNN and the driver if there is a GPU, and none of them otherwise."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_several_at_once_and_the_eager_loop_have_rows_of_their_own() -> None:
     assert table["2 at once"][1] == "12,000"
 
 
-def test_what_is_not_known_is_a_dash_with_its_mend() -> None:
+def test_what_is_not_known_is_a_dash_with_its_fix() -> None:
     alone = replace(SPEED, device="Some CPU", kind="cpu", slots=1, loops={"own": Loop((Round(5.0),))})
     table = speed_table(found(alone))
     assert rows(table)["BP"] == ["10,000", "5", "5", "5", "-", "-", "-", "-"]

@@ -79,7 +79,7 @@ def test_a_row_in_which_a_training_diverged_does_not_count_for_the_order() -> No
     assert table.summary.startswith("Best to worst (one row): BP")
 
 
-def test_unfinished_cells_are_counted_with_their_states_and_the_command_to_go_on() -> None:
+def test_unfinished_cells_are_counted_with_their_states_and_the_command_to_resume() -> None:
     cells = list(QUICK.cells)
     results = [*trained(cells[:-3]), result(cells[-3], state="failed"), result(cells[-2], state="interrupted")]
     table = suite_table("quickstart", cells, results, file=QUICK)

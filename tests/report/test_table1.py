@@ -87,7 +87,7 @@ def test_a_configuration_of_which_all_seeds_diverged_says_so() -> None:
     assert any(note.text == "1 diverged of 1" for note in table.notes)
 
 
-def test_unfinished_cells_are_no_numbers_and_named_with_how_to_go_on() -> None:
+def test_unfinished_cells_are_no_numbers_and_named_with_the_command_to_resume() -> None:
     results = [result(shipped_cell("mnist", "alexnet", "bp"), 50.0, state="interrupted")]
     table = accuracy_table(1, results)
     assert number(table, "mnist", "alexnet", "bp").measured is None

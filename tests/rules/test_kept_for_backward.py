@@ -1,4 +1,4 @@
-"""What a rule keeps for backward: bits of a ReLU whose output is nobody else's, and the numbers computed from them."""
+"""What a rule keeps for backward: bits of a ReLU whose output no other layer keeps, and numbers computed from them."""
 
 from __future__ import annotations
 

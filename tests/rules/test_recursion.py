@@ -1,4 +1,4 @@
-"""W - B follows a scalar: the recursion against the explicit form, what it is refused for, and how it goes on."""
+"""W - B follows a scalar: the recursion against the explicit form, when it is refused, and how it resumes."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def test_a_rule_without_learned_feedback_has_nothing_to_bind() -> None:
     [(*setting, True) for setting in SETTINGS.values()] + [(*SETTINGS["momentum"], False)],
     ids=[*SETTINGS, "explicit"],
 )
-def test_a_resumed_learner_goes_on_bit_for_bit(
+def test_a_resumed_learner_continues_bit_for_bit(
     kind: type[torch.optim.Optimizer], options: dict[str, Any], bound: bool
 ) -> None:
     def fresh() -> tuple[Learner, torch.optim.Optimizer]:

@@ -117,7 +117,7 @@ def test_a_sample_that_does_not_fit_is_refused() -> None:
         attach(Parts(lambda net, x: net.c0(x)), "bp", X.new_zeros(2, 5, 12, 12))
 
 
-def test_whatever_a_layer_says_of_a_sample_is_told_with_its_name() -> None:
+def test_whatever_a_layer_says_of_a_sample_is_reported_with_its_name() -> None:
     with pytest.raises(GraphError, match=r"^bn: inputs of shape \(2, 4\) do not fit .*expected 4D input"):
         attach(nn.Sequential(OrderedDict(bn=nn.BatchNorm2d(4), fc=nn.Linear(4, 2))), "bp", torch.zeros(2, 4))
 

@@ -148,7 +148,7 @@ def plain(*layers: nn.Module) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
 
 
-def test_a_module_without_blocks_is_refused_with_the_mend() -> None:
+def test_a_module_without_blocks_is_refused_with_the_fix() -> None:
     model = plain(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
     with pytest.raises(GraphError, match=r"Sequential: there are no residual blocks .* use unit = conv, or name"):
         attach(model, RULES["local_errors"].choose({"unit": "block"}), X)

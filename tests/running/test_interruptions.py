@@ -91,7 +91,7 @@ def test_a_worker_that_is_killed_while_its_thread_writes_a_checkpoint_is_resumed
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
-def test_a_signal_stops_cleanly_and_says_how_to_go_on(number: int, undisturbed, tmp_path) -> None:
+def test_a_signal_stops_cleanly_and_names_the_command_to_resume(number: int, undisturbed, tmp_path) -> None:
     before = signal.signal(number, signal.SIG_DFL)  # a run ignores a hang-up that was ignored before, as under nohup
     process = begin(tmp_path)
     signal.signal(number, before)
@@ -156,7 +156,7 @@ def test_two_runs_of_one_database_train_each_cell_once(undisturbed, tmp_path) ->
     assert query(tmp_path, "SELECT state, count(*) FROM attempt GROUP BY state") == [("done", 4)]
 
 
-def test_a_lost_checkpoint_begins_the_cell_anew(undisturbed, tmp_path) -> None:
+def test_a_lost_checkpoint_begins_the_cell_from_scratch(undisturbed, tmp_path) -> None:
     process = begin(tmp_path)
     wait_until(lambda: recorded(tmp_path) >= 2, "two epochs")
     process.kill()

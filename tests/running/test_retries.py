@@ -27,7 +27,7 @@ def test_a_cell_whose_worker_was_killed_or_hung_is_tried_twice_more_whatever_was
     assert len(tries(Retries(0), fault)) == 2
 
 
-def test_a_cell_whose_machine_was_lost_is_begun_again_many_times() -> None:
+def test_a_cell_whose_machine_was_lost_is_restarted_many_times() -> None:
     assert len(tries(Retries(0), "lost")) == 20
     assert state_after("lost", is_resumed=True) == "interrupted"
 

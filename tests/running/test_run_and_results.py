@@ -57,7 +57,7 @@ def test_clean_removes_finished_checkpoints_and_nothing_else(undisturbed, tmp_pa
     assert query(copy, "SELECT count(*) FROM epoch_metrics") == [(12,)]
 
 
-def test_rerun_sets_aside_and_gives_the_same_bits_again(undisturbed, tmp_path) -> None:
+def test_rerun_supersedes_and_gives_the_same_bits_again(undisturbed, tmp_path) -> None:
     folder, _ = undisturbed
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
@@ -71,7 +71,7 @@ def test_rerun_sets_aside_and_gives_the_same_bits_again(undisturbed, tmp_path) -
     assert rows[:3] == rows[3:]
 
 
-def test_a_cell_that_fails_or_diverges_ends_alone_and_is_told(tmp_path) -> None:
+def test_a_cell_that_fails_or_diverges_ends_alone_and_is_reported(tmp_path) -> None:
     text = """
 [suite]
 name = "mixed"

@@ -97,7 +97,7 @@ def test_out_of_memory_backs_off_to_fewer_neighbours_until_all_cells_are_done(st
     assert max(map(len, counts)) <= 3, "five neighbours, then at most two, then one"
 
 
-def test_a_cell_that_is_too_large_alone_is_marked_and_the_rest_goes_on(store, tmp_path) -> None:
+def test_a_cell_that_is_too_large_alone_is_marked_and_the_rest_continues(store, tmp_path) -> None:
     large, *small = GROUPS[:5]
 
     def script(worker: FakeWorker, cell: Cell) -> None:
@@ -141,7 +141,7 @@ def test_a_cell_whose_worker_keeps_dying_is_given_up_with_the_cause(store, tmp_p
     assert "SIGSEGV" in (store.attempts(GROUPS[0].id)[-1].error or "")
 
 
-def test_a_worker_that_says_nothing_is_killed_and_its_cell_goes_on(store, tmp_path) -> None:
+def test_a_worker_that_says_nothing_is_killed_and_its_cell_resumes(store, tmp_path) -> None:
     seen: Counter[str] = Counter()
 
     def script(worker: FakeWorker, cell: Cell) -> None:

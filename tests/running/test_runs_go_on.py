@@ -59,7 +59,7 @@ def of_bp(undisturbed: tuple[Path, list[tuple]]) -> list[tuple]:
     return [row for row in undisturbed[1] if row[0] in cells]
 
 
-def test_a_cell_that_fails_once_goes_on_from_its_checkpoint_to_the_same_bits(undisturbed, folder) -> None:
+def test_a_cell_that_fails_once_resumes_its_checkpoint_to_the_same_bits(undisturbed, folder) -> None:
     code = in_workers("raise OSError(28, 'No space left on device')")
     done = run_with(folder, code, "run", "small.toml", "--only", "rule=bp", "--slots", "2")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -55,7 +55,7 @@ def test_a_folder_for_the_jobs_files_that_cannot_be_made_is_one_error(sbatch, tm
 
 
 @needs_submitit
-def test_the_job_is_told_of_its_end_in_time_and_takes_sbatchs_options(sbatch, tmp_path) -> None:
+def test_the_job_gets_notice_of_its_end_in_time_and_takes_sbatchs_options(sbatch, tmp_path) -> None:
     write_suite(tmp_path)
     options = ("--slurm", "time=12:00:00", "--slurm=cpus-per-task=8", "--slurm", "partition=gpu")
     said = run(tmp_path, "run", "small.toml", "--executor", "slurm", *options)
@@ -72,7 +72,7 @@ def test_the_job_is_told_of_its_end_in_time_and_takes_sbatchs_options(sbatch, tm
 
 @needs_submitit
 @pytest.mark.faults
-def test_a_job_whose_time_is_over_is_queued_again_and_goes_on_to_the_same_bits(undisturbed, tmp_path) -> None:
+def test_a_job_whose_time_is_over_is_queued_again_and_resumes_to_the_same_bits(undisturbed, tmp_path) -> None:
     write_suite(tmp_path)
     arguments = ("run", "small.toml", "--slots", "2")
     waiting = subprocess.Popen(

@@ -76,7 +76,7 @@ def test_two_hosts_train_each_cell_once(other_hosts, undisturbed, postgresql_url
 
 
 @pytest.mark.faults
-def test_the_cells_of_a_host_that_died_go_on_from_the_shared_files(
+def test_the_cells_of_a_host_that_died_resume_from_the_shared_files(
     other_hosts, undisturbed, postgresql_url, tmp_path
 ) -> None:
     dies, lives = (start(tmp_path, postgresql_url, host=host) for host in ("dies", "lives"))
@@ -99,7 +99,7 @@ def test_the_cells_of_a_host_that_died_go_on_from_the_shared_files(
 
 
 @pytest.mark.faults
-def test_a_cell_whose_files_another_host_kept_to_itself_begins_anew_and_says_so(
+def test_a_cell_whose_files_another_host_kept_to_itself_starts_from_scratch_and_says_so(
     other_hosts, undisturbed, postgresql_url, tmp_path
 ) -> None:
     one_cell = ("--only", "rule=bp", "--seeds", "0")

@@ -82,14 +82,14 @@ def test_an_attempt_of_another_machine_does_not_hide_a_checkpoint_that_is_here(h
     assert here.said == [said]
 
 
-def test_each_machine_goes_on_in_its_own_lineage(here: Place, there: Place) -> None:
+def test_each_machine_continues_its_own_lineage(here: Place, there: Place) -> None:
     ours, theirs = here.stopped(2), there.stopped(1)
     assert here.stopped(2).claim.lineage == ours.claim.lineage
     assert there.stopped(3).claim.lineage == theirs.claim.lineage
     assert here.assigned().claim.lineage == ours.claim.lineage
 
 
-def test_the_newest_lineage_is_gone_on_in_where_its_checkpoint_is_here_though_an_older_came_further(
+def test_the_newest_lineage_is_continued_where_its_checkpoint_is_here_though_an_older_came_further(
     here: Place, there: Place
 ) -> None:
     here.stopped(2)
@@ -100,7 +100,7 @@ def test_the_newest_lineage_is_gone_on_in_where_its_checkpoint_is_here_though_an
 
 
 @pytest.mark.parametrize("epochs", [(3, 1), (1, 3)])
-def test_of_several_older_lineages_the_one_that_came_furthest_is_gone_on_in(
+def test_of_several_older_lineages_the_one_that_came_furthest_is_continued(
     epochs: tuple[int, int], here: Place, there: Place, store: Store, tmp_path: Path
 ) -> None:
     ours, theirs = here.stopped(epochs[0]), there.stopped(epochs[1])
@@ -109,7 +109,7 @@ def test_of_several_older_lineages_the_one_that_came_furthest_is_gone_on_in(
     assert here.assigned().claim.lineage == max(zip(epochs, (ours, theirs), strict=True))[1].claim.lineage
 
 
-def test_what_was_set_aside_is_not_gone_on_from(here: Place, there: Place, store: Store) -> None:
+def test_what_is_superseded_is_not_resumed(here: Place, there: Place, store: Store) -> None:
     earlier = {here.stopped(2).claim.lineage, there.stopped(1).claim.lineage}
     store.supersede([CELL.id])
     assert here.assigned().claim.lineage not in earlier
@@ -117,7 +117,7 @@ def test_what_was_set_aside_is_not_gone_on_from(here: Place, there: Place, store
 
 
 @pytest.mark.slow
-def test_after_a_merge_a_machine_goes_on_from_its_own_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
+def test_after_a_merge_a_machine_resumes_its_own_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
     here, there, quiet = (tmp_path / name for name in ("here", "there", "quiet"))
     one = ("--only", "rule=asap", "--seeds", "0", "--set", "epochs=5")
     cell = ("run", "small.toml", *one, "--checkpoint-every", "0.2s")

@@ -8,7 +8,7 @@ from asapbench.store.cells import read_config
 
 
 @pytest.fixture(autouse=True)
-def _cells_are_read_anew():
+def _cells_are_read_again():
     """Some tests change the catalog, which no process does while it reads a database."""
     read_config.cache_clear()
     yield

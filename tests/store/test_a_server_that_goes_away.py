@@ -107,7 +107,7 @@ def test_measurements_and_suites_are_recorded_once(store, lost):
     assert store.suite_cells("mine") == [a_cell(), a_cell(1)]
 
 
-def test_a_cell_is_set_aside_once_and_released_once(store, lost):
+def test_a_cell_is_superseded_once_and_released_once(store, lost):
     trained(store, a_cell())
     store.claim(a_cell(1), **TERMS)
     with lost():
@@ -134,7 +134,7 @@ def test_a_server_that_comes_back_is_waited_for(store, postgresql_server, crash)
     assert line.endswith("waiting for it, 300 s at most")
 
 
-def test_a_server_that_stays_away_is_named_with_the_mend_in_one_line(store, postgresql_server, monkeypatch):
+def test_a_server_that_stays_away_is_named_with_the_fix_in_one_line(store, postgresql_server, monkeypatch):
     claim = store.claim(a_cell(), **TERMS)
     store._database.retry_policy.seconds = 0.5
     postgresql_server.stop()

@@ -26,7 +26,7 @@ def test_a_cell_with_its_result_is_not_claimed_again(store, state):
 
 
 @pytest.mark.parametrize("state", ["interrupted", "failed", "out_of_memory"])
-def test_a_cell_that_stopped_goes_on_in_its_lineage(store, state):
+def test_a_cell_that_stopped_continues_its_lineage(store, state):
     first = trained(store, a_cell(), tests=(0.5, 0.6), state=state)
     second = store.claim(a_cell(), **TERMS)
     store.finish(second, state)
@@ -38,7 +38,7 @@ def test_a_cell_that_stopped_goes_on_in_its_lineage(store, state):
     assert current(store, a_cell()).epochs_done == 2
 
 
-def test_a_claim_anew_begins_another_lineage_beside_the_old(store):
+def test_a_claim_from_scratch_starts_another_lineage_beside_the_old(store):
     old = trained(store, a_cell(), tests=(0.5,), state="interrupted")
     new = store.claim(a_cell(), **TERMS, from_scratch=True)
     assert (new.lineage, new.number, new.resumed_from, new.previous) == (new.attempt_id, 2, None, [])
@@ -47,7 +47,7 @@ def test_a_claim_anew_begins_another_lineage_beside_the_old(store):
     assert current(store, a_cell()).id == new.attempt_id
 
 
-def test_a_claim_goes_on_in_an_older_lineage_that_is_named(store):
+def test_a_claim_continues_an_older_lineage_that_is_named(store):
     old = trained(store, a_cell(), tests=(0.5, 0.6), state="interrupted")
     new = store.claim(a_cell(), **TERMS, from_scratch=True)
     store.finish(new, "interrupted", bit_exact=False)
@@ -61,7 +61,7 @@ def test_a_claim_goes_on_in_an_older_lineage_that_is_named(store):
     assert (fourth.lineage, fourth.resumed_from) == (old.lineage, third.attempt_id)
 
 
-def test_a_lineage_that_was_set_aside_is_not_gone_on_in(store):
+def test_a_lineage_that_is_superseded_is_not_continued(store):
     old = trained(store, a_cell(), tests=(0.5,), state="interrupted")
     store.supersede([a_cell().id])
     new = store.claim(a_cell(), **TERMS, lineage=old.lineage)

@@ -25,7 +25,7 @@ def test_superseding_makes_cells_pending_and_deletes_nothing(store):
     assert store.supersede([a_cell().id]) == 0
 
 
-def test_a_superseded_cell_is_trained_anew(store):
+def test_a_superseded_cell_is_trained_from_scratch(store):
     old = trained(store, a_cell(), tests=(0.5, 0.6))
     store.supersede([a_cell().id])
     new = store.claim(a_cell(), **TERMS)

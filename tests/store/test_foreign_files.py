@@ -1,4 +1,4 @@
-"""A database from somebody else is data: checked, never run, and refused where asapbench cannot have written it."""
+"""A database from another person is data: checked, never run, and refused where asapbench cannot have written it."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ IMPOSSIBLE = {
     "provenance that is no JSON": "UPDATE provenance SET versions = 'torch'",
     "a suite with a terminal code for a name": "UPDATE suite SET name = char(27) || '[31m'",
     "an attempt of no cell": f"UPDATE attempt SET cell_id = '{'0' * 64}'",
-    "an attempt that goes on from itself": "UPDATE attempt SET resumed_from = id WHERE resumed_from IS NOT NULL",
-    "an attempt that goes on from a later one": "UPDATE attempt SET number = 9 WHERE state = 'interrupted'",
-    "an attempt that goes on from nothing": "UPDATE attempt SET resumed_from = NULL",
+    "an attempt that resumes itself": "UPDATE attempt SET resumed_from = id WHERE resumed_from IS NOT NULL",
+    "an attempt that resumes a later one": "UPDATE attempt SET number = 9 WHERE state = 'interrupted'",
+    "an attempt that resumes nothing": "UPDATE attempt SET resumed_from = NULL",
     "epochs of another lineage": "UPDATE epoch_metrics SET attempt_id = (SELECT max(id) FROM attempt)",
     "two attempts of one id": "INSERT INTO attempt SELECT * FROM attempt",
     "two numbers of one cell": "UPDATE attempt SET number = 1",
@@ -169,7 +169,7 @@ def test_what_is_no_database_is_refused(store, tmp_path):
             merged(store, path)
 
 
-def test_a_newer_revision_is_refused_with_the_mend(store, file):
+def test_a_newer_revision_is_refused_with_the_fix(store, file):
     spoil(file, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreError, match=r"is at revision 9999, which .* does not know: upgrade asapbench"):
         merged(store, file)

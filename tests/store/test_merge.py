@@ -15,9 +15,9 @@ from store_examples import A_MEASUREMENT, PROVENANCE, TERMS, a_cell, an_angle, a
 from asapbench.store import OwnerProcess, Provenance, Store
 from asapbench.store.untrusted_import import opened
 
-ELSEWHERE = OwnerProcess("another-host", "another-boot", 77, 3.5)
+OTHER_MACHINE = OwnerProcess("another-host", "another-boot", 77, 3.5)
 THEIR_MACHINE = Provenance("89ef", False, {"torch": "2.14.1"}, {"cpu": "another", "cores": 64})
-THERE = {"holder": ELSEWHERE, "provenance": THEIR_MACHINE, "device": "cuda:0"}
+THERE = {"holder": OTHER_MACHINE, "provenance": THEIR_MACHINE, "device": "cuda:0"}
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_result_is_not_hidden_by_a_later_attempt_without_one(store, other, sta
     assert store.claim(a_cell(), **TERMS) is None
 
 
-def test_what_was_set_aside_elsewhere_is_set_aside_here(store, other, tmp_path):
+def test_what_is_superseded_in_one_database_is_superseded_in_the_other(store, other, tmp_path):
     trained(store, a_cell())
     copy = tmp_path / "copy.sqlite"
     store.export(copy)
@@ -136,7 +136,7 @@ def test_numbers_that_a_store_gave_are_kept(other, tmp_path):
         assert [a.id for a in new.attempts(a_cell().id)] == [a.id for a in other.attempts(a_cell().id)]
 
 
-def test_a_clock_that_was_set_back_does_not_put_an_attempt_before_the_one_it_goes_on_from(store, other):
+def test_a_clock_that_was_set_back_does_not_put_an_attempt_before_the_one_it_resumes(store, other):
     first = trained(other, a_cell(), tests=(0.5,), state="interrupted", **THERE)
     second = other.claim(a_cell(), **THERE)
     other.finish(second, "interrupted", bit_exact=False)

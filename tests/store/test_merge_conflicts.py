@@ -15,7 +15,7 @@ from asapbench.store.untrusted_import import opened
 
 @pytest.fixture
 def pair(tmp_path):
-    """Two databases with the same three attempts: an interrupted one, one that goes on from it, and another cell's."""
+    """Two databases with the same three attempts: an interrupted one, one that resumes it, and another cell's."""
     with Store.open(str(tmp_path / "ours.sqlite")) as ours:
         claim = ours.claim(a_cell(), **TERMS)
         ours.record_epochs(claim, [an_epoch(1)], [an_angle(1)])

@@ -65,7 +65,7 @@ class Life:
 
 @st.composite
 def lives(draw) -> list[Life]:
-    """The whole history of two cells: lineages that go on, fail, end, and fork where a checkpoint was copied."""
+    """The whole history of two cells: lineages that resume, fail, end, and fork where a checkpoint was copied."""
     made: list[Life] = []
     for number, cell_id in enumerate(CELLS):
         for lineage in range(draw(st.integers(0, 2))):
@@ -94,14 +94,14 @@ def lives(draw) -> list[Life]:
 def views(draw, made: list[Life]) -> dict[str, list[dict]]:
     """The rows of a database that has seen some of it: each attempt not at all, in its course, or ended."""
     blank = draw(st.booleans())
-    set_aside = {cell_id: draw(st.booleans()) for cell_id in CELLS}
+    superseded_cells = {cell_id: draw(st.booleans()) for cell_id in CELLS}
     attempts: dict[str, dict] = {}
     epochs, angles, measurements = {}, {}, []
     for life in made:
         if (life.resumed_from is not None and life.resumed_from not in attempts) or not draw(st.booleans()):
             continue
         at = draw(st.one_of(st.none(), st.integers(life.first - 1, life.last)))
-        row = life.seen(at, number=len(attempts) + 1, superseded=set_aside[life.cell_id], blank=blank)
+        row = life.seen(at, number=len(attempts) + 1, superseded=superseded_cells[life.cell_id], blank=blank)
         attempts[life.id] = row
         for epoch in range(life.first, row["epochs_done"] + 1):
             epochs.setdefault(

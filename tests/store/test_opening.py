@@ -39,13 +39,13 @@ def test_a_missing_directory_is_named(tmp_path):
     assert not (tmp_path / "absent").exists()
 
 
-def test_a_reader_of_a_missing_database_is_told_to_run_a_suite(path):
+def test_a_reader_of_a_missing_database_is_reported_to_run_a_suite(path):
     with pytest.raises(StoreError, match=r"no database at .*run a suite first, or name another with --db"):
         Store.read_only(f"sqlite:///{path}")
     assert not path.exists()
 
 
-def test_a_reader_of_an_empty_database_is_told_to_run_a_suite(path):
+def test_a_reader_of_an_empty_database_is_reported_to_run_a_suite(path):
     path.touch()
     with pytest.raises(StoreError, match="holds no results yet"):
         Store.read_only(str(path))
@@ -69,7 +69,7 @@ def test_a_database_of_something_else_is_left_as_it_is(path):
     assert path.read_bytes() == content
 
 
-def test_a_damaged_database_is_named_with_the_mend(path):
+def test_a_damaged_database_is_named_with_the_fix(path):
     with Store.open(str(path)) as store:
         for seed in range(20):
             trained(store, a_cell(seed))

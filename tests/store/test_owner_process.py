@@ -33,7 +33,7 @@ def test_this_process_is_alive():
 
 
 def test_a_process_of_another_host_is_neither_dead_nor_alive():
-    assert replace(OwnerProcess.of_this_process(), host="elsewhere").is_dead() is None
+    assert replace(OwnerProcess.of_this_process(), host="another-host").is_dead() is None
 
 
 @pytest.mark.parametrize("pid_started", [1.0, None], ids=["gone here", "with the number of a process here"])
@@ -81,7 +81,7 @@ def test_a_process_whose_start_is_hidden_may_live_and_a_number_that_nobody_has_i
     assert replace(me, pid=2**62).is_dead() is True
 
 
-def test_a_process_is_told_alike_by_itself_and_by_another():
+def test_a_process_is_reported_alike_by_itself_and_by_another():
     with subprocess.Popen(
         [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:

@@ -72,7 +72,7 @@ def test_an_empty_database_holds_no_results_yet(postgresql_url):
 
 
 @pytest.mark.parametrize("opening", [Store.open, Store.read_only])
-def test_a_database_of_something_else_or_of_a_newer_version_is_left_alone(postgresql_server, postgresql_url, opening):
+def test_a_database_of_something_else_or_of_a_newer_version_is_unchanged(postgresql_server, postgresql_url, opening):
     name = postgresql_url.partition("@/")[2].partition("?")[0]
     postgresql_server.administer("CREATE TABLE cell (x int)", database=name)
     with pytest.raises(StoreError, match="is a database of another program"):
@@ -84,7 +84,7 @@ def test_a_database_of_something_else_or_of_a_newer_version_is_left_alone(postgr
         opening(postgresql_url)
 
 
-def test_a_user_who_may_not_write_reads_and_is_told_what_a_writer_needs(postgresql_server, postgresql_url):
+def test_a_user_who_may_not_write_reads_and_is_reported_what_a_writer_needs(postgresql_server, postgresql_url):
     name = postgresql_url.partition("@/")[2].partition("?")[0]
     reader, role = postgresql_url.replace("asapbench@", f"reader_{name}@"), f"reader_{name}"
     postgresql_server.administer(f"CREATE ROLE {role} LOGIN", database=name)

@@ -26,7 +26,7 @@ def locked(path: Path, monkeypatch: pytest.MonkeyPatch):
         yield store, other
 
 
-def test_it_goes_on_as_soon_as_the_lock_is_gone(locked) -> None:
+def test_it_continues_as_soon_as_the_lock_is_gone(locked) -> None:
     store, other = locked
     said: list[str] = []
     store.enable_retries(said.append)
@@ -55,7 +55,7 @@ def test_it_fails_at_once_when_told_to_give_up(locked) -> None:
         store.claim(a_cell(), **TERMS)
 
 
-def test_a_full_disk_is_told_from_other_faults_and_nothing_of_the_refused_write_stays(path: Path) -> None:
+def test_a_full_disk_is_reported_from_other_faults_and_nothing_of_the_refused_write_stays(path: Path) -> None:
     with Store.open(str(path)) as store:
         with store._database.outside_transactions() as raw:
             raw.execute(f"PRAGMA max_page_count = {raw.execute('PRAGMA page_count').fetchone()[0]}")

@@ -9,7 +9,7 @@ TEN = [a_cell(seed) for seed in range(10)]
 HOSTILE = "x'; DROP TABLE cell; --%_\"é"
 
 
-def test_a_suite_gives_back_its_cells_in_its_order(store):
+def test_a_suite_returns_its_cells_in_its_order(store):
     cells = [a_cell(2), a_cell(0), a_cell(1, rule="bp"), a_cell(0, k=4)]
     store.record_suite("mine", "suites/mine.toml", cells)
     assert store.suite_cells("mine") == cells

@@ -13,7 +13,7 @@ def everything(store, cell):
 
 @pytest.fixture
 def sleeper(store):
-    """A claim whose cell somebody else has taken over while its holder slept."""
+    """A claim whose cell another run has taken over while its owner slept."""
     claim = store.claim(a_cell(), **TERMS)
     store.record_epochs(claim, [an_epoch(1)])
     assert store.take_over(current(store, a_cell()))

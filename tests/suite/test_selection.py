@@ -87,7 +87,7 @@ def test_cells_that_a_setting_makes_equal_become_one() -> None:
         ("batch_size=49999", "a last batch of one"),
     ],
 )
-def test_set_refuses_with_the_mend(text: str, says: str) -> None:
+def test_set_refuses_with_the_fix(text: str, says: str) -> None:
     with pytest.raises(SuiteError, match=says):
         choose([CELLS], settings=[text])
 

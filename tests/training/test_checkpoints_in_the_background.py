@@ -47,7 +47,7 @@ class SlowDisk:
 
 
 class Acting(Recorder):
-    """Acts on the training thread when it was asked so often; `held`: what was durable when an epoch was reported."""
+    """Acts on the training thread after N questions; `held`: what was durable when an epoch was reported."""
 
     def __init__(self, directory: Path, acts: dict[int, Callable[[], object]], stop_after: int | None = None) -> None:
         super().__init__(stop_after)

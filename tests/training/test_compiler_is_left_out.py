@@ -45,7 +45,7 @@ def cases() -> dict[str, Cell]:
     return found | {rule: cell(rule) for rule in ("bp", "asfp_lc", "forward_alignment")}
 
 
-def test_cells_train_and_go_on_without_the_compiler(images: Images, tmp_path: Path) -> None:
+def test_cells_train_and_resume_without_the_compiler(images: Images, tmp_path: Path) -> None:
     assert set(OPTIMIZERS) <= set(cases())
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -102,7 +102,7 @@ def test_cells_that_differ_only_in_their_rule_start_alike_and_see_the_same_batch
     assert all(torch.equal(a, b) for rule in runs for a, b in zip(batches["bp"], batches[rule], strict=True))
 
 
-def test_a_cell_resumed_elsewhere_goes_on_and_is_marked(images, tmp_path, monkeypatch) -> None:
+def test_a_cell_resumed_on_another_machine_resumes_and_is_marked(images, tmp_path, monkeypatch) -> None:
     trainer(cell(), images, tmp_path / "a", Recorder(2)).fit()
     monkeypatch.setattr(torch, "__version__", "another")
     recorder = Recorder()

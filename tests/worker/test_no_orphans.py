@@ -14,7 +14,7 @@ from small_runs import recorded, run_with, start, wait_until, workers, write_sui
 
 from asapbench.worker import orphan
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a worker that hangs hears of nothing")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="on other systems a worker that hangs detects nothing")
 
 KILL_THE_RUN_AND_HANG = """
 import sys

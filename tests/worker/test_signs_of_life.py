@@ -1,4 +1,4 @@
-"""A cell in a long evaluation is heard of, although it has nothing to tell."""
+"""A cell in a long evaluation sends signs of life, although it has nothing to report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asapbench.worker import main
 from asapbench.worker.protocol import EVENT, Alive
 
 
-def test_a_cell_that_asks_whether_to_stop_says_that_it_lives_but_not_each_time(monkeypatch) -> None:
+def test_a_cell_that_asks_whether_to_stop_sends_a_sign_of_life_but_not_each_time(monkeypatch) -> None:
     now = [100.0]
     monkeypatch.setattr(main.time, "monotonic", lambda: now[0])
     stream = io.StringIO()

@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_made_or_written_to_is_named(tmp_path) -> None:
         Files(tmp_path / "locked").make()
 
 
-def test_logs_of_several_hosts_in_one_folder_are_told_apart(tmp_path, monkeypatch) -> None:
+def test_logs_of_several_hosts_in_one_folder_are_distinguished(tmp_path, monkeypatch) -> None:
     files = Files(tmp_path)
     files.make()
     names = []
@@ -99,7 +99,7 @@ def test_logs_of_several_hosts_in_one_folder_are_told_apart(tmp_path, monkeypatc
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == sorted(names[:2])
 
 
-def test_logs_of_two_containers_with_one_name_and_one_process_number_are_told_apart(tmp_path) -> None:
+def test_logs_of_two_containers_with_one_name_and_one_process_number_are_distinguished(tmp_path) -> None:
     code = (
         "import os, platform, sys\n"
         "os.getpid, platform.node = lambda: 7, lambda: 'container'\n"

@@ -59,7 +59,7 @@ def test_cut_trainings_say_so() -> None:
     assert "1 to 8 batches" in table.caption
 
 
-def test_without_a_measurement_the_way_to_one_is_told() -> None:
+def test_without_a_measurement_the_way_to_one_is_reported() -> None:
     with pytest.raises(AsapbenchError, match="asapbench analyze shortcut CELL CELL"):
         shortcut_effect_figure([])
 

@@ -76,7 +76,7 @@ def test_cells_that_deviate_are_under_way_or_outdated_enter_no_bar() -> None:
     assert texts(others) == texts([])
 
 
-def test_a_cell_under_way_is_said_to_be_begun_and_not_to_be_missing() -> None:
+def test_a_cell_under_way_is_said_to_be_started_and_not_to_be_missing() -> None:
     under_way = dimension_matching([*trained("average", "random"), result(CELLS[0], 50.0, state="running")])
     (note,) = under_way.table.notes
     assert note.text.startswith("1 training begun and not finished")

@@ -118,7 +118,7 @@ def test_drawing_never_loads_pyplot() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_lines_are_told_apart_without_colour_too() -> None:
+def test_lines_are_distinguished_without_colour_too() -> None:
     styles = [line_style(number) for number in range(28)]
     assert len({(style["marker"], style["linestyle"]) for style in styles}) == 28
     assert len({style["color"] for style in styles}) == len(COLORS)
