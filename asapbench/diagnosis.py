@@ -84,7 +84,7 @@ def _data(root: Path) -> Iterator[Finding]:
         if not found:
             built_in = dataset.folder(root) is None
             yield Finding("ok", dataset.name, "built in" if built_in else f"complete in {root}")
-        elif dataset.is_absent(found):
+        elif dataset.is_absent(found, root):
             yield Finding("note", dataset.name, f"not in {root}", dataset.fix(root))
         else:
             yield Finding("note", dataset.name, f"not complete: {describe(root, found)}", dataset.fix(root))

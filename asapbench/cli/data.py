@@ -92,7 +92,7 @@ def _here(dataset: Published, root: Path) -> str:
         return "yes"
     if (part := dataset.part_there(root)) is not None:
         return f"in part: {dataset.changed(part)}"
-    return "no" if dataset.is_absent(found) else f"incomplete ({len(found)} files)"
+    return "no" if dataset.is_absent(found, root) else f"incomplete ({len(found)} files)"
 
 
 def _where(dataset: Published, root: Path) -> str:

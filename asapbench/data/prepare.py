@@ -48,7 +48,7 @@ class Verdict:
 def verify(dataset: Published, root: Path) -> Verdict:
     """Reads every file of the complete data set and compares it with what was published."""
     found = dataset.damage(dataset.choose(), root)
-    state: State = "complete" if not found else "missing" if dataset.is_absent(found) else "damaged"
+    state: State = "complete" if not found else "missing" if dataset.is_absent(found, root) else "damaged"
     return Verdict(dataset.name, state, describe(root, found) if found else "")
 
 

@@ -10,7 +10,7 @@ import gzip
 import os
 import tarfile
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -58,9 +58,19 @@ class Published(Dataset):
 
     sources: tuple[Source, ...] = ()
 
+    @property
     @abstractmethod
+    def paths(self) -> tuple[str, ...]:
+        """Its files or folders below a root; none for a data set that comes with a package."""
+
     def folder(self, root: Path) -> Path | None:
         """The folder below `root` that holds its files; None for a data set that needs none."""
+        return (root / self.paths[0]).parent if self.paths else None
+
+    def is_absent(self, found: Iterable[Fault], root: Path) -> bool:
+        """Whether none of its files is there; `found` are the faults of all of it."""
+        is_missing = all(fault.what == MISSING for fault in found)
+        return is_missing and not any(os.path.exists(root / path) for path in self.paths)
 
     @abstractmethod
     def faults(self, dataset: Choice, root: Path) -> list[Fault]:
@@ -69,10 +79,6 @@ class Published(Dataset):
     @abstractmethod
     def damage(self, dataset: Choice, root: Path) -> list[Fault]:
         """Everything wrong with the files that `dataset` needs; every byte is read."""
-
-    @abstractmethod
-    def is_absent(self, found: Sequence[Fault]) -> bool:
-        """Whether the faults `found` say that no file of it is there at all."""
 
     @abstractmethod
     def unpack(self, archive: Path, source: Source, root: Path) -> None:
@@ -117,9 +123,10 @@ class PublishedFiles(Published):
     files: tuple[DataFile, ...] = ()
     read: Callable[[Path], Arrays]
 
-    def folder(self, root: Path) -> Path | None:
-        """The folder of the first file."""
-        return (root / self.files[0].path).parent if self.files else None
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files."""
+        return tuple(file.path for file in self.files)
 
     def faults(self, dataset: Choice, root: Path) -> list[Fault]:
         """Missing files, and files of another size. Any part of the data set needs all of them."""
@@ -137,10 +144,6 @@ class PublishedFiles(Published):
             except OSError as error:
                 found.append(Fault(file.path, f"unreadable ({error.strerror})"))
         return found
-
-    def is_absent(self, found: Sequence[Fault]) -> bool:
-        """Whether every file is missing."""
-        return bool(found) and len(found) == len(self.files) and all(fault.what == MISSING for fault in found)
 
     def unpack(self, archive: Path, source: Source, root: Path) -> None:
         """The listed files of a `.tar.gz`, the one of a `.gz`, or the file itself."""

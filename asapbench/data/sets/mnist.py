@@ -15,27 +15,11 @@ if TYPE_CHECKING:
 
 _RAW = "MNIST/raw"
 _MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
-_FILES = (
-    DataFile(
-        f"{_RAW}/train-images-idx3-ubyte",
-        47_040_016,
-        "sha256:ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    ),
-    DataFile(
-        f"{_RAW}/train-labels-idx1-ubyte",
-        60_008,
-        "sha256:65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    ),
-    DataFile(
-        f"{_RAW}/t10k-images-idx3-ubyte",
-        7_840_016,
-        "sha256:0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    ),
-    DataFile(
-        f"{_RAW}/t10k-labels-idx1-ubyte",
-        10_008,
-        "sha256:ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    ),
+_SHA256 = (
+    ("train-images-idx3-ubyte", 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+    ("train-labels-idx1-ubyte", 60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+    ("t10k-images-idx3-ubyte", 7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+    ("t10k-labels-idx1-ubyte", 10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 )
 _PACKED_MD5 = (
     "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -69,15 +53,10 @@ entry = PublishedFiles(
     train=60_000,
     fingerprint="ff3e639edae27c505196f2f58f52a0114e60d2a675fe7c02897648350a5eeb7d",
     released=((0.1307,), (0.3081,)),
-    files=_FILES,
+    files=tuple(DataFile(f"{_RAW}/{name}", size, f"sha256:{digest}") for name, size, digest in _SHA256),
     sources=tuple(
-        Source(
-            tuple(f"{mirror}{Path(file.path).name}.gz" for mirror in _MIRRORS),
-            md5,
-            place=f"{file.path}.gz",
-            holds=(file.path,),
-        )
-        for file, md5 in zip(_FILES, _PACKED_MD5, strict=True)
+        Source(tuple(f"{m}{name}.gz" for m in _MIRRORS), md5, place=f"{_RAW}/{name}.gz", holds=(f"{_RAW}/{name}",))
+        for (name, *_), md5 in zip(_SHA256, _PACKED_MD5, strict=True)
     ),
     read=read,
 )

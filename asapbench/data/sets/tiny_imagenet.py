@@ -13,7 +13,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -68,9 +68,10 @@ class Layout:
 class TinyImageNet(Published):
     """The entry: 120,000 files, of which a choice needs those of its classes."""
 
-    def folder(self, root: Path) -> Path:
-        """The folder of the archive."""
-        return root / FOLDER
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The file that lists the classes, for all of them."""
+        return (WNIDS,)
 
     def faults(self, dataset: Choice, root: Path) -> list[Fault]:
         """Missing and empty files, and files of another size, of the classes that `dataset` keeps."""
@@ -79,10 +80,6 @@ class TinyImageNet(Published):
     def damage(self, dataset: Choice, root: Path) -> list[Fault]:
         """Files at fault; if there are none, images that cannot be decoded or whose checksum is wrong."""
         return self.faults(dataset, root) or _undecodable(root, dataset.integer("classes"))
-
-    def is_absent(self, found: Sequence[Fault]) -> bool:
-        """Whether the folder is missing."""
-        return list(found) == [Fault(FOLDER, MISSING)]
 
     def part_there(self, root: Path) -> Choice | None:
         """The first classes that are complete, two at least."""
