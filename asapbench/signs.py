@@ -132,7 +132,7 @@ _PARTS = re.compile(
 
 
 def ascii_signs(text: str, *, kept: Callable[[str], bool] = lambda _: False) -> str:
-    """`text` in ASCII, but for the parts that `kept` says may stay."""
+    """`text` in ASCII, except the parts that `kept` accepts."""
 
     def written(match: re.Match[str]) -> str:
         return match[0] if kept(match[0]) else _ascii(match)

@@ -1,4 +1,4 @@
-"""What a run shows: a live table in a terminal, plain lines elsewhere; the plan before it, the outcome after it."""
+"""What a run prints: the plan, then a live table in a terminal or plain lines in other output, then the outcome."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from asapbench.worker.protocol import Progressed
 _SHOWN = 100
 """Cells that a dry run lists."""
 _LINE_SECONDS = 10.0
-"""Plain lines: at most one a cell in this time, beside its first and last."""
+"""Plain lines: at most one per cell in this time, in addition to its first and last."""
 
 _DRAW_SECONDS = 0.5
-"""The live table is drawn so often at most, however often events arrive."""
+"""Shortest time between two drawings of the live table, however often events arrive."""
 _LINES_AROUND = 5
-"""Of the terminal: what stands above and below the slots' lines, and the cursor's own."""
+"""Lines of the terminal above and below the slots' lines, and the cursor's line."""
 
 
 @contextlib.contextmanager
@@ -54,12 +54,12 @@ def open_view() -> Iterator[LiveView | PlainView]:
 
 
 class _Counting:
-    """What both views know: the plan, and how much of it is done. `cells` are to be trained in this run.
+    """The state of both views: the plan, and how much of it is done. `cells` counts those to train in this run.
 
-    A plan may have ten thousand cells: it is counted once, and not for each line.
+    A plan may have ten thousand cells: it is counted once, not for each line.
 
-    Epochs are reported when a checkpoint holds them, several at once and behind the training: a cell's position only
-    moves forward until it begins again.
+    Epochs are reported when a checkpoint holds them, several at once and later than the training: a cell's position
+    only moves forward until it starts again.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class _Counting:
         self._planned = self._total = self._sum_left = 0.0
 
     def follow(self, plan: Plan) -> None:
-        """Takes the plan as what there is to do."""
+        """Counts the plan."""
         self.started = time.monotonic()
         self.cells, self._planned = len(plan.left), plan.seconds
         self._seconds = {item.cell.id: item.epoch_seconds for item in plan.items}
@@ -81,7 +81,7 @@ class _Counting:
         self._total = self._sum_left = sum(self._left.values())
 
     def name(self, cell: Cell) -> str:
-        """The cell's label, with what tells it apart from the plan's cells of that label."""
+        """The cell's label, with the settings that distinguish it from the plan's other cells of that label."""
         return f"{cell.label}, {self._distinctions.get(cell.id, '')}".removesuffix(", ")
 
     def start_at(self, cell: Cell, epochs: float) -> None:
@@ -90,7 +90,7 @@ class _Counting:
         self._leave(cell, max(cell.epochs - epochs, 0) * self._seconds.get(cell.id, 0.0))
 
     def reach(self, cell: Cell, epochs: float) -> bool:
-        """`cell` has `epochs` of its epochs; False where it was reported further before."""
+        """`cell` has `epochs` of its epochs; False if more were reported before."""
         if epochs < self._reached.get(cell.id, 0.0):
             return False
         self.start_at(cell, epochs)
@@ -102,16 +102,16 @@ class _Counting:
         self.finished += 1
 
     def _leave(self, cell: Cell, seconds: float) -> None:
-        """So much is left of `cell`."""
+        """`seconds` are left of `cell`."""
         self._sum_left += seconds - self._left.get(cell.id, 0.0)
         self._left[cell.id] = seconds
 
     def fraction(self) -> float:
-        """How much of the time's estimate is done."""
+        """The share of the estimated time that is done."""
         return 1 - max(self._sum_left, 0.0) / self._total if self._total else 1.0
 
     def seconds_left(self) -> float:
-        """Time to finish: the plan's estimate at first, then as this run has gone so far."""
+        """Time to finish: first the plan's estimate, then by the speed of this run."""
         done, elapsed = self.fraction(), time.monotonic() - self.started
         planned = self._planned * (1 - done)
         if elapsed < 5 or done <= 0.001:
@@ -128,42 +128,42 @@ class PlainView(_Counting):
         self._unsaid: dict[str, tuple[Slot, Cell, EpochMetrics]] = {}
 
     def begin(self, plan: Plan, slots: Sequence[Slot]) -> PlainView:
-        """Starts with what there is to do."""
+        """Prints the plan."""
         self.follow(plan)
         for line in opening_lines(plan, slots):
             say(line)
         return self
 
     def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
-        """Says where a resumed cell goes on."""
+        """Prints where a resumed cell continues."""
         self.start_at(cell, epochs_done)
         if epochs_done or batch:
             self._say(slot, cell, resumed_text(epochs_done, batch, bit_exact))
 
     def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
-        """Counts; says nothing."""
+        """Counts; prints nothing."""
         self.reach(cell, event.epoch - 1 + event.batch / event.batches)
 
     def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
-        """A line for the first and the last epoch; for others see `tick`."""
+        """Prints a line for the first and the last epoch; for others see `tick`."""
         self.reach(cell, metrics.epoch)
         self._unsaid[cell.id] = slot, cell, metrics
         if metrics.epoch in (1, cell.epochs):
             self._say_epoch(cell.id)
 
     def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, retry: str | None = None) -> None:
-        """A line for an end."""
+        """Prints a line for the end of an attempt."""
         if state != "interrupted" and retry is None:
             self.count_ended(cell)
         self._unsaid.pop(cell.id, None)
         self._say(slot, cell, ended_text(state, cell, error, retry=retry))
 
     def message(self, text: str) -> None:
-        """A line."""
+        """Prints a line."""
         say(text)
 
     def tick(self) -> None:
-        """A line for the newest epoch of each cell, not too often."""
+        """Prints a line for the newest epoch of each cell, limited by `_LINE_SECONDS`."""
         now = time.monotonic()
         for name in list(self._unsaid):
             if now - self._last.get(name, 0.0) >= _LINE_SECONDS:
@@ -194,7 +194,7 @@ class _Row:
 
 
 class LiveView(_Counting):
-    """A table that is redrawn: overall progress, then a line a slot, as far as the terminal has lines."""
+    """A table that is redrawn: overall progress, then a line per slot as far as the terminal has lines."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -217,13 +217,13 @@ class LiveView(_Counting):
         return self
 
     def close(self) -> None:
-        """Leaves the terminal as it was."""
+        """Restores the terminal."""
         self._say_all()
         if self._live is not None:
             self._live.stop()
 
     def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
-        """A slot has a cell; on a cluster the slot may be new."""
+        """A slot has started a cell; on a cluster the slot may be new."""
         if slot not in self._slots:
             self._slots = [*self._slots, slot]
         self.start_at(cell, epochs_done)
@@ -240,7 +240,7 @@ class LiveView(_Counting):
         row.accuracy, row.rate = event.accuracy, event.rate
 
     def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
-        """An epoch that is recorded; the training may be further."""
+        """An epoch is recorded; the training may be further."""
         row = self._rows.setdefault(slot.number, _Row(cell))
         row.test = metrics.test_accuracy
         if self.reach(cell, metrics.epoch):
@@ -248,7 +248,7 @@ class LiveView(_Counting):
             row.accuracy, row.rate = metrics.train_accuracy, metrics.samples_per_second
 
     def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, retry: str | None = None) -> None:
-        """A line that stays, above the table, when that is drawn next: rich draws the table for each print."""
+        """Adds a permanent line above the table at its next drawing: rich draws the table for each print."""
         if state != "interrupted" and retry is None:
             self.count_ended(cell)
         row = self._rows.pop(slot.number, None)
@@ -256,7 +256,7 @@ class LiveView(_Counting):
         self._unsaid.append(f"{self.name(cell)}  {ended_text(state, cell, error, retry=retry)}{test}")
 
     def message(self, text: str) -> None:
-        """A line that stays, above the table, at once."""
+        """Adds a permanent line above the table at once."""
         self._unsaid.append(text)
         self._say_all()
 
@@ -266,14 +266,14 @@ class LiveView(_Counting):
             self._unsaid.clear()
 
     def tick(self) -> None:
-        """Redraws, not too often."""
+        """Redraws, limited by `_DRAW_SECONDS`."""
         if self._live is not None and (now := time.monotonic()) - self._drawn_at >= _DRAW_SECONDS:
             self._drawn_at = now
-            self._say_all()  # rich draws the table of before below these lines: the new one comes after them
+            self._say_all()  # rich draws the old table below these lines; the new one follows
             self._live.update(self._drawn(), refresh=True)
 
     def _drawn(self) -> Table:
-        """Everything below the lines that stay; only the cell's name shrinks, and what fits least is left out."""
+        """Everything below the permanent lines. Only the cell's name shrinks; columns that do not fit are left out."""
         width = self._console.width
         left = "starting" if self.fraction() == 0 else f"{duration(self.seconds_left())} left"
         columns = [column for column in _COLUMNS if width >= column.from_width]
@@ -296,7 +296,7 @@ class LiveView(_Counting):
         return whole
 
     def _shown(self) -> Sequence[Slot]:
-        """All slots; where the terminal is not high enough, those that train come first."""
+        """All slots that fit; if the terminal is not high enough, training ones come first."""
         room = max(1, self._console.height - _LINES_AROUND)
         if len(self._slots) <= room:
             return self._slots
@@ -321,7 +321,7 @@ class LiveView(_Counting):
 
 
 def _rule_first(cell: Cell, distinction: str) -> str:
-    """The cell's name with what sets it apart from its neighbours in front: the end is what a narrow column cuts."""
+    """The cell's name, starting with the settings that distinguish it: a narrow column cuts the end."""
     kinds = ("rule",) if cell.optimizer == DEFAULTS["optimizer"] else ("rule", "optimizer")
     own = " ".join(title(kind, getattr(cell, kind)) for kind in kinds)
     apart = [f"{own} seed {cell.seed}", *([distinction] if distinction else [])]
@@ -349,13 +349,13 @@ _COLUMNS = (
 
 
 def resumed_text(epochs_done: int, batch: int, bit_exact: bool) -> str:
-    """`goes on after epoch 3, batch 120`."""
+    """`resumes after epoch 3, batch 120`."""
     inside = f", batch {batch}" if batch else ""
-    return f"goes on after epoch {epochs_done}{inside}" + ("" if bit_exact else " (not bit-exact)")
+    return f"resumes after epoch {epochs_done}{inside}" + ("" if bit_exact else " (not bit-exact)")
 
 
 def ended_text(state: str, cell: Cell, error: str | None, *, retry: str | None = None) -> str:
-    """How an attempt ended, in a line, and how it goes on; the whole error is in `asapbench show`."""
+    """How an attempt ended, in a line, and what the run does next; `asapbench show` has the whole error."""
     if error is None or state == "done":
         return state.replace("_", " ")
     lines = [line for line in error.strip().splitlines() if line.strip()]
@@ -366,7 +366,7 @@ def ended_text(state: str, cell: Cell, error: str | None, *, retry: str | None =
 
 
 def opening_lines(plan: Plan, slots: Sequence[Slot]) -> Iterator[str]:
-    """What there is to do."""
+    """The plan in one line."""
     total, left = len(plan.items), len(plan.left)
     if not total:
         yield "No cell is in such a state: nothing to train."
@@ -412,21 +412,21 @@ def print_plan(plan: Plan) -> None:
 
 
 def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Request) -> tuple[int, list[str]]:
-    """The exit status, and what to say at the end of a run and what to do next."""
+    """The exit status, and the lines at the end of a run: its outcome and the next command."""
     again = f"{shlex.join(item.name for item in selected)}{_given(request)}"
     db = db_option(request.db)
     lines = []
     if outcome.ended:
-        told = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in sorted(outcome.ended.items()))
-        lines.append(f"Ended: {told}")
+        counted = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in sorted(outcome.ended.items()))
+        lines.append(f"Ended: {counted}")
     if outcome.in_other_runs:
         lines.append(f"{count(outcome.in_other_runs, 'cell')} left to another run of this database")
     if outcome.reason != "finished":
-        lines.append(f"Stopped ({outcome.reason}). To go on: asapbench resume {again}")
+        lines.append(f"Stopped ({outcome.reason}). To resume: asapbench resume {again}")
         return (1 if outcome.reason == "failures" else 3), lines
     failed = outcome.ended["failed"] + outcome.ended["out_of_memory"] + outcome.ended["interrupted"]
     if failed:
-        lines.append(f"What failed: asapbench status{db}; to try again: asapbench resume {again}")
+        lines.append(f"What failed: asapbench status{db}; to retry: asapbench resume {again}")
         return 1, lines
     lines += [f"The results: asapbench report --suite {shlex.quote(item.name)}{db}" for item in selected]
     return 0, lines
@@ -438,7 +438,7 @@ def _given(request: Request) -> str:
     for text in request.filters:
         words += ["--only", text]
     if request.only_states:
-        # What was begun and stopped is interrupted by now, whatever it was before.
+        # A cell that was started and stopped is interrupted now, whatever its state was before.
         words += ["--only-state", ",".join(dict.fromkeys((*request.only_states, "interrupted")))]
     words += [*settings.words(request.run), *settings.words(request.training)]
     return "".join(f" {shlex.quote(word)}" for word in words) + db_option(request.db)

@@ -135,5 +135,5 @@ def with_settings(*, only: Collection[str] = ()) -> Callable[[Callable[..., None
 
 
 def words(settings: Any) -> list[str]:
-    """The words of a command line that give these settings again, but for those `of_one_run`."""
+    """The words of a command line that repeat these settings, except those `of_one_run`."""
     return [word for option in _options(type(settings)) for word in option.words(getattr(settings, option.field))]

@@ -56,7 +56,7 @@ def status(
     for the_plan in plans.values():
         _print_cells(the_plan, all_cells=cells)
     if any(the_plan.left for the_plan in plans.values()):
-        say(f"To go on: asapbench resume{db_option(db)}")
+        say(f"To resume: asapbench resume{db_option(db)}")
 
 
 def _print_cells(plan: Plan, *, all_cells: bool) -> None:

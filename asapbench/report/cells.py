@@ -1,4 +1,4 @@
-"""Results cell by cell, each beside what it ran on: plain tables for other programs, or to commit.
+"""Results cell by cell, each with what it ran on: plain tables for other programs, or to commit.
 
 CSV has a row a cell with every setting of it; JSON has the learning curve too. Accuracies are fractions of 1.
 """
@@ -56,7 +56,7 @@ def asks_for_table(path: Path) -> bool:
 def write_cells(
     path: Path, store: Store, *, suites: Sequence[str], filters: Sequence[str], anonymous: bool, force: bool
 ) -> int:
-    """Writes the current attempt of each chosen cell that has one, as the ending of `path` says. Gives back how many.
+    """Writes the current attempt of each chosen cell, in the format of the ending of `path`. Returns their number.
 
     Raises AsapbenchError for a file that cannot be written or is there already, StoreError and SuiteError as the
     store does.

@@ -177,7 +177,7 @@ def _notes(table: int, printed: Iterable[Line], found: Mapping[str, Configuratio
         states = Counter(state.replace("_", " ") for _, c in unfinished for _, state in c.unfinished)
         suites = dict.fromkeys(ref.suite for ref, _ in unfinished)
         counted = ", ".join(f"{count} {state}" for state, count in states.items())
-        text = f"{_count(states.total(), 'training')} begun and not finished ({counted}). To go on:"
+        text = f"{_count(states.total(), 'training')} started and not finished ({counted}). To resume:"
         yield Note(text, commands=(f"asapbench resume {' '.join(suites)}",))
     if missing := [ref for ref, c in pairs if c is None]:
         yield Note(f'"{MISSING}": not measured yet. To fill:', commands=tuple(commands_to_fill(missing)))

@@ -70,7 +70,7 @@ def _angle(one: float, other: float, difference: float, total: float) -> float |
 
 
 def _gradients(scalar: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The gradient of each weight, zero where `scalar` does not depend on it; `.grad` is left alone."""
+    """The gradient of each weight, zero where `scalar` does not depend on it; `.grad` stays unchanged."""
     found: tuple[Tensor, ...] = torch.autograd.grad(scalar, weights, materialize_grads=True)
     return found
 

@@ -22,7 +22,7 @@ Compute = Callable[[Tensor, Tensor], Objective]
 _ROUNDING = 0.01
 """The largest difference between compiled and uncompiled, relative to the norm, that counts as rounding."""
 _OF_ALL = 1e-6
-"""The same, relative to the norm of all gradients: the gradient of a layer may be zero but for rounding."""
+"""The same, relative to the norm of all gradients: the gradient of a layer may be zero except for rounding."""
 _TIMES_FARTHER = 3
 """How much farther than the uncompiled the compiled may be from the float32 result, in a lower precision."""
 _LOST = 0.1

@@ -86,7 +86,7 @@ def memory_format(device: torch.device) -> torch.memory_format:
     """The order in memory of images and 4-D weights of a cell that begins on `device`.
 
     Channels-last, which tensor cores and oneDNN's convolutions on x86 read without a conversion (docs/performance.md);
-    elsewhere contiguous. A cell that resumes keeps its order: see `Saved.memory_format`.
+    contiguous on others. A cell that resumes keeps its order: see `Saved.memory_format`.
     """
     has_onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     on_onednn = device.type == "cpu" and platform.machine() in _X86 and has_onednn

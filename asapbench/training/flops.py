@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 
 def counted(call: Callable[[], object]) -> int:
-    """How many `call` takes, forward and backward, whoever wrote the autograd functions in it."""
-    from torch.utils.flop_counter import FlopCounterMode  # 80 MB that nobody else needs
+    """How many `call` takes, forward and backward, for any autograd functions in it."""
+    from torch.utils.flop_counter import FlopCounterMode  # 80 MB that only this function needs
 
     with FlopCounterMode(display=False) as counter:
         call()

@@ -281,7 +281,8 @@ def test_cells_of_one_label_are_distinguished_in_the_live_table_before_it_is_cut
     view = LiveView(console)
     view.follow(make_plan(ALIKE, {}, [], SLOTS))
     view._slots = SLOTS
-    for slot, cell in zip(SLOTS, ALIKE, strict=False):
+    of_each_schedule = {cell.schedule.name: cell for cell in ALIKE}.values()
+    for slot, cell in zip(SLOTS, of_each_schedule, strict=True):
         view.began(slot, cell, epochs_done=0, batch=0, bit_exact=True)
     console.print(view._drawn())
     assert "BP seed 0, schedule cosine" in stream.getvalue()

@@ -86,7 +86,7 @@ def test_a_worker_that_is_killed_while_its_thread_writes_a_checkpoint_is_resumed
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "killed").read_text().startswith("checkpoints")
     assert query(tmp_path, "SELECT state FROM attempt ORDER BY number") == [("interrupted",), ("done",)]
-    assert "goes on after epoch" in done.stdout
+    assert "resumes after epoch" in done.stdout
     assert curves(tmp_path) == [row for row in undisturbed[1] if row[0] == curves(tmp_path)[0][0]]
 
 
@@ -99,7 +99,7 @@ def test_a_signal_stops_cleanly_and_names_the_command_to_resume(number: int, und
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 3, output
-    assert "Stopped (signal). To go on: asapbench resume small" in output
+    assert "Stopped (signal). To resume: asapbench resume small" in output
     assert not workers(tmp_path)
     assert query(tmp_path, "SELECT count(*) FROM attempt WHERE state = 'running'") == [(0,)]
     if number == signal.SIGINT:  # all are heard alike: what comes after one comes after each
@@ -136,7 +136,7 @@ def test_one_time_limit_after_another_ends_with_the_same_bits(undisturbed, tmp_p
     # later ones fall wherever they fall.
     limit = 1.0
     output = run(tmp_path, "run", "small.toml", "--slots", "2", "--time-limit", f"{limit}s", status=3)
-    assert "Stopped (time limit). To go on: asapbench resume small" in output
+    assert "Stopped (time limit). To resume: asapbench resume small" in output
     for _ in range(9):
         limit *= 2
         process = start(tmp_path, "resume", "--slots", "2", "--time-limit", f"{limit}s")

@@ -148,7 +148,7 @@ class _Row:
             self._each(lambda name: self._count(name, processes[name][0]))
 
     def _each(self, do: Callable[[LoopName], None]) -> None:
-        """`do` for each loop that goes on; what it raises ends the loop."""
+        """`do` for each loop that still runs; an error ends the loop."""
         for name in self._loops:
             try:
                 do(name)
@@ -157,7 +157,7 @@ class _Row:
 
     @property
     def _loops(self) -> list[LoopName]:
-        """Those that go on."""
+        """The loops that still run."""
         loops = self.speed.loops
         return [] if loops["own"].error else [name for name, loop in loops.items() if loop.error is None]
 

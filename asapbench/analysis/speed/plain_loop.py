@@ -53,7 +53,7 @@ class PlainLoop:
         return counted(lambda: self.criterion(self.model(x), y).backward()) / len(y)
 
     def steps(self, enough: Callable[[int], bool]) -> int:
-        """Trains until `enough` says so of the steps done, at least one; gives back how many examples that were."""
+        """Trains until `enough` is true of the number of steps, at least one; returns the number of examples."""
         examples = done = 0
         while not done or not enough(done):
             inputs, targets = next(self._batches)

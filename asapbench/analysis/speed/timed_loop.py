@@ -61,7 +61,7 @@ class TimedLoop:
         return counted(gradients) / len(y)
 
     def steps(self, enough: Callable[[int], bool]) -> int:
-        """Trains until `enough` says so of the steps done, at least one; gives back how many examples that were."""
+        """Trains until `enough` is true of the number of steps, at least one; returns the number of examples."""
         trainer, before = self.trainer, self.trainer.tally.seen
         self._watch.begin(enough)
         try:

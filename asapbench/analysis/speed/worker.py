@@ -48,7 +48,7 @@ class Loop(Protocol):
         """Where it trains."""
 
     def steps(self, enough: Callable[[int], bool]) -> int:
-        """Trains until `enough` says so of the steps done, at least one; gives back how many examples that were."""
+        """Trains until `enough` is true of the number of steps, at least one; returns the number of examples."""
 
     def flops(self) -> float:
         """Floating-point operations of a step, by example."""
@@ -79,7 +79,7 @@ def _answer(serve: _Server, command: Command) -> Answer:
         return serve(command)
     except AsapbenchError as error:
         return Failed(error=str(error))
-    except Exception as error:  # noqa: BLE001 - the process's border: the parent tells of every failure
+    except Exception as error:  # noqa: BLE001 - the process's border: the parent reports every failure
         traceback.print_exc()
         return Failed(error="out of memory" if is_out_of_memory(error) else f"{type(error).__name__}: {error}")
 
@@ -124,14 +124,14 @@ def _measure(loop: Loop, command: Measure, *, cuda_graphs: bool) -> Measured:
     def enough(done: int) -> bool:
         if command.steps is not None:
             return done >= command.steps
-        return time.perf_counter() - begun >= command.seconds
+        return time.perf_counter() - started >= command.seconds
 
     reset_peak_memory(loop.device)
     synchronize(loop.device)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     examples = loop.steps(enough)
     synchronize(loop.device)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     return Measured(examples=examples, seconds=seconds, peak_bytes=peak_memory(loop.device, cuda_graphs=cuda_graphs))
 
 

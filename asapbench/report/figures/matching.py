@@ -55,7 +55,7 @@ _TITLE = "Figure 9. Matching the dimensions of shared activations"
 class Bar:
     """One way of matching. `published` is Table 1's number, for the cell that stands there too.
 
-    `unfinished`: how many of its trainings have begun and not finished. `what` sets it apart from the suite's cell.
+    `unfinished` counts its trainings that have started and not finished. `what` differs from the suite's cell.
     """
 
     cell: Cell
@@ -163,7 +163,7 @@ def _row(bar: Bar, footnotes: Footnotes) -> Row:
 def _missing(found: DimensionMatching) -> Iterable[Note]:
     if unfinished := sum(bar.unfinished for bar in found.bars):
         trainings = "1 training" if unfinished == 1 else f"{unfinished} trainings"
-        yield Note(f"{trainings} begun and not finished. To go on:", (f"asapbench resume {SUITE}",))
+        yield Note(f"{trainings} started and not finished. To resume:", (f"asapbench resume {SUITE}",))
     missing = [Reference(SUITE, bar.cell) for bar in found.bars if not bar.summary.of and not bar.unfinished]
     if missing:
         yield Note(f'"{MISSING}": not measured yet. To fill:', tuple(commands_to_fill(missing)))
@@ -179,8 +179,8 @@ def _draw(found: DimensionMatching) -> Figure:
     for x, bar in enumerate(found.bars):
         mean, spread = bar.summary.mean, bar.summary.sd
         if mean is None:
-            begun = "begun, not finished" if bar.unfinished else "not measured"
-            why = "diverged" if bar.summary.of else begun
+            state = "started, not finished" if bar.unfinished else "not measured"
+            why = "diverged" if bar.summary.of else state
             axes.text(x, 1, fill(why, 10) if apart else why, ha="center", va="bottom", color="#777777")
         else:
             color = COLORS[list(TITLES).index(bar.cell.rule.text("matching"))]

@@ -1,6 +1,6 @@
 """Plain or coloured text for a terminal of a given width.
 
-A table too wide loses the blanks around its `±` first; then its columns go on in further panels, each with the
+A table that is too wide first loses the blanks around its `±`; then its columns continue in further panels, each with the
 row names repeated. Numbers are never broken or cut.
 """
 

@@ -1,4 +1,4 @@
-"""ReLUs that keep one bit an element for backward, where nobody else keeps their output.
+"""ReLUs that keep one bit per element for backward, if no other layer keeps their output.
 
 Autograd keeps ReLU's output, and mostly the layer that reads it does, too: one tensor. A layer whose weight gradient
 is formed from a shared activation does not, and ReLU's output would be kept for its zeros alone. Both directions give

@@ -50,7 +50,7 @@ class Learner(nn.Module):
         return Objective(loss, loss.detach(), logits.detach())
 
     def backward(self, x: Tensor, y: Tensor) -> Objective:
-        """Adds the rule's gradients to `.grad`, as autograd does, and gives back the objective."""
+        """Adds the rule's gradients to `.grad`, as autograd does, and returns the objective."""
         objective = self.objective(x, y)
         torch.autograd.backward(objective.scalar)
         return objective
@@ -77,7 +77,7 @@ class Learner(nn.Module):
     def bind(self, optimizer: torch.optim.Optimizer) -> str | None:
         """Holds learned feedback weights as W - s D0 where that is exact under `optimizer`.
 
-        Call it before the first step. The feedback weights then leave the optimizer. Gives back None, or why the
+        Call it before the first step. The feedback weights then leave the optimizer. Returns None, or why the
         explicit form stays.
         """
         learned = [layer for layer in self.feedback_layers.values() if layer.learned is not None]

@@ -29,7 +29,7 @@ def cut(node: fx.Node, users: Iterable[fx.Node], program: fx.GraphModule) -> Non
 
 
 def put_in(module: nn.Module, program: fx.GraphModule, *, kind: str, layer: str) -> str:
-    """Adds `module`, made for the layer called `layer`, to `program`; gives back its name there."""
+    """Adds `module`, made for the layer called `layer`, to `program`; returns its name there."""
     target = f"{kind}_{layer.replace('.', '_')}"
     program.add_submodule(target, module)
     return target

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations inside the transaction that `migrate.prepare` has begun."""
+"""Alembic's entry: runs the migrations inside the transaction of `migrate.prepare`."""
 
 from alembic import context
 

@@ -79,9 +79,9 @@ def test_cells_that_deviate_are_under_way_or_outdated_enter_no_bar() -> None:
 def test_a_cell_under_way_is_said_to_be_started_and_not_to_be_missing() -> None:
     under_way = dimension_matching([*trained("average", "random"), result(CELLS[0], 50.0, state="running")])
     (note,) = under_way.table.notes
-    assert note.text.startswith("1 training begun and not finished")
+    assert note.text.startswith("1 training started and not finished")
     assert note.commands == (f"asapbench resume {SUITE}",)
-    assert "begun, not finished" in {text.get_text() for text in under_way.draw().axes[0].texts}
+    assert "started, not finished" in {text.get_text() for text in under_way.draw().axes[0].texts}
 
 
 def test_the_metric_chooses_the_epoch() -> None:
