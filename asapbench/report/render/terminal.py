@@ -1,7 +1,7 @@
 """Plain or coloured text for a terminal of a given width.
 
-A table that is too wide first loses the blanks around its `±`; then its columns continue in further panels, each with the
-row names repeated. Numbers are never broken or cut.
+A table that is too wide first loses the blanks around its `±`; then its columns continue in further panels, each with
+the row names repeated. Numbers are never broken or cut.
 """
 
 from __future__ import annotations
