@@ -151,7 +151,7 @@ def _shown(cell: Cell, key: str, text: str) -> Value | None:
             return choice.name
         if not any(option in {o.name for o in entry.options} for entry in CATALOG[kind].values()):
             raise SuiteError(f'--only {text}: no {kind} has an option "{option}"')
-        return dict(choice.options).get(option)
+        return dict((*choice.options, *choice.local)).get(option)
     names = (*RECIPE, "lr", "seed")
     if dot or key not in names:
         known = (*CHOICES, *names, "cell")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from own_data import arrays
 
-from asapbench.data.batches import Batches
+from asapbench.data.batches import PADDING, Batches, _Gathered, _Sliced
 from asapbench.data.images import load, normalization
 from asapbench.suite.catalog import DATASETS, dataset_shape
 from asapbench.suite.datasets import DatasetShape
@@ -89,6 +89,18 @@ def test_images_of_floating_point_numbers_are_cropped_and_flipped_as_bytes_are(t
         )
         batches.append(next(made.epoch(1, 40))[0])
     assert torch.allclose(*batches, atol=1e-5)
+
+
+def test_a_device_cuts_floating_point_images_as_a_cpu_does() -> None:
+    numbers = torch.rand(20, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    labels, device = torch.arange(20) % 2, torch.device("cpu")
+    made = Batches(numbers, labels, mean=(0.5, 0.5), std=(1, 1), augment="crop_flip", device=device, seed=0)
+    draws, _ = made.placed(1)
+    cut = [
+        store.augmented(draws, slice(3, 17))
+        for store in (_Sliced(numbers, PADDING), _Gathered(numbers, PADDING, device=device))
+    ]
+    assert torch.equal(*cut)
 
 
 def test_the_content_is_that_of_the_arrays_not_of_the_file(tmp_path: Path) -> None:

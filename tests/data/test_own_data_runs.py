@@ -58,6 +58,7 @@ def test_a_folder_and_a_file_are_trained_on_and_reported_by_their_names(place: P
     assert f"ImageFolder(pets, content={pets}, size=8)" in report
     assert f"Npz(Gauss, content={gauss})" in report
     assert "2 done" in _said("run", "both.toml", "--dry-run").out
+    assert "1 done" in _said("run", "both.toml", "--only", "dataset.label=Gauss", "--dry-run").out
     for cell in load("both.toml").cells:
         assert cell.label in _said("evaluate", cell.short).out
 
