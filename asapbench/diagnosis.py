@@ -95,7 +95,7 @@ def _database(db: str) -> Finding:
         with Store.read_only(db) as store:
             store.require_whole()
             suites = store.suites()
-            running = [attempt for attempt in store.running() if not attempt.holder.is_dead()]
+            running = [attempt for attempt in store.running() if not attempt.owner.is_dead()]
             text = f"{store.name}: suites: {len(suites)}, cells running: {len(running)}"
             return Finding("ok", "database", text)
     except NoDatabaseError:

@@ -45,7 +45,7 @@ def ours(store: Store, slots: int) -> Callable[[int], None]:
     provenance = Provenance(None, None, {}, {})
     claims: list[Claim] = []
     for cell in load("cifar10").cells[:slots]:
-        claim = store.claim(cell, holder=OwnerProcess.of_this_process(), provenance=provenance, device="cpu")
+        claim = store.claim(cell, owner=OwnerProcess.of_this_process(), provenance=provenance, device="cpu")
         assert claim is not None
         claims.append(claim)
 

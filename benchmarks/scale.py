@@ -69,7 +69,7 @@ def fill(path: Path, suite: Path) -> None:
         store.record_suite(loaded.name, loaded.source, list(loaded.cells))
         claim = store.claim(
             loaded.cells[0],
-            holder=OwnerProcess.of_this_process(),
+            owner=OwnerProcess.of_this_process(),
             provenance=Provenance(None, None, {"torch": "2.14.1"}, {"processor": "made up"}),
             device="cuda",
         )

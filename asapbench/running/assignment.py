@@ -72,7 +72,7 @@ def assign(
         say(f"{cell.label} ({cell.short}): {gone}; it resumes from attempt {before.number}")
     claim = store.claim(
         cell,
-        holder=OwnerProcess.of_this_process(),
+        owner=OwnerProcess.of_this_process(),
         provenance=provenance,
         device=slot.name,
         from_scratch=bool(stopped) and before is None,

@@ -67,9 +67,9 @@ def release(
     """
     freed = store.release_dead()
     running = [attempt for attempt in store.running() if attempt.cell_id in wanted]
-    unseen = [attempt for attempt in running if attempt.holder.is_dead() is None]
+    unseen = [attempt for attempt in running if attempt.owner.is_dead() is None]
     if not all_unseen:
-        unseen = [a for a in unseen if store.path is not None and not a.holder.shares_this_kernel()]
+        unseen = [a for a in unseen if store.path is not None and not a.owner.shares_this_kernel()]
     if unseen:
         freed += _watch(store, unseen, say=say, should_stop=should_stop)
     interrupted = sum(attempt.cell_id in wanted for attempt in freed)
@@ -100,7 +100,7 @@ def _watch(
 
 
 def _in_use(store: Store, attempt: Attempt) -> str:
-    if store.path is None or attempt.holder.shares_this_kernel():
+    if store.path is None or attempt.owner.shares_this_kernel():
         return (
             f"cell {attempt.cell_id[:10]} is running (pid {attempt.pid} on {attempt.host}): stop its run or wait for "
             "it, and retry"

@@ -98,7 +98,7 @@ def state_of(attempt: Attempt | None) -> str:
     """Pending without an attempt. What a dead run left as running is interrupted, though nobody has written so yet."""
     if attempt is None:
         return "pending"
-    return "interrupted" if attempt.state == "running" and attempt.holder.is_dead() else attempt.state
+    return "interrupted" if attempt.state == "running" and attempt.owner.is_dead() else attempt.state
 
 
 class _Clock:

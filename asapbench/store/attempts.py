@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, and_, exists, func, insert, select
 
 from asapbench.errors import StoreError, SuiteError
-from asapbench.store.cells import chunks, read_config, require_suite
+from asapbench.store.cells import chunks, name_of, read_config, require_suite
 from asapbench.store.records import Attempt, Provenance, Result, Timing
 from asapbench.store.rows import checked, from_json, number
 from asapbench.store.schema import attempt as attempts
@@ -54,7 +54,7 @@ def current(connection: Connection, cell_id: str) -> Attempt | None:
 
 
 def states(connection: Connection, cell_ids: Sequence[str]) -> dict[str, Attempt | None]:
-    """The current attempt of each cell, in the order given."""
+    """For each cell its current attempt, the newest that is not superseded; None: pending."""
     found: dict[str, Attempt | None] = dict.fromkeys(cell_ids)
     for part in chunks(cell_ids):
         query = _ALL.where(attempts.c.cell_id.in_(part), CURRENT)
@@ -71,7 +71,7 @@ def of_cell(connection: Connection, cell_id: str) -> list[Attempt]:
 
 
 def running(connection: Connection) -> list[Attempt]:
-    """Every running attempt, oldest first."""
+    """Every running attempt of every process, oldest first."""
     query = _ALL.where(attempts.c.state == "running").order_by(attempts.c.started_at, attempts.c.id)
     return [_attempt(row) for row in connection.execute(query)]
 
@@ -103,18 +103,18 @@ def content_id(provenance: Provenance) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def provenance(connection: Connection, provenance_id: str, *, database: str) -> Provenance:
-    """What was recorded under this id. Raises StoreError for an unknown one."""
+def provenance(connection: Connection, provenance_id: str) -> Provenance:
+    """What an attempt ran on. Raises StoreError for an unknown id."""
     row = connection.execute(select(provenances).where(provenances.c.id == provenance_id)).mappings().one_or_none()
     if row is None:
-        raise StoreError(f"{database} has no provenance {provenance_id}")
+        raise StoreError(f"{name_of(connection)} has no provenance {provenance_id}")
     unpacked = {name: from_json(name, row[name]) for name in ("versions", "hardware")}
     return checked(Provenance, {"commit": row["commit"], "dirty": row["dirty"], **unpacked})
 
 
-def suite_results(connection: Connection, name: str, *, database: str) -> list[Result]:
+def suite_results(connection: Connection, name: str) -> list[Result]:
     """The current attempts of a suite's cells, in its order. Raises StoreError, SuiteError for an unreadable cell."""
-    require_suite(connection, name, database=database)
+    require_suite(connection, name)
     query = (
         _with_config()
         .join(suite_cell, suite_cell.c.cell_id == cells.c.id)

@@ -27,6 +27,11 @@ CHUNK = 2_000
 _LISTED = 5
 
 
+def name_of(connection: Connection) -> str:
+    """The name of the connection's database in messages."""
+    return str(connection.get_execution_options().get("asapbench_database", "the database"))
+
+
 def now() -> str:
     """The time, UTC, as every column holds it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -106,9 +111,12 @@ def read_config(config: str) -> Cell:
 
 
 def record_suite(
-    connection: Connection, name: str, *, source: str, wanted: Sequence[Cell], text: str | None = None
+    connection: Connection, name: str, source: str, wanted: Sequence[Cell], *, text: str | None = None
 ) -> None:
-    """Adds the cells; writes the suite and its list only if they have changed."""
+    """Records the suite and its new cells. Writes nothing if nothing has changed.
+
+    `text` is the content of the suite's file `source`.
+    """
     insert_missing(connection, wanted)
     ids = list(dict.fromkeys(cell.id for cell in wanted))
     old = connection.execute(select(suites.c.source, suites.c.text).where(suites.c.name == name)).one_or_none()
@@ -128,18 +136,12 @@ def record_suite(
 
 
 def extend_suite(
-    connection: Connection,
-    name: str,
-    *,
-    source: str,
-    wanted: Sequence[Cell],
-    database: str,
-    text: str | None = None,
+    connection: Connection, name: str, source: str, wanted: Sequence[Cell], *, text: str | None = None
 ) -> None:
-    """`record_suite` with the suite's recorded cells and then the missing ones of `wanted`."""
-    known = suite_cells(connection, name, database=database) if _cell_ids(connection, name) else []
+    """Adds the missing cells to the suite; the others stay, so that `resume` forgets nothing."""
+    known = suite_cells(connection, name) if _cell_ids(connection, name) else []
     cells_by_id = {cell.id: cell for cell in (*known, *wanted)}
-    record_suite(connection, name, source=source, wanted=list(cells_by_id.values()), text=text)
+    record_suite(connection, name, source, list(cells_by_id.values()), text=text)
 
 
 def _cell_ids(connection: Connection, name: str) -> list[str]:
@@ -148,7 +150,7 @@ def _cell_ids(connection: Connection, name: str) -> list[str]:
 
 
 def all_suites(connection: Connection) -> list[SuiteRecord]:
-    """Every suite, by name."""
+    """Every suite ever recorded, by name."""
     count = func.count(suite_cell.c.cell_id)
     query = (
         select(suites.c.name, suites.c.source, suites.c.text, suites.c.updated_at, count.label("cells"))
@@ -159,16 +161,17 @@ def all_suites(connection: Connection) -> list[SuiteRecord]:
     return [checked(SuiteRecord, row) for row in connection.execute(query).mappings()]
 
 
-def require_suite(connection: Connection, name: str, *, database: str) -> None:
+def require_suite(connection: Connection, name: str) -> None:
     """Raises StoreError, with the nearest name, for a suite that was never recorded."""
     names = list(connection.scalars(select(suites.c.name)))
     if name not in names:
-        raise StoreError(f'{database} knows no suite "{name}"{nearest(name, names)}; `asapbench run` records one')
+        known = f'{name_of(connection)} knows no suite "{name}"{nearest(name, names)}'
+        raise StoreError(f"{known}; `asapbench run` records one")
 
 
-def suite_cells(connection: Connection, name: str, *, database: str) -> list[Cell]:
-    """The cells of a suite in its order. Raises StoreError for an unknown one."""
-    require_suite(connection, name, database=database)
+def suite_cells(connection: Connection, name: str) -> list[Cell]:
+    """The cells of a suite in its order. Raises StoreError for an unknown one, with the nearest name."""
+    require_suite(connection, name)
     query = (
         select(cells.c.config)
         .join(suite_cell, suite_cell.c.cell_id == cells.c.id)
@@ -179,7 +182,7 @@ def suite_cells(connection: Connection, name: str, *, database: str) -> list[Cel
 
 
 def outdated(connection: Connection, name: str) -> int:
-    """How many cells of the suite were trained under an earlier revision; none where there is no such suite."""
+    """How many cells of the suite were trained under an earlier revision of an entry or of the recipe."""
     query = (
         select(cells.c.id, cells.c.config)
         .join(suite_cell, suite_cell.c.cell_id == cells.c.id)
@@ -188,15 +191,16 @@ def outdated(connection: Connection, name: str) -> int:
     return sum(read_config(row.config).id != row.id for row in connection.execute(query))
 
 
-def find_id(connection: Connection, prefix: str, *, database: str) -> str:
-    """The identity that begins with `prefix`. Raises StoreError unless there is exactly one."""
+def find_id(connection: Connection, prefix: str) -> str:
+    """The identity that starts with these digits. Raises StoreError if there is none, or more than one."""
     digits = prefix.strip().lower()
     if not digits or set(digits) - set(string.hexdigits):
         raise StoreError(f'"{prefix}" is not a cell: give the first digits (0-9, a-f) of its identity')
     query = select(cells.c.id, cells.c.label).where(cells.c.id.startswith(digits)).order_by(cells.c.id)
     found = connection.execute(query.limit(_LISTED + 1)).all()
     if not found:
-        raise StoreError(f"{database} has no cell that starts with {digits}: `asapbench status --cells` lists them")
+        missing = f"{name_of(connection)} has no cell that starts with {digits}"
+        raise StoreError(f"{missing}: `asapbench status --cells` lists them")
     if len(found) > 1:
         listed = ", ".join(f"{row.id[: max(10, len(digits) + 2)]} ({row.label})" for row in found[:_LISTED])
         more = ", ..." if len(found) > _LISTED else ""
@@ -204,14 +208,10 @@ def find_id(connection: Connection, prefix: str, *, database: str) -> str:
     return str(found[0].id)
 
 
-def find(connection: Connection, prefix: str, *, database: str) -> Cell:
-    """The cell whose identity begins with `prefix`. Raises StoreError unless there is exactly one."""
-    return get(connection, find_id(connection, prefix, database=database), database=database)
+def find(connection: Connection, prefix: str) -> Cell:
+    """The cell whose identity starts with these digits. Raises StoreError as `find_id` does.
 
-
-def get(connection: Connection, cell_id: str, *, database: str) -> Cell:
-    """The cell recorded as `cell_id`. Raises StoreError for an unknown one."""
-    config = connection.scalar(select(cells.c.config).where(cells.c.id == cell_id))
-    if config is None:
-        raise StoreError(f"{database} has no cell {cell_id}")
-    return read_config(config)
+    A cell recorded under an earlier revision has another identity now: its attempts are under `find_id`.
+    """
+    query = select(cells.c.config).where(cells.c.id == find_id(connection, prefix))
+    return read_config(connection.execute(query).scalar_one())

@@ -31,17 +31,17 @@ def claim(
     connection: Connection,
     cell: Cell,
     *,
-    attempt_id: str,
-    holder: OwnerProcess,
+    owner: OwnerProcess,
     provenance: Provenance,
     device: str,
-    from_scratch: bool,
-    lineage: str | None,
+    from_scratch: bool = False,
+    lineage: str | None = None,
+    attempt_id: str = "",
 ) -> Claim | None:
-    """A new running attempt `attempt_id`, or None if the cell is running or has its result.
+    """The right to train `cell`, as the new running attempt `attempt_id`; None if it is running, done or diverged.
 
-    It continues `lineage`, by default the lineage of the current attempt. With `from_scratch`, or if nothing can be
-    resumed (all attempts are superseded), it starts a new lineage.
+    A cell that was interrupted, failed or ran out of memory continues `lineage`, by default that of its current
+    attempt. With `from_scratch`, or if nothing can be resumed (all attempts superseded), it starts a new lineage.
     """
     insert_missing(connection, [cell])
     before = reading.current(connection, cell.id)
@@ -59,7 +59,7 @@ def claim(
         "state": "running",
         "superseded": False,
         "lease": 1,
-        **asdict(holder),
+        **asdict(owner),
         "device": device,
         "provenance_id": reading.record_provenance(connection, provenance),
         "started_at": now(),
@@ -110,7 +110,7 @@ def _mine(attempt_id: str | BindParameter[str], lease: int | BindParameter[int])
     return update(attempts).where(attempts.c.id == attempt_id, attempts.c.state == "running", attempts.c.lease == lease)
 
 
-ADVANCE_PAST = (
+_ADVANCE_PAST = (
     _mine(bindparam("mine"), bindparam("held"))
     .where(attempts.c.epochs_done < bindparam("first"))
     .values(epochs_done=bindparam("last"))
@@ -144,7 +144,7 @@ def advance(connection: Connection, held: Sequence[Claim]) -> list[Claim]:
 
 def take_over(connection: Connection, attempt: Attempt) -> bool:
     """Marks a running attempt as interrupted, unless its lease has moved since it was read."""
-    dead = "has died" if attempt.holder.is_dead() else "did not advance its lease"
+    dead = "has died" if attempt.owner.is_dead() else "did not advance its lease"
     error = f"its run (pid {attempt.pid} on {attempt.host}) {dead}; another run took the cell over"
     change = _mine(attempt.id, attempt.lease).values(state="interrupted", ended_at=now(), error=error)
     changed = connection.execute(change)
@@ -168,12 +168,9 @@ def record(connection: Connection, measured: Measured) -> None:
 
     Raises AttemptLostError, and StoreError for an epoch or angle that differs from the stored one.
     """
-    claim, rows = measured.claim, measured.epochs
-    if not measured.alignment and _advanced_past(connection, claim, rows):
-        epochs.add(connection, claim, rows)
-        return
+    claim = measured.claim
     require(connection, claim)
-    new = epochs.missing(connection, claim, rows)
+    new = epochs.missing(connection, claim, measured.epochs)
     angles = alignment.missing(connection, claim, measured.alignment)
     alignment.add(connection, claim, angles)
     if new:
@@ -182,14 +179,8 @@ def record(connection: Connection, measured: Measured) -> None:
         connection.execute(_mine(claim.attempt_id, claim.lease).values(epochs_done=done))
 
 
-def _advanced_past(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) -> bool:
-    """The usual case in one statement: the epochs are newer than all recorded ones. False if it is another case."""
-    given = given_to_advance(claim, rows)
-    return given is not None and connection.execute(ADVANCE_PAST, given).rowcount == 1
-
-
-def given_to_advance(claim: Claim, rows: Sequence[EpochMetrics]) -> dict[str, Any] | None:
-    """The parameters of `ADVANCE_PAST` for `rows`; None if there are no rows, or they are not in order."""
+def _given_to_advance(claim: Claim, rows: Sequence[EpochMetrics]) -> dict[str, Any] | None:
+    """The parameters of `_ADVANCE_PAST` for `rows`; None if there are no rows, or they are not in order."""
     numbers = [row.epoch for row in rows]
     if not numbers or any(later <= earlier for earlier, later in pairwise(numbers)):
         return None
@@ -197,7 +188,10 @@ def given_to_advance(claim: Claim, rows: Sequence[EpochMetrics]) -> dict[str, An
 
 
 def record_many(connection: Connection, measured: Sequence[Measured]) -> list[StoreError]:
-    """Calls `record` for each. A refused one does not affect the others; its error is in the result."""
+    """Adds the missing epochs and angles of each claim; repeating it is harmless.
+
+    A refused claim does not affect the others: its error is in the result.
+    """
     with connection.begin_nested() as all_at_once:
         if _all_advanced_past(connection, measured):
             return []
@@ -213,11 +207,11 @@ def record_many(connection: Connection, measured: Sequence[Measured]) -> list[St
 
 def _all_advanced_past(connection: Connection, measured: Sequence[Measured]) -> bool:
     """The usual case of many claims in two statements. False if one claim is another case."""
-    usual = [given_to_advance(item.claim, item.epochs) for item in measured if not item.alignment]
+    usual = [_given_to_advance(item.claim, item.epochs) for item in measured if not item.alignment]
     given = [values for values in usual if values is not None]
     if not given or len(given) != len(measured):
         return False
-    if connection.execute(ADVANCE_PAST, given).rowcount != len(given):
+    if connection.execute(_ADVANCE_PAST, given).rowcount != len(given):
         return False
     connection.execute(epochs.INSERT, [row for item in measured for row in epochs.values_of(item.claim, item.epochs)])
     return True
@@ -228,14 +222,17 @@ def finish(
     claim: Claim,
     state: EndState,
     *,
-    ended_at: str,
-    error: str | None,
-    log_tail: str | None,
-    bit_exact: bool,
-    weights_path: str | None,
-    weights_digest: str | None,
+    error: str | None = None,
+    log_tail: str | None = None,
+    bit_exact: bool = True,
+    weights_path: str | None = None,
+    weights_digest: str | None = None,
+    ended_at: str = "",
 ) -> None:
-    """Ends the attempt, with the accuracies of its lineage. Raises AttemptLostError."""
+    """Ends the attempt and computes its accuracies from the epochs of the lineage. Raises AttemptLostError.
+
+    An attempt that resumes one that was not bit-exact is not bit-exact either, whatever `bit_exact` is.
+    """
     if _has_ended(connection, claim, state, ended_at=ended_at):
         return
     require(connection, claim)
@@ -275,7 +272,7 @@ def supersede(connection: Connection, cell_ids: Sequence[str]) -> int:
         query = select(attempts.c.cell_id).where(attempts.c.cell_id.in_(part), attempts.c.state == "running")
         busy = connection.scalars(query).first()
         if busy is not None:
-            raise StoreError(f"cell {busy[:10]} is running: stop its run, or wait for it, and try again")
+            raise StoreError(f"cell {busy[:10]} is running: stop its run or wait for it, and retry")
     marked = 0
     for part in parts:
         change = update(attempts).where(attempts.c.cell_id.in_(part), attempts.c.superseded.is_(False))

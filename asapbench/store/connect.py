@@ -83,20 +83,6 @@ class Database:
         """
         return self._with_retries(self.writing, work, *args, **kwargs)
 
-    def write_bare(self, work: Callable[[sqlite3.Connection, T], bool], given: T) -> bool:
-        """`write` on a bare SQLite connection; writes nothing if `work` returns False. Raises StoreError."""
-
-        def whole() -> bool:
-            self._require_writable()
-            with self.outside_transactions() as connection, connection:  # sqlite3's own commit, or rollback
-                connection.execute("BEGIN IMMEDIATE")
-                done = work(connection, given)
-                if not done:
-                    connection.rollback()
-            return done
-
-        return self.retry_policy.call(whole)
-
     def _with_retries(
         self,
         transaction: Callable[[], AbstractContextManager[Connection]],
@@ -113,8 +99,10 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One transaction that reads one state of the database. Raises StoreError."""
-        with self._translated(), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with self._translated(), self.engine.connect() as connection:
+            named = connection.execution_options(asapbench_database=self.name)
+            with named.begin():
+                yield named
         if self.place is not None and not self.place.unchanged():
             raise UnavailableError(f"{self.name} was written to while it was read: try again")
 
@@ -123,7 +111,7 @@ class Database:
         """One transaction, as the only writer; afterwards all of it is durable, or nothing. Raises StoreError."""
         self._require_writable()
         with self._translated(), self.engine.connect() as connection:
-            alone = connection.execution_options(asapbench_writes=True)
+            alone = connection.execution_options(asapbench_writes=True, asapbench_database=self.name)
             with alone.begin():
                 yield alone
 

@@ -52,16 +52,17 @@ def written(path: Path, *, database: Database, force: bool) -> Iterator[Database
             temporary.with_name(temporary.name + ending).unlink(missing_ok=True)
 
 
-def chosen(connection: Connection, suites: Sequence[str], filters: Sequence[str], *, database: str) -> list[str]:
+def chosen(connection: Connection, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -> list[str]:
     """The cells of these suites (default: all) that match the filters.
 
-    No filter matches a cell that this version cannot read. Raises StoreError, SuiteError.
+    No filter matches a cell that this version cannot read. Raises StoreError for an unknown suite, SuiteError for a
+    filter that no cell matches.
     """
     c = cells.c
     query = select(c.id, c.config).order_by(c.dataset, c.model, c.rule, c.lr, c.group_id, c.seed, c.id)
     if suites:
         for name in suites:
-            require_suite(connection, name, database=database)
+            require_suite(connection, name)
         named = select(suite_cell.c.cell_id).where(suite_cell.c.suite.in_(suites))
         query = query.where(c.id.in_(named))
     configs: dict[str, str] = {row.id: row.config for row in connection.execute(query)}
@@ -79,10 +80,9 @@ def fill(
     suites: Sequence[str],
     filters: Sequence[str],
     anonymous: bool,
-    database: str,
 ) -> Merged:
     """Writes the chosen cells to the empty database `file`."""
-    cell_ids = chosen(connection, suites, filters, database=database)
+    cell_ids = chosen(connection, suites=suites, filters=filters)
     with file.writing() as target:
         held = merge(connection, target, cell_ids=cell_ids, suite_names=suites or None)
         if anonymous:

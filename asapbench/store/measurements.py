@@ -22,11 +22,14 @@ def add(
     analysis: str,
     attempt_id: str,
     rows: Sequence[Measurement],
-    *,
     provenance: Provenance,
-    measured_at: str,
+    *,
+    measured_at: str = "",
 ) -> None:
-    """Appends `rows`. A second call with the same `measured_at` appends nothing, so that it can be repeated."""
+    """Appends an analysis of a trained cell; an earlier analysis stays, and no longer counts.
+
+    A second call with the same `measured_at` appends nothing, so that it can be repeated.
+    """
     owner = {"analysis": analysis, "attempt_id": attempt_id, "measured_at": measured_at}
     there = select(*_COLUMNS).where(*(measurement.c[name] == value for name, value in owner.items()))
     if [Measurement(*row) for row in connection.execute(there.order_by(measurement.c.id))] == list(rows):
@@ -36,7 +39,7 @@ def add(
 
 
 def newest(connection: Connection, analysis: str, attempt_ids: Sequence[str]) -> dict[str, list[Measurement]]:
-    """For each attempt that has any, its rows, in the order of their first measurement."""
+    """The newest rows of an analysis, for each of these attempts that has any."""
     found: dict[str, dict[tuple[str, str], Measurement]] = {}
     for part in chunks(attempt_ids):
         query = (

@@ -23,11 +23,11 @@ RESULT = tuple(field.name for field in fields(EpochMetrics) if field.name not in
 """Columns of an epoch that repeat bit for bit under the same conditions."""
 
 _START = ("cell_id", "lineage", "resumed_from", "device", "provenance_id", "started_at")
-_HOLDER = ("host", "boot_id", "pid", "pid_started")
-_NOT_OUTCOME = {*_START, *_HOLDER, "id", "number", "superseded", "lease", "weights_path"}
+_OWNER = ("host", "boot_id", "pid", "pid_started")
+_NOT_OUTCOME = {*_START, *_OWNER, "id", "number", "superseded", "lease", "weights_path"}
 _OUTCOME = tuple(column.name for column in attempts.columns if column.name not in _NOT_OUTCOME)
 _BLANKED = ("error", "log_tail")
-"""What an anonymous export blanks, together with `_HOLDER`."""
+"""What an anonymous export blanks, together with `_OWNER`."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ def attempt(ours: Row, theirs: Row) -> Row:
     Raises ContradictionError for two different starts or ends.
     """
     same(_START, ours, theirs)
-    holder = {name: _filled(name, ours, theirs) for name in _HOLDER}
+    owner = {name: _filled(name, ours, theirs) for name in _OWNER}
     if _ended_by_itself(ours) and _ended_by_itself(theirs):
         same((name for name in _OUTCOME if name not in _BLANKED), ours, theirs)
         outcome = {name: ours[name] for name in _OUTCOME} | {name: _filled(name, ours, theirs) for name in _BLANKED}
@@ -63,7 +63,7 @@ def attempt(ours: Row, theirs: Row) -> Row:
         outcome = {name: further[name] for name in _OUTCOME}
     lease = max(ours["lease"], theirs["lease"])
     superseded = ours["superseded"] or theirs["superseded"]
-    return ours | holder | outcome | {"lease": lease, "superseded": superseded}
+    return ours | owner | outcome | {"lease": lease, "superseded": superseded}
 
 
 def epoch(ours: Row, theirs: Row) -> Row:

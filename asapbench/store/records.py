@@ -85,7 +85,7 @@ class Attempt:
     weights_digest: str | None
 
     @property
-    def holder(self) -> OwnerProcess:
+    def owner(self) -> OwnerProcess:
         """The process that runs or ran the attempt."""
         return OwnerProcess(self.host, self.boot_id, self.pid, self.pid_started)
 

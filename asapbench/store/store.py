@@ -5,34 +5,59 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast
+
+from sqlalchemy import Connection
 
 from asapbench.durable import sync_directories
 from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
-from asapbench.metrics import Alignment, EpochMetrics, Measurement
+from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
-from asapbench.store import alignment as angles
-from asapbench.store import attempts, claims, epochs, export, measurements, migrate, quick
+from asapbench.store import alignment as alignment_rows
+from asapbench.store import attempts as attempt_rows
 from asapbench.store import cells as cell_rows
+from asapbench.store import claims, migrate
+from asapbench.store import epochs as epoch_rows
+from asapbench.store import export as export_rows
+from asapbench.store import measurements as measurement_rows
 from asapbench.store import merge as merging
 from asapbench.store.connect import Database, connect
-from asapbench.store.owner_process import OwnerProcess
 from asapbench.store.quarantine import require_whole
-from asapbench.store.records import (
-    DEFAULT_URL,
-    Attempt,
-    Claim,
-    EndState,
-    Measured,
-    Merged,
-    Provenance,
-    Result,
-    SuiteRecord,
-    Timing,
-)
-from asapbench.suite.cell import Cell
+from asapbench.store.records import DEFAULT_URL, Attempt, Claim, Measured, Merged, Result
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _reading(work: Callable[Concatenate[Connection, P], T]) -> Callable[Concatenate[Store, P], T]:
+    """A method of `Store` that is `work` in one transaction; signature and documentation are those of `work`."""
+
+    @wraps(work)
+    def method(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return store._database.read(work, *args, **kwargs)
+
+    return method
+
+
+def _writing(
+    work: Callable[Concatenate[Connection, P], T], **made: Callable[[], str]
+) -> Callable[Concatenate[Store, P], T]:
+    """`_reading` for a transaction that writes.
+
+    `made` are arguments made once per call: by them a repeated transaction finds what it has written already.
+    """
+
+    @wraps(work)
+    def method(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        once: Callable[Concatenate[Connection, P], T] = partial(
+            cast("Any", work), **{n: make() for n, make in made.items()}
+        )
+        return store._database.write(once, *args, **kwargs)
+
+    return method
 
 
 class Store:
@@ -123,67 +148,22 @@ class Store:
 
     # Suites and cells
 
-    def record_suite(self, name: str, source: str, cells: Sequence[Cell], *, text: str | None = None) -> None:
-        """Records the suite and its new cells. Writes nothing if nothing has changed.
-
-        `text` is the content of the suite's file `source`.
-        """
-        self._database.write(cell_rows.record_suite, name, source=source, wanted=cells, text=text)
-
-    def extend_suite(self, name: str, source: str, cells: Sequence[Cell], *, text: str | None = None) -> None:
-        """Adds the missing cells to the suite; the others stay, so that `resume` forgets nothing."""
-        self._database.write(cell_rows.extend_suite, name, source=source, wanted=cells, database=self.name, text=text)
-
-    def suites(self) -> list[SuiteRecord]:
-        """Every suite ever recorded, by name."""
-        return self._database.read(cell_rows.all_suites)
-
-    def suite_cells(self, name: str) -> list[Cell]:
-        """The cells of a suite in its order. Raises StoreError for an unknown one, with the nearest name."""
-        return self._database.read(cell_rows.suite_cells, name, database=self.name)
-
-    def outdated_cells(self, name: str) -> int:
-        """How many cells of the suite were trained under an earlier revision of an entry or of the recipe."""
-        return self._database.read(cell_rows.outdated, name)
-
-    def find_cell_id(self, prefix: str) -> str:
-        """The identity that starts with these digits. Raises StoreError if there is none, or more than one."""
-        return self._database.read(cell_rows.find_id, prefix, database=self.name)
-
-    def find_cell(self, prefix: str) -> Cell:
-        """The cell whose identity starts with these digits. Raises StoreError as `find_cell_id` does.
-
-        A cell recorded under an earlier revision has another identity now: its attempts are under `find_cell_id`.
-        """
-        return self._database.read(cell_rows.find, prefix, database=self.name)
+    record_suite = _writing(cell_rows.record_suite)
+    extend_suite = _writing(cell_rows.extend_suite)
+    suites = _reading(cell_rows.all_suites)
+    suite_cells = _reading(cell_rows.suite_cells)
+    outdated_cells = _reading(cell_rows.outdated)
+    find_cell_id = _reading(cell_rows.find_id)
+    find_cell = _reading(cell_rows.find)
 
     # Claims, and the writes that need one
 
-    def claim(
-        self,
-        cell: Cell,
-        *,
-        holder: OwnerProcess,
-        provenance: Provenance,
-        device: str,
-        from_scratch: bool = False,
-        lineage: str | None = None,
-    ) -> Claim | None:
-        """The right to train `cell`; None if another process trains it, or if it is done or diverged.
-
-        A cell that was interrupted, failed or ran out of memory continues the lineage of its current attempt, or
-        `lineage` if that is not superseded. `from_scratch` starts a new lineage, for when no checkpoint is left.
-        """
-        return self._database.write(
-            claims.claim,
-            cell,
-            attempt_id=uuid.uuid4().hex,
-            holder=holder,
-            provenance=provenance,
-            device=device,
-            from_scratch=from_scratch,
-            lineage=lineage,
-        )
+    claim = _writing(claims.claim, attempt_id=lambda: uuid.uuid4().hex)
+    finish = _writing(claims.finish, ended_at=cell_rows.now)
+    running = _reading(attempt_rows.running)
+    take_over = _writing(claims.take_over)
+    supersede = _writing(claims.supersede)
+    record_measurements = _writing(measurement_rows.add, measured_at=cell_rows.now)
 
     def heartbeat(self, held: Sequence[Claim]) -> list[Claim]:
         """Advances the lease of each claim, all in one commit. Returns the lost claims, unchanged."""
@@ -199,9 +179,7 @@ class Store:
         Raises AttemptLostError for a claim that is no longer current, StoreError for an epoch or angle that differs
         from the one stored. Then nothing was written.
         """
-        measured = Measured(claim, rows, alignment)
-        if not self._recorded_quickly([measured]):
-            self._database.write(claims.record, measured)
+        self.record_many([Measured(claim, rows, alignment)])
 
     def record_many(self, measured: Sequence[Measured]) -> None:
         """`record_epochs` for several claims in one commit.
@@ -209,78 +187,18 @@ class Store:
         A refused claim does not affect the others: they are written, then its error is raised
         (AttemptLostError before StoreError). `record_epochs` for each shows which one it was.
         """
-        if self._recorded_quickly(measured):
-            return
         refused = self._database.write(claims.record_many, measured)
         if refused:
             raise next((error for error in refused if isinstance(error, AttemptLostError)), refused[0])
 
-    def _recorded_quickly(self, measured: Sequence[Measured]) -> bool:
-        return self._database.path is not None and self._database.write_bare(quick.record, measured)
-
-    def finish(
-        self,
-        claim: Claim,
-        state: EndState,
-        *,
-        error: str | None = None,
-        log_tail: str | None = None,
-        bit_exact: bool = True,
-        weights_path: str | None = None,
-        weights_digest: str | None = None,
-    ) -> None:
-        """Ends the attempt and computes its accuracies from the epochs of the lineage. Raises AttemptLostError.
-
-        An attempt that resumes one that was not bit-exact is not bit-exact either, whatever `bit_exact` is.
-        """
-        self._database.write(
-            claims.finish,
-            claim,
-            state,
-            ended_at=cell_rows.now(),
-            error=error,
-            log_tail=log_tail,
-            bit_exact=bit_exact,
-            weights_path=weights_path,
-            weights_digest=weights_digest,
-        )
-
-    def running(self) -> list[Attempt]:
-        """Every running attempt of every process, oldest first."""
-        return self._database.read(attempts.running)
-
-    def take_over(self, attempt: Attempt) -> bool:
-        """Marks a running attempt as interrupted. False if its lease has advanced since it was read, or it ended."""
-        return self._database.write(claims.take_over, attempt)
-
     def release_dead(self, *, stale: Callable[[Attempt], bool] = lambda _: False) -> list[Attempt]:
         """Takes over each running attempt whose owner is dead or whose lease is `stale`. Returns them."""
-        dead = [attempt for attempt in self.running() if attempt.holder.is_dead() or stale(attempt)]
+        dead = [attempt for attempt in self.running() if attempt.owner.is_dead() or stale(attempt)]
         return [attempt for attempt in dead if self.take_over(attempt)]
-
-    def supersede(self, cell_ids: Sequence[str]) -> int:
-        """Marks every attempt of these cells as superseded, so that they are pending again; nothing is deleted.
-
-        Returns the number of attempts. Raises StoreError, and marks none, if one is running.
-        """
-        return self._database.write(claims.supersede, cell_ids)
-
-    def record_measurements(
-        self, analysis: str, attempt_id: str, rows: Sequence[Measurement], provenance: Provenance
-    ) -> None:
-        """Appends an analysis of a trained cell; an earlier analysis stays, and no longer counts."""
-        self._database.write(
-            measurements.add, analysis, attempt_id, rows, provenance=provenance, measured_at=cell_rows.now()
-        )
 
     # Sharing
 
-    def chosen(self, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -> list[str]:
-        """The cells of these suites (default: all) that match the filters.
-
-        Raises StoreError for an unknown suite, SuiteError for a filter that no cell matches.
-        """
-        return self._database.read(export.chosen, suites, filters, database=self.name)
+    chosen = _reading(export_rows.chosen)
 
     def export(
         self,
@@ -296,10 +214,8 @@ class Store:
         Returns the counts of its content. The file is written whole or not at all, and overwrites only with `force`.
         Raises StoreError, SuiteError for a filter that no cell matches.
         """
-        with export.written(path, database=self._database, force=force) as file:
-            return self._database.read(
-                export.fill, file, suites=suites, filters=filters, anonymous=anonymous, database=self.name
-            )
+        with export_rows.written(path, database=self._database, force=force) as file:
+            return self._database.read(export_rows.fill, file, suites=suites, filters=filters, anonymous=anonymous)
 
     def merge(self, others: Sequence[Database]) -> list[Merged]:
         """Adds the content of the databases (see `untrusted_import.opened`) to this one, in one transaction.
@@ -311,29 +227,14 @@ class Store:
 
     # Reading
 
-    def states(self, cell_ids: Sequence[str]) -> dict[str, Attempt | None]:
-        """For each cell its current attempt, the newest that is not superseded; None: pending."""
-        return self._database.read(attempts.states, cell_ids)
-
-    def attempts(self, cell_id: str) -> list[Attempt]:
-        """Every attempt of a cell, oldest first, superseded ones too."""
-        return self._database.read(attempts.of_cell, cell_id)
-
-    def epochs(self, lineage: str) -> list[EpochMetrics]:
-        """The epochs of a lineage, in order."""
-        return self._database.read(epochs.of_lineage, lineage)
-
-    def alignment(self, lineage: str) -> list[Alignment]:
-        """The angles of a lineage by epoch, layers in forward order; empty if they were not measured."""
-        return self._database.read(angles.of_lineage, lineage)
-
-    def measurements(self, analysis: str, attempt_ids: Sequence[str]) -> dict[str, list[Measurement]]:
-        """The newest rows of an analysis, for each of these attempts that has any."""
-        return self._database.read(measurements.newest, analysis, attempt_ids)
-
-    def provenance(self, provenance_id: str) -> Provenance:
-        """What an attempt ran on. Raises StoreError for an unknown id."""
-        return self._database.read(attempts.provenance, provenance_id, database=self.name)
+    states = _reading(attempt_rows.states)
+    attempts = _reading(attempt_rows.of_cell)
+    epochs = _reading(epoch_rows.of_lineage)
+    alignment = _reading(alignment_rows.of_lineage)
+    measurements = _reading(measurement_rows.newest)
+    provenance = _reading(attempt_rows.provenance)
+    measured_seconds_per_epoch = _reading(attempt_rows.timings)
+    measured_peak_bytes = _reading(attempt_rows.peaks)
 
     def results(self, *, suite: str | None = None, cell_ids: Sequence[str] | None = None) -> list[Result]:
         """The current attempt of each cell that has one, in any state: of a suite in its order, of `cell_ids` in
@@ -342,26 +243,18 @@ class Store:
         if suite is None and cell_ids is None:
             return self.all_results()
         if suite is None:
-            return self._database.read(attempts.results_of, cell_ids or ())
-        found = self._database.read(attempts.suite_results, suite, database=self.name)
+            return self._database.read(attempt_rows.results_of, cell_ids or ())
+        found = self._database.read(attempt_rows.suite_results, suite)
         wanted = None if cell_ids is None else set(cell_ids)
         return [result for result in found if wanted is None or result.attempt.cell_id in wanted]
 
     def all_results(self) -> list[Result]:
         """The current attempt of every cell, except those of `unreadable_cells`."""
-        return self._database.read(attempts.all_results)[0]
+        return self._database.read(attempt_rows.all_results)[0]
 
     def unreadable_cells(self) -> list[str]:
         """Cells with attempts that this version cannot read: their rule, model or data set is not installed."""
-        return self._database.read(attempts.all_results)[1]
-
-    def measured_seconds_per_epoch(self) -> list[Timing]:
-        """For each configuration (without the seed) and device, the median epoch time of its newest timed attempt."""
-        return self._database.read(attempts.timings)
-
-    def measured_peak_bytes(self, kind: str) -> dict[str, int]:
-        """For each configuration (its `Cell.group`), the largest peak memory of an epoch on such devices, in bytes."""
-        return self._database.read(attempts.peaks, kind)
+        return self._database.read(attempt_rows.all_results)[1]
 
 
 def _prepare(database: Database) -> None:

@@ -82,7 +82,7 @@ def trained_in_two_precisions(path: Path) -> None:
     """Made-up accuracies of five seeds each: 90 to 94 % in float32, as much and up to 0.1 more or less in bf16."""
     differences = {"float32": [0.0] * 5, "bf16": [-0.001, 0.001, 0.0, 0.001, -0.001]}
     first = load("quickstart").cells[0]
-    terms = {"holder": OwnerProcess.of_this_process(), "provenance": Provenance(None, None, {}, {}), "device": "cuda"}
+    terms = {"owner": OwnerProcess.of_this_process(), "provenance": Provenance(None, None, {}, {}), "device": "cuda"}
     with Store.open(f"sqlite:///{path}") as store:
         for precision in ("float32", "bf16"):
             for seed in range(5):

@@ -24,7 +24,7 @@ def trained(asapbench: Commands) -> Commands:
         for cell in CELLS[:2]:
             claim = store.claim(
                 cell,
-                holder=OwnerProcess("a-host", "a-boot", 4, 1.0),
+                owner=OwnerProcess("a-host", "a-boot", 4, 1.0),
                 provenance=Provenance(None, None, {}, {}),
                 device="cpu",
             )

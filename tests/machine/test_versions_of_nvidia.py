@@ -89,7 +89,7 @@ def test_show_and_export_have_them(tmp_path: Path) -> None:
     provenance = Provenance(None, None, {"torch": "2.11.0", **NVIDIA}, {"processor": "EPYC", "gpus": ["H100"]})
     with Store.open(database) as store:
         store.record_suite("quickstart", "shipped", [cell])
-        claim = store.claim(cell, holder=OwnerProcess("h", "b", 4, 1.0), provenance=provenance, device="cuda GPU-1")
+        claim = store.claim(cell, owner=OwnerProcess("h", "b", 4, 1.0), provenance=provenance, device="cuda GPU-1")
         store.finish(claim, "interrupted")
     said = asapbench("show", cell.short, "--db", database).out
     assert "versions       cuda 13.0, cudnn 9.19.0, nvidia_driver 580.95.05, torch 2.11.0\n" in said

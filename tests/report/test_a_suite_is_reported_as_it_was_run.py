@@ -35,7 +35,7 @@ def run(url: str, file: str, *settings: str) -> None:
     with Store.open(url) as store:
         store.extend_suite(suite.name, suite.source, cells, text=suite.text)
         for cell in cells:
-            claim = store.claim(cell, holder=OwnerProcess("a-host", "b", 4, 1.0), provenance=WHERE, device="cpu")
+            claim = store.claim(cell, owner=OwnerProcess("a-host", "b", 4, 1.0), provenance=WHERE, device="cpu")
             store.record_epochs(claim, [EpochMetrics(1, 1.0, 0.5, 1.0, 0.5, None, None, 0.1, 1.0, 100.0, None)])
             store.finish(claim, "done")
 

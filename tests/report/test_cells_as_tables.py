@@ -30,7 +30,7 @@ def store(tmp_path):
     with Store.open(str(tmp_path / "x.sqlite")) as made:
         made.record_suite("quickstart", "shipped", CELLS)
         for cell, provenance, loss in zip(CELLS, (ONE, OTHER), (1.5, math.nan), strict=False):
-            claim = made.claim(cell, holder=OwnerProcess("a-host", "b", 4, 1.0), provenance=provenance, device="cpu")
+            claim = made.claim(cell, owner=OwnerProcess("a-host", "b", 4, 1.0), provenance=provenance, device="cpu")
             made.record_epochs(claim, [an_epoch(1, 0.75), an_epoch(2, 0.625, loss)])
             made.finish(claim, "done" if loss == 1.5 else "diverged")
         yield made
@@ -75,7 +75,7 @@ def test_cells_that_differ_in_any_setting_differ_in_its_column(tmp_path, column,
     with Store.open(str(tmp_path / "x.sqlite")) as store:
         store.record_suite("mine", "mine.toml", cells)
         for cell in cells:
-            claim = store.claim(cell, holder=OwnerProcess("a-host", "b", 4, 1.0), provenance=ONE, device="cpu")
+            claim = store.claim(cell, owner=OwnerProcess("a-host", "b", 4, 1.0), provenance=ONE, device="cpu")
             store.record_epochs(claim, [an_epoch(1, 0.75)])
             store.finish(claim, "done")
         rows = list(csv.DictReader(written(store, tmp_path / "x.csv").splitlines()))

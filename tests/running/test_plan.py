@@ -20,7 +20,7 @@ def timing(cell, seconds: float, device: str = "cpu") -> Timing:
 
 
 def attempt(state: str, epochs: int, *, dead: bool = False) -> SimpleNamespace:
-    return SimpleNamespace(state=state, epochs_done=epochs, holder=SimpleNamespace(is_dead=lambda: dead))
+    return SimpleNamespace(state=state, epochs_done=epochs, owner=SimpleNamespace(is_dead=lambda: dead))
 
 
 def test_done_and_running_cells_are_not_left() -> None:

@@ -35,8 +35,8 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     digest = save({"cell": cells[0].to_json(), "model": model.state_dict(), "rule": {}}, path)
     with Store.open() as store:
         store.record_suite("old", "old.toml", cells)
-        holder = OwnerProcess.of_this_process()
-        claim = store.claim(cells[0], holder=holder, provenance=Provenance(None, None, {}, {}), device="cpu")
+        owner = OwnerProcess.of_this_process()
+        claim = store.claim(cells[0], owner=owner, provenance=Provenance(None, None, {}, {}), device="cpu")
         assert claim is not None
         store.record_epochs(claim, [EPOCH])
         store.finish(claim, "done", weights_path=str(path), weights_digest=digest)

@@ -1,4 +1,4 @@
-"""Cells, epochs and holders for the tests of the store."""
+"""Cells, epochs and owners for the tests of the store."""
 
 from asapbench.metrics import Alignment, EpochMetrics, Measurement
 from asapbench.store import OwnerProcess, Provenance
@@ -7,7 +7,7 @@ from asapbench.suite.cell import Cell
 
 NOBODY = OwnerProcess("a-host", "a-boot", 4242, 17.5)
 PROVENANCE = Provenance("0123abc", False, {"torch": "2.14.1"}, {"cpu": "example", "cores": 2})
-TERMS = {"holder": NOBODY, "provenance": PROVENANCE, "device": "cpu"}
+TERMS = {"owner": NOBODY, "provenance": PROVENANCE, "device": "cpu"}
 
 
 def a_cell(seed=0, *, rule="asap", lr=0.03, **options):

@@ -8,7 +8,7 @@ def test_the_first_claim_begins_a_lineage(store):
     claim = store.claim(a_cell(), **TERMS)
     assert (claim.lineage, claim.number, claim.resumed_from, claim.previous) == (claim.attempt_id, 1, None, [])
     attempt = current(store, a_cell())
-    assert (attempt.state, attempt.lease, attempt.device, attempt.holder) == ("running", claim.lease, "cpu", NOBODY)
+    assert (attempt.state, attempt.lease, attempt.device, attempt.owner) == ("running", claim.lease, "cpu", NOBODY)
     assert store.provenance(attempt.provenance_id) == PROVENANCE
 
 

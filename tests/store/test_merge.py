@@ -17,7 +17,7 @@ from asapbench.store.untrusted_import import opened
 
 OTHER_MACHINE = OwnerProcess("another-host", "another-boot", 77, 3.5)
 THEIR_MACHINE = Provenance("89ef", False, {"torch": "2.14.1"}, {"cpu": "another", "cores": 64})
-THERE = {"holder": OTHER_MACHINE, "provenance": THEIR_MACHINE, "device": "cuda:0"}
+THERE = {"owner": OTHER_MACHINE, "provenance": THEIR_MACHINE, "device": "cuda:0"}
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_a_clock_that_was_set_back_does_not_put_an_attempt_before_the_one_it_res
 
 
 def test_a_cell_that_is_being_trained_here_is_left_out_and_named(store, other):
-    claim = store.claim(a_cell(), holder=OwnerProcess.of_this_process(), provenance=PROVENANCE, device="cpu")
+    claim = store.claim(a_cell(), owner=OwnerProcess.of_this_process(), provenance=PROVENANCE, device="cpu")
     trained(other, a_cell(), **THERE)
     trained(other, a_cell(1), **THERE)
     told = merged(store, other)[0]
@@ -163,7 +163,7 @@ def test_a_cell_that_is_being_trained_here_is_left_out_and_named(store, other):
 
 def test_an_attempt_whose_process_is_dead_does_not_keep_its_cell_out(store, other):
     dead = replace(OwnerProcess.of_this_process(), pid_started=-60.0)
-    store.claim(a_cell(), **(TERMS | {"holder": dead}))
+    store.claim(a_cell(), **(TERMS | {"owner": dead}))
     trained(other, a_cell(), **THERE)
     assert merged(store, other)[0].in_training == ()
     assert current(store, a_cell()).state == "done"

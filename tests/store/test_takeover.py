@@ -78,8 +78,8 @@ def test_one_lost_claim_costs_the_others_nothing(store, sleeper):
 def test_the_dead_are_released_and_the_living_are_not(store):
     me = OwnerProcess.of_this_process()
     dead = OwnerProcess(platform.node(), me.boot_id, me.pid, me.pid_started - 100)
-    store.claim(a_cell(0), **TERMS | {"holder": me})
-    store.claim(a_cell(1), **TERMS | {"holder": dead})
+    store.claim(a_cell(0), **TERMS | {"owner": me})
+    store.claim(a_cell(1), **TERMS | {"owner": dead})
     store.claim(a_cell(2), **TERMS)  # on another host: nobody knows
     released = store.release_dead(stale=lambda attempt: False)
     assert [attempt.cell_id for attempt in released] == [a_cell(1).id]

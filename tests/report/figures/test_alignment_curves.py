@@ -148,7 +148,7 @@ def recorded(folder: Path, *cells) -> str:
     with Store.open(url) as store:
         for cell in cells:
             claim = store.claim(
-                cell, holder=OwnerProcess.of_this_process(), provenance=Provenance(None, None, {}, {}), device="cpu"
+                cell, owner=OwnerProcess.of_this_process(), provenance=Provenance(None, None, {}, {}), device="cpu"
             )
             store.record_epochs(claim, [], angles(90.0, 61.25, layers=("hidden.0", "hidden.1")))
             store.finish(claim, "done")

@@ -178,12 +178,12 @@ def test_a_name_with_dollars_stands_in_the_picture_as_it_is() -> None:
 @pytest.fixture
 def database(tmp_path: Path) -> str:
     """Two rules on digits, two seeds of three epochs each, as a run leaves them."""
-    holder, provenance = OwnerProcess.of_this_process(), Provenance(None, None, {}, {})
+    owner, provenance = OwnerProcess.of_this_process(), Provenance(None, None, {}, {})
     url = f"sqlite:///{tmp_path}/results.sqlite"
     with Store.open(url) as store:
         store.record_suite("quickstart", "shipped", QUICK)
         for cell in (BP, BP.with_seed(1), ASAP, ASAP.with_seed(1)):
-            claim = store.claim(cell, holder=holder, provenance=provenance, device="cpu")
+            claim = store.claim(cell, owner=owner, provenance=provenance, device="cpu")
             assert claim is not None
             store.record_epochs(claim, epochs(10.0 + cell.seed, 20.0, 30.0))
             store.finish(claim, "done")

@@ -89,7 +89,7 @@ def test_report_reads_the_database(tmp_path: Path) -> None:
     url = str(tmp_path / "results.sqlite")
     provenance = Provenance(None, None, {}, {})
     with Store.open(url) as store:
-        claim = store.claim(WITH, holder=OwnerProcess.of_this_process(), provenance=provenance, device="cpu")
+        claim = store.claim(WITH, owner=OwnerProcess.of_this_process(), provenance=provenance, device="cpu")
         store.finish(claim, "done")
         store.record_measurements(NAME, claim.attempt_id, rows(12.5, 45.0), provenance)
     assert "12.5" in report("--figure", "10", "--db", url)

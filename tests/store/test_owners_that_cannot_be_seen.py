@@ -14,7 +14,7 @@ from asapbench.store import OwnerProcess
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
+def short_wait(monkeypatch):
     monkeypatch.setattr(leases, "STALE_SECONDS", 0.3)
     monkeypatch.setattr(leases, "_POLL_SECONDS", 0.05)
 
@@ -35,7 +35,7 @@ def release(store, **options):
 
 
 def test_of_two_machines_of_one_name_neither_takes_the_other_for_dead(store, monkeypatch):
-    claim = store.claim(a_cell(), **TERMS | {"holder": of_another_boot()})
+    claim = store.claim(a_cell(), **TERMS | {"owner": of_another_boot()})
     assert store.release_dead() == []
     if store.path is None:  # PostgreSQL serves several
         assert release(store) == ""
@@ -48,22 +48,22 @@ def test_of_two_machines_of_one_name_neither_takes_the_other_for_dead(store, mon
 
 
 def test_what_an_earlier_boot_left_is_taken_over_after_its_lease(store):
-    store.claim(a_cell(), **TERMS | {"holder": of_another_boot()})
+    store.claim(a_cell(), **TERMS | {"owner": of_another_boot()})
     said = release(store, all_unseen=True)
-    assert "cannot be seen from here: watching" in said
+    assert "cannot be seen from here: waiting" in said
     assert "1 cell was left" in said
     assert current(store, a_cell()).state == "interrupted"
 
 
 def test_another_containers_cells_are_left_to_it_while_others_train(store):
-    store.claim(a_cell(), **TERMS | {"holder": in_another_container()})
+    store.claim(a_cell(), **TERMS | {"owner": in_another_container()})
     assert release(store) == ""
     assert current(store, a_cell()).state == "running"
 
 
 def test_a_rerun_refuses_cells_that_another_container_trains(store, monkeypatch):
-    claim = store.claim(a_cell(), **TERMS | {"holder": in_another_container()})
+    claim = store.claim(a_cell(), **TERMS | {"owner": in_another_container()})
     monkeypatch.setattr(leases.time, "sleep", lambda _: store.heartbeat([claim]))
-    with pytest.raises(StoreError, match=r"is running .*: stop its run, or wait for it, and try again"):
+    with pytest.raises(StoreError, match=r"is running .*: stop its run or wait for it, and retry"):
         release(store, all_unseen=True)
     assert current(store, a_cell()).state == "running"
