@@ -78,7 +78,7 @@ def weight_changes(model: nn.Module, x: Tensor, y: Tensor) -> list[WeightChange]
 
     from asapbench.rules.engine.criterion import cross_entropy
     from asapbench.rules.engine.graph import capture
-    from asapbench.rules.engine.program import compiled, give_out
+    from asapbench.rules.engine.program import add_outputs, compiled
 
     flow = capture(model, x)
     found = places(flow)
@@ -87,7 +87,7 @@ def weight_changes(model: nn.Module, x: Tensor, y: Tensor) -> list[WeightChange]
             f"{type(model).__name__}: no convolution follows a block of two and could share its input; the shortcut "
             "effect is one of residual networks, and of the same networks without shortcuts"
         )
-    give_out([node for p in found for node in (p.layer.node, p.layer.input, p.shared)], flow.program)
+    add_outputs([node for p in found for node in (p.layer.node, p.layer.input, p.shared)], flow.program)
     logits, tensors = compiled(flow.program).train()(x)
     outputs, inputs, shared = tensors[::3], tensors[1::3], tensors[2::3]
     deltas = torch.autograd.grad(cross_entropy(logits, y), outputs)

@@ -1,7 +1,7 @@
 """`asapbench run` as a job of Slurm, through submitit: the whole run in one job, with the job's cores or GPUs as slots.
 
 Shortly before the job's time is over Slurm sends SIGUSR1: the run stops cleanly, with a checkpoint of each cell, and
-the job is queued again. It then goes on from there, by the same command.
+the job is queued again. It then continues from there, by the same command.
 """
 
 from __future__ import annotations

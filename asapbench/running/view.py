@@ -1,4 +1,4 @@
-"""What a run shows while it goes, and what it comes to: for whoever draws it."""
+"""What a run reports while it trains, and its outcome: for a view that draws it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Where a database's checkpoints, kept weights and logs are: beside a SQLite file, or in a folder that is named.
 
-Runs on several hosts that share a PostgreSQL database share this folder too, to go on with each other's cells.
+Runs on several hosts that share a PostgreSQL database share this folder too, to resume each other's cells.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class Following:
         self._channel.send(Aligned(attempt=self._attempt, rows=list(rows)))
 
     def should_stop(self) -> bool:
-        """Whether the parent asked. A cell that asks is alive, and the parent hears of it."""
+        """Whether the parent asked. A cell that asks is alive, and the parent gets a sign of life."""
         if time.monotonic() - self._channel.sent >= _ALIVE_SECONDS:
             self._channel.send(Alive(attempt=self._attempt))
         return self._stop.is_set()

@@ -60,7 +60,7 @@ class Warned(_Message):
 
 
 class Resumed(_Message):
-    """The cell has begun, after the epochs of `history`: those the database lacks are put in."""
+    """The cell has started, after the epochs of `history`: the database inserts those that it lacks."""
 
     kind: Literal["resumed"] = "resumed"
     attempt: str

@@ -101,7 +101,7 @@ class FakeExecutor:
 
 
 class Quiet:
-    """A view that keeps what it is told of ends, lets tests act at every tick, and ends a run that never would."""
+    """A view that keeps the reported ends, lets tests act at every tick, and ends a run that would never end."""
 
     def __init__(self, at_tick: Callable[[], None] = lambda: None) -> None:
         self.ends: list[tuple[str, str, str | None]] = []
@@ -125,7 +125,7 @@ class Quiet:
 
     def tick(self) -> None:
         self._ticks += 1
-        assert self._ticks < 200, "the run goes on for ever"
+        assert self._ticks < 200, "the run never ends"
         self._at_tick()
 
 

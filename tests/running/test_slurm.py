@@ -1,7 +1,7 @@
-"""A run as a job of Slurm: what sbatch is given, and that a job whose time is over is queued again and goes on.
+"""A run as a job of Slurm: what sbatch is given, and that a job whose time is over is queued again and continues.
 
 There is no Slurm here: `sbatch` and `srun` are stand-ins that keep what they are given, and the queue is submitit's own
-local one, which starts a job anew as Slurm does.
+local one, which starts a job again as Slurm does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two runs on two hosts share a PostgreSQL database: each cell is trained once, and the dead one's go on elsewhere."""
+"""Two runs on two hosts share a PostgreSQL database: each cell is trained once, and a dead host's cells resume."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def test_the_cells_of_a_host_that_died_resume_from_the_shared_files(
     other_hosts, undisturbed, postgresql_url, tmp_path
 ) -> None:
     dies, lives = (start(tmp_path, postgresql_url, host=host) for host in ("dies", "lives"))
-    amid = "SELECT DISTINCT host FROM attempt WHERE state = 'running' AND epochs_done >= 1 AND host = 'dies'"
-    wait_until(lambda: query(postgresql_url, amid), "an epoch of a cell that goes on")
+    training = "SELECT DISTINCT host FROM attempt WHERE state = 'running' AND epochs_done >= 1 AND host = 'dies'"
+    wait_until(lambda: query(postgresql_url, training), "an epoch of a cell that resumes")
     before = query(postgresql_url, CURVES)
     dies.kill()
     dies.communicate()

@@ -12,7 +12,7 @@ from asapbench.rules.engine.criterion import Criterion
 from asapbench.rules.engine.heads import Head
 from asapbench.rules.engine.layers import FeedbackLayer
 from asapbench.rules.engine.learner import Learner, Objective
-from asapbench.rules.engine.program import give_out, put_in
+from asapbench.rules.engine.program import add_outputs, put_in
 from asapbench.rules.engine.units import Unit
 
 
@@ -30,7 +30,7 @@ def put_behind(units: Sequence[Unit], heads: Mapping[str, Head], program: fx.Gra
         target = put_in(heads[unit.name], program, kind="head", layer=unit.name)
         with program.graph.inserting_after(unit.end):
             losses.append(program.graph.call_module(target, (unit.end, labels)))
-    give_out(losses, program)
+    add_outputs(losses, program)
 
 
 class LocalLearner(Learner):

@@ -12,7 +12,7 @@ from asapbench.rules.engine.layers import FeedbackLayer, geometry
 
 
 def cut(node: fx.Node, users: Iterable[fx.Node], program: fx.GraphModule) -> None:
-    """Makes `users` read `node` detached, so that no error comes back from them.
+    """Makes `users` read `node` detached, so that no error returns from them.
 
     A user that changes its input in place gets a copy: `node` itself may be read again.
     """
@@ -35,8 +35,8 @@ def put_in(module: nn.Module, program: fx.GraphModule, *, kind: str, layer: str)
     return target
 
 
-def give_out(nodes: Sequence[fx.Node], program: fx.GraphModule) -> None:
-    """Makes `program` give (logits, the tensors of `nodes`) in place of logits."""
+def add_outputs(nodes: Sequence[fx.Node], program: fx.GraphModule) -> None:
+    """Makes `program` return (logits, the tensors of `nodes`) instead of logits."""
     output = output_of(program)
     output.args = ((output.args[0], tuple(nodes)),)
 
@@ -48,7 +48,7 @@ def output_of(program: fx.GraphModule) -> fx.Node:
 
 
 def plain(model: nn.Module) -> fx.GraphModule:
-    """What `model` itself computes, with its own modules, ready for backward in any order in memory."""
+    """The computation of `model` itself, with its own modules, ready for backward in any order in memory."""
     return compiled(fx.symbolic_trace(model))
 
 

@@ -14,7 +14,7 @@ from asapbench.randomness import normal
 from asapbench.rules.engine.criterion import error_at_logits
 from asapbench.rules.engine.graph import Dataflow
 from asapbench.rules.engine.learner import Learner, Objective
-from asapbench.rules.engine.program import compiled, cut, give_out, output_of, put_in
+from asapbench.rules.engine.program import add_outputs, compiled, cut, output_of, put_in
 
 
 def projected(model: nn.Module, flow: Dataflow, seed: int) -> DFALearner:
@@ -34,7 +34,7 @@ def projected(model: nn.Module, flow: Dataflow, seed: int) -> DFALearner:
         with program.graph.inserting_after(tap):
             given.append(program.graph.call_module(target, (tap,)))
         projections[tap.name] = projection
-    give_out(given, program)
+    add_outputs(given, program)
     return DFALearner(model, compiled(program), projections)
 
 

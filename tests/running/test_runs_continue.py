@@ -1,4 +1,4 @@
-"""Real runs go on after an error, a want of memory or a worker that hangs, and end with the undisturbed bits."""
+"""Real runs continue after an error, a lack of memory or a worker that hangs, and end with the undisturbed bits."""
 
 from __future__ import annotations
 

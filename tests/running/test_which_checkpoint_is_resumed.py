@@ -1,4 +1,4 @@
-"""A cell goes on from its newest lineage that left a checkpoint here, also where another machine has begun anew."""
+"""A cell resumes its newest lineage that left a checkpoint here, also if another machine has started from scratch."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_of_several_older_lineages_the_one_that_came_furthest_is_continued(
 ) -> None:
     ours, theirs = here.stopped(epochs[0]), there.stopped(epochs[1])
     here.take_checkpoint(theirs, of=there)
-    Place(store, Files(tmp_path / "elsewhere")).stopped(5)
+    Place(store, Files(tmp_path / "other-files")).stopped(5)
     assert here.assigned().claim.lineage == max(zip(epochs, (ours, theirs), strict=True))[1].claim.lineage
 
 
