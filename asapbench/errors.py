@@ -14,6 +14,10 @@ class SuiteError(AsapbenchError):
     """An invalid suite file, `--set`, `--only` or `--seeds`; one line per problem."""
 
 
+class PluginError(SuiteError):
+    """A plug-in that does not exist, fails, or has an entry of a name that is taken; names the file and the line."""
+
+
 class DataError(AsapbenchError):
     """Data that are missing, truncated, damaged, or other than those of the cell."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Command, Db, Form, Only, Out, joined, names, whole_numbers
+from asapbench.cli.options import Command, Db, Form, Only, Out, joined, names, whole_numbers, with_plugins
 from asapbench.cli.settings import Data, FilesDir
 from asapbench.store import DEFAULT_URL
 
@@ -22,6 +22,7 @@ def _analyze() -> None:
 
 
 @app.command(cls=Command)
+@with_plugins
 def memory(
     model: Annotated[
         list[str] | None,
@@ -58,6 +59,7 @@ def memory(
 
 
 @app.command(cls=Command)
+@with_plugins
 def shortcut(
     cells: Annotated[
         list[str] | None, typer.Argument(metavar="[CELL]...", help="The first digits of cells' identities.")
@@ -92,6 +94,7 @@ def shortcut(
 
 
 @app.command(cls=Command)
+@with_plugins
 def theorem(
     runs: Annotated[int, typer.Option("--runs", min=1, help="Random draws of each start.")] = 10,
     sizes: Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asapbench.cli.options import Command
+from asapbench.cli.options import Command, with_plugins
 from asapbench.cli.text import printing_is_optional, say
 from asapbench.data.files import data_root, fix
 from asapbench.data.lookup import published, published_set
@@ -30,6 +30,7 @@ HEADERS = ("name", "data set", "images", "here", "where")
 
 
 @app.command("list", cls=Command)
+@with_plugins
 def list_(data: Folder = None) -> None:
     """List the data sets, their size, and whether they are here.
 
@@ -40,6 +41,7 @@ def list_(data: Folder = None) -> None:
 
 
 @app.command(cls=Command)
+@with_plugins
 def prepare(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets, as `list` names them.")],
     data: Folder = None,
@@ -57,6 +59,7 @@ def prepare(
 
 
 @app.command(cls=Command)
+@with_plugins
 def verify(
     names: Annotated[
         list[str] | None,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperOption
@@ -31,6 +33,32 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+def with_plugins(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with the option `--plugin`, which loads a plug-in before the command runs."""
+    types = get_type_hints(command, include_extras=True)
+    own = [
+        parameter.replace(annotation=types[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(command).parameters.items()
+    ]
+    plugin = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Plugins)
+
+    @functools.wraps(command)
+    def loading(*, plugin: list[str] | None, **values: Any) -> None:
+        if plugin:
+            from asapbench.suite.plugins import load_all
+
+            load_all(plugin)
+        command(**values)
+
+    loading.__signature__ = inspect.Signature([*own, plugin])  # type: ignore[attr-defined]
+    loading.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, plugin)}
+    return loading
+
+
+_Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="FILE|MODULE", help="Load a plug-in: more rules, models, data... Repeatable."),
+]
 Db = Annotated[str, typer.Option("--db", metavar="URL", envvar="ASAPBENCH_DB", help="The results database.")]
 Only = Annotated[
     list[str] | None,

@@ -89,12 +89,12 @@ def resume(
     request = Request(db=db, filters=only or (), only_states=states(only_state), run=settings, training=training)
     if dry_run:
         with Store.read_only(db) as store:
-            selected = recorded(store, suites or (), request)
+            selected = recorded(store, suites or (), request, load_plugins=True)
         _print_dry_run(selected, request)
         return
     # Not opened for reading first: a database of an older version is upgraded here.
     with Store.existing(db) as store:
-        selected = recorded(store, suites or (), request)
+        selected = recorded(store, suites or (), request, load_plugins=True)
         if settings.executor == "slurm":
             _submit(settings)
             return
@@ -130,11 +130,11 @@ def rerun(
     request = Request(db=db, filters=only or (), run=settings, training=training)
     if dry_run:
         with Store.read_only(db) as store:
-            selected = recorded(store, suites or (), request)
+            selected = recorded(store, suites or (), request, load_plugins=True)
         _print_dry_rerun(selected, request)
         return
     with Store.existing(db) as store:
-        status = _train(store, recorded(store, suites or (), request), request, supersede=True)
+        status = _train(store, recorded(store, suites or (), request, load_plugins=True), request, supersede=True)
     raise typer.Exit(status)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,6 @@ from asapbench.store import DEFAULT_URL
 if TYPE_CHECKING:
     from asapbench.metrics import Alignment, EpochMetrics
     from asapbench.store import Attempt, Provenance
-    from asapbench.suite.cell import Cell
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -30,12 +29,12 @@ def show(
 
     with Store.read_only(db) as store:
         cell_id = store.find_cell_id(cell)
-        found = store.find_cell(cell)
+        content = store.configuration(cell_id)
         attempts = store.attempts(cell_id)
         epochs = store.epochs(attempts[-1].lineage) if attempts else []
         angles = store.alignment(attempts[-1].lineage) if attempts else []
         provenance = store.provenance(attempts[-1].provenance_id) if attempts else None
-    _print_configuration(found, cell_id)
+    _print_configuration(content, cell_id)
     _print_attempts(attempts)
     if provenance is not None:
         _print_provenance(provenance)
@@ -44,16 +43,23 @@ def show(
     _print_errors(attempts)
 
 
-def _print_configuration(cell: Cell, cell_id: str) -> None:
-    from asapbench.suite.cell import FIELDS
+def _print_configuration(content: dict[str, Any], cell_id: str) -> None:
+    """What is stored, as it stands: what provides the rule, the model or the data set need not be installed."""
+    from asapbench.errors import SuiteError
+    from asapbench.suite.cell import Cell
 
-    say(f"{cell.label}\n\ncell           {cell_id}")
-    for field in FIELDS:
-        value = getattr(cell, field)
-        if hasattr(value, "options"):
-            inner = ", ".join(f"{name} = {option}" for name, option in (*value.options, *value.local))
-            value = f"{value.name} ({inner})" if inner else value.name
-        say(f"{field:<14} {value}")
+    try:
+        cell = Cell.from_json(content)
+        title, content = cell.label, cell.to_json()
+    except SuiteError as error:
+        title = str(error)
+    say(f"{title}\n\ncell           {cell_id}")
+    for field, value in content.items():
+        if isinstance(value, dict):
+            inner = ", ".join(f"{name} = {option}" for name, option in value.items() if name != "name")
+            say(f"{field:<14} {value.get('name')}{f' ({inner})' if inner else ''}")
+        else:
+            say(f"{field:<14} {value}")
 
 
 def _print_attempts(attempts: Sequence[Attempt]) -> None:

@@ -32,6 +32,7 @@ def status(
     from asapbench.cli.text import duration, print_table
     from asapbench.running.launch import Request, plan, recorded
     from asapbench.store import Store, db_option
+    from asapbench.suite.plugins import lacking
 
     request = Request(db=db, run=settings, training=training)
     with Store.read_only(db) as store:
@@ -55,6 +56,9 @@ def status(
     )
     for the_plan in plans.values():
         _print_cells(the_plan, all_cells=cells)
+    for item in found:
+        if item.unreadable:
+            say(f"{item.name}: {lacking(item.unreadable)}")
     if any(the_plan.left for the_plan in plans.values()):
         say(f"To resume: asapbench resume{db_option(db)}")
 

@@ -14,9 +14,10 @@ from asapbench.report.learning_rates import table3
 from asapbench.report.metric import Metric
 from asapbench.report.paper import ACCURACIES, accuracy_table
 from asapbench.report.quantity import Angle, Quantity
-from asapbench.report.recorded import recorded_results, recorded_suite
+from asapbench.report.recorded import differing_plugins, recorded_results, recorded_suite
 from asapbench.report.suite import suite_table
-from asapbench.report.table import Table
+from asapbench.report.table import Note, Table
+from asapbench.suite.plugins import lacking
 from asapbench.suite.select import only
 
 SECTION = "A.2"
@@ -109,7 +110,9 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
 
     with Store.read_only(url) as store:
         known = recorded_suite(store, suite)
-        cells, results = store.suite_cells(known.name), store.results(suite=known.name)
+        (cells, unreadable), results = store.readable_cells(known.name), store.results(suite=known.name)
+        notes = [Note(lacking(unreadable))] if unreadable else []
+        notes += differing_plugins(store, results)
     table = suite_table(
         known.name,
         cells,
@@ -117,7 +120,7 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
         heading=known.title,
         metric=metric or Metric.LAST,
         file=known.file,
-        notes=known.notes,
+        notes=(*known.notes, *notes),
     )
     return _naming(table, url)
 

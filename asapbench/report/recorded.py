@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asapbench.errors import AsapbenchError, NoDatabaseError, SuiteError
 from asapbench.report.table import Note
+from asapbench.suite.cell import CHOICES
 from asapbench.suite.load import Suite, load, parse, shipped
 from asapbench.suite.options import nearest
 
@@ -76,6 +78,23 @@ def recorded_suite(store: Store, suite: str) -> RecordedSuite:
     notes = tuple(_differing(suite, named, file, record))
     title = named.title if named and (os.path.isfile(suite) or not notes) else file.title
     return RecordedSuite(name, title, file, notes)
+
+
+def differing_plugins(store: Store, results: Sequence[Result]) -> Iterator[Note]:
+    """A warning for each configuration whose results come from several versions of a plug-in."""
+    ran = {identity: store.provenance(identity).versions for identity in {r.attempt.provenance_id for r in results}}
+    found: dict[tuple[str, str], set[str]] = {}
+    for result in results:
+        for kind in CHOICES:
+            key = f"{kind} {getattr(result.cell, kind).name}"
+            if (plugin := ran[result.attempt.provenance_id].get(key)) is not None:
+                found.setdefault((result.cell.group, key), set()).add(plugin)
+    differing = {(key, frozenset(plugins)) for (_, key), plugins in found.items() if len(plugins) > 1}
+    for key, plugins in sorted(differing, key=lambda pair: pair[0]):
+        yield Note(
+            f"Results of the {key} come from different versions of its plug-in ({' and '.join(sorted(plugins))}): "
+            "train them again with one of them, by asapbench rerun, or raise the revision of the entry."
+        )
 
 
 def _differing(suite: str, named: Suite | None, file: Suite, record: SuiteRecord) -> list[Note]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from asapbench.data.files import data_root
 from asapbench.data.lookup import check
-from asapbench.errors import StoreError, SuiteError, WorkerError, install_extra
+from asapbench.errors import PluginError, StoreError, SuiteError, WorkerError, install_extra
 from asapbench.machine import compilers
 from asapbench.machine.slots import Count, Slot, free_bytes, slots
 from asapbench.paths import without_links
@@ -29,6 +29,7 @@ from asapbench.running.settings import RunSettings
 from asapbench.running.view import Outcome, View
 from asapbench.store.records import FINAL, State
 from asapbench.store.store import Store
+from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import require_trainable
 from asapbench.suite.load import load, parse
@@ -59,6 +60,7 @@ class Selected:
     source: str
     cells: tuple[Cell, ...] = field(default=())
     text: str | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 def select(suites: Sequence[str], request: Request) -> list[Selected]:
@@ -70,20 +72,36 @@ def select(suites: Sequence[str], request: Request) -> list[Selected]:
     return [Selected(s.name, s.source, tuple(cells), s.text) for s, cells in zip(loaded, chosen, strict=True) if cells]
 
 
-def recorded(store: Store, names: Sequence[str], request: Request) -> list[Selected]:
-    """The cells of suites that the database knows, all of them or those named. Raises StoreError where it has none."""
+def recorded(store: Store, names: Sequence[str], request: Request, *, load_plugins: bool = False) -> list[Selected]:
+    """The cells of suites that the database knows, all of them or those named. Raises StoreError where it has none.
+
+    `load_plugins`: load those that its cells were recorded with on this machine, to train them; otherwise cells that
+    cannot be read without them are left out, and `Selected.unreadable` has their labels.
+    """
     known = {suite.name: suite for suite in store.suites()}
     if not known:
         raise StoreError(f"{store.name}: nothing is recorded there yet: start with `asapbench run SUITE`")
     found = []
     for name in names or known:
-        cells = store.suite_cells(name)
-        found.append(Selected(name, known[name].source, tuple(cells), known[name].text))
+        cells, unreadable = store.readable_cells(name)
+        if unreadable and load_plugins:
+            cells, unreadable = _with_plugins(store, name), []
+        found.append(Selected(name, known[name].source, tuple(cells), known[name].text, tuple(unreadable)))
     if request.filters:
         kept = {cell.id for cell in only([cell for item in found for cell in item.cells], request.filters)}
         found = [replace(s, cells=tuple(cell for cell in s.cells if cell.id in kept)) for s in found]
         found = [selected for selected in found if selected.cells]
     return found
+
+
+def _with_plugins(store: Store, suite: str) -> list[Cell]:
+    """The cells of a suite of this database, the plug-ins loaded that it was run with. Raises SuiteError."""
+    for named in store.suite_plugins(suite):
+        try:
+            plugins.load(named)
+        except PluginError as error:
+            raise SuiteError(f'{store.name}: suite "{suite}" was run with a plug-in: {error}') from error
+    return store.suite_cells(suite)
 
 
 def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
@@ -198,7 +216,7 @@ def _executor(request: Request, files: Files, data: Path, datasets: tuple[Choice
         from asapbench.running.ray_node import Needs
 
         files.make()
-        needs = Needs(files.mark(), data, datasets)
+        needs = Needs(files.mark(), data, datasets, tuple(plugins.sources()))
         return RayExecutor(files, needs, **_wanted(request), address=request.run.address)
     return LocalExecutor(_local_slots(request), files)
 

@@ -32,6 +32,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from asapbench.errors import SuiteError, WorkerError
 from asapbench.machine.slots import Count, Slot, check_counts, compile_threads, cores
 from asapbench.running.ray_node import Needs, NodeEvents, NodeWorker, what_is_missing
+from asapbench.suite import plugins
 from asapbench.worker.files import Files
 from asapbench.worker.process import tail
 from asapbench.worker.protocol import EVENT, Command
@@ -234,7 +235,7 @@ class RayWorker:
         self._end: Cause | None = None
         # `receive` blocks until the process sends something: it has a thread, so that other calls are served.
         actor = ray.remote(concurrency_groups={"events": 1})(NodeWorker)
-        self._actor = actor.options(**kind.resources(), **_pinned(node)).remote(slot, self._log)
+        self._actor = actor.options(**kind.resources(), **_pinned(node)).remote(slot, self._log, plugins.sources())
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 

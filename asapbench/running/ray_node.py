@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import queue
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from asapbench import __version__
 from asapbench.data.lookup import check
-from asapbench.errors import DataError
+from asapbench.errors import DataError, PluginError
 from asapbench.machine.slots import Slot
+from asapbench.suite import plugins
 from asapbench.suite.options import Choice
 from asapbench.worker.process import WorkerProcess
 from asapbench.worker.protocol import COMMAND
@@ -22,11 +24,12 @@ from asapbench.worker.supervision import Cause, Inbox
 
 @dataclass(frozen=True)
 class Needs:
-    """What a node needs: this version, the run's folder of files (it holds `mark`), and the data."""
+    """What a node must have: this version, the folder of the run's files (that contains `mark`), plug-ins, the data."""
 
     mark: Path
     data: Path
     datasets: tuple[Choice, ...]
+    plugins: tuple[str, ...] = ()
     version: str = __version__
 
 
@@ -38,9 +41,10 @@ def what_is_missing(needs: Needs) -> str | None:
         folder = needs.mark.parent.parent
         return f"{folder} is not the same folder there as here: every node must see it, as on a network file system"
     try:
+        plugins.load_all(needs.plugins)
         for dataset in needs.datasets:
             check(dataset, needs.data)
-    except DataError as error:
+    except (DataError, PluginError) as error:
         return str(error)
     return None
 
@@ -54,9 +58,10 @@ class NodeEvents:
 
 
 class NodeWorker:
-    """One worker process on this node; it ends with this object's process."""
+    """One worker process on this node, with the plug-ins `named`, which ends when this object's process does."""
 
-    def __init__(self, slot: Slot, log: Path) -> None:
+    def __init__(self, slot: Slot, log: Path, named: Sequence[str] = ()) -> None:
+        plugins.load_all(named)
         self._inbox: Inbox = queue.SimpleQueue()
         self._process = WorkerProcess(slot, log=log, inbox=self._inbox)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -113,7 +113,7 @@ def provenance(connection: Connection, provenance_id: str) -> Provenance:
 
 
 def suite_results(connection: Connection, name: str) -> list[Result]:
-    """The current attempts of a suite's cells, in its order. Raises StoreError, SuiteError for an unreadable cell."""
+    """The current attempts of a suite's readable cells, in its order. Raises StoreError for an unknown suite."""
     require_suite(connection, name)
     query = (
         _with_config()
@@ -121,7 +121,7 @@ def suite_results(connection: Connection, name: str) -> list[Result]:
         .where(suite_cell.c.suite == name)
         .order_by(suite_cell.c.position)
     )
-    return [_result(row) for row in connection.execute(query)]
+    return _readable(connection.execute(query))[0]
 
 
 def results_of(connection: Connection, cell_ids: Sequence[str]) -> list[Result]:
@@ -137,9 +137,14 @@ def all_results(connection: Connection) -> tuple[list[Result], list[str]]:
     """The current attempts of all cells, and the ids of cells that this version cannot read."""
     c = cells.c
     query = _with_config().order_by(c.dataset, c.model, c.rule, c.lr, c.group_id, c.seed)
+    return _readable(connection.execute(query))
+
+
+def _readable(rows: Iterable[Row[*tuple[Any, ...]]]) -> tuple[list[Result], list[str]]:
+    """The results of rows, and the ids of cells that cannot be read: their rule, model or data set is not installed."""
     results: list[Result] = []
     unreadable: list[str] = []
-    for row in connection.execute(query):
+    for row in rows:
         try:
             results.append(_result(row))
         except SuiteError:

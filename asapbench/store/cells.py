@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from asapbench.errors import StoreError, SuiteError
 from asapbench.store.records import SuiteRecord
-from asapbench.store.rows import MEND, checked
+from asapbench.store.rows import MEND, checked, from_json
 from asapbench.store.schema import attempt as attempts
 from asapbench.store.schema import cell as cells
 from asapbench.store.schema import suite as suites
@@ -56,8 +56,8 @@ def insert_missing(connection: Connection, wanted: Sequence[Cell]) -> None:
 
 
 def _record_places(connection: Connection, known: Sequence[Cell]) -> None:
-    """Writes the paths and labels of the data of these cells, where they are others than before."""
-    wanted = {cell.id: _row(cell) for cell in known if cell.dataset.local}
+    """Writes the paths and labels of the data of these cells and the paths of their plug-ins, where they are others."""
+    wanted = {cell.id: _row(cell) for cell in known if cell.dataset.local or cell.plugins}
     for row in connection.execute(select(cells.c.id, cells.c.config).where(cells.c.id.in_(wanted))):
         if wanted[row.id]["config"] != row.config:
             moved = {name: wanted[row.id][name] for name in ("config", "label")}
@@ -117,8 +117,15 @@ def record_suite(
 
     `text` is the content of the suite's file `source`.
     """
-    insert_missing(connection, wanted)
-    ids = list(dict.fromkeys(cell.id for cell in wanted))
+    _record(connection, name, source=source, members={cell.id: cell for cell in wanted}, text=text)
+
+
+def _record(
+    connection: Connection, name: str, *, source: str, members: dict[str, Cell | None], text: str | None
+) -> None:
+    """`record_suite`; None stands for a cell that is recorded already and cannot be read."""
+    insert_missing(connection, [cell for cell in members.values() if cell is not None])
+    ids = list(members)
     old = connection.execute(select(suites.c.source, suites.c.text).where(suites.c.name == name)).one_or_none()
     old_ids = _cell_ids(connection, name)
     if old is not None and tuple(old) == (source, text) and old_ids == ids:
@@ -139,9 +146,15 @@ def extend_suite(
     connection: Connection, name: str, source: str, wanted: Sequence[Cell], *, text: str | None = None
 ) -> None:
     """Adds the missing cells to the suite; the others stay, so that `resume` forgets nothing."""
-    known = suite_cells(connection, name) if _cell_ids(connection, name) else []
-    cells_by_id = {cell.id: cell for cell in (*known, *wanted)}
-    record_suite(connection, name, source, list(cells_by_id.values()), text=text)
+    members: dict[str, Cell | None] = {}
+    for row in _of_suite(connection, name):
+        try:
+            cell = read_config(row.config)
+            members[cell.id] = cell
+        except SuiteError:
+            members[row.id] = None
+    members |= {cell.id: cell for cell in wanted}
+    _record(connection, name, source=source, members=members, text=text)
 
 
 def _cell_ids(connection: Connection, name: str) -> list[str]:
@@ -170,15 +183,52 @@ def require_suite(connection: Connection, name: str) -> None:
 
 
 def suite_cells(connection: Connection, name: str) -> list[Cell]:
-    """The cells of a suite in its order. Raises StoreError for an unknown one, with the nearest name."""
+    """The cells of a suite in its order. Raises StoreError for an unknown one, SuiteError for an unreadable cell."""
     require_suite(connection, name)
+    return [read_config(row.config) for row in _of_suite(connection, name)]
+
+
+def readable_cells(connection: Connection, name: str) -> tuple[list[Cell], list[str]]:
+    """The cells of a suite that this installation can read, and the labels of the others."""
+    require_suite(connection, name)
+    readable, others = [], []
+    for row in _of_suite(connection, name):
+        try:
+            readable.append(read_config(row.config))
+        except SuiteError:
+            others.append(row.label)
+    return readable, others
+
+
+def suite_plugins(connection: Connection, name: str) -> list[str]:
+    """The plug-ins that the cells of a suite were recorded with on this machine, as `plugins.load` takes them."""
+    found: dict[str, None] = {}
+    require_suite(connection, name)
+    for row in _of_suite(connection, name):
+        places = json.loads(row.config).get("places") if '"plugins"' in row.config else None
+        named = places.get("plugins") if isinstance(places, dict) else None
+        found |= dict.fromkeys(one for one in (named if isinstance(named, list) else ()) if isinstance(one, str))
+    return list(found)
+
+
+def _of_suite(connection: Connection, name: str) -> list[Row[Any, Any, Any]]:
+    """The identity, label and configuration of each cell of a suite, in its order."""
     query = (
-        select(cells.c.config)
+        select(cells.c.id, cells.c.label, cells.c.config)
         .join(suite_cell, suite_cell.c.cell_id == cells.c.id)
         .where(suite_cell.c.suite == name)
         .order_by(suite_cell.c.position)
     )
-    return [read_config(config) for config in connection.scalars(query)]
+    return list(connection.execute(query))
+
+
+def configuration(connection: Connection, cell_id: str) -> dict[str, Any]:
+    """A cell as plain data, without places; also one whose rule, model or data set is not installed."""
+    config = connection.scalar(select(cells.c.config).where(cells.c.id == cell_id))
+    content = from_json("config", config) if config is not None else None
+    if not isinstance(content, dict):
+        raise StoreError(f"{name_of(connection)} has no cell {cell_id}")
+    return {key: value for key, value in content.items() if key != "places"}
 
 
 def outdated(connection: Connection, name: str) -> int:

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
+from asapbench.suite import plugins
 from asapbench.suite.datasets import DatasetEntry, DatasetShape
 from asapbench.suite.entries import ModelEntry, OptimizerEntry, RuleEntry
 from asapbench.suite.options import Choice, Entry
 from asapbench.suite.schedules import ScheduleEntry
-
-E = TypeVar("E", bound=Entry)
 
 _HOMES = (
     *("asapbench.rules", "asapbench.models", "asapbench.data.sets"),
@@ -34,36 +33,46 @@ DATASETS: dict[str, DatasetEntry] = {}
 OPTIMIZERS: dict[str, OptimizerEntry] = {}
 SCHEDULES: dict[str, ScheduleEntry] = {}
 
-CATALOG: dict[str, Mapping[str, Entry]] = {
-    "dataset": DATASETS,
-    "model": MODELS,
-    "rule": RULES,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
+_TABLES: dict[str, tuple[type[Entry], dict[str, Any]]] = {
+    "dataset": (DatasetEntry, DATASETS),
+    "model": (ModelEntry, MODELS),
+    "rule": (RuleEntry, RULES),
+    "optimizer": (OptimizerEntry, OPTIMIZERS),
+    "schedule": (ScheduleEntry, SCHEDULES),
 }
+
+CATALOG: dict[str, Mapping[str, Entry]] = {kind: table for kind, (_, table) in _TABLES.items()}
 
 _CLASSES: dict[str, type[Any]] = {}
 
 
-def collect(module: ModuleType) -> None:
-    """Takes every entry of `module`: module-level objects, and classes with an entry of their own in `entry`.
+@dataclass(frozen=True)
+class Declared:
+    """An entry and where it is declared: the module's variable, for a rule its class."""
 
-    An entry that is known already, imported from where it is declared, changes nothing. Raises ValueError for two
-    entries of one name.
-    """
-    for value in list(vars(module).values()):
-        entry = vars(value).get("entry") if isinstance(value, type) else value
-        if isinstance(entry, RuleEntry) and isinstance(value, type):
-            _add(RULES, entry)
-            _CLASSES[entry.name] = value
-        elif isinstance(entry, ModelEntry):
-            _add(MODELS, entry)
-        elif isinstance(entry, DatasetEntry):
-            _add(DATASETS, entry)
-        elif isinstance(entry, OptimizerEntry):
-            _add(OPTIMIZERS, entry)
-        elif isinstance(entry, ScheduleEntry):
-            _add(SCHEDULES, entry)
+    kind: str
+    entry: Entry
+    variable: str
+    rule: type[Any] | None = None
+
+
+def declared_in(module: ModuleType) -> Iterator[Declared]:
+    """The entries of `module`, also those that it imports: objects, and classes with an entry of their own."""
+    for variable, value in list(vars(module).items()):
+        rule = value if isinstance(value, type) and isinstance(vars(value).get("entry"), RuleEntry) else None
+        entry = value if rule is None else vars(rule)["entry"]
+        for kind, (sort, _) in _TABLES.items():
+            if isinstance(entry, sort) and (kind != "rule" or rule is not None):
+                yield Declared(kind, entry, variable, rule)
+
+
+def add(declared: Declared) -> None:
+    """Puts an entry into the catalog. Raises ValueError where another entry has its name."""
+    entry = declared.entry
+    if _TABLES[declared.kind][1].setdefault(entry.name, entry) is not entry:
+        raise ValueError(f"there are two entries called {entry.name}")
+    if declared.rule is not None:
+        _CLASSES[entry.name] = declared.rule
 
 
 def rule_class(name: str) -> type[Any]:
@@ -71,16 +80,15 @@ def rule_class(name: str) -> type[Any]:
     return _CLASSES[name]
 
 
-def _add(known: dict[str, E], entry: E) -> None:
-    if known.setdefault(entry.name, entry) is not entry:
-        raise ValueError(f"there are two entries called {entry.name}")
+def _collect() -> None:
+    for home in map(importlib.import_module, _HOMES):
+        inside = [found.name for found in pkgutil.iter_modules(getattr(home, "__path__", ())) if not found.ispkg]
+        for module in (home, *(importlib.import_module(f"{home.__name__}.{name}") for name in inside)):
+            for declared in declared_in(module):
+                add(declared)
 
 
-for _home in map(importlib.import_module, _HOMES):
-    collect(_home)
-    for _found in pkgutil.iter_modules(getattr(_home, "__path__", ())):
-        if not _found.ispkg:
-            collect(importlib.import_module(f"{_home.__name__}.{_found.name}"))
+_collect()
 
 DEFAULTS: dict[str, Choice] = {"optimizer": OPTIMIZERS["sgd"].choose(), "schedule": SCHEDULES["cosine"].choose()}
 """What a suite need not name: the paper's."""
@@ -93,3 +101,6 @@ def dataset_shape(dataset: Choice) -> DatasetShape:
     whole = entry.whole(dataset)
     wanted = dataset.integer("train_size")
     return whole if wanted == 0 or entry.beyond(dataset) else replace(whole, train=wanted)
+
+
+plugins.load_installed()  # last: a plug-in may import anything of this package

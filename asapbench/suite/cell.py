@@ -18,6 +18,7 @@ from typing import Any
 from asapbench.errors import SuiteError
 from asapbench.suite.catalog import CATALOG, DEFAULTS
 from asapbench.suite.options import Choice, Role, Value, nearest
+from asapbench.suite.plugins import provider
 from asapbench.suite.recipe import RECIPE, RECIPE_REVISION, Recipe, checked_learning_rate, checked_seed
 
 CHOICES = ("dataset", "model", "rule", "optimizer", "schedule")
@@ -76,7 +77,8 @@ class Cell(Recipe):
     def to_json(self, *, places: bool = False) -> dict[str, Any]:
         """Every field and option in full.
 
-        `places`: with the paths of its data on this machine, under "places": for the database and the workers alone.
+        `places`: with the paths of its data and plug-ins on this machine, under "places": for the database and the
+        workers alone.
         """
         content: dict[str, Any] = {}
         found: dict[str, Any] = {}
@@ -89,7 +91,15 @@ class Cell(Recipe):
             kept = {option: chosen for option, chosen in (*value.options, *value.local) if option not in where}
             content[name] = _table(name, value.name, kept)
             found |= {name: where} if where else {}
+        if own := self.plugins:
+            found["plugins"] = list(own)
         return content | ({"places": found} if places and found else {})
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """The plug-ins that provide what this cell chooses, as `suite.plugins.load` finds them again."""
+        chosen = (provider(kind, getattr(self, kind).name) for kind in CHOICES)
+        return tuple(dict.fromkeys(plugin.source for plugin in chosen if plugin is not None))
 
     @classmethod
     def from_json(cls, content: object) -> Cell:
@@ -208,7 +218,8 @@ def _shared(text: str) -> dict[str, Any]:
 def _choice(kind: str, table: dict[str, Any]) -> Choice:
     name = table.pop("name")
     if name not in CATALOG[kind]:
-        raise ValueError(f'unknown {kind} "{name}"{nearest(name, CATALOG[kind])}')
+        near = nearest(name, CATALOG[kind])
+        raise ValueError(f'unknown {kind} "{name}"{near}; if a plug-in provides it, name that: --plugin FILE')
     return CATALOG[kind][name].choose(table)
 
 

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
-from asapbench.errors import SuiteError
+from asapbench.errors import PluginError, SuiteError
 from asapbench.escape import visible
+from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import KEYS, DataPlace, Located, expand
 from asapbench.suite.options import describe, nearest
 from asapbench.suite.places import Path, Places
 
-_SUITE_KEYS = ("name", "title", "tables")
+_SUITE_KEYS = ("name", "title", "tables", "plugins")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -48,17 +49,20 @@ def load(name_or_path: str, *, data_path: str | None = None) -> Suite:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SuiteError(f"{path}: the suite cannot be read: {reason}") from error
-    return parse(text, source=str(path), data_path=data_path)
+    return parse(text, source=str(path), data_path=data_path, load_plugins=True)
 
 
-def parse(text: str, *, source: str, data_path: str | None = None) -> Suite:
+def parse(text: str, *, source: str, data_path: str | None = None, load_plugins: bool = False) -> Suite:
     """The suite in `text`; `source` is its file, named in errors and the start of its relative paths.
 
+    `load_plugins`: run the code of the plug-ins that it names. A text that a database holds must not be trusted so far.
     Raises SuiteError with every problem, a line each.
     """
     document = _toml(text, source)
     problems = _Problems(text, source)
     head = _head(document, problems)
+    if load_plugins:
+        _load_plugins(document, problems, folder=FilePath(source).parent)
     defaults = _table(document.get("defaults", {}), ("defaults",), problems)
     data = DataPlace(FilePath(source).parent, data_path)
     cells: dict[str, Cell] = {}
@@ -163,7 +167,22 @@ def _head(document: Mapping[str, Any], problems: _Problems) -> dict[str, Any]:
     if not isinstance(tables, list) or not all(type(t) is int and 1 <= t <= 5 for t in tables):
         problems.add(("suite", "tables"), "tables must be a list of numbers from 1 to 5")
         tables = []
+    plugins = head.get("plugins", [])
+    if not isinstance(plugins, list) or not all(isinstance(one, str) for one in plugins):
+        problems.add(("suite", "plugins"), 'plugins must be a list of files or modules, as in ["my_rules.py"]')
     return {"name": name, "title": title or name, "tables": tuple(tables)}
+
+
+def _load_plugins(document: Mapping[str, Any], problems: _Problems, *, folder: FilePath) -> None:
+    head = document.get("suite")
+    named = head.get("plugins") if isinstance(head, dict) else None
+    for number, one in enumerate(named if isinstance(named, list) else ()):
+        if isinstance(one, str):
+            try:
+                plugins.load(one, folder=folder)
+            except PluginError as error:
+                problems.add(("suite", "plugins", number), str(error))
+    problems.raise_if_any()  # what a plug-in lacks is unknown below
 
 
 def _grids(document: Mapping[str, Any], problems: _Problems) -> Sequence[Any]:

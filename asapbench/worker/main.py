@@ -23,11 +23,12 @@ from typing import IO
 import torch
 
 from asapbench.data.images import Images, load
-from asapbench.errors import AsapbenchError, DivergedError
+from asapbench.errors import AsapbenchError, DivergedError, PluginError
 from asapbench.machine.compilers import keep_code_in
 from asapbench.machine.hardware import hardware, versions
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.streams import steady_streams
+from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
 from asapbench.training.environment import is_out_of_memory, release_memory
@@ -117,7 +118,11 @@ def main() -> None:
     threading.Thread(target=_listen, args=(commands, stop), daemon=True).start()
     torch.set_num_interop_threads(1)
     leave_compiler_out()
-    channel.send(Ready(versions=versions(), hardware=hardware()))
+    try:
+        plugins.load_all(sys.argv[1:])
+    except PluginError as error:  # changed since the run began, or not on this node
+        sys.exit(f"error: {error}")
+    channel.send(Ready(versions=versions() | plugins.versions(), hardware=hardware()))
     with steady_streams():  # the log's disk may be full
         while True:
             command = commands.get()

@@ -1,4 +1,4 @@
-"""A module run as a process that does not outlive its parent: `python -m asapbench.worker.orphan PARENT MODULE`.
+"""A module run as a process that does not outlive its parent: `python -m asapbench.worker.orphan PARENT MODULE ...`.
 
 A worker detects its parent's end by its standard input. A worker that was suspended, or hangs in a library that lets
 no other thread run, does not. On Linux the kernel therefore kills it, from before MODULE is imported, which may take
@@ -31,4 +31,6 @@ def end_with(parent: int) -> None:
 
 if __name__ == "__main__":
     end_with(int(sys.argv[1]))
-    runpy.run_module(sys.argv[2], run_name="__main__", alter_sys=True)
+    module = sys.argv[2]
+    del sys.argv[1:3]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

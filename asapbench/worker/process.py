@@ -17,6 +17,7 @@ from pydantic import ValidationError
 import asapbench
 from asapbench.machine.memory import KernelKills
 from asapbench.machine.slots import Slot
+from asapbench.suite import plugins
 from asapbench.worker import orphan
 from asapbench.worker.protocol import EVENT, Command, Train
 from asapbench.worker.supervision import Cause, Inbox, WorkerEvent
@@ -114,10 +115,10 @@ class WorkerProcess:
 
 
 def start(module: str, slot: Slot, *, stderr: IO[bytes]) -> subprocess.Popen[str]:
-    """A process on `slot` that runs `module`, with pipes for lines of JSON."""
+    """A process on `slot` that runs `module` with the plug-ins of this one, with pipes to talk to it by lines."""
     # A process group of its own: Ctrl-C in the terminal reaches this process alone, which then decides.
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", orphan.__name__, str(os.getpid()), module],
+        [sys.executable, "-P", "-m", orphan.__name__, str(os.getpid()), module, *plugins.sources()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,

@@ -50,11 +50,12 @@ def test_the_guides_table_lists_the_options_of_a_command(name: str) -> None:
     if name.startswith("data "):
         rows = [line for line in GUIDE.read_text(encoding="utf-8").splitlines() if line.startswith("| `data list`")]
     assert len(rows) == 1, name
-    own = {p.opts[0] for p in COMMANDS[name].params if p.opts[0].startswith("--")} - {"--help", "--db"}
+    own = {p.opts[0] for p in COMMANDS[name].params if p.opts[0].startswith("--")} - {"--help", "--db", "--plugin"}
     if name == "resume":
         assert own == {p.opts[0] for p in COMMANDS["run"].params if p.opts[0].startswith("--")} - {
             "--help",
             "--db",
+            "--plugin",
             "--set",
             "--seeds",
         }

@@ -35,6 +35,7 @@ from asapbench.errors import AsapbenchError
 from asapbench.machine.compilers import keep_code_in
 from asapbench.machine.hardware import hardware
 from asapbench.streams import steady_streams
+from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
 from asapbench.training.environment import is_out_of_memory, peak_memory, reset_peak_memory, synchronize
 from asapbench.training.optimizer import leave_compiler_out
@@ -67,6 +68,7 @@ def main() -> None:
     threading.Thread(target=_listen, args=(commands,), daemon=True).start()
     torch.set_num_interop_threads(1)
     leave_compiler_out()
+    plugins.load_all(sys.argv[1:])
     serve = _Server()
     with steady_streams():  # the log's disk may be full
         while True:
