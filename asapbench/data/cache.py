@@ -72,7 +72,8 @@ def stamp(made_with: str, sources: Iterable[tuple[str, os.stat_result]]) -> str:
     """
     digest = hashlib.sha256(f"{made_with}\n".encode())
     for name, status in sources:
-        digest.update(f"{name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode())
+        line = f"{name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n"
+        digest.update(line.encode(errors="surrogateescape"))  # a name may be no UTF-8
     return digest.hexdigest()
 
 

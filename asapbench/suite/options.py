@@ -60,14 +60,19 @@ class Option:
             raise ValueError(f"{self.name} must be at least {self.minimum:g}, not {value!r}")
         if self.below is not None and isinstance(value, int | float) and value >= self.below:
             raise ValueError(f"{self.name} must be less than {self.below:g}, not {value!r}")
-        if self.role == "content" and value and not re.fullmatch("[0-9a-f]{64}", str(value)):
+        if self.role == "content" and not re.fullmatch("([0-9a-f]{64})?", str(value)):
             raise ValueError(f"{self.name} must be a SHA-256, 64 hexadecimal digits, not {value!r}: leave it out")
+        if self.role == "label" and not (str(value).isprintable() and len(str(value)) <= _LABEL):
+            raise ValueError(f"{self.name} must be at most {_LABEL} printable characters, not {value!r}")
         assert isinstance(value, bool | int | float | str)
         return self.canonical(value) if self.canonical is not None and isinstance(value, str) else value
 
 
 _LARGE = 2**31
 """Whole numbers are smaller, as a database's INTEGER is."""
+
+_LABEL = 64
+"""Characters of the longest label: tables show it."""
 
 _CLOSE = 0.6
 """How similar a name must be to be suggested: difflib's measure."""

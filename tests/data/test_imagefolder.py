@@ -1,5 +1,6 @@
 """A folder of images becomes a data set: which images train, in which order, with which pixels."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,13 @@ def test_images_in_folders_of_a_class_count_and_hidden_and_other_files_do_not(tm
         (folder / "dog" / name).write_text("no image")
     (folder / ".git").mkdir()
     assert dataset_shape(_choice(folder)).train == 6
+
+
+def test_a_file_name_need_not_be_utf_8(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "pets", count=4)
+    image = folder / "cat" / "03.png"
+    os.rename(image, os.fsencode(image) + b"\xff.png")
+    assert len(_load(folder, tmp_path).train_labels) == 6
 
 
 def test_the_decoded_images_are_shared_and_other_options_have_files_of_their_own(

@@ -31,7 +31,9 @@ def _choice(path: Path) -> Choice:
         ((5,), "uint8", (5, 1, 1)),
     ],
 )
-def test_shapes_and_types(shape: tuple[int, ...], dtype: str, expected: tuple[int, ...], tmp_path: Path) -> None:
+def test_images_and_features_of_each_shape_and_type_keep_their_values(
+    shape: tuple[int, ...], dtype: str, expected: tuple[int, ...], tmp_path: Path
+) -> None:
     held = arrays(shape=shape, dtype=dtype)
     np.savez(tmp_path / "x.npz", **held)
     choice = _choice(tmp_path / "x.npz")

@@ -91,7 +91,9 @@ def _file(path: Path) -> None:
         (_sixteen_bits, "pets/dog/03.png: pixels of mode I;16: convert the image to 8 bits a channel"),
     ],
 )
-def test_of_a_folder(make: Callable[[Path], None], said: str, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_is_one_error_at_its_path(
+    make: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
     make(tmp_path / "pets")
     message = _refused(tmp_path, 'name = "imagefolder", path = "pets"')
     assert message.startswith(f"4:42: {said}")
@@ -118,14 +120,16 @@ def test_of_a_folder(make: Callable[[Path], None], said: str, tmp_path: Path) ->
         ({"x_train": np.array([{}] * 40)}, "not an .npz file of plain arrays (Object arrays cannot be loaded"),
     ],
 )
-def test_of_a_file_of_arrays(change: dict[str, np.ndarray | None], said: str, tmp_path: Path) -> None:
+def test_arrays_that_cannot_be_used_are_one_error_at_their_path(
+    change: dict[str, np.ndarray | None], said: str, tmp_path: Path
+) -> None:
     held = {name: array for name, array in (arrays() | change).items() if array is not None}
     np.savez(tmp_path / "x.npz", **held)
     message = _refused(tmp_path, 'name = "npz", path = "x.npz"')
     assert message.startswith(f"4:34: x.npz: {said}")
 
 
-def test_of_a_file_that_holds_something_else(tmp_path: Path) -> None:
+def test_a_file_that_holds_something_else_is_one_error_at_its_path(tmp_path: Path) -> None:
     path, dataset = tmp_path / "x.npz", 'name = "npz", path = "x.npz"'
     assert _refused(tmp_path, dataset) == "4:34: x.npz: there is no such file: correct the path"
     path.write_bytes(b"no arrays")
@@ -160,7 +164,7 @@ def test_no_file_runs_code(tmp_path: Path) -> None:
         assert not mark.exists()
 
 
-def test_of_options_that_do_not_fit_the_data(tmp_path: Path) -> None:
+def test_options_that_do_not_fit_the_data_are_refused(tmp_path: Path) -> None:
     _no_test(tmp_path / "pets")
     write_images(tmp_path / "pets" / "test", seed=1)
     np.savez(tmp_path / "x.npz", **arrays())
@@ -171,6 +175,7 @@ def test_of_options_that_do_not_fit_the_data(tmp_path: Path) -> None:
     assert "leave test_share out" in _refused(tmp_path, f"{folder}, test_share = 0.5")
     assert "x.npz: classes is 2, and not 3: leave classes out" in _refused(tmp_path, f"{npz}, classes = 3")
     assert "content must be a SHA-256" in _refused(tmp_path, f'{npz}, content = "abc"')
+    assert "label must be at most 64 printable" in _refused(tmp_path, f'{npz}, label = "a\\u0000b"')
     assert "train_size 41 is more than the 40 training images" in _refused(tmp_path, f"{npz}, train_size = 41")
 
 

@@ -36,7 +36,7 @@ def _load_or_refuse(name: str, path: Path, root: Path) -> None:
 
 @fuzz(80)
 @given(st.integers(0, 2000), st.integers(0, 255), st.integers(0, 60))
-def test_bytes_of_an_array_file(place: Path, at: int, byte: int, cut: int) -> None:
+def test_a_damaged_array_file_is_read_or_refused_by_name(place: Path, at: int, byte: int, cut: int) -> None:
     path = place / "x.npz"
     np.savez(path, **arrays())
     content = bytearray(path.read_bytes())
@@ -52,7 +52,9 @@ def test_bytes_of_an_array_file(place: Path, at: int, byte: int, cut: int) -> No
         st.tuples(st.lists(st.integers(0, 4), max_size=5), st.sampled_from(TYPES)),
     )
 )
-def test_arrays_of_any_shape_and_type(place: Path, changes: dict[str, tuple[list[int], str]]) -> None:
+def test_arrays_of_any_shape_and_type_are_read_or_refused_by_name(
+    place: Path, changes: dict[str, tuple[list[int], str]]
+) -> None:
     path = place / "y.npz"
     np.savez(path, **arrays() | {name: np.zeros(shape, dtype) for name, (shape, dtype) in changes.items()})
     _load_or_refuse("npz", path, place)
@@ -65,7 +67,7 @@ def test_arrays_of_any_shape_and_type(place: Path, changes: dict[str, tuple[list
     st.integers(0, 255),
     st.integers(0, 20),
 )
-def test_bytes_of_an_image(place: Path, form: str, at: int, byte: int, cut: int) -> None:
+def test_a_damaged_image_is_read_or_refused_by_name(place: Path, form: str, at: int, byte: int, cut: int) -> None:
     from PIL import Image
 
     folder = place / "pets"
