@@ -80,7 +80,7 @@ def shortcut(
     Appendix E's g1, g2 and the angle between BP's and ASAP's weight changes.
     """
     from asapbench.analysis.shortcut_of_cells import analyze_shortcut, chosen
-    from asapbench.report.figures.shortcut import stored_shortcut_effect
+    from asapbench.report.figures.shortcut import figure10
     from asapbench.report.out import check, deliver
     from asapbench.store import Store
 
@@ -89,7 +89,7 @@ def shortcut(
         kept = chosen(store, cells or (), suite=suite, filters=only or (), files=files)
         for one in kept:
             analyze_shortcut(store, one, batches=batches, data=data)
-        made = stored_shortcut_effect(store, store.results(cell_ids=[one.cell_id for one in kept]))
+        made = figure10(store, store.results(cell_ids=[one.cell_id for one in kept]))
     deliver(made, form=form, out=out)
 
 

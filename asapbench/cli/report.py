@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from asapbench.cli.options import Db, Form, Only, Out
-from asapbench.report.metric import Metric
-from asapbench.report.quantity import Angle, Quantity
+from asapbench.report.quantity import Angle, Metric, Quantity
 from asapbench.store import DEFAULT_URL
 
 

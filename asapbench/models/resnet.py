@@ -53,7 +53,9 @@ class _Architecture:
 
 def _entry(name: str, title: str, source: str, blocks: tuple[int, ...], *, shortcut: bool = True) -> ModelEntry:
     made, options = _Architecture(blocks, shortcut=shortcut), (WIDTH, LOGITS, LINEAR_INIT)
-    return ModelEntry(name, title, source, options=options, build=made.build, layers=made.layers)
+    return ModelEntry(
+        name, title, source, options=options, build=made.build, layers=made.layers, has_shortcuts=shortcut
+    )
 
 
 _10, _18, _34 = (1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from asapbench.errors import AsapbenchError, SuiteError
-from asapbench.report.figures import FIGURES, Illustration, paper_figure
-from asapbench.report.figures.alignment import Angled, angle_curves
-from asapbench.report.figures.curves import Trained, learning_curves
+from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
+from asapbench.report.figures.alignment import angle_curves
+from asapbench.report.figures.by_epoch import Recorded
+from asapbench.report.figures.curves import learning_curves
 from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.learning_rates import table3
-from asapbench.report.metric import Metric
 from asapbench.report.paper import ACCURACIES, accuracy_table
-from asapbench.report.quantity import Angle, Quantity
+from asapbench.report.quantity import Angle, Metric, Quantity
 from asapbench.report.recorded import differing_plugins, recorded_results, recorded_suite
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Note, Table
@@ -63,7 +63,7 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         raise AsapbenchError(f"--only: goes with --curves or --alignment, not with {named[0]}; leave it out")
     if wanted.table is not None:
         return paper_table(wanted.table, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
-    if wanted.allow_deviations and wanted.figure != 9:
+    if wanted.allow_deviations and wanted.figure != OF_ACCURACIES:
         raise AsapbenchError(f"--allow-deviations: goes with --table or --figure 9, not with {named[0]}; leave it out")
     if wanted.figure is not None:
         made = paper_figure(wanted.figure, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
@@ -145,9 +145,9 @@ def by_epoch_report(
         chosen = {cell.id for cell in only([result.cell for result in results], filters)} if results else set()
         kept = [(result, result.attempt.lineage) for result in results if result.cell.id in chosen]
         if isinstance(shown, Quantity):
-            trained = [Trained(result, store.epochs(lineage)) for result, lineage in kept]
+            trained = [Recorded(result, store.epochs(lineage)) for result, lineage in kept]
             return learning_curves(trained, quantity=shown, heading=heading)
-        angled = [Angled(result, store.alignment(lineage)) for result, lineage in kept]
+        angled = [Recorded(result, store.alignment(lineage)) for result, lineage in kept]
         return angle_curves(angled, angle=shown, heading=heading)
 
 

@@ -1,20 +1,51 @@
-"""`asapbench run` commands that train given cells of shipped suites and no others, as few as simple filters allow."""
+"""What is left to train for a report, and the `asapbench` commands that train these cells and no others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
 
-from asapbench.report.references import Reference
+from asapbench.report.configuration import MISSING, Configuration, counted, state_text
+from asapbench.report.published import Reference
+from asapbench.report.quantity import Metric
+from asapbench.report.table import Note
 from asapbench.suite.cell import Cell, plain
 from asapbench.suite.load import load
 
 _FILTERS = ("model", "rule", "optimizer.weight_decay")
-"""What `--only` is given, whichever order needs the fewest commands; cells that these do not tell apart go by name."""
+"""Keys of `--only`, in the order that needs the fewest commands; cells that these do not tell apart go by identity."""
+
+
+def notes_to_finish(
+    references: Iterable[Reference], found: Mapping[str, Configuration], *, metric: Metric, report: str
+) -> Iterator[Note]:
+    """How many trainings of a report's cells lack the metric, are unfinished or missing, with the commands to run.
+
+    `report` is the option that shows the report: `--table 1`.
+    """
+    pairs = [(reference, found.get(reference.cell.group)) for reference in references]
+    if lacking := sum(one.without_metric for _, one in pairs if one):
+        yield Note(
+            f"{lacking} finished trainings have no {metric}: it needs examples held out for validation, which deviates "
+            "from the paper. To train and show such cells:",
+            commands=(
+                f"asapbench run {pairs[0][0].suite} --set validation=5000",
+                f"asapbench report {report} --metric {metric} --allow-deviations",
+            ),
+        )
+    if unfinished := [(reference, one) for reference, one in pairs if one and one.unfinished]:
+        states = Counter(state_text(state) for _, one in unfinished for _, state in one.unfinished)
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        suites = dict.fromkeys(reference.suite for reference, _ in unfinished)
+        text = f"{counted(states.total(), 'training')} started and not finished ({counts}). To resume:"
+        yield Note(text, (f"asapbench resume {' '.join(suites)}",))
+    if missing := [reference for reference, one in pairs if one is None]:
+        yield Note(f'"{MISSING}": not measured yet. To fill:', tuple(commands_to_fill(missing)))
 
 
 def commands_to_fill(missing: Iterable[Reference]) -> Iterator[str]:
-    """The commands that train the cells of `missing`, suite by suite."""
+    """The commands that train the cells of `missing`, suite by suite, as few as simple filters allow."""
     by_suite: dict[str, set[str]] = {}
     for reference in missing:
         by_suite.setdefault(reference.suite, set()).add(reference.cell.id)
@@ -25,7 +56,7 @@ def commands_to_fill(missing: Iterable[Reference]) -> Iterator[str]:
 
 
 def _filters(wanted: set[str], cells: Sequence[Cell], keys: Sequence[str]) -> list[tuple[str, ...]]:
-    """The filters of each command that together choose `wanted` among `cells`; none where all are wanted."""
+    """The filters of each command that together select `wanted` from `cells`; empty filters where all are wanted."""
     if wanted.issuperset(cell.id for cell in cells):
         return [()]
     if not keys:

@@ -1,18 +1,17 @@
-"""Results -> one configuration per number: all seeds of one `Cell.group`, summarized."""
+"""From results to configurations: all seeds of one `Cell.group`, summarized, and their fields, rows and notes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
-from asapbench.report.metric import Metric
-from asapbench.report.statistics import Summary, summarize
+from asapbench.report.quantity import Metric
+from asapbench.report.statistics import Summary
 from asapbench.report.table import Field, Footnotes, Note, Number, Row
 from asapbench.store import Result
 from asapbench.store.records import FINAL
-from asapbench.suite.cell import Cell, name, title
+from asapbench.suite.cell import Cell, differences, name, title
 from asapbench.suite.columns import varying
 
 MISSING = "-"
@@ -24,8 +23,8 @@ _LISTED = 3
 class Configuration:
     """All seeds of one configuration. `cell` is one of them; `summary` is in percent.
 
-    `unfinished` pairs cells with the state of their attempt; `without_metric` counts finished cells that lack the
-    metric, as those without a validation split lack best-val.
+    `unfinished` pairs cells with the state of their attempt. `without_metric` counts finished cells that lack the
+    metric: best-val exists only for cells with a validation split.
     """
 
     cell: Cell
@@ -47,36 +46,69 @@ def configurations(results: Iterable[Result], metric: Metric) -> dict[str, Confi
 
 def _configuration(results: list[Result], metric: Metric) -> Configuration:
     done = [metric.of(result.attempt) for result in results if result.attempt.state == "done"]
-    samples = [value for value in done if value is not None]
-    diverged = sum(result.attempt.state == "diverged" for result in results)
+    samples = tuple(value for value in done if value is not None)
     return Configuration(
         cell=results[0].cell,
-        summary=summarize(samples, diverged=diverged),
+        summary=Summary(samples, diverged=sum(result.attempt.state == "diverged" for result in results)),
         unfinished=tuple((r.cell, r.attempt.state) for r in results if r.attempt.state not in FINAL),
         without_metric=len(done) - len(samples),
     )
 
 
-def measured_field(summary: Summary | None, footnotes: Footnotes) -> Field:
-    """`94.93 ± 0.12`, with a footnote where trainings diverged."""
-    if summary is None or not summary.of:
-        return Field(MISSING, emphasis="faint")
-    marks = (footnotes.mark(f"{summary.diverged} diverged of {summary.of}"),) if summary.diverged else ()
-    if summary.mean is None:
-        return Field("diverged", marks, emphasis="strong")
-    spread = "" if summary.sd is None else f" ± {summary.sd:.2f}"
-    return Field(f"{summary.mean:.2f}{spread}", marks, emphasis="strong")
+def summary_of(cell: Cell | None, found: Mapping[str, Configuration]) -> Summary | None:
+    """The summary of the cell's configuration; None without a cell or a configuration."""
+    return found[cell.group].summary if cell is not None and cell.group in found else None
 
 
-def left_out(whats: Sequence[str], *, of: str, command: str) -> Iterator[Note]:
-    """Why configurations are not shown, and the command that shows them; `whats` are what sets each apart."""
-    if whats:
-        one = len(whats) == 1
+def nearest(cell: Cell, references: Iterable[Cell]) -> tuple[str, Cell] | None:
+    """The difference, in words, from the reference of the same data set, model and rule that differs least; and it.
+
+    None where no reference has the same three.
+    """
+    same = [
+        (differences(cell, reference), reference) for reference in references if entries(reference) == entries(cell)
+    ]
+    if not same:
+        return None
+    apart, reference = min(same, key=lambda pair: len(pair[0]))
+    return ", ".join(apart), reference
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A measured configuration that is none of a report's cells. `what` is its difference from `reference`."""
+
+    configuration: Configuration
+    reference: Cell
+    what: str
+
+
+def deviations(found: Mapping[str, Configuration], references: Sequence[Cell]) -> list[Deviation]:
+    """The measured configurations that share data set, model and rule with one of `references` but equal none."""
+    exact = {cell.group for cell in references}
+    others = [one for group, one in found.items() if group not in exact and one.summary.ended]
+    closest = [(one, nearest(one.cell, references)) for one in others]
+    return [Deviation(one, reference=near[1], what=near[0]) for one, near in closest if near is not None]
+
+
+def left_out(deviating: Sequence[Deviation], *, of: str, command: str) -> Iterator[Note]:
+    """How many configurations a report leaves out, how they differ, and the command that shows them."""
+    if deviating:
+        one = len(deviating) == 1
         yield Note(
-            f"{len(whats)} configuration{'' if one else 's'} left out that {'differs' if one else 'differ'} from this "
-            f"{of}'s cells ({some(whats)}). To show:",
+            f"{counted(len(deviating), 'configuration')} left out that {'differs' if one else 'differ'} from this "
+            f"{of}'s cells ({some(deviation.what for deviation in deviating)}). To show:",
             (command,),
         )
+
+
+def counted(count: int, noun: str) -> str:
+    """A count and its noun.
+
+    >>> counted(1, "result"), counted(2, "result")
+    ('1 result', '2 results')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def some(texts: Iterable[str]) -> str:
@@ -86,13 +118,49 @@ def some(texts: Iterable[str]) -> str:
     return "; ".join([*distinct[:_LISTED], *([f"and {more} more"] if more > 0 else [])])
 
 
+def measured_field(summary: Summary | None, footnotes: Footnotes) -> Field:
+    """`94.93 ± 0.12`, with a footnote where trainings diverged."""
+    if summary is None or not summary.ended:
+        return Field(MISSING, emphasis="faint")
+    marks = (footnotes.mark(f"{summary.diverged} diverged of {summary.ended}"),) if summary.diverged else ()
+    return Field("diverged" if summary.mean is None else mean_and_spread(summary), marks, emphasis="strong")
+
+
+def mean_and_spread(summary: Summary, digits: str = ".2f") -> str:
+    """The mean and, where there is one, the standard deviation; `-` without samples.
+
+    >>> mean_and_spread(Summary((94.8, 95.0, 95.2))), mean_and_spread(Summary((90.0,)), ".0f")
+    ('95.00 ± 0.20', '90')
+    """
+    if summary.mean is None:
+        return MISSING
+    return f"{summary.mean:{digits}}" + ("" if summary.sd is None else f" ± {summary.sd:{digits}}")
+
+
+def plain_field(summary: Summary | None, digits: str) -> Field:
+    """`mean_and_spread` as a field, faint where there is nothing."""
+    if summary is None or summary.mean is None:
+        return Field(MISSING, emphasis="faint")
+    return Field(mean_and_spread(summary, digits))
+
+
+def difference_field(summary: Summary | None, published: float) -> Field:
+    """The difference, measured minus published; empty where nothing is measured."""
+    return Field("" if summary is None or summary.mean is None else f"{summary.mean - published:+.2f}")
+
+
+def faint(text: str) -> Field:
+    """The name of a line below a row: `published`."""
+    return Field(text, indent=1, emphasis="faint")
+
+
 def counts_row(summaries: Sequence[Summary | None], *, usual: int) -> tuple[Row, ...]:
-    """The line of n below a row of numbers, where one of them has not the usual n."""
+    """The line of n below a row of numbers, where an n differs from the usual one."""
     counts = [summary.n if summary else 0 for summary in summaries]
     if not set(counts) - {0, usual}:
         return ()
     fields = (Field(str(count) if count else "", emphasis="faint") for count in counts)
-    return (Row((Field("n", indent=1, emphasis="faint"), *fields)),)
+    return (Row((faint("n"), *fields)),)
 
 
 def number(
@@ -105,50 +173,36 @@ def number(
     unit: str = "percent",
 ) -> Number:
     """The long form of one measured number; `names` are those of data set, model and rule."""
-    summary = summary or summarize(())
-    difference = summary.mean - published if summary.mean is not None and published is not None else None
+    summary = summary or Summary()
+    measured = summary.mean
     dataset, model, rule = names
     return Number(
         dataset=dataset,
         model=model,
         rule=rule,
         variant=variant,
-        measured=summary.mean,
+        measured=measured,
         sd=summary.sd,
         n=summary.n,
         diverged=summary.diverged,
         published=published,
-        difference=difference,
+        difference=None if measured is None or published is None else measured - published,
         metric=str(metric),
         unit=unit,
     )
 
 
-class HasResult(Protocol):
-    """What is known of one training beside its result."""
+def state_text(state: str) -> str:
+    """The state of an attempt in words.
 
-    @property
-    def result(self) -> Result:
-        """The cell and its current attempt."""
-
-
-Training = TypeVar("Training", bound=HasResult)
-
-
-def comparable(members: Sequence[Training]) -> list[Training]:
-    """Those of one configuration that may be averaged: the done ones, else those under way, else the diverged ones."""
-    done = [one for one in members if one.result.attempt.state == "done"]
-    under_way = [one for one in members if one.result.attempt.state not in ("done", "diverged")]
-    return done or under_way or list(members)
-
-
-def state_text(result: Result) -> str:
-    """`out of memory`: the state of its attempt in words."""
-    return result.attempt.state.replace("_", " ")
+    >>> state_text("out_of_memory")
+    'out of memory'
+    """
+    return state.replace("_", " ")
 
 
 def distinguishing_fields(cells: Sequence[Cell]) -> tuple[list[str], str]:
-    """The fields that tell configurations from each other; and what data set, model and rule all of them share."""
+    """The fields in which configurations differ; and the data set, model and rule that all of them share, in words."""
     kinds = ("dataset", "model", "rule")
     own = [kind for kind in kinds if len({getattr(cell, kind) for cell in cells}) > 1]
     own = [*own, *varying(cells)] or ["rule"]

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from asapbench.report.configuration import MISSING
-from asapbench.report.published import SOURCE, published
-from asapbench.report.references import Line, Printed, column_titles, lines
+from asapbench.report.configuration import MISSING, faint, number
+from asapbench.report.published import SOURCE, Line, Printed, printed_table
+from asapbench.report.statistics import Summary
 from asapbench.report.table import Column, Field, Footnotes, Group, Number, Row, Table
+
+_METRIC, _UNIT = "initial learning rate", "1"
 
 
 def table3() -> Table:
-    """Table 3. It needs no database: what was run is what the suites say."""
-    footnotes = Footnotes()
+    """Table 3. It needs no database: the suites hold the learning rates that runs use.
+
+    >>> table3().columns[1].title
+    'BP'
+    """
+    printed, footnotes = printed_table(3), Footnotes()
     groups: dict[str, list[Row]] = {}
-    for line in lines(3):
+    for line in printed.lines:
         groups.setdefault(line.header, []).extend(_rows(line, footnotes))
     return Table(
-        title=f"Table 3. {published().table(3).caption}",
+        title=printed.title,
         caption=f"First line of each model: the shipped suite files; below it as published ({SOURCE}).",
-        columns=(Column("Model", "left"), *map(Column, column_titles(3))),
+        columns=(Column("Model", "left"), *map(Column, printed.columns)),
         groups=tuple(Group(header, tuple(rows)) for header, rows in groups.items()),
         notes=footnotes.notes(),
-        numbers=tuple(_number(printed) for line in lines(3) for printed in line.numbers),
-        metric="initial learning rate",
-        unit="1",
+        numbers=tuple(map(_number, printed.numbers)),
+        metric=_METRIC,
+        unit=_UNIT,
     )
 
 
@@ -35,8 +41,7 @@ def _rows(line: Line, footnotes: Footnotes) -> tuple[Row, Row]:
         marks = () if rate == printed.value else (footnotes.mark("differs from the published learning rate"),)
         ours.append(Field(MISSING if rate is None else scientific(rate), marks, emphasis="strong"))
         theirs.append(Field(scientific(printed.value), emphasis="faint"))
-    below = Field("published", indent=1, emphasis="faint")
-    return Row((Field(line.stub), *ours)), Row((below, *theirs))
+    return Row((Field(line.stub), *ours)), Row((faint("published"), *theirs))
 
 
 def _rate(printed: Printed) -> float | None:
@@ -44,24 +49,15 @@ def _rate(printed: Printed) -> float | None:
 
 
 def scientific(rate: float) -> str:
-    """3e-2, as the paper prints it."""
+    """A learning rate as the paper prints it.
+
+    >>> scientific(0.03), scientific(0.0001)
+    ('3e-2', '1e-4')
+    """
     return f"{Decimal(repr(rate)).normalize():e}".replace("e+", "e")
 
 
 def _number(printed: Printed) -> Number:
-    dataset, model, rule, _ = printed.key
     rate = _rate(printed)
-    return Number(
-        dataset,
-        model,
-        rule,
-        variant="",
-        measured=rate,
-        sd=None,
-        n=int(rate is not None),
-        diverged=0,
-        published=printed.value,
-        difference=None if rate is None else rate - printed.value,
-        metric="initial learning rate",
-        unit="1",
-    )
+    measured = Summary(() if rate is None else (rate,))
+    return number(measured, names=printed.key[:3], metric=_METRIC, published=printed.value, unit=_UNIT)

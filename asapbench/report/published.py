@@ -1,94 +1,145 @@
-"""The numbers printed in Woo et al. 2021, as frozen dataclasses. They stand in `published.toml` and nowhere else.
+"""The numbers printed in Woo et al. 2021, each with the cell of a shipped suite that stands for it.
 
-Accuracies are percentages, learning rates and weight decays plain numbers.
+Only `published.toml` holds the numbers: accuracies in percent, learning rates and weight decays as plain numbers. A
+suite names the printed tables that its cells belong to. Only this module knows which rule stands for a cited work, and
+what a table prints beside data set, model and rule.
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from asapbench.report.configuration import entries
+from asapbench.suite.catalog import DATASETS, MODELS, RULES
+from asapbench.suite.cell import Cell
+from asapbench.suite.load import load, shipped
+
 SOURCE = "Woo et al., NeurIPS 2021"
 
+UNIDENTIFIED = "[48]"
+CITED = {"[46]": "local_errors", "[47]": "predsim", UNIDENTIFIED: "dgl"}
+"""The rule that stands for a cited work (Table 5). [48] could not be identified: `dgl` is a stand-in."""
 
-@dataclass(frozen=True)
-class PublishedRow:
-    """One printed row. `rule` is set where the columns are no rules (Table 4); `dataset` where the row names one."""
+WEIGHT_DECAY = 4
+"""The table whose columns are weight decays, and whose rows are rules."""
 
-    values: tuple[float, ...]
-    dataset: str | None = None
-    model: str | None = None
-    rule: str | None = None
-
-
-@dataclass(frozen=True)
-class PublishedTable:
-    """One printed table: `columns` are rule names, cited works ("[46]"), or weight decays (Table 4)."""
-
-    number: int
-    caption: str
-    columns: tuple[str | float, ...]
-    rows: tuple[PublishedRow, ...]
-
-    def value(
-        self, column: str | float, *, dataset: str | None = None, model: str | None = None, rule: str | None = None
-    ) -> float | None:
-        """The printed number, or None where the paper has none."""
-        if column not in self.columns:
-            return None
-        for row in self.rows:
-            if (row.dataset, row.model, row.rule) == (dataset, model, rule):
-                return row.values[self.columns.index(column)]
-        return None
+Key = tuple[str, str, str, float | None]
+"""Names of data set, model and rule, and the weight decay in Table 4."""
 
 
 @dataclass(frozen=True)
-class ForwardAlignment:
-    """Section A.2: test accuracy in percent of BP and forward alignment on MNIST, for one of the two networks."""
+class Reference:
+    """The cell that a shipped suite declares for one printed number."""
 
-    network: str
-    bp: float
-    forward_alignment: float
+    suite: str
+    cell: Cell
 
 
 @dataclass(frozen=True)
-class Published:
-    """Everything in `published.toml`."""
+class Printed:
+    """One printed number. `reference` is None where no shipped suite has its cell."""
 
-    tables: tuple[PublishedTable, ...]
-    forward_alignment: tuple[ForwardAlignment, ...]
+    key: Key
+    value: float
+    reference: Reference | None
 
-    def table(self, number: int) -> PublishedTable:
-        """Printed table `number`. Raises KeyError."""
-        for table in self.tables:
-            if table.number == number:
-                return table
-        raise KeyError(number)
+
+@dataclass(frozen=True)
+class Line:
+    """One printed row: the data set that heads it, its name, and its numbers in the order of the columns."""
+
+    header: str
+    stub: str
+    numbers: tuple[Printed, ...]
+
+
+@dataclass(frozen=True)
+class PrintedTable:
+    """One printed table. A column has the title of our rule; a cited work keeps its number."""
+
+    title: str
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def numbers(self) -> list[Printed]:
+        """All numbers, row by row."""
+        return [printed for line in self.lines for printed in line.numbers]
+
+    @property
+    def references(self) -> list[Reference]:
+        """The cells that stand for the numbers, where there is one."""
+        return [printed.reference for printed in self.numbers if printed.reference is not None]
 
 
 @cache
-def published() -> Published:
-    """The printed numbers, read once."""
-    document = tomllib.loads(files("asapbench.report").joinpath("published.toml").read_text(encoding="utf-8"))
-    tables = (
-        _table(int(name.removeprefix("table")), content)
-        for name, content in document.items()
-        if name.startswith("table")
+def printed_table(number: int) -> PrintedTable:
+    """Printed table `number`, with rows and columns in the paper's order. Raises KeyError.
+
+    >>> table = printed_table(1)
+    >>> table.columns, table.numbers[0].key, table.numbers[0].value
+    (('BP', 'KP', 'FA', 'DFA', 'ASAP'), ('mnist', 'alexnet', 'bp', None), 99.59)
+    """
+    content = _document()[f"table{number}"]
+    rows = [list(_keyed(number, content, row)) for row in content["rows"]]
+    known = _references(number, {key for row in rows for key, _ in row})
+    return PrintedTable(
+        title=f"Table {number}. {content['caption']}",
+        columns=tuple(map(_column_title, content["columns"])),
+        lines=tuple(_line(number, row, known) for row in rows),
     )
-    alignment = (ForwardAlignment(network, **values) for network, values in document["forward_alignment"].items())
-    return Published(tables=tuple(tables), forward_alignment=tuple(alignment))
 
 
-def _table(number: int, content: dict[str, Any]) -> PublishedTable:
-    columns = tuple(content["columns"])
-    rows = []
-    for row in content["rows"]:
-        if len(row["values"]) != len(columns):
-            raise ValueError(f"published.toml: a row of table {number} has not one value a column: {row}")
-        model = row.get("model", content.get("model_inferred"))
-        values = tuple(float(value) for value in row["values"])
-        rows.append(PublishedRow(values, dataset=row.get("dataset"), model=model, rule=row.get("rule")))
-    return PublishedTable(number=number, caption=content["caption"], columns=columns, rows=tuple(rows))
+@cache
+def forward_alignment_accuracies() -> tuple[float, float, float, float]:
+    """Section A.2, in percent on MNIST: BP and Forward Alignment on the linear, then on the nonlinear network."""
+    linear, nonlinear = (_document()["forward_alignment"][network] for network in ("linear", "nonlinear"))
+    return linear["bp"], linear["forward_alignment"], nonlinear["bp"], nonlinear["forward_alignment"]
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return tomllib.loads(files("asapbench.report").joinpath("published.toml").read_text(encoding="utf-8"))
+
+
+def _keyed(table: int, content: dict[str, Any], row: dict[str, Any]) -> Iterator[tuple[Key, float]]:
+    """Each number of a row with its key. Table 4 names no data set in its rows: its caption says CIFAR-10."""
+    model = str(row.get("model", content.get("model_inferred")))
+    for column, value in zip(content["columns"], row["values"], strict=True):
+        if table == WEIGHT_DECAY:
+            yield ("cifar10", model, row["rule"], float(column)), float(value)
+        else:
+            yield (row["dataset"], model, CITED.get(column, column), None), float(value)
+
+
+def _references(table: int, wanted: set[Key]) -> dict[Key, Reference]:
+    found: dict[Key, Reference] = {}
+    for path in shipped().values():
+        suite = load(str(path))
+        if table in suite.tables:
+            for cell in suite.cells:
+                decay = cell.optimizer.number("weight_decay") if table == WEIGHT_DECAY else None
+                key = (*entries(cell), decay)
+                if key in wanted:
+                    found.setdefault(key, Reference(suite.name, cell))
+    return found
+
+
+def _line(table: int, row: list[tuple[Key, float]], known: Mapping[Key, Reference]) -> Line:
+    dataset, model, rule, _ = row[0][0]
+    stub = RULES[rule].title if table == WEIGHT_DECAY else MODELS[model].title
+    header = DATASETS[dataset].title + (f", {MODELS[model].title}" if table == WEIGHT_DECAY else "")
+    return Line(header, stub, tuple(Printed(key, value, known.get(key)) for key, value in row))
+
+
+def _column_title(column: str | float) -> str:
+    if isinstance(column, float | int):
+        return f"λ = {column:g}"
+    if column == UNIDENTIFIED:
+        return f"{column} (unidentified)"
+    return f"{column} {RULES[CITED[column]].title}" if column in CITED else RULES[column].title

@@ -1,14 +1,45 @@
-"""What curves show of each epoch: a metric of learning curves, or an angle of each layer."""
+"""What reports show: the test accuracy at one epoch, a metric of every epoch, or an angle of each layer."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 from asapbench.metrics import EpochMetrics
+from asapbench.store import Attempt
+
+
+class Metric(StrEnum):
+    """The epoch whose test accuracy a table shows."""
+
+    LAST = "last"
+    BEST = "best"
+    BEST_VAL = "best-val"
+
+    def of(self, attempt: Attempt) -> float | None:
+        """The test accuracy in percent, or None where the attempt has none."""
+        fraction = {
+            Metric.LAST: attempt.last_test_accuracy,
+            Metric.BEST: attempt.best_test_accuracy,
+            Metric.BEST_VAL: attempt.best_val_test_accuracy,
+        }[self]
+        return None if fraction is None else 100 * fraction
+
+    @property
+    def described(self) -> str:
+        """The epoch, in the words of a caption."""
+        return {
+            Metric.LAST: "at the last epoch (last)",
+            Metric.BEST: "at the best test epoch (best: the paper's convention, the epoch is chosen on the test data)",
+            Metric.BEST_VAL: "at the best validation epoch (best-val)",
+        }[self]
 
 
 class Quantity(StrEnum):
-    """What is drawn against epochs."""
+    """What learning curves show of each epoch.
+
+    >>> Quantity.TRAIN_LOSS.words, Quantity.TRAIN_LOSS.unit
+    ('train loss', 'nats')
+    """
 
     ACCURACY = "accuracy"
     LOSS = "loss"
@@ -22,12 +53,12 @@ class Quantity(StrEnum):
 
     @property
     def words(self) -> str:
-        """`test accuracy`."""
+        """The name of its axis: `test accuracy`."""
         return self.field.replace("_", " ")
 
     @property
     def described(self) -> str:
-        """How captions name it."""
+        """The quantity and its unit, in the words of a caption."""
         what = "Accuracy in percent" if self.unit == "percent" else "Cross-entropy in nats"
         if self.startswith("train"):
             return f"{what} over each epoch's own training batches"
@@ -35,24 +66,24 @@ class Quantity(StrEnum):
 
     @property
     def unit(self) -> str:
-        """Its unit."""
+        """`percent` or `nats`."""
         return "percent" if self.endswith("accuracy") else "nats"
 
     def of(self, epoch: EpochMetrics) -> float:
-        """Its value in its unit."""
+        """The value at one epoch, in `unit`."""
         value: float = getattr(epoch, self.field)
         return 100 * value if self.unit == "percent" else value
 
 
 class Angle(StrEnum):
-    """What is drawn of each layer's alignment, by the names that the database has for it."""
+    """Which angle of each layer is shown; the database uses the same names."""
 
     WEIGHTS = "weights"
     UPDATE = "update"
 
     @property
     def described(self) -> str:
-        """How captions name it."""
+        """The angle, in the words of a caption."""
         if self is Angle.WEIGHTS:
             return "Angle between W and B (W and C under Forward Alignment)"
         return "Angle between the rule's weight gradient and backpropagation's, on one training batch"

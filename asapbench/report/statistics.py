@@ -1,4 +1,4 @@
-"""Samples of one number -> mean, spread and count. What diverged is counted, never averaged in."""
+"""Samples of one number, their mean, spread and count. Diverged trainings are counted and never averaged."""
 
 from __future__ import annotations
 
@@ -10,42 +10,54 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Summary:
-    """`n` samples in their own unit: `mean` is None for none, `sd` (sample standard deviation) for fewer than two.
+    """The `samples` of one number, in its own unit, and how many trainings diverged instead of giving a sample.
 
-    `diverged` of the `of` trainings that ended (n + diverged) diverged.
+    >>> summary = Summary((90.0, 92.0), diverged=1)
+    >>> summary.mean, round(summary.sd, 2), summary.n, summary.ended
+    (91.0, 1.41, 2, 3)
     """
 
-    mean: float | None
-    sd: float | None
-    n: int
+    samples: tuple[float, ...] = ()
     diverged: int = 0
 
     @property
-    def of(self) -> int:
-        """How many trainings ended, diverged ones included."""
+    def mean(self) -> float | None:
+        """The mean, None without samples."""
+        return statistics.fmean(self.samples) if self.samples else None
+
+    @property
+    def sd(self) -> float | None:
+        """The sample standard deviation (n - 1 in the denominator), None for fewer than two samples."""
+        return statistics.stdev(self.samples) if self.n > 1 else None
+
+    @property
+    def n(self) -> int:
+        """The number of samples."""
+        return len(self.samples)
+
+    @property
+    def ended(self) -> int:
+        """The number of trainings that ended, diverged ones included."""
         return self.n + self.diverged
 
 
-def summarize(samples: Sequence[float], *, diverged: int = 0) -> Summary:
-    """Mean and sample standard deviation (n - 1 in the denominator) of `samples`."""
-    return Summary(
-        mean=statistics.fmean(samples) if samples else None,
-        sd=statistics.stdev(samples) if len(samples) > 1 else None,
-        n=len(samples),
-        diverged=diverged,
-    )
-
-
 def usual_count(summaries: Iterable[Summary]) -> int:
-    """The most frequent n of the numbers there are, the larger of two equally frequent ones; 0 for no number."""
+    """The most frequent n above 0, the larger of two equally frequent ones; 0 where there is no number.
+
+    >>> usual_count([Summary((1.0,)), Summary((1.0, 2.0)), Summary((3.0, 4.0)), Summary()])
+    2
+    """
     counts = Counter(summary.n for summary in summaries if summary.n)
     return max(counts, key=lambda n: (counts[n], n), default=0)
 
 
 def spread_and_count(summaries: Sequence[Summary], *, others: str = "below") -> str:
-    """How a caption states what `94.93 ± 0.12` means and how many seeds stand behind it.
+    """For a caption: what `94.93 ± 0.12` means, and over how many seeds.
 
-    `others` says where n stands that is not the usual one.
+    `others` says where the report prints an n that differs from the usual one.
+
+    >>> spread_and_count([Summary((94.8, 95.0, 95.1)), Summary((93.0, 92.0, 92.5))])
+    'mean ± sample standard deviation over n = 3 seeds'
     """
     usual = usual_count(summaries)
     differing = {summary.n for summary in summaries if summary.n} - {usual}

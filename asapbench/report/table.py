@@ -1,6 +1,6 @@
 """A table as every renderer takes it: text laid out in rows, and the same numbers in long form, unrounded.
 
-Nothing in it is escaped: each renderer escapes for its own format.
+Nothing in a table is escaped: each renderer escapes for its own format.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a row. `marks` are those of its footnotes, `indent` counts levels."""
+    """One field of a row. `marks` are the marks of its footnotes, `indent` is a number of levels."""
 
     text: str
     marks: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Row:
-    """One field a column; the first names the row."""
+    """One field for each column; the first names the row."""
 
     fields: tuple[Field, ...]
 
@@ -49,38 +49,38 @@ class Group:
 
 @dataclass(frozen=True)
 class Note:
-    """A line below the table: a footnote if it has a mark. `commands` can be pasted into a shell."""
+    """A line below the table; a footnote if it has a mark. `commands` can be pasted into a shell."""
 
     text: str
     commands: tuple[str, ...] = ()
     mark: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Number:
-    """One number in long form, unrounded. `variant` says what sets it apart from the others of its names.
+    """One number in long form, unrounded. `variant` is its difference from other numbers of the same three names.
 
-    `measured` is the mean of `n` values (for Table 3 the value in the suite file, for Figure 11 the count); `sd` is
-    their sample standard deviation; `difference` is measured minus published. None: there is none.
+    `measured` is the mean of `n` values (in Table 3 the value in the suite file, in Figure 11 the count), `sd` their
+    sample standard deviation, `difference` measured minus published. None: there is no such value.
     """
 
     dataset: str
     model: str
     rule: str
-    variant: str
+    variant: str = ""
     measured: float | None
-    sd: float | None
-    n: int
-    diverged: int
-    published: float | None
-    difference: float | None
+    sd: float | None = None
+    n: int = 1
+    diverged: int = 0
+    published: float | None = None
+    difference: float | None = None
     metric: str
     unit: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """A report. `metric` and `unit` hold for all `numbers`; `summary` is a line right below the rows."""
+    """A report. `metric` and `unit` apply to all `numbers`; `summary` is a line directly below the rows."""
 
     title: str
     caption: str
@@ -94,9 +94,13 @@ class Table:
 
 
 class Footnotes:
-    """Marks footnotes `a`, `b`, ..., `z`, `aa` in the order in which they are first needed; one text has one mark.
+    """Marks footnotes `a`, `b`, ..., `z`, `aa` in the order in which they are first used; equal texts share a mark.
 
-    A mark is a letter, and `bracketed` where it is printed: it can never be read as a digit of the number it is at.
+    A mark is a letter and is printed in brackets, so that nobody reads it as a digit of the number beside it.
+
+    >>> footnotes = Footnotes()
+    >>> footnotes.mark("1 diverged of 3"), footnotes.mark("not measured"), footnotes.mark("1 diverged of 3")
+    ('a', 'b', 'a')
     """
 
     def __init__(self) -> None:
@@ -112,7 +116,7 @@ class Footnotes:
 
 
 def bracketed(marks: Sequence[str]) -> str:
-    """`[a,b]`, or nothing for no mark."""
+    """`[a,b]`; empty without a mark."""
     return f"[{','.join(marks)}]" if marks else ""
 
 
@@ -125,7 +129,7 @@ T = TypeVar("T")
 
 
 def with_texts(value: T, change: Callable[[str], str]) -> T:
-    """`value`, a table or a part of one, with `change` made in every text."""
+    """`value`, a table or a part of one, with `change` applied to every text."""
     if isinstance(value, str):
         return cast(T, change(value))
     if isinstance(value, tuple):

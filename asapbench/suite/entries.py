@@ -115,6 +115,7 @@ class ModelEntry(Entry):
     build: Build = _not_given
     layers: Layers | None = None
     has_convolutions: bool = True
+    has_shortcuts: bool = False
 
 
 @dataclass(frozen=True)

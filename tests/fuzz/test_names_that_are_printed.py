@@ -28,7 +28,7 @@ NAMES = [name for name in NASTY if name and len(name) < 200]
 
 
 def table(text: str) -> Table:
-    number = Number(text, text, text, text, 1.0, None, 1, 0, None, None, "best", "percent")
+    number = Number(dataset=text, model=text, rule=text, variant=text, measured=1.0, metric="best", unit="percent")
     group = Group(text, (Row((Field(text), Field(text))),))
     notes = (Note(text, commands=(text,)),)
     return Table(text, text, (Column(text, "left"), Column(text)), (group,), notes, (number,), "best", "percent", text)

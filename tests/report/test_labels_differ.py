@@ -7,11 +7,11 @@ from made_up import result
 from asapbench.analysis.shortcut import ANGLE
 from asapbench.analysis.speed import Benched, Loop, Speed
 from asapbench.metrics import EpochMetrics, Measurement
-from asapbench.report.figures.curves import Trained, learning_curves
+from asapbench.report.figures.by_epoch import Recorded
+from asapbench.report.figures.curves import learning_curves
 from asapbench.report.figures.shortcut import shortcut_effect_figure
-from asapbench.report.metric import Metric
 from asapbench.report.paper import accuracy_table
-from asapbench.report.quantity import Quantity
+from asapbench.report.quantity import Metric, Quantity
 from asapbench.report.speed import speed_table
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Table
@@ -71,7 +71,7 @@ def test_deviations_that_differ_in_an_option_of_another_optimizer_keep_a_line_ea
 def test_curves_have_a_line_and_a_legend_entry_for_each() -> None:
     epoch = EpochMetrics(1, 1.0, 0.5, 1.0, 0.5, None, None, 0.1, 1.0, 100.0, None)
     made = learning_curves(
-        [Trained(result(adam(b), 90.0), [epoch]) for b in ALMOST], quantity=Quantity.ACCURACY, heading="x"
+        [Recorded(result(adam(b), 90.0), [epoch]) for b in ALMOST], quantity=Quantity.ACCURACY, heading="x"
     )
     assert len(made.table.groups[0].rows) == 2
     require_distinct(made.table)

@@ -13,8 +13,9 @@ from test_renderers import nasty
 
 from asapbench.analysis.shortcut import ANGLE
 from asapbench.metrics import Alignment, EpochMetrics, Measurement
-from asapbench.report.figures.alignment import Angled, weight_alignment
-from asapbench.report.figures.curves import Trained, learning_curves
+from asapbench.report.figures.alignment import weight_alignment
+from asapbench.report.figures.by_epoch import Recorded
+from asapbench.report.figures.curves import learning_curves
 from asapbench.report.figures.matching import dimension_matching
 from asapbench.report.figures.memory import figure11
 from asapbench.report.figures.shortcut import shortcut_effect_figure
@@ -48,13 +49,13 @@ def shipped_tables() -> tuple[Table, ...]:
 
 def _shipped_tables() -> Iterator[Table]:
     yield from (accuracy_table(number, []) for number in ACCURACIES)
-    yield from (table3(), forward_alignment_table([]), dimension_matching([]).table, figure11("", None).table)
+    yield from (table3(), forward_alignment_table([]), dimension_matching([]).table, figure11().table)
     yield theorem_check((4, 3, 2), count=1).table
     yield shortcut_effect_figure([(CELL, [Measurement("layer", ANGLE, 10.0, None, 8)])]).table
-    trained = Trained(result(CELL, 90.0), [EpochMetrics(1, 1.0, 0.5, 1.0, 0.5, None, None, 0.1, 1.0, 100.0, None)])
+    trained = Recorded(result(CELL, 90.0), [EpochMetrics(1, 1.0, 0.5, 1.0, 0.5, None, None, 0.1, 1.0, 100.0, None)])
     yield learning_curves([trained], quantity=Quantity.ACCURACY, heading="Learning curves").table
     cell = load("forward_alignment").cells[-1]
-    yield weight_alignment([Angled(result(cell, 90.0), [Alignment(0, "layer", "weights", 90.0)])], [cell]).table
+    yield weight_alignment([Recorded(result(cell, 90.0), [Alignment(0, "layer", "weights", 90.0)])], [cell]).table
     for suite in map(load, shipped()):
         yield suite_table(suite.name, suite.cells, [], heading=suite.title, file=suite)
 

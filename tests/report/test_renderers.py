@@ -18,7 +18,9 @@ NASTY = 'a|b_c%d$e#f&g{h}i~j^k\\l<m>n*o`p[q]r"s\x1b[31mt\nu\r\u202ev\x07'
 
 
 def nasty() -> Table:
-    number = Number(NASTY, "=SUM(A1)", "bp", NASTY, 1.0, None, 1, 0, None, None, "best", "percent")
+    number = Number(
+        dataset=NASTY, model="=SUM(A1)", rule="bp", variant=NASTY, measured=1.0, metric="best", unit="percent"
+    )
     row = Row((Field("[46]", indent=1), Field(NASTY, ("a",))))
     notes = (Note(NASTY, commands=(NASTY,), mark="a"), Note("[48] *not* known"))
     columns = (Column(NASTY, "left"), Column("BP"))

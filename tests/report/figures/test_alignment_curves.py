@@ -15,7 +15,8 @@ from made_up import result, shipped_cell
 
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.metrics import Alignment
-from asapbench.report.figures.alignment import SUITE, Angled, angle_curves, weight_alignment
+from asapbench.report.figures.alignment import SUITE, angle_curves, weight_alignment
+from asapbench.report.figures.by_epoch import Recorded
 from asapbench.report.figures.picture import SUFFIXES, Illustration, picture
 from asapbench.report.quantity import Angle
 from asapbench.store import OwnerProcess, Provenance, Store
@@ -38,7 +39,7 @@ def angles(*degrees: float | None, layers: tuple[str, ...] = ("stem", "fc"), sta
     ]
 
 
-def drawn(*members: Angled, angle: Angle = Angle.WEIGHTS) -> Illustration:
+def drawn(*members: Recorded[Alignment], angle: Angle = Angle.WEIGHTS) -> Illustration:
     return angle_curves(members, angle=angle, heading="Angles")
 
 
@@ -48,8 +49,8 @@ def texts(made: Illustration) -> dict[str, list[list[str]]]:
 
 def test_a_line_is_the_mean_over_the_seeds_that_are_done() -> None:
     seeds = [(90.0, 60.0), (88.0, 50.0), (86.0, 70.0)]
-    members = [Angled(result(QUICK.with_seed(n), 50.0), angles(*values)) for n, values in enumerate(seeds)]
-    under_way = Angled(result(QUICK.with_seed(9), state="running"), angles(1.0))
+    members = [Recorded(result(QUICK.with_seed(n), 50.0), angles(*values)) for n, values in enumerate(seeds)]
+    under_way = Recorded(result(QUICK.with_seed(9), state="running"), angles(1.0))
     table = drawn(*members, under_way).table
     (last,) = [n for n in table.numbers if n.variant.endswith("fc, epoch 1")]
     assert last.measured == pytest.approx(fmean((61, 51, 71)))
@@ -59,25 +60,25 @@ def test_a_line_is_the_mean_over_the_seeds_that_are_done() -> None:
 
 
 def test_only_epochs_that_all_seeds_have_are_averaged() -> None:
-    early, late = Angled(result(QUICK, 50.0), angles(90, 80, 70)), angles(60, 50, start=1)
-    made = drawn(early, Angled(result(QUICK.with_seed(1), 50.0), late))
+    early, late = Recorded(result(QUICK, 50.0), angles(90, 80, 70)), angles(60, 50, start=1)
+    made = drawn(early, Recorded(result(QUICK.with_seed(1), 50.0), late))
     assert [column.title for column in made.table.columns] == ["Layer", "1", "2"]
     assert texts(made)["ASAP"][0] == ["stem", "70.0 ± 14.1", "60.0 ± 14.1"]
 
 
 def test_an_angle_that_does_not_exist_is_a_dash() -> None:
-    assert texts(drawn(Angled(result(QUICK, 50.0), angles(None, 80.0))))["ASAP"][0] == ["stem", "-", "80.0"]
+    assert texts(drawn(Recorded(result(QUICK, 50.0), angles(None, 80.0))))["ASAP"][0] == ["stem", "-", "80.0"]
 
 
 def test_trainings_under_way_are_drawn_and_named_so() -> None:
-    made = drawn(Angled(result(QUICK, state="interrupted"), angles(90.0)))
+    made = drawn(Recorded(result(QUICK, state="interrupted"), angles(90.0)))
     assert list(texts(made)) == ["ASAP (interrupted)"]
 
 
 def test_cells_without_such_angles_are_left_out_or_refused() -> None:
     only_updates = [row for row in angles(10.0) if row.quantity == "update"]
-    bp = Angled(result(shipped_cell("quickstart", "resnet10", "bp"), 50.0), only_updates)
-    asap = Angled(result(QUICK, 50.0), angles(90.0))
+    bp = Recorded(result(shipped_cell("quickstart", "resnet10", "bp"), 50.0), only_updates)
+    asap = Recorded(result(QUICK, 50.0), angles(90.0))
     assert len(drawn(bp, asap).table.groups) == 1
     assert list(texts(drawn(bp, asap, angle=Angle.UPDATE))) == ["BP", "ASAP"]
     with pytest.raises(AsapbenchError, match="none of these cells has such an angle; `asapbench run --alignment`"):
@@ -85,7 +86,7 @@ def test_cells_without_such_angles_are_left_out_or_refused() -> None:
 
 
 def test_the_lines_of_the_picture_are_the_numbers() -> None:
-    figure = drawn(Angled(result(QUICK, 50.0), angles(90.0, 70.0, 65.0))).draw()
+    figure = drawn(Recorded(result(QUICK, 50.0), angles(90.0, 70.0, 65.0))).draw()
     (axes,) = figure.subfigs[0].axes
     lines = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines[:2]}
     assert lines == {"stem": ([0, 1, 2], [90, 70, 65]), "fc": ([0, 1, 2], [91, 71, 66])}
@@ -95,13 +96,13 @@ def test_the_lines_of_the_picture_are_the_numbers() -> None:
 def test_many_layers_and_panels_are_drawn(suffix: str) -> None:
     layers = tuple(f"layer{n}" for n in range(20))
     members = [
-        Angled(result(replace(QUICK, lr=n / 10), 50.0), angles(90.0, 30.0, None, layers=layers)) for n in range(1, 4)
+        Recorded(result(replace(QUICK, lr=n / 10), 50.0), angles(90.0, 30.0, None, layers=layers)) for n in range(1, 4)
     ]
     assert len(picture(drawn(*members), suffix)) > 10_000
 
 
 def test_more_panels_than_a_picture_takes_are_refused_and_tabled() -> None:
-    made = drawn(*(Angled(result(replace(QUICK, lr=n / 10), 50.0), angles(90.0)) for n in range(1, 10)))
+    made = drawn(*(Recorded(result(replace(QUICK, lr=n / 10), 50.0), angles(90.0)) for n in range(1, 10)))
     assert len(made.table.groups) == 9
     with pytest.raises(AsapbenchError, match="9 configurations are too many"):
         made.draw()
@@ -109,7 +110,7 @@ def test_more_panels_than_a_picture_takes_are_refused_and_tabled() -> None:
 
 def test_figure_6_names_networks_and_layers_as_the_paper_does() -> None:
     members = [
-        Angled(result(cell, 90.0), angles(90.0, 50.0, layers=layers))
+        Recorded(result(cell, 90.0), angles(90.0, 50.0, layers=layers))
         for cell, layers in (
             (NETWORKS[0], ("hidden.0", "hidden.1")),
             (DEEP, ("hidden.0", "hidden.3", "hidden.6")),
@@ -124,10 +125,10 @@ def test_figure_6_names_networks_and_layers_as_the_paper_does() -> None:
 
 def test_figure_6_says_how_to_measure_what_is_missing() -> None:
     (cell, *_) = NETWORKS
-    measured = Angled(result(cell, 90.0), angles(90.0, 50.0, layers=("hidden.0", "hidden.1")))
+    measured = Recorded(result(cell, 90.0), angles(90.0, 50.0, layers=("hidden.0", "hidden.1")))
     (note,) = weight_alignment([measured], NETWORKS).table.notes
     assert note.commands[0].startswith("asapbench run forward_alignment --only rule=forward_alignment")
-    unmeasured = Angled(result(cell, 90.0), [])
+    unmeasured = Recorded(result(cell, 90.0), [])
     with pytest.raises(AsapbenchError, match=r"asapbench rerun forward_alignment .*--alignment"):
         weight_alignment([unmeasured], NETWORKS)
     with pytest.raises(AsapbenchError, match=r"asapbench run forward_alignment .*--alignment"):
@@ -137,7 +138,7 @@ def test_figure_6_says_how_to_measure_what_is_missing() -> None:
 def test_the_command_that_figure_6_names_trains_exactly_its_networks() -> None:
     from asapbench.suite.select import only
 
-    (note,) = weight_alignment([Angled(result(NETWORKS[0], 90.0), angles(90.0))], NETWORKS).table.notes
+    (note,) = weight_alignment([Recorded(result(NETWORKS[0], 90.0), angles(90.0))], NETWORKS).table.notes
     words = note.commands[0].split()
     filters = [word for before, word in pairwise(words) if before == "--only"]
     assert {cell.group for cell in only(load(SUITE).cells, filters)} == {cell.group for cell in NETWORKS}

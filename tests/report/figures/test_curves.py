@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 
 from asapbench.errors import AsapbenchError
 from asapbench.metrics import EpochMetrics
-from asapbench.report.figures.curves import Trained, learning_curves
+from asapbench.report.figures.by_epoch import Recorded
+from asapbench.report.figures.curves import learning_curves
 from asapbench.report.figures.picture import Illustration, picture
 from asapbench.report.quantity import Quantity
 from asapbench.report.table import Number
@@ -36,24 +37,26 @@ def epochs(*accuracies: float) -> list[EpochMetrics]:
     ]
 
 
-def trained(cell: Cell, *accuracies: float, state: str = "done", **changes: object) -> Trained:
-    return Trained(result(cell, accuracies[-1] if accuracies else None, state=state, **changes), epochs(*accuracies))
+def trained(cell: Cell, *accuracies: float, state: str = "done", **changes: object) -> Recorded[EpochMetrics]:
+    return Recorded(result(cell, accuracies[-1] if accuracies else None, state=state, **changes), epochs(*accuracies))
 
 
-def curves(members: Sequence[Trained], quantity: Quantity = Quantity.ACCURACY) -> Illustration:
+def curves(members: Sequence[Recorded[EpochMetrics]], quantity: Quantity = Quantity.ACCURACY) -> Illustration:
     return learning_curves(members, quantity=quantity, heading="Curves")
 
 
-def numbers(members: Sequence[Trained], rule: str, quantity: Quantity = Quantity.ACCURACY) -> list[Number]:
+def numbers(
+    members: Sequence[Recorded[EpochMetrics]], rule: str, quantity: Quantity = Quantity.ACCURACY
+) -> list[Number]:
     return [number for number in curves(members, quantity).table.numbers if number.rule == rule]
 
 
-def axes_of(members: Sequence[Trained]) -> Axes:
+def axes_of(members: Sequence[Recorded[EpochMetrics]]) -> Axes:
     (axes,) = curves(members).draw().axes
     return axes
 
 
-def lines_of(members: Sequence[Trained]) -> dict[str, list[float]]:
+def lines_of(members: Sequence[Recorded[EpochMetrics]]) -> dict[str, list[float]]:
     return {str(line.get_label()): [float(y) for y in line.get_ydata()] for line in axes_of(members).lines}
 
 

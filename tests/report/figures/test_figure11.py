@@ -11,7 +11,7 @@ from figure_commands import analyze, report
 
 from asapbench.errors import AsapbenchError
 from asapbench.report.figures import paper_figure
-from asapbench.report.metric import Metric
+from asapbench.report.quantity import Metric
 
 
 def totals(text: str) -> dict[tuple[str, str, str], int]:

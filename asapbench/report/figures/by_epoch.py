@@ -1,0 +1,198 @@
+"""Lines over epochs: what learning curves and curves of angles have in common.
+
+A line is the mean over the seeds of one configuration. Only comparable trainings are averaged: those that are done;
+without any, those under way, up to the epoch that all of them have reached; without any, diverged ones. The label names
+such a state, and a mean never jumps because one seed ends.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from asapbench.report.configuration import distinguishing_fields, names, number, state_text
+from asapbench.report.statistics import Summary, spread_and_count, usual_count
+from asapbench.report.table import Number
+from asapbench.store import Result
+from asapbench.suite.cell import Cell
+from asapbench.suite.columns import field_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLUMNS = 5
+"""Epochs that a printed table shows at least, where there are as many; CSV and JSON hold all."""
+
+RowT = TypeVar("RowT")
+
+
+@dataclass(frozen=True)
+class Recorded(Generic[RowT]):
+    """The current attempt of a cell, and the rows that its lineage recorded, in the order of their epochs."""
+
+    result: Result
+    rows: Sequence[RowT]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One quantity: at each of `epochs` its summary over seeds."""
+
+    label: str
+    epochs: tuple[int, ...]
+    points: tuple[Summary, ...]
+
+    @property
+    def means(self) -> list[float]:
+        """The mean at each epoch, NaN where there is none."""
+        return [nan if point.mean is None else point.mean for point in self.points]
+
+    @property
+    def end(self) -> Summary:
+        """The summary at the last epoch that has a number."""
+        return next((point for point in reversed(self.points) if point.n), Summary())
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """The lines of one configuration over `n` seeds, whose trainings are in `state`.
+
+    `label` tells it from the other configurations; `beside` is the label without the rule.
+    """
+
+    cell: Cell
+    label: str
+    beside: str
+    state: str
+    n: int
+    lines: tuple[Line, ...]
+
+    def name(self, usual: int) -> str:
+        """The label, with the state if that is not done, and n if that is not `usual`."""
+        remarks = [*([] if self.state == "done" else [self.state]), *([] if self.n == usual else [f"n = {self.n}"])]
+        return f"{self.label} ({', '.join(remarks)})" if remarks else self.label
+
+
+@dataclass(frozen=True)
+class ByEpoch:
+    """The numbers of the picture. `shared` is what all configurations have in common; `left_out` counts the trainings
+    that are not comparable, by state.
+    """
+
+    heading: str
+    metric: str
+    unit: str
+    shared: str
+    configurations: tuple[Averaged, ...]
+    left_out: Counter[str]
+
+    @property
+    def names(self) -> list[str]:
+        """The label of each configuration, with its state and n where they are unusual."""
+        usual = usual_count(self._ends)
+        return [configuration.name(usual) for configuration in self.configurations]
+
+    @property
+    def spread(self) -> str:
+        """What a line and its band are, for a caption."""
+        return spread_and_count(self._ends, others="beside it")
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        """Every point of every line in long form."""
+        return tuple(
+            number(
+                point,
+                names=names(one.cell),
+                metric=self.metric,
+                unit=self.unit,
+                variant=", ".join(text for text in (one.label, line.label, f"epoch {epoch}") if text),
+            )
+            for one in self.configurations
+            for line in one.lines
+            for epoch, point in zip(line.epochs, line.points, strict=True)
+        )
+
+    @property
+    def shown_epochs(self) -> list[int]:
+        """The first epoch, the last one, and some between them at equal distances."""
+        there = sorted({epoch for one in self.configurations for line in one.lines for epoch in line.epochs})
+        first, steps = there[0], (len(there) - 1) / (_COLUMNS - 1)
+        return sorted({there[round(first + n * steps) - first] for n in range(_COLUMNS)})
+
+    @property
+    def _ends(self) -> list[Summary]:
+        return [line.end for one in self.configurations for line in one.lines]
+
+
+def by_epoch(
+    recorded: Iterable[Recorded[RowT]],
+    lines: Callable[[Sequence[Recorded[RowT]]], Iterable[Line]],
+    *,
+    heading: str,
+    metric: str,
+    unit: str,
+    label: Callable[[Cell], str] | None = None,
+) -> ByEpoch | None:
+    """A configuration for each `Cell.group` that has rows, in the order in which they first appear; None without any.
+
+    `lines` makes the lines of one configuration from its comparable trainings. `label` names a configuration; by
+    default the fields in which it differs from the others do. Outdated results are left out.
+    """
+    groups: dict[str, list[Recorded[RowT]]] = {}
+    for one in recorded:
+        if one.rows and not one.result.outdated:
+            groups.setdefault(one.result.cell.group, []).append(one)
+    if not groups:
+        return None
+    chosen = [_comparable(members) for members in groups.values()]
+    own, shared = distinguishing_fields([members[0].result.cell for members in chosen])
+    configurations = []
+    for members in chosen:
+        cell = members[0].result.cell
+        texts = {name: field_text(cell, name) for name in own}
+        configurations.append(
+            Averaged(
+                cell=cell,
+                label=label(cell) if label else ", ".join(texts.values()),
+                beside=", ".join(text for name, text in texts.items() if name != "rule"),
+                state="/".join(_states([members])),
+                n=len(members),
+                lines=tuple(lines(members)),
+            )
+        )
+    left_out = _states(groups.values()) - _states(chosen)
+    return ByEpoch(heading, metric, unit, shared, tuple(configurations), left_out)
+
+
+def _comparable(members: Sequence[Recorded[RowT]]) -> Sequence[Recorded[RowT]]:
+    """The trainings that may be averaged: the done ones, else those under way, else the diverged ones."""
+    done = [one for one in members if one.result.attempt.state == "done"]
+    under_way = [one for one in members if one.result.attempt.state not in ("done", "diverged")]
+    return done or under_way or members
+
+
+def _states(groups: Iterable[Sequence[Recorded[RowT]]]) -> Counter[str]:
+    return Counter(state_text(one.result.attempt.state) for members in groups for one in members)
+
+
+def draw_line(axes: Axes, line: Line, *, label: str, markersize: int, style: dict[str, Any]) -> None:
+    """The means, and a band of one standard deviation where there is one."""
+    means, spreads = line.means, [point.sd or 0.0 for point in line.points]
+    every = max(1, len(means) // 10)
+    axes.plot(line.epochs, means, label=label, markevery=every, markersize=markersize, **style)
+    if any(spreads):
+        lower = [mean - spread for mean, spread in zip(means, spreads, strict=True)]
+        upper = [mean + spread for mean, spread in zip(means, spreads, strict=True)]
+        axes.fill_between(line.epochs, lower, upper, color=style["color"], alpha=0.15, linewidth=0)
+
+
+def label_epochs(axes: Axes) -> None:
+    """An x axis of whole epochs."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
