@@ -60,15 +60,15 @@ class Written:
     """The network, its rule and its optimizer by hand; parameters taken from a trainer that has not started."""
 
     def __init__(self, trainer: Trainer, images: Images) -> None:
-        state = {name: value.detach().numpy().copy() for name, value in trainer.model.state_dict().items()}
+        state = {name: value.detach().numpy().copy() for name, value in trainer.state.model.state_dict().items()}
         self.nonlinear = trainer.cell.model.flag("nonlinear")
         step = 3 if self.nonlinear else 1
         self.layers = ["hidden.0", f"hidden.{step}", "fc"]
         self.norms = ["hidden.1", "hidden.4", "logits_bn"] if self.nonlinear else []
-        self.p = {name: state[name] for name, _ in trainer.model.named_parameters()}
+        self.p = {name: state[name] for name, _ in trainer.state.model.named_parameters()}
         self.momentum = {name: np.zeros_like(value) for name, value in self.p.items()}
         self.running = {f"{n}.{kind}": state[f"{n}.{kind}"] for n in self.norms for kind in RUNNING}
-        self.c = [c.numpy() for _, _, c in trainer.learner.aligned_pairs()]
+        self.c = [c.numpy() for _, _, c in trainer.state.learner.aligned_pairs()]
         self.order = trainer.train.draws(1).order.numpy()
         self.train = images.train_images.flatten(1).numpy(), images.train_labels.numpy()
         self.test = images.test_images.flatten(1).numpy(), images.test_labels.numpy()

@@ -90,8 +90,8 @@ def trainer(cell: Cell, images: Images, directory: Path, listener: Recorder, **o
 
 def bits(trainer: Trainer) -> dict[str, torch.Tensor]:
     """Every weight, statistic and feedback weight at the end."""
-    state = {f"model.{name}": value.clone() for name, value in trainer.model.state_dict().items()}
-    return state | {f"rule.{name}": value.clone() for name, value in trainer.learner.rule_state().items()}
+    state = {f"model.{name}": value.clone() for name, value in trainer.state.model.state_dict().items()}
+    return state | {f"rule.{name}": value.clone() for name, value in trainer.state.learner.rule_state().items()}
 
 
 def same_bits(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from asapbench.machine import processor
+from asapbench.training.settings import TrainingSettings
 
 _STATUS = Path("/proc/self/status")
 _INSTRUCTION_SETS = "instruction sets"
@@ -25,12 +26,7 @@ _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "bad_alloc
 
 
 def signature(
-    device: torch.device,
-    *,
-    deterministic: bool,
-    memory_format: torch.memory_format,
-    compiled: bool = False,
-    cuda_graphs: bool = False,
+    device: torch.device, settings: TrainingSettings, *, memory_format: torch.memory_format
 ) -> dict[str, str | int | bool]:
     """Two runs of one cell give the same bits if their signatures are equal.
 
@@ -39,7 +35,7 @@ def signature(
     found: dict[str, str | int | bool] = {"torch": str(torch.__version__), "device": device.type}
     found |= processor.overrides()
     if device.type == "cuda":
-        found |= {"kind": torch.cuda.get_device_name(device), "deterministic": deterministic}
+        found |= {"kind": torch.cuda.get_device_name(device), "deterministic": settings.deterministic}
         found |= {"learning rate": "float32"}
     else:
         found |= {"kind": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
@@ -47,7 +43,7 @@ def signature(
         found |= {"threads": torch.get_num_threads()}
         if memory_format is torch.channels_last:  # checkpoints of 0.1 do not name the order, which was contiguous
             found |= {MEMORY_ORDER: CHANNELS_LAST}
-    return found | {name: True for name, on in {"compiled": compiled, "cuda_graphs": cuda_graphs}.items() if on}
+    return found | {name: True for name in ("compiled", "cuda_graphs") if getattr(settings, name)}
 
 
 def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

@@ -1,13 +1,12 @@
-"""What a checkpoint of a cell holds, looked at before any of it is used: the file may come from anybody.
+"""What a checkpoint holds: `Saved` is the one declaration, for writing and for reading.
 
-`read` gives positions, history and environment with their types; `require_alike` compares the tensors with those of
-the learner that is to take them.
+`read` refuses what is not whole or has other types. `CellState` compares the tensors with those it restores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +25,10 @@ _MOST_THREADS = 1024
 
 @dataclass(frozen=True)
 class Saved:
-    """One checkpoint: `epoch` epochs are done, of which `history` tells, and `batch` batches of the next."""
+    """One checkpoint: `epoch` epochs are done, each a row of `history`, and `batch` batches of the next one.
+
+    The tensors are those of the state itself, not copies. A field without a default is in every checkpoint.
+    """
 
     cell: str
     epoch: _Count
@@ -44,8 +46,13 @@ class Saved:
 
     @property
     def position(self) -> tuple[int, int]:
-        """How far it is."""
+        """Epochs done, and batches of the next."""
         return self.epoch, self.batch
+
+    def content(self) -> dict[str, Any]:
+        """What is written: an entry for each field, rows as dictionaries."""
+        rows = {name: [asdict(row) for row in getattr(self, name)] for name in ("history", "alignment")}
+        return {field.name: getattr(self, field.name) for field in fields(self)} | rows
 
     def memory_format(self, device: torch.device) -> torch.memory_format:
         """The order in memory in which it resumes on `device`: on a CPU, the one in which it was trained on a CPU."""

@@ -20,7 +20,7 @@ from asapbench.training.evaluate import evaluate
 
 
 def save(content: dict[str, Any], path: Path) -> str:
-    """Writes `Trainer.weights()` durably; returns the SHA-256 of the content."""
+    """Writes `CellState.weights()` durably; returns the SHA-256 of the content."""
     return checkpoint.write_file(content, path)
 
 

@@ -171,11 +171,11 @@ def _trained(command: Train, channel: Channel, stop: threading.Event) -> Ended:
         state = trainer.fit()
         digest = None
         if state == "done" and command.weights is not None:
-            weights, path = trainer.weights(), Path(command.weights)
-            digest = trainer.retry_policy.call(lambda: save(weights, path))
-        return Ended(attempt=attempt, state=state, bit_exact=trainer.bit_exact, weights_digest=digest)
+            weights, path = trainer.state.weights(), Path(command.weights)
+            digest = trainer.checkpoints.retry_policy.call(lambda: save(weights, path))
+        return Ended(attempt=attempt, state=state, bit_exact=trainer.state.bit_exact, weights_digest=digest)
     except DivergedError as error:
-        exact = trainer is None or trainer.bit_exact
+        exact = trainer is None or trainer.state.bit_exact
         return Ended(attempt=attempt, state="diverged", error=str(error), bit_exact=exact)
     except Exception as error:  # noqa: BLE001 - the worker's border: every failure is recorded with its whole traceback
         whole = traceback.format_exc()

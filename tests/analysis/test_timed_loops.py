@@ -57,14 +57,14 @@ def test_counting_operations_leaves_no_gradient_to_the_next_step(tmp_path) -> No
     counted.flops()
     for loop in (counted, other):
         loop.steps(lambda done: done >= 1)
-    pairs = zip(counted.trainer.model.parameters(), other.trainer.model.parameters(), strict=True)
+    pairs = zip(counted.trainer.state.model.parameters(), other.trainer.state.model.parameters(), strict=True)
     assert all(torch.equal(p, q) for p, q in pairs)
 
 
 @pytest.mark.parametrize("rule", ["bp", "asap"])
 def test_the_control_is_the_same_network_from_the_same_weights(rule: str, tmp_path) -> None:
     run = trainer(cell(rule), noise_images(), tmp_path, Recorder())
-    ours, theirs = run.model.state_dict(), plain(cell(rule)).model.state_dict()
+    ours, theirs = run.state.model.state_dict(), plain(cell(rule)).model.state_dict()
     assert list(ours) == list(theirs)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
@@ -77,7 +77,7 @@ def test_the_controls_step_is_backpropagation(tmp_path) -> None:
     loop._batches = iter([(x, y)])
     assert loop.steps(lambda _: True) == 16
     run._steps._step(x, y)
-    for (name, p), q in zip(loop.model.named_parameters(), run.model.parameters(), strict=True):
+    for (name, p), q in zip(loop.model.named_parameters(), run.state.model.parameters(), strict=True):
         assert torch.allclose(p, q, rtol=1e-4, atol=1e-6), name
 
 

@@ -24,7 +24,7 @@ def test_all_angles_of_a_cell_are_one_read(tmp_path) -> None:
     run = trainer(cell("kp"), noise_images(), tmp_path, Recorder(), device="cuda")
     x, y = next(run.train.epoch(1, 16))
     with Reads() as reads:
-        rows = alignment(run.learner, x, y, epoch=0, precision="float32")
+        rows = alignment(run.state.learner, x, y, epoch=0, precision="float32")
     assert len(rows) > 3
     assert reads.count == 1
 

@@ -57,7 +57,7 @@ def test_the_training_loss_is_smoothed_and_the_test_loss_is_not(tmp_path) -> Non
         run = trainer(which, images, tmp_path / str(smoothing), recorder)
         assert run.fit() == "done"
         (rows[smoothing],) = recorder.rows
-        found = evaluate(run.model, run.test, device=run.device, precision="float32", should_stop=lambda: False)
+        found = evaluate(run.state.model, run.test, device=run.device, precision="float32", should_stop=lambda: False)
         assert rows[smoothing].test_loss == found[0]
     assert rows[0.0].test_loss == pytest.approx(rows[0.5].test_loss, rel=1e-6)
     assert rows[0.5].train_loss != pytest.approx(rows[0.0].train_loss, rel=1e-3)

@@ -22,8 +22,8 @@ def test_a_long_epochs_evaluation_is_announced_when_it_begins(
         return evaluate(*given, **named)
 
     monkeypatch.setattr(training, "evaluate", watched)
-    monkeypatch.setattr(training, "_BEAT_SECONDS", seconds)
-    monkeypatch.setattr(training.Trainer, "_beat", lambda *_: None)
+    monkeypatch.setattr(training, "_REPORT_SECONDS", seconds)
+    monkeypatch.setattr(training.Trainer, "_report", lambda *_: None)
     recorder = Recorder()
     trainer(cell("bp", epochs=2), noise_images(), tmp_path, recorder).fit()
     assert seen == ([[(1, 3, 3)], [(2, 3, 3)]] if announced else [[], []])

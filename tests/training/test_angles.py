@@ -21,7 +21,7 @@ def whole(which, images, directory, **options):
     assert run.fit() == "done"
     return recorder, bits(run) | {
         f"optimizer.{number}.{name}": value.clone()
-        for number, state in run.optimizer.state_dict()["state"].items()
+        for number, state in run.state.optimizer.state_dict()["state"].items()
         for name, value in state.items()
     }
 

@@ -78,7 +78,7 @@ def reported(recorder: Recorder) -> list[int]:
 def spoil(run: Trainer) -> None:
     """From the next step on the loss is not finite."""
     with torch.no_grad():
-        next(run.model.parameters()).fill_(nan)
+        next(run.state.model.parameters()).fill_(nan)
 
 
 def test_training_continues_while_a_checkpoint_is_written_and_its_epoch_is_reported_after(
@@ -121,7 +121,7 @@ def test_a_slow_write_holds_the_state_of_the_moment_at_which_it_began(
         for part in ("model", "rule", "tally"):
             assert_equal(held[part], before[part])
         assert_equal(held["optimizer"]["state"], before["optimizer"]["state"])
-    assert not same_bits(disk.files[0]["model"], run.model.state_dict())
+    assert not same_bits(disk.files[0]["model"], run.state.model.state_dict())
 
 
 def assert_equal(held: dict[Any, Any], before: dict[Any, Any]) -> None:
@@ -304,8 +304,8 @@ def test_an_epochs_seconds_are_without_the_time_of_checkpoints(
 def test_epochs_that_wait_for_a_checkpoint_are_announced(
     images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_BEAT_SECONDS", 0.0)
-    monkeypatch.setattr(Trainer, "_beat", lambda *_: None)
+    monkeypatch.setattr(training, "_REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(Trainer, "_report", lambda *_: None)
     recorder = Recorder()
     trainer(cell(epochs=3), images, tmp_path, recorder, checkpoint_seconds=inf).fit()
     assert [event for event in recorder.progress if event[1] == 0] == [(2, 0, 3), (3, 0, 3)]

@@ -79,15 +79,15 @@ def test_a_rules_own_backward_is_not_compiled_under_autocast(images, tmp_path) -
     gradients = {}
     for compiled in (False, True):
         made = trainer(replace(cell("dfa"), precision="bf16"), images, tmp_path / str(compiled), Recorder())
-        compute = made.learner.objective
+        compute = made.state.learner.objective
         if compiled:  # compiled_objective sets torch up; what it returns is not used
-            compiled_objective(made.learner, batch_size=16, threads=1)
-            compute = torch.compile(made.learner.objective, backend="aot_eager", fullgraph=True)
+            compiled_objective(made.state.learner, batch_size=16, threads=1)
+            compute = torch.compile(made.state.learner.objective, backend="aot_eager", fullgraph=True)
         x, y = next(made.train.epoch(1, 16))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             objective = compute(x, y)
         objective.scalar.backward()
-        gradients[compiled] = {name: p.grad for name, p in made.learner.trained_parameters()}
+        gradients[compiled] = {name: p.grad for name, p in made.state.learner.trained_parameters()}
     for name, gradient in gradients[False].items():
         assert torch.equal(gradient, gradients[True][name]), name
 
@@ -96,8 +96,8 @@ def test_a_rules_own_backward_is_not_compiled_under_autocast(images, tmp_path) -
 def test_more_cells_than_torch_compiles_a_function_for(images, tmp_path) -> None:
     for seed in range(10):
         made = trainer(cell("bp", seed=seed), images, tmp_path / str(seed), Recorder())
-        compiled_objective(made.learner, batch_size=16, threads=1)
-        compute = torch.compile(made.learner.objective, backend="eager", fullgraph=True, dynamic=False)
+        compiled_objective(made.state.learner, batch_size=16, threads=1)
+        compute = torch.compile(made.state.learner.objective, backend="eager", fullgraph=True, dynamic=False)
         x, y = next(made.train.epoch(1, 16))
         assert compute(x, y).loss.isfinite()
 

@@ -40,7 +40,7 @@ def test_a_disk_that_is_full_for_a_while_costs_time_only(images, tmp_path: Path,
 def test_a_disk_that_stays_full_ends_the_cell_with_its_cause(images, tmp_path: Path, monkeypatch) -> None:
     FullDisk(10**9, monkeypatch)
     run = trainer(cell(), images, tmp_path, Recorder())
-    run.retry_policy.seconds = 0.1
+    run.checkpoints.retry_policy.seconds = 0.1
     with pytest.raises(OSError, match="No space left on device"):
         run.fit()
     assert not list(tmp_path.rglob("*.part"))

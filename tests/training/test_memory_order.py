@@ -36,7 +36,7 @@ def test_weights_and_batches_lie_in_the_order(
     made = trainer(cell("bp"), images, tmp_path, Recorder())
     x, _ = next(made.train.epoch(1, 16))
     evaluated, _ = next(made.test.sequential(16))
-    for tensor in (x, evaluated, made.model.get_parameter("stages.0.0.conv1.weight")):
+    for tensor in (x, evaluated, made.state.model.get_parameter("stages.0.0.conv1.weight")):
         assert tensor.is_contiguous(memory_format=ORDERS[order])
         assert tensor.is_contiguous() == (order == "contiguous")
 

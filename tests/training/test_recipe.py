@@ -27,7 +27,7 @@ def test_training_metrics_are_means_over_the_epochs_own_steps(images: Images, tm
     run = trainer(cell("bp", epochs=1), images, tmp_path, recorder)
     twin = trainer(cell("bp", epochs=1), images, tmp_path / "twin", Recorder())
     run.fit()
-    model = twin.model.train()
+    model = twin.state.model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     loss_sum, hits = 0.0, 0
     for x, y in twin.train.epoch(1, 16):
@@ -61,7 +61,7 @@ def test_kept_weights_evaluate_to_the_recorded_accuracy(images: Images, tmp_path
     recorder = Recorder()
     run = trainer(cell("asap"), images, tmp_path, recorder)
     run.fit()
-    weights.save(run.weights(), tmp_path / "a.weights")
+    weights.save(run.state.weights(), tmp_path / "a.weights")
     found, loss, accuracy = weights.evaluated(tmp_path / "a.weights", images)
     assert found == run.cell
     assert (loss, accuracy) == (recorder.rows[-1].test_loss, recorder.rows[-1].test_accuracy)

@@ -48,7 +48,9 @@ def test_a_checkpoint_resumes_in_another_memory_order(
     part = made(written, "part", stop=3)
     part.fit()
     rest = made(resumed, "rest", previous=("part",))
-    for (ours, held), (theirs, kept) in zip(rest.optimizer.state.items(), part.optimizer.state.items(), strict=True):
+    for (ours, held), (theirs, kept) in zip(
+        rest.state.optimizer.state.items(), part.state.optimizer.state.items(), strict=True
+    ):
         assert torch.equal(ours, theirs)
         for name in kept:
             assert torch.equal(held[name], kept[name]), name

@@ -96,7 +96,7 @@ def test_cells_that_differ_only_in_their_rule_start_alike_and_see_the_same_batch
         for rule in RULES
         if RULES[rule].needs != "linear"
     }
-    states = {rule: run.model.state_dict() for rule, run in runs.items()}
+    states = {rule: run.state.model.state_dict() for rule, run in runs.items()}
     assert all(same_bits(states["bp"], states[rule]) for rule in runs)
     batches = {rule: [x for x, _ in run.train.epoch(2, 16)] for rule, run in runs.items()}
     assert all(torch.equal(a, b) for rule in runs for a, b in zip(batches["bp"], batches[rule], strict=True))

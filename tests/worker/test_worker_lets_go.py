@@ -36,7 +36,7 @@ def test_no_weight_outlives_its_cell(state: str, tmp_path: Path, monkeypatch: py
     really = main.Trainer.fit
 
     def fit(trainer: main.Trainer) -> str:
-        made.extend(weakref.ref(parameter) for parameter in trainer.learner.parameters())
+        made.extend(weakref.ref(parameter) for parameter in trainer.state.learner.parameters())
         if state == "failed":
             raise RuntimeError("as asked")
         if state == "out_of_memory":

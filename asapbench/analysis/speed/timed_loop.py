@@ -17,11 +17,12 @@ from asapbench.data.images import Images
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.suite.catalog import SCHEDULES
 from asapbench.suite.cell import Cell
+from asapbench.training.cell_state import Progress
 from asapbench.training.environment import arithmetic
 from asapbench.training.evaluate import StoppedError
 from asapbench.training.flops import counted
 from asapbench.training.settings import TrainingSettings
-from asapbench.training.trainer import Progress, Trainer
+from asapbench.training.trainer import Trainer
 
 _LEARNING_RATE = 1e-6
 
@@ -41,7 +42,7 @@ class TimedLoop:
         )
         # An epoch's last batch may be of another size: the first steps meet both sizes.
         batches = self.trainer.train.batches(cell.batch_size)
-        self.trainer.progress = Progress(batch=max(batches - 2, 0))
+        self.trainer.state.progress = Progress(batch=max(batches - 2, 0))
 
     @property
     def device(self) -> torch.device:
@@ -55,21 +56,21 @@ class TimedLoop:
 
         def gradients() -> None:
             with arithmetic(trainer.device, trainer.cell.precision):
-                objective = trainer.learner.train().objective(x, y)
+                objective = trainer.state.learner.train().objective(x, y)
             torch.autograd.backward(objective.scalar)
 
         return counted(gradients) / len(y)
 
     def steps(self, enough: Callable[[int], bool]) -> int:
         """Trains until `enough` is true of the number of steps, at least one; returns the number of examples."""
-        trainer, before = self.trainer, self.trainer.tally.seen
+        trainer, before = self.trainer, self.trainer.state.tally.seen
         self._watch.begin(enough)
         try:
             while True:
                 trainer.steps()
-                trainer.progress = Progress(epoch=trainer.progress.epoch + 1)
+                trainer.state.progress = Progress(epoch=trainer.progress.epoch + 1)
         except StoppedError:
-            return trainer.tally.seen - before
+            return trainer.state.tally.seen - before
 
 
 class _Watch:
