@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asapbench.cli.options import Command, with_plugins
-from asapbench.cli.text import printing_is_optional, say
+from asapbench.cli.text import print_table, printing_is_optional, say
 from asapbench.data.files import data_root, fix
 from asapbench.data.lookup import published, published_set
 from asapbench.errors import DataError
-from asapbench.escape import visible
 
 if TYPE_CHECKING:
     from asapbench.data.prepare import Received
@@ -37,7 +36,8 @@ def list_(data: Folder = None) -> None:
     This checks names and sizes of files; `verify` reads every byte.
     """
     root = data_root(data)
-    _print_table([(d.name, d.title, _images(d), _here(d, root), _where(d, root)) for d in published()])
+    rows = [(d.name, d.title, _images(d), _here(d, root), _where(d, root)) for d in published()]
+    print_table(HEADERS, rows, left=HEADERS, shrinks=HEADERS[-1])
 
 
 @app.command(cls=Command)
@@ -101,24 +101,6 @@ def _here(dataset: Published, root: Path) -> str:
 def _where(dataset: Published, root: Path) -> str:
     folder = dataset.folder(root)
     return "in a package" if folder is None else str(folder)
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """A table on a terminal; aligned plain text, one line a row, anywhere else."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    if not console.is_terminal:
-        from tabulate import tabulate
-
-        say(tabulate(rows, headers=HEADERS, tablefmt="plain", disable_numparse=True))
-        return
-    table = Table(*HEADERS)
-    for row in rows:
-        table.add_row(*(Text(visible(text)) for text in row))
-    console.print(table)
 
 
 @contextmanager

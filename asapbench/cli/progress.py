@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asapbench.cli import settings
-from asapbench.cli.text import count, duration, percent, print_table, say, size
+from asapbench.cli.text import count, duration, percent, print_table, say, size, table_lines
 from asapbench.escape import printable
 from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
@@ -276,23 +276,17 @@ class LiveView(_Counting):
         """Everything below the permanent lines. Only the cell's name shrinks; columns that do not fit are left out."""
         width = self._console.width
         left = "starting" if self.fraction() == 0 else f"{duration(self.seconds_left())} left"
-        columns = [column for column in _COLUMNS if width >= column.from_width]
-        table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", expand=True)
-        for column in columns:
-            if column.name == "cell":
-                table.add_column(column.name, ratio=1, no_wrap=True, overflow="ellipsis")
-            else:
-                table.add_column(column.name, justify="right", no_wrap=True, min_width=column.width)
+        columns = {column.name: column.width for column in _COLUMNS if width >= column.from_width}
         shown = self._shown()
-        for slot in shown:
-            line = self._line(slot)
-            table.add_row(*(line[column.name] for column in columns))
+        rows = [[line[name].rjust(room) for name, room in columns.items()] for line in map(self._line, shown)]
+        header, *lines = table_lines(tuple(columns), rows, left=("cell",), shrinks="cell", width=width)
+        if hidden := len(self._slots) - len(shown):
+            lines.append(f"... and {count(hidden, 'more slot')}")
         whole = Table.grid(expand=True)
         whole.add_row(Text(f"{self.finished} of {count(self.cells, 'cell')} · {left}"))
         whole.add_row(ProgressBar(total=1.0, completed=self.fraction()))
-        whole.add_row(table)
-        if hidden := len(self._slots) - len(shown):
-            whole.add_row(Text(f"... and {count(hidden, 'more slot')}", style="dim"))
+        whole.add_row(Text(header, style="dim", no_wrap=True))
+        whole.add_row(Text("\n".join(lines), no_wrap=True))
         return whole
 
     def _shown(self) -> Sequence[Slot]:
@@ -302,14 +296,14 @@ class LiveView(_Counting):
             return self._slots
         return sorted(self._slots, key=lambda slot: slot.number not in self._rows)[:room]
 
-    def _line(self, slot: Slot) -> dict[str, str | Text]:
+    def _line(self, slot: Slot) -> dict[str, str]:
         row = self._rows.get(slot.number)
-        line: dict[str, str | Text] = {column.name: "" for column in _COLUMNS}
+        line = {column.name: "" for column in _COLUMNS}
         line |= {"slot": f"{slot.device} {slot.number}", "cell": "-"}
         if row is None:
             return line
         cell = row.cell
-        line |= {"cell": Text(_rule_first(cell, self._distinctions.get(cell.id, "")))}
+        line |= {"cell": _rule_first(cell, self._distinctions.get(cell.id, ""))}
         line |= {"epoch": f"{min(row.epoch + 1, cell.epochs)}/{cell.epochs}"}
         line |= {"train": percent(row.accuracy), "test": percent(row.test)}
         if row.rate:
@@ -344,7 +338,7 @@ _COLUMNS = (
     _Column("train", 8, 64),
     _Column("test", 8),
     _Column("samples/s", 9, 96),
-    _Column("left", 12),
+    _Column("left", 10),
 )
 
 

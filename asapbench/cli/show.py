@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -98,33 +98,41 @@ def _print_provenance(provenance: Provenance) -> None:
 
 
 def _print_epochs(epochs: Sequence[EpochMetrics], *, all_epochs: bool) -> None:
-    from asapbench.cli.text import percent
+    from asapbench.cli.text import percent, print_table
 
     if not epochs:
         return
     say(f"\ntest accuracy  {curve([row.test_accuracy for row in epochs])}")
-    say(f"{'epoch':>7} {'lr':>9} {'train loss':>11} {'train':>9} {'test loss':>10} {'test':>9} {'samples/s':>10}")
     step = 1 if all_epochs else max(1, -(-len(epochs) // 12))
-    for row in epochs:
-        if row.epoch % step == 0 or row.epoch in (1, epochs[-1].epoch):
-            say(
-                f"{row.epoch:>7} {row.lr:>9.2e} {row.train_loss:>11.4f} {percent(row.train_accuracy):>9} "
-                f"{row.test_loss:>10.4f} {percent(row.test_accuracy):>9} {row.samples_per_second:>10,.0f}"
+    print_table(
+        ("epoch", "lr", "train loss", "train", "test loss", "test", "samples/s"),
+        [
+            (
+                str(row.epoch),
+                f"{row.lr:.2e}",
+                f"{row.train_loss:.4f}",
+                percent(row.train_accuracy),
+                f"{row.test_loss:.4f}",
+                percent(row.test_accuracy),
+                f"{row.samples_per_second:,.0f}",
             )
+            for row in epochs
+            if row.epoch % step == 0 or row.epoch in (1, epochs[-1].epoch)
+        ],
+    )
 
 
 def _print_alignment(angles: Sequence[Alignment]) -> None:
     """The angles of the last epoch that has any."""
+    from asapbench.cli.text import print_table
+
     if not angles:
         return
     last = {(row.layer, row.quantity): row.degrees for row in angles if row.epoch == angles[-1].epoch}
-    layers = list(dict.fromkeys(layer for layer, _ in last))
-    width = max(map(len, layers))
+    quantities: tuple[Literal["weights", "update"], ...] = ("weights", "update")
     say(f"\nangles after epoch {angles[-1].epoch}, in degrees")
-    say(f"  {'layer':<{width}} {'weights':>8} {'update':>8}")
-    for layer in layers:
-        weights, update = (_degrees(last.get((layer, quantity))) for quantity in ("weights", "update"))
-        say(f"  {layer:<{width}} {weights:>8} {update:>8}")
+    rows = [(name, *(_degrees(last.get((name, q))) for q in quantities)) for name in dict.fromkeys(n for n, _ in last)]
+    print_table(("layer", *quantities), rows, left=("layer",), shrinks="layer")
 
 
 def _degrees(angle: float | None) -> str:

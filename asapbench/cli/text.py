@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 
 import typer
+from rich.cells import cell_len, set_cell_size
 
 from asapbench.escape import encodable, printable, visible
 from asapbench.streams import output_of
 
-_LEAST = 12
+_GAP = "  "
+_LEAST = 8
 """Minimum width of a column that shrinks."""
 
 
@@ -58,28 +61,41 @@ def count(number: int, noun: str) -> str:
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, shrinks: str, left: Sequence[str] = ()
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = (), shrinks: str | None = None
 ) -> None:
-    """Prints a table of text; columns are aligned right, except those of `left`.
+    """Prints `table_lines` at the terminal's width; in other output nothing is cut."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    say("\n".join(table_lines(columns, rows, left=left, shrinks=shrinks, width=width)))
 
-    In a terminal only the column `shrinks` becomes narrower, and the terminal wraps the rest. In other output nothing
-    is cut.
+
+def table_lines(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: Sequence[str] = (),
+    shrinks: str | None = None,
+    width: int | None = None,
+) -> list[str]:
+    """A header and a line for each row; columns are aligned right, except those of `left`.
+
+    If the table is wider than `width`, only the column `shrinks` becomes narrower; the rest is left to the terminal.
+
+    >>> table_lines(("rule", "test"), [("ASAP", "97.31 %"), ("BP", "-")], left=["rule"])
+    ['rule     test', 'ASAP  97.31 %', 'BP          -']
     """
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    texts = [tuple(map(visible, row)) for row in (columns, *rows)]
+    widths = dict(zip(columns, (max(map(cell_len, column)) for column in zip(*texts, strict=True)), strict=True))
+    if shrinks is not None and width is not None:
+        others = sum(widths.values()) - widths[shrinks] + len(_GAP) * (len(columns) - 1)
+        widths[shrinks] = min(widths[shrinks], max(_LEAST, width - others))
+    aligned = [(room, name in left) for name, room in widths.items()]
+    return [
+        _GAP.join(_fitted(text, *column) for text, column in zip(row, aligned, strict=True)).rstrip() for row in texts
+    ]
 
-    gap = 2
-    widths = dict(zip(columns, (max(map(cell_len, texts)) for texts in zip(columns, *rows, strict=True)), strict=True))
-    if sys.stdout.isatty():
-        others = sum(width + gap for name, width in widths.items() if name != shrinks)
-        widths[shrinks] = min(widths[shrinks], max(_LEAST, Console().width - others))
-    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
-    for name, width in widths.items():
-        table.add_column(
-            name, justify="left" if name in left else "right", width=width, no_wrap=True, overflow="ellipsis"
-        )
-    for row in rows:
-        table.add_row(*(Text(visible(text)) for text in row))
-    Console(highlight=False, width=sum(widths.values()) + gap * len(widths)).print(table)
+
+def _fitted(text: str, room: int, is_left: bool) -> str:
+    if cell_len(text) > room:
+        text = set_cell_size(text, room - 1) + "…"
+    blanks = " " * (room - cell_len(text))
+    return text + blanks if is_left else blanks + text

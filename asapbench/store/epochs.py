@@ -19,7 +19,7 @@ from asapbench.store.rows import checked
 from asapbench.store.schema import epoch_metrics
 
 _NAMES = tuple(field.name for field in fields(EpochMetrics))
-_NAN_IF_NULL = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+_NAN_IF_NULL = tuple(f.name for f in fields(EpochMetrics) if f.type == "float" and epoch_metrics.c[f.name].nullable)
 INSERT = insert(epoch_metrics)
 """Built once: building it costs more than SQLite takes to run it."""
 
