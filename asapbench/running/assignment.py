@@ -62,9 +62,9 @@ class Assignment:
 def assign(
     store: Store, cell: Cell, slot: Slot, *, provenance: Provenance, options: Options, say: Callable[[str], None]
 ) -> Assignment | None:
-    """Claims the cell, going on where a checkpoint is left and anew where none is; None where somebody else has it."""
+    """Claims the cell: it resumes a checkpoint if there is one. None if another run has the cell."""
     stopped = _stopped(store, cell)
-    before = _to_go_on_from(stopped, options.files)
+    before = _attempt_to_resume(stopped, options.files)
     if before is None and any(attempt.epochs_done for attempt in stopped):
         say(f"{cell.label} ({cell.short}): no checkpoint is left of its earlier attempt; it starts from scratch")
     elif before is not None and before.lineage != stopped[-1].lineage:
@@ -85,15 +85,15 @@ def assign(
 
 
 def _stopped(store: Store, cell: Cell) -> list[Attempt]:
-    """The attempts not set aside, oldest first, of a cell that has no result and is not running; else none."""
+    """The valid attempts, oldest first, of a cell that has no result and is not running; else none."""
     valid = [attempt for attempt in store.attempts(cell.id) if not attempt.superseded]
     return [] if any(attempt.state in (*FINAL, "running") for attempt in valid) else valid
 
 
-def _to_go_on_from(stopped: Sequence[Attempt], files: Files) -> Attempt | None:
+def _attempt_to_resume(stopped: Sequence[Attempt], files: Files) -> Attempt | None:
     """Of the attempts that left a checkpoint here, one of the newest lineage, else the one that came furthest.
 
-    The newest lineage may have been trained elsewhere, and merged into this database without its checkpoints.
+    The newest lineage may have been trained on another machine, and merged into this database without its checkpoints.
     """
     here = [attempt for attempt in stopped if files.has_checkpoint(attempt.cell_id, attempt.id)]
     return max(here, key=lambda a: (a.lineage == stopped[-1].lineage, a.epochs_done, a.number), default=None)

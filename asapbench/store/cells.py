@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from asapbench.errors import StoreError, SuiteError
 from asapbench.store.records import SuiteRecord
-from asapbench.store.rows import MEND, checked, from_json
+from asapbench.store.rows import RESTORE_IT, checked, from_json
 from asapbench.store.schema import attempt as attempts
 from asapbench.store.schema import cell as cells
 from asapbench.store.schema import suite as suites
@@ -106,7 +106,9 @@ def read_config(config: str) -> Cell:
     try:
         content = json.loads(config)
     except (TypeError, ValueError, RecursionError) as error:
-        raise SuiteError(f"a stored cell cannot be read: its configuration is not JSON ({error}); {MEND}") from error
+        raise SuiteError(
+            f"a stored cell cannot be read: its configuration is not JSON ({error}); {RESTORE_IT}"
+        ) from error
     return Cell.from_json(content)
 
 

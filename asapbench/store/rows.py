@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping
 
 T = TypeVar("T")
 
-MEND = "restore the database from a copy, or name another with --db"
+RESTORE_IT = "restore the database from a copy, or name another with --db"
 
 _LARGE = 1e100
 """No number that is measured or chosen is larger; infinity is not valid either. Only a loss has no bound."""
@@ -51,7 +51,7 @@ def from_json(name: str, text: str) -> Any:
 
 
 def _foreign(name: str, fault: str) -> ForeignRowError:
-    return ForeignRowError(f"holds a row that asapbench did not write ({name}: {fault}): {MEND}")
+    return ForeignRowError(f"holds a row that asapbench did not write ({name}: {fault}): {RESTORE_IT}")
 
 
 @cache

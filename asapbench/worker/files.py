@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from asapbench.errors import StoreError
 from asapbench.paths import without_links
 from asapbench.store.connect import file_of
-from asapbench.store.rows import MEND
+from asapbench.store.rows import RESTORE_IT
 from asapbench.store.store import Store
 from asapbench.training import CHECKPOINT_SUFFIX
 
@@ -114,7 +114,7 @@ def _require_usable(folder: Path) -> None:
 def _hexadecimal(identity: str) -> str:
     if re.fullmatch(r"[0-9a-f]+", identity):
         return identity
-    raise StoreError(f'the database holds an identity that asapbench did not make, "{identity}": {MEND}')
+    raise StoreError(f'the database holds an identity that asapbench did not make, "{identity}": {RESTORE_IT}')
 
 
 def files_of(store: Store, directory: Path | None) -> Files:
