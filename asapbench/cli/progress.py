@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sys
 import time
@@ -27,6 +28,7 @@ from asapbench.store import db_option
 from asapbench.suite.catalog import DEFAULTS, dataset_shape
 from asapbench.suite.cell import Cell, plain, title
 from asapbench.suite.columns import differing, distinctions
+from asapbench.suite.plugins import to_name
 from asapbench.worker.protocol import Progressed
 
 _SHOWN = 100
@@ -422,7 +424,8 @@ def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Reque
     if failed:
         lines.append(f"What failed: asapbench status{db}; to retry: asapbench resume {again}")
         return 1, lines
-    lines += [f"The results: asapbench report --suite {shlex.quote(item.name)}{db}" for item in selected]
+    plugin = "".join(f" --plugin {shlex.quote(os.path.relpath(one) if os.sep in one else one)}" for one in to_name())
+    lines += [f"The results: asapbench report --suite {shlex.quote(item.name)}{plugin}{db}" for item in selected]
     return 0, lines
 
 

@@ -150,7 +150,9 @@ def _toml(text: str, source: str) -> dict[str, Any]:
 
 def _head(document: Mapping[str, Any], problems: _Problems) -> dict[str, Any]:
     for key in document:
-        if key not in ("suite", "defaults", "grid"):
+        if key in _SUITE_KEYS:
+            problems.add((key,), f'"{key}" belongs under [suite]', at_key=True)
+        elif key not in ("suite", "defaults", "grid"):
             problems.add((key,), f'unknown table "{key}"{nearest(key, ("suite", "defaults", "grid"))}', at_key=True)
     head = document.get("suite")
     if not isinstance(head, dict):

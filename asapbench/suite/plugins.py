@@ -44,6 +44,7 @@ class Plugin:
 
 
 _loaded: dict[str, Plugin] = {}
+_installed: set[str] = set()
 _provided: dict[tuple[str, str], Plugin] = {}
 """Plug-ins by (kind, name) of the entries that they provide."""
 
@@ -65,6 +66,11 @@ def versions() -> dict[str, str]:
 def sources() -> list[str]:
     """What another process must load to have the same entries."""
     return list(dict.fromkeys(plugin.source for plugin in _provided.values()))
+
+
+def to_name() -> list[str]:
+    """The plug-ins that every command must name with `--plugin`: all but those of installed distributions."""
+    return [source for source in sources() if source not in _installed]
 
 
 def load(named: str, *, folder: Path = Path()) -> Plugin:
@@ -89,6 +95,7 @@ def load_installed() -> None:
     """Loads the plug-ins of installed distributions."""
     for point in importlib.metadata.entry_points(group=GROUP):
         version = "" if point.dist is None else point.dist.version
+        _installed.add(point.module)
         if point.module not in _loaded:
             _loaded[point.module] = _taken(_module(point.module), point.module, version=version)
 

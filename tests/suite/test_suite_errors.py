@@ -176,3 +176,10 @@ def test_a_schedule_that_cannot_be_trained_is_reported_with_its_place() -> None:
         "s.toml:9:14: warmup 20 leaves no epoch of 20 behind it: choose less",
         "s.toml:10:50: step: the first milestone, 60, leaves no epoch of 20 behind it: choose milestones below 20",
     ]
+
+
+def test_a_key_of_a_suite_at_the_top_of_the_file_is_pointed_to_its_place() -> None:
+    text = (
+        'plugins = ["a.py"]\n[suite]\nname = "a"\n[[grid]]\ndataset = "digits"\nmodel = "mlp"\nrule = "bp"\nlr = 0.1\n'
+    )
+    assert problems(text) == ['s.toml:1:1: "plugins" belongs under [suite]']
