@@ -36,7 +36,7 @@ def write(content: dict[str, Any], directory: Path, *, number: int) -> Path:
 
 
 def write_file(content: dict[str, Any], path: Path) -> str:
-    """Writes one file whole; gives back the SHA-256 of its content."""
+    """Writes one file whole; returns the SHA-256 of its content."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     payload = buffer.getbuffer()
@@ -93,14 +93,14 @@ def newest(
     position: Callable[[T], tuple[int, ...]],
     warn: Callable[[str], None],
 ) -> tuple[Path, T] | None:
-    """The furthest checkpoint of `directories` that `read` takes, by `position`; `warn` hears of each other one."""
+    """The furthest checkpoint of `directories` that `read` accepts, by `position`; `warn` reports each other one."""
     best: tuple[Path, T] | None = None
     for directory in directories:
         for path in reversed(list(files(directory))):
             try:
                 content = read(path)
             except CheckpointError as error:
-                warn(f"{error}; going on from an earlier one")
+                warn(f"{error}; resuming an earlier one")
                 continue
             if best is None or position(content) > position(best[1]):
                 best = path, content

@@ -61,7 +61,7 @@ class Checkpoints:
         )
 
     def start_after(self, epochs: int, angles: Sequence[Alignment]) -> None:
-        """Counts what the checkpoint from which the cell resumes holds as reported, but for the angles."""
+        """Counts what the checkpoint from which the cell resumes holds as reported, except the angles."""
         if angles:
             self._listener.aligned(angles)
         self._epochs, self._angles = epochs, len(angles)
