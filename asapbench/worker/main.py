@@ -10,8 +10,6 @@ from __future__ import annotations
 import gc
 import os
 import queue
-import signal
-import sys
 import threading
 import time
 import traceback
@@ -23,7 +21,7 @@ from typing import IO
 import torch
 
 from asapbench.data.images import Images, load
-from asapbench.errors import AsapbenchError, DivergedError, PluginError
+from asapbench.errors import AsapbenchError, DivergedError
 from asapbench.machine.compilers import keep_code_in
 from asapbench.machine.hardware import hardware, versions
 from asapbench.metrics import Alignment, EpochMetrics
@@ -32,7 +30,6 @@ from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
 from asapbench.training.environment import is_out_of_memory, release_memory
-from asapbench.training.optimizer import leave_compiler_out
 from asapbench.training.trainer import Trainer
 from asapbench.training.weights import save
 from asapbench.worker.protocol import (
@@ -49,6 +46,7 @@ from asapbench.worker.protocol import (
     Train,
     Warned,
 )
+from asapbench.worker.serving import start_serving
 
 _ALIVE_SECONDS = 5.0
 """A cell that has nothing to tell says so this often."""
@@ -109,35 +107,22 @@ class Following:
 
 def main() -> None:
     """Serves commands until standard input closes."""
-    # Ctrl-C reaches the whole terminal; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    channel = Channel(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     stop = threading.Event()
     commands: queue.SimpleQueue[Train] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(commands, stop), daemon=True).start()
-    torch.set_num_interop_threads(1)
-    leave_compiler_out()
-    try:
-        plugins.load_all(sys.argv[1:])
-    except PluginError as error:  # changed since the run began, or not on this node
-        sys.exit(f"error: {error}")
+
+    def receive(line: str) -> None:
+        command = COMMAND.validate_json(line)
+        if isinstance(command, Stop):
+            stop.set()  # for good: after a stop the runner sends no more cells
+        else:
+            commands.put(command)
+
+    channel = Channel(start_serving(receive))
     channel.send(Ready(versions=versions() | plugins.versions(), hardware=hardware()))
     with steady_streams():  # the log's disk may be full
         while True:
             command = commands.get()
             channel.send(_attempt(command, channel, stop))
-
-
-def _listen(commands: queue.SimpleQueue[Train], stop: threading.Event) -> None:
-    for line in sys.stdin:
-        command = COMMAND.validate_json(line)
-        if isinstance(command, Stop):
-            stop.set()  # for good: after a stop the runner gives no more cells
-        else:
-            commands.put(command)
-    # The parent is gone or has no more work. A checkpoint half-written is not lost: the one before it stands.
-    os._exit(0)
 
 
 def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:

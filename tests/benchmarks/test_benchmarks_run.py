@@ -27,7 +27,6 @@ COMMANDS = {
     ),
     "kernels": ("--device cpu --batch 1 --rounds 1", "concatenated in channels-last"),
     "memory": ("--width 2 --batch 2", "plain, checkpointed"),
-    "packing": ("--widths 2 --precisions float32 --rules bp --rounds 1 --seconds 0.01 --cores 2", "2 slots"),
     "precision": ("sqlite:///results.sqlite", "within"),
     "recording": ("--rounds 3", "an epoch of 4 slots"),
     "runner": ("--slots 2 --cells 20 --epochs 3 --seconds 1 --claims 2", "all slots train after s"),

@@ -1,15 +1,8 @@
-"""A process that `bench` times: one loop of one cell, built once and run when told.
-
-What libraries print goes to standard error. It ends when its parent does: standard input closes.
-"""
+"""A process that `bench` times: it builds one loop of one cell and runs it on command."""
 
 from __future__ import annotations
 
-import os
 import queue
-import signal
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -35,10 +28,9 @@ from asapbench.errors import AsapbenchError
 from asapbench.machine.compilers import keep_code_in
 from asapbench.machine.hardware import hardware
 from asapbench.streams import steady_streams
-from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
 from asapbench.training.environment import is_out_of_memory, peak_memory, reset_peak_memory, synchronize
-from asapbench.training.optimizer import leave_compiler_out
+from asapbench.worker.serving import start_serving
 
 
 class Loop(Protocol):
@@ -61,14 +53,8 @@ _WARM_UP = 4
 
 def main() -> None:
     """Serves commands until standard input closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(commands,), daemon=True).start()
-    torch.set_num_interop_threads(1)
-    leave_compiler_out()
-    plugins.load_all(sys.argv[1:])
+    answers = start_serving(lambda line: commands.put(COMMAND.validate_json(line)))
     serve = _Server()
     with steady_streams():  # the log's disk may be full
         while True:
@@ -84,12 +70,6 @@ def _answer(serve: _Server, command: Command) -> Answer:
     except Exception as error:  # noqa: BLE001 - the process's border: the parent reports every failure
         traceback.print_exc()
         return Failed(error="out of memory" if is_out_of_memory(error) else f"{type(error).__name__}: {error}")
-
-
-def _listen(commands: queue.SimpleQueue[Command]) -> None:
-    for line in sys.stdin:
-        commands.put(COMMAND.validate_json(line))
-    os._exit(0)
 
 
 class _Server:
