@@ -1,4 +1,4 @@
-"""Finds kept weights through the database and loads them. torch is imported only to load them."""
+"""Finds kept weights through the database, loads and evaluates them. torch is imported only then."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asapbench.data.files import data_root
+from asapbench.data.lookup import check
 from asapbench.errors import StoreError
 from asapbench.store.records import Attempt
 from asapbench.store.store import Store
+from asapbench.suite.catalog import DATASETS
 from asapbench.suite.cell import Cell
-from asapbench.worker.files import Files
+from asapbench.worker.files import Files, files_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,3 +60,28 @@ def kept_weights(store: Store, prefix: str, *, files: Files) -> Kept:
         )
     here, written = files.weights(cell_id, current.id), Path(current.weights_path)
     return Kept(cell_id, store.find_cell(prefix), current, here if os.path.isfile(here) else written)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Loss in nats and accuracies as fractions of 1; `recorded` is the attempt's last epoch."""
+
+    cell: Cell
+    path: Path
+    loss: float
+    accuracy: float
+    recorded: float | None
+
+
+def evaluate(store: Store, prefix: str, data: Path | None, *, files: Path | None = None) -> Evaluated:
+    """Evaluates the kept weights of a cell's current attempt. Raises StoreError if there are none, or other ones."""
+    kept = kept_weights(store, prefix, files=files_of(store, files))
+    root = data_root(data)
+    check(kept.cell.dataset, root)
+
+    from asapbench.data.images import load
+    from asapbench.training.weights import evaluated
+
+    kept.require_whole()
+    _, loss, accuracy = evaluated(kept.path, load(DATASETS[kept.cell.dataset.name].within(kept.cell.dataset), root))
+    return Evaluated(kept.cell, kept.path, loss, accuracy, kept.attempt.last_test_accuracy)

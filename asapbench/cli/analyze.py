@@ -79,7 +79,7 @@ def shortcut(
 
     Appendix E's g1, g2 and the angle between BP's and ASAP's weight changes.
     """
-    from asapbench.analysis.shortcut_of_cells import analyze_shortcut, chosen
+    from asapbench.analysis.shortcut import analyze_cell, chosen
     from asapbench.report.figures.shortcut import figure10
     from asapbench.report.out import check, deliver
     from asapbench.store import Store
@@ -88,7 +88,7 @@ def shortcut(
     with Store.open(db) as store:
         kept = chosen(store, cells or (), suite=suite, filters=only or (), files=files)
         for one in kept:
-            analyze_shortcut(store, one, batches=batches, data=data)
+            analyze_cell(store, one, batches=batches, data=data)
         made = figure10(store, store.results(cell_ids=[one.cell_id for one in kept]))
     deliver(made, form=form, out=out)
 

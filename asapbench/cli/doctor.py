@@ -24,7 +24,7 @@ def doctor(
 
     Checks Python, torch, devices, data sets, the database and the free disk space.
     """
-    from asapbench.diagnosis import diagnose
+    from asapbench.doctor import diagnose
     from asapbench.store.quarantine import quarantine as rename_damaged
 
     if quarantine:

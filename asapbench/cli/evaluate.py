@@ -22,12 +22,12 @@ def evaluate(
 
     `run --keep-weights` keeps them. The recorded accuracy is printed too.
     """
-    from asapbench.analysis.evaluation import evaluate_kept
+    from asapbench.analysis.saved_weights import evaluate as evaluated
     from asapbench.cli.text import percent
     from asapbench.store import Store
 
     with Store.read_only(db) as store:
-        found = evaluate_kept(store, cell, data, files=files)
+        found = evaluated(store, cell, data, files=files)
     say(f"{found.cell.label} ({found.cell.short})")
     say(f"weights   {found.path}")
     say(f"test      {percent(found.accuracy)}, loss {found.loss:.4f}")

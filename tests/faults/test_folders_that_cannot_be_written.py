@@ -193,7 +193,7 @@ def test_no_place_for_temporary_files(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_no_place_for_the_copy_of_a_database_with_a_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from asapbench.diagnosis import diagnose
+    from asapbench.doctor import diagnose
     from asapbench.store import Store
 
     path = tmp_path / "x.sqlite"
@@ -208,7 +208,7 @@ def test_no_place_for_the_copy_of_a_database_with_a_log(monkeypatch: pytest.Monk
 
 
 def test_the_doctor_names_it(folder: Path) -> None:
-    from asapbench.diagnosis import diagnose
+    from asapbench.doctor import diagnose
 
     (folder / "x.sqlite.files").mkdir()
     (folder / "x.sqlite.files" / "logs").touch()

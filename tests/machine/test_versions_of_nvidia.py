@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from in_process import asapbench
 
-from asapbench import diagnosis
+from asapbench import doctor
 from asapbench.machine import devices
 from asapbench.machine.hardware import hardware, versions
 from asapbench.store import OwnerProcess, Provenance, Store
@@ -79,8 +79,8 @@ def test_doctor_names_them(machine: Path, monkeypatch, torch_says: str, grade: s
     loaded = machine / "python"
     loaded.write_text(f"#!/bin/sh\necho 2.11.0 0.26.0 13.0 {torch_says}\n")
     loaded.chmod(0o755)
-    monkeypatch.setattr(diagnosis.sys, "executable", str(loaded))
-    found = {finding.subject: finding for finding in diagnosis._torch()}
+    monkeypatch.setattr(doctor.sys, "executable", str(loaded))
+    found = {finding.subject: finding for finding in doctor._torch()}
     assert (found["CUDA"].grade, found["CUDA"].text) == (grade, text)
 
 

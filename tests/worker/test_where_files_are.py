@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from asapbench import diagnosis
-from asapbench.diagnosis import diagnose
+from asapbench import doctor
+from asapbench.doctor import diagnose
 from asapbench.errors import StoreError
 from asapbench.store import Store
 from asapbench.worker.files import Files, files_at, files_of
@@ -19,7 +19,7 @@ from asapbench.worker.files import Files, files_at, files_of
 @pytest.fixture(autouse=True)
 def _torch_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """`diagnose` imports torch in another process, which takes seconds and says nothing about files."""
-    monkeypatch.setattr(diagnosis, "_torch", lambda: iter(()))
+    monkeypatch.setattr(doctor, "_torch", lambda: iter(()))
 
 
 def test_files_lie_beside_a_sqlite_database_wherever_one_stands(tmp_path, monkeypatch) -> None:
@@ -57,7 +57,7 @@ def test_files_of_a_database_that_is_not_open_are_where_a_run_puts_them(url, fol
 
 def test_the_doctor_looks_where_a_run_would_put_files(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(diagnosis, "_database", lambda db: diagnosis.Finding("ok", "database", db))
+    monkeypatch.setattr(doctor, "_database", lambda db: doctor.Finding("ok", "database", db))
     for url, folder in (
         ("sqlite+pysqlite:///x.sqlite", "x.sqlite.files"),
         ("postgresql://host/name", "results/name.files"),
