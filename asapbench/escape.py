@@ -15,7 +15,11 @@ _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 def visible(text: str) -> str:
-    r"""`text` with every control character written as its escape, `\x1b` for ESC."""
+    r"""`text` with every control character written as its escape.
+
+    >>> print(visible("\x1b[31mred"))
+    \x1b[31mred
+    """
     return "".join(
         character.encode("unicode_escape").decode() if unicodedata.category(character) in _UNSAFE else character
         for character in text

@@ -49,10 +49,9 @@ def load_model(cell: str, db: str | Path = DEFAULT_URL, *, files: str | Path | N
     """
     from asapbench.analysis.saved_weights import kept_weights
     from asapbench.store import Store
-    from asapbench.worker.files import files_of
 
     with Store.read_only(_url(db)) as store:
-        return kept_weights(store, cell, files=files_of(store, None if files is None else Path(files))).model()
+        return kept_weights(store, cell, files=None if files is None else Path(files)).model()
 
 
 def _url(db: str | Path) -> str:

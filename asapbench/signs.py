@@ -132,7 +132,11 @@ _PARTS = re.compile(
 
 
 def ascii_signs(text: str, *, kept: Callable[[str], bool] = lambda _: False) -> str:
-    """`text` in ASCII, except the parts that `kept` accepts."""
+    """`text` in ASCII, except the parts that `kept` accepts.
+
+    >>> ascii_signs("94.93 ± 0.12, 10⁻³, 5½, λ")
+    '94.93 +/- 0.12, 10^-3, 5 1/2, lambda'
+    """
 
     def written(match: re.Match[str]) -> str:
         return match[0] if kept(match[0]) else _ascii(match)

@@ -1,4 +1,4 @@
-"""Finds kept weights through the database, loads and evaluates them. torch is imported only then."""
+"""Finds kept weights through the database, loads and evaluates them. torch is imported only to load them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asapbench.store.records import Attempt
 from asapbench.store.store import Store
 from asapbench.suite.catalog import DATASETS
 from asapbench.suite.cell import Cell
-from asapbench.worker.files import Files, files_of
+from asapbench.worker.files import files_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,11 +45,24 @@ class Kept:
         self.require_whole()
         return load(self.path)[1]
 
+    def evaluated(self, data: Path | None) -> tuple[float, float]:
+        """Loss in nats and accuracy as a fraction of 1, on the test data. Raises as `model`, and DataError."""
+        root = data_root(data)
+        check(self.cell.dataset, root)
 
-def kept_weights(store: Store, prefix: str, *, files: Files) -> Kept:
-    """The kept weights of the cell whose identity begins with `prefix`. Raises StoreError if none were kept.
+        from asapbench.data.images import load
+        from asapbench.training.weights import evaluated
 
-    Searches `files` first, then the recorded path: another host may see that folder at another path.
+        self.require_whole()
+        images = load(DATASETS[self.cell.dataset.name].within(self.cell.dataset), root)
+        return evaluated(self.path, images)[1:]
+
+
+def kept_weights(store: Store, prefix: str, *, files: Path | None = None) -> Kept:
+    """The kept weights of the cell whose identity starts with `prefix`. Raises StoreError if none were kept.
+
+    Searches the folder `files` (the one beside the database if None) first, then the recorded path: another host may
+    see that folder at another path.
     """
     cell_id = store.find_cell_id(prefix)
     current = store.states([cell_id])[cell_id]
@@ -58,30 +71,5 @@ def kept_weights(store: Store, prefix: str, *, files: Files) -> Kept:
             f"cell {cell_id[:10]} has no kept weights: train it with "
             f"`asapbench rerun --only cell={cell_id[:10]} --keep-weights`"
         )
-    here, written = files.weights(cell_id, current.id), Path(current.weights_path)
+    here, written = files_of(store, files).weights(cell_id, current.id), Path(current.weights_path)
     return Kept(cell_id, store.find_cell(prefix), current, here if os.path.isfile(here) else written)
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """Loss in nats and accuracies as fractions of 1; `recorded` is the attempt's last epoch."""
-
-    cell: Cell
-    path: Path
-    loss: float
-    accuracy: float
-    recorded: float | None
-
-
-def evaluate(store: Store, prefix: str, data: Path | None, *, files: Path | None = None) -> Evaluated:
-    """Evaluates the kept weights of a cell's current attempt. Raises StoreError if there are none, or other ones."""
-    kept = kept_weights(store, prefix, files=files_of(store, files))
-    root = data_root(data)
-    check(kept.cell.dataset, root)
-
-    from asapbench.data.images import load
-    from asapbench.training.weights import evaluated
-
-    kept.require_whole()
-    _, loss, accuracy = evaluated(kept.path, load(DATASETS[kept.cell.dataset.name].within(kept.cell.dataset), root))
-    return Evaluated(kept.cell, kept.path, loss, accuracy, kept.attempt.last_test_accuracy)

@@ -34,7 +34,6 @@ from asapbench.store import Provenance
 from asapbench.store.store import Store
 from asapbench.suite.catalog import DATASETS
 from asapbench.suite.select import only
-from asapbench.worker.files import files_of
 
 if TYPE_CHECKING:
     from torch import Tensor, fx, nn
@@ -177,13 +176,12 @@ def chosen(
     """
     if bool(prefixes) == bool(suite or filters):
         raise SuiteError("analyze shortcut: name cells, or choose them with --suite or --only")
-    where = files_of(store, files)
     if prefixes:
-        return [kept_weights(store, prefix, files=where) for prefix in prefixes]
+        return [kept_weights(store, prefix, files=files) for prefix in prefixes]
     results = [result for result in store.results(suite=suite) if result.attempt.weights_path is not None]
     wanted = {cell.id for cell in only([result.cell for result in results], filters)}
     ids = [result.attempt.cell_id for result in results if result.cell.id in wanted]
-    return [kept_weights(store, cell_id, files=where) for cell_id in ids]
+    return [kept_weights(store, cell_id, files=files) for cell_id in ids]
 
 
 def analyze_cell(store: Store, kept: Kept, *, batches: int, data: Path | None) -> None:

@@ -18,7 +18,7 @@ V = tr(E C^T C E^T) = |E C^T|^2 decreases, by Lemma 4 W stays bounded. What the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -192,46 +192,36 @@ def _square(matrix: Array) -> float:
     return float((matrix * matrix).sum())
 
 
-def _drawn(draw: np.random.Generator, rows: int, columns: int) -> Array:
-    """Normal with variance 1 / columns."""
-    drawn: Array = draw.standard_normal((rows, columns)) / np.sqrt(columns)
+def _drawn(draw: np.random.Generator, rows: int, columns: int, rank: int | None = None) -> Array:
+    """Normal entries of variance 1 / columns; with `rank` a product of that rank whose entries have this variance."""
+    left = None if rank is None else _drawn(draw, rows, rank)
+    right = draw.standard_normal((rows if rank is None else rank, columns))
+    drawn: Array = (right if left is None else left @ right) / np.sqrt(columns)
     return drawn
 
 
-def _of_rank(draw: np.random.Generator, rank: int, rows: int, columns: int) -> Array:
-    """Rank `rank`, with entries of the same variance as `_drawn`."""
-    drawn: Array = _drawn(draw, rows, rank) @ draw.standard_normal((rank, columns)) / np.sqrt(columns)
-    return drawn
-
-
-def _zero_start(draw: np.random.Generator, sizes: Sizes, *, rank: int | None = None) -> Problem:
-    T, C = _drawn(draw, sizes.outputs, sizes.inputs), _fixed(draw, sizes, rank)
+def _zero_start(draw: np.random.Generator, sizes: Sizes, rank: int | None = None) -> Problem:
+    T, C = _drawn(draw, sizes.outputs, sizes.inputs), _drawn(draw, sizes.hidden, sizes.inputs, rank)
     return Problem(T, C, np.zeros((sizes.outputs, sizes.hidden)), np.zeros((sizes.hidden, sizes.inputs)))
 
 
-def _random_start(draw: np.random.Generator, sizes: Sizes, *, rank: int | None = None) -> Problem:
-    T, C = _drawn(draw, sizes.outputs, sizes.inputs), _fixed(draw, sizes, rank)
-    return Problem(T, C, _drawn(draw, sizes.outputs, sizes.hidden), _drawn(draw, sizes.hidden, sizes.inputs))
-
-
-def _fixed(draw: np.random.Generator, sizes: Sizes, rank: int | None) -> Array:
-    if rank is None:
-        return _drawn(draw, sizes.hidden, sizes.inputs)
-    return _of_rank(draw, rank, sizes.hidden, sizes.inputs)
+def _random_start(draw: np.random.Generator, sizes: Sizes, rank: int | None = None) -> Problem:
+    start = _zero_start(draw, sizes, rank)
+    return replace(start, W=_drawn(draw, *start.W.shape), A=_drawn(draw, *start.A.shape))
 
 
 def _generic_start_with_k_zero(draw: np.random.Generator, sizes: Sizes) -> Problem:
     """W = R C^T and A = C R^T R / 2 with a random R: then A C^T = W^T W / 2."""
-    at_zero = _zero_start(draw, sizes)
-    R = _drawn(draw, sizes.outputs, sizes.inputs)
-    return Problem(at_zero.T, at_zero.C, R @ at_zero.C.T, at_zero.C @ R.T @ R / 2)
+    start = _zero_start(draw, sizes)
+    C, R = start.C, _drawn(draw, sizes.outputs, sizes.inputs)
+    return replace(start, W=R @ C.T, A=C @ R.T @ R / 2)
 
 
 def _opposed_start(draw: np.random.Generator, sizes: Sizes) -> Problem:
     """W = 0 and A = -C (C^T C)^-1: then dV/dt = 2 V at first."""
-    at_zero = _zero_start(draw, sizes)
-    C = at_zero.C
-    return Problem(at_zero.T, C, at_zero.W, -C @ np.linalg.inv(C.T @ C))
+    start = _zero_start(draw, sizes)
+    C = start.C
+    return replace(start, A=-C @ np.linalg.inv(C.T @ C))
 
 
 CASES = (
@@ -256,21 +246,21 @@ CASES = (
         "dependent",
         "rank(C) < n_x, W = A = 0",
         "Independent columns of C are not necessary: the loss goes to zero",
-        lambda draw, sizes: _zero_start(draw, sizes, rank=sizes.outputs),
+        lambda draw, sizes: _zero_start(draw, sizes, sizes.outputs),
         lambda run: run.learned,
     ),
     Case(
         "dependent_random",
         "rank(C) < n_x, random k",
         "Neither condition is necessary: the loss goes to zero",
-        lambda draw, sizes: _random_start(draw, sizes, rank=sizes.outputs),
+        lambda draw, sizes: _random_start(draw, sizes, sizes.outputs),
         lambda run: run.learned,
     ),
     Case(
         "rank_below_outputs",
         "rank(C) < n_y, W = A = 0",
         "Here rank(C) >= n_y is necessary: k stays 0 and V falls, but the loss does not go to zero",
-        lambda draw, sizes: _zero_start(draw, sizes, rank=sizes.outputs - 1),
+        lambda draw, sizes: _zero_start(draw, sizes, sizes.outputs - 1),
         lambda run: run.keeps_k and run.falls and not run.learned,
     ),
     Case(
@@ -285,6 +275,10 @@ CASES = (
 
 
 def runs(case: Case, sizes: Sizes, count: int) -> list[Trajectory]:
-    """`count` runs of a case, each from its own seed: 0, 1, ..."""
+    """`count` runs of a case, each from its own seed: 0, 1, ...
+
+    >>> [run.learned for run in runs(CASES[0], Sizes(6, 4, 2), 2)]
+    [True, True]
+    """
     seeds = (stream_seed(seed, "theorem", case.name) for seed in range(count))
     return [integrate(case.problem(np.random.default_rng(seed), sizes)) for seed in seeds]

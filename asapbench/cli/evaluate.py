@@ -22,13 +22,14 @@ def evaluate(
 
     `run --keep-weights` keeps them. The recorded accuracy is printed too.
     """
-    from asapbench.analysis.saved_weights import evaluate as evaluated
+    from asapbench.analysis.saved_weights import kept_weights
     from asapbench.cli.text import percent
     from asapbench.store import Store
 
     with Store.read_only(db) as store:
-        found = evaluated(store, cell, data, files=files)
-    say(f"{found.cell.label} ({found.cell.short})")
-    say(f"weights   {found.path}")
-    say(f"test      {percent(found.accuracy)}, loss {found.loss:.4f}")
-    say(f"recorded  {percent(found.recorded)} at the last epoch")
+        kept = kept_weights(store, cell, files=files)
+    loss, accuracy = kept.evaluated(data)
+    say(f"{kept.cell.label} ({kept.cell.short})")
+    say(f"weights   {kept.path}")
+    say(f"test      {percent(accuracy)}, loss {loss:.4f}")
+    say(f"recorded  {percent(kept.attempt.last_test_accuracy)} at the last epoch")

@@ -1,4 +1,4 @@
-"""From what the user asked for to a Table or an Illustration. The database is opened only where one is needed."""
+"""From the options of `asapbench report` to a Table or an Illustration. Only reports that need a database open it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from asapbench.suite.plugins import lacking
 from asapbench.suite.select import only
 
 SECTION = "A.2"
-"""What `--table` calls the numbers of section A.2, which the paper prints in its text."""
+"""The name in `--table` of the numbers that the paper prints in the text of section A.2."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `asapbench report` was asked for: one of `table`, `figure` and `suite`, or `curves` or `alignment` of cells.
+    """The options of `asapbench report`: one of `table`, `figure` and `suite`, or `curves` or `alignment` of cells.
 
-    The cells are those of `suite`, all where there is none, that pass the filters `only`.
+    The cells are those of `suite`, by default all, that pass the filters `only`.
     """
 
     table: str | None = None
@@ -42,7 +42,7 @@ class Wanted:
 
 
 def report(wanted: Wanted, *, url: str) -> Table | Illustration:
-    """What is wanted. Raises AsapbenchError where that is nothing, more than one thing, or not to be had."""
+    """The report that `wanted` names. Raises AsapbenchError if it names none, several, or one that cannot be made."""
     asked = {
         "--table": wanted.table,
         "--figure": wanted.figure,
@@ -67,7 +67,7 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         raise AsapbenchError(f"--allow-deviations: goes with --table or --figure 9, not with {named[0]}; leave it out")
     if wanted.figure is not None:
         made = paper_figure(wanted.figure, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
-        return replace(made, table=_naming(made.table, url))
+        return replace(made, table=_with_database(made.table, url))
     if by_epoch is not None:
         if wanted.metric is not None:
             raise AsapbenchError("--metric: curves show every epoch; leave it out")
@@ -76,35 +76,32 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
 
 
 def paper_table(table: str, *, url: str, metric: Metric | None = None, allow_deviations: bool = False) -> Table:
-    """Printed table `table` (1 to 5, or A.2 for that section's numbers) from the database at `url`.
+    """Printed table `table` (1 to 5, or A.2 for the numbers of that section) from the database at `url`.
 
-    Table 3 needs no database, and the others are shown as published before there is any. `metric` defaults to the
-    paper's. Raises AsapbenchError for a table there is not, StoreError for a database that was named and is not there.
+    Table 3 needs no database. Without one, the others show the published numbers alone. `metric` is by default the
+    paper's. Raises AsapbenchError for an unknown table, StoreError for a named database that does not exist.
     """
-    table = table.upper()
+    table, chosen = table.upper(), metric or Metric.BEST
     if table == "3":
         if metric is not None:
             raise AsapbenchError("--metric: Table 3 holds learning rates, which have no metric; leave it out")
         if allow_deviations:
             raise AsapbenchError("--allow-deviations: Table 3 holds the suites' own learning rates; leave it out")
         return table3()
-    if table not in (*map(str, ACCURACIES), SECTION):
-        raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
-    if table == SECTION and allow_deviations:
-        raise AsapbenchError(f"--allow-deviations: {SECTION} has readings, each in a row of its own; leave it out")
-    results = recorded_results(url)
-    chosen = metric or Metric.BEST
     if table == SECTION:
-        made = forward_alignment_table(results, metric=chosen)
-    else:
-        made = accuracy_table(int(table), results, metric=chosen, allow_deviations=allow_deviations)
-    return _naming(made, url)
+        if allow_deviations:
+            raise AsapbenchError(f"--allow-deviations: {SECTION} has readings, each in a row of its own; leave it out")
+        return _with_database(forward_alignment_table(recorded_results(url), metric=chosen), url)
+    if table not in map(str, ACCURACIES):
+        raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
+    made = accuracy_table(int(table), recorded_results(url), metric=chosen, allow_deviations=allow_deviations)
+    return _with_database(made, url)
 
 
 def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table:
     """The report of a suite, by its name or file, from the database at `url`. `metric` defaults to the last epoch.
 
-    Raises AsapbenchError where the database holds nothing of it, StoreError for a database there is not.
+    Raises AsapbenchError if the database holds nothing of it, StoreError for a database that does not exist.
     """
     from asapbench.store import Store
 
@@ -122,16 +119,16 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
         file=known.file,
         notes=(*known.notes, *notes),
     )
-    return _naming(table, url)
+    return _with_database(table, url)
 
 
 def by_epoch_report(
     shown: Quantity | Angle, *, url: str, suite: str | None = None, filters: Sequence[str] = ()
 ) -> Illustration:
-    """Learning curves or angles of the cells of a suite, by its name or file, or of all, that pass the filters.
+    """Learning curves or angles of the cells of a suite, by its name or file, or of all cells, that pass the filters.
 
-    Raises SuiteError where neither is given or a filter passes none, AsapbenchError where nothing is recorded,
-    StoreError for a database or a suite there is not.
+    Raises SuiteError without suite and filters or if no cell passes, AsapbenchError if nothing is recorded, StoreError
+    for a database or a suite that does not exist.
     """
     from asapbench.store import Store
 
@@ -143,16 +140,16 @@ def by_epoch_report(
         heading = f"{known.title}, {words}" if known else words.capitalize()
         results = store.results(suite=known.name if known else None)
         chosen = {cell.id for cell in only([result.cell for result in results], filters)} if results else set()
-        kept = [(result, result.attempt.lineage) for result in results if result.cell.id in chosen]
+        results = [result for result in results if result.cell.id in chosen]
         if isinstance(shown, Quantity):
-            trained = [Recorded(result, store.epochs(lineage)) for result, lineage in kept]
-            return learning_curves(trained, quantity=shown, heading=heading)
-        angled = [Recorded(result, store.alignment(lineage)) for result, lineage in kept]
-        return angle_curves(angled, angle=shown, heading=heading)
+            epochs = [Recorded(result, store.epochs(result.attempt.lineage)) for result in results]
+            return learning_curves(epochs, quantity=shown, heading=heading)
+        angles = [Recorded(result, store.alignment(result.attempt.lineage)) for result in results]
+        return angle_curves(angles, angle=shown, heading=heading)
 
 
-def _naming(table: Table, url: str) -> Table:
-    """The table, its commands naming the database they are about where that is not the usual one."""
+def _with_database(table: Table, url: str) -> Table:
+    """The table; its commands name the database if it is not the default one."""
     from asapbench.store import db_option
 
     option = db_option(url)

@@ -1,12 +1,10 @@
 """Results cell by cell, each with what it ran on: plain tables for other programs, or to commit.
 
-CSV has a row a cell with every setting of it; JSON has the learning curve too. Accuracies are fractions of 1.
+CSV has one row for each cell with all its settings; JSON also has the learning curve. Accuracies are fractions of 1.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from asapbench.errors import AsapbenchError
 from asapbench.report.out import check_place, write_whole
-from asapbench.report.render.data import inert
+from asapbench.report.render.data import csv_text
 from asapbench.suite.columns import settings
 
 if TYPE_CHECKING:
@@ -43,7 +41,11 @@ _OF_ATTEMPT = (
 
 
 def asks_for_table(path: Path) -> bool:
-    """Whether a file to export to is a table by its name, not a database. Raises AsapbenchError where it is neither."""
+    """Whether the name of an export file asks for a table, not a database. Raises AsapbenchError for other names.
+
+    >>> asks_for_table(Path("cells.csv")), asks_for_table(Path("cells.sqlite"))
+    (True, False)
+    """
     ending = path.suffix.lower()
     if ending not in (*_TABLES, *_DATABASES):
         raise AsapbenchError(
@@ -58,8 +60,7 @@ def write_cells(
 ) -> int:
     """Writes the current attempt of each chosen cell, in the format of the ending of `path`. Returns their number.
 
-    Raises AsapbenchError for a file that cannot be written or is there already, StoreError and SuiteError as the
-    store does.
+    Raises AsapbenchError for a file that cannot be written or exists already, StoreError and SuiteError as the store.
     """
     check_place(path, str(path))
     if os.path.exists(path) and not force:
@@ -68,7 +69,11 @@ def write_cells(
     chosen = [cell_id for cell_id in store.chosen(suites=suites, filters=filters) if cell_id not in unreadable]
     results = store.results(cell_ids=chosen)
     rows = [_row(result, store.provenance(result.attempt.provenance_id), anonymous=anonymous) for result in results]
-    write_whole(path, _csv(rows) if path.suffix.lower() == ".csv" else _json(results, rows, store), what=str(path))
+    if path.suffix.lower() == ".csv":
+        content = csv_text(dict.fromkeys(name for row in rows for name in row), rows)
+    else:
+        content = _json(results, rows, store)
+    write_whole(path, content, what=str(path))
     return len(rows)
 
 
@@ -93,17 +98,6 @@ def _hardware(provenance: Provenance) -> Iterator[tuple[str, Any]]:
 
 def _plain(value: Any) -> Any:
     return "; ".join(map(str, value)) if isinstance(value, list) else value
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    """A header and a row a cell; a machine that does not tell something has nothing there."""
-    columns = dict.fromkeys(name for row in rows for name in row)
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: inert(value) if isinstance(value, str) else value for name, value in row.items()})
-    return stream.getvalue()
 
 
 def _json(results: Sequence[Result], rows: Sequence[dict[str, Any]], store: Store) -> str:

@@ -1,4 +1,4 @@
-"""Puts a report where it was asked for: a file is written whole or not at all."""
+"""Prints a report or writes it to a file. A file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _ENDINGS = {
     ".json": Format.JSON,
     **dict.fromkeys(SUFFIXES),
 }
-"""What a file's name asks for: a format of the table, or None for the picture."""
+"""The format of the table that a file name asks for, or None for the picture."""
 
 _TABLES = [ending for ending, form in _ENDINGS.items() if form is not None]
 _OTHER_PICTURES = (".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".eps", ".ps", ".svgz")
-"""Endings of pictures in formats that are not written: a table under such a name would be a surprise."""
+"""Picture formats that are not supported. A file with such a name never holds a table."""
 
 
 def deliver(report: Table | Illustration, *, form: Format | None, out: Path | None) -> None:
-    """Prints a report, or writes it to `out`, in the format that `chosen_format` says.
+    """Prints a report, or writes it to `out`, in the format that `chosen_format` returns.
 
     Raises AsapbenchError as `check` does.
     """
@@ -49,9 +49,12 @@ def deliver(report: Table | Illustration, *, form: Format | None, out: Path | No
 
 
 def chosen_format(form: Format | None, out: Path | None) -> Format | None:
-    """The table's format, by `--format`, else by the ending of `out`; None: the picture.
+    """The format of the table by `--format`, else by the ending of `out`; None for the picture.
 
-    Raises AsapbenchError where the ending says nothing and `form` neither, or where the two contradict each other.
+    Raises AsapbenchError if neither names a format, or if they contradict each other.
+
+    >>> chosen_format(None, Path("table.tex")), chosen_format(None, Path("figure.png"))
+    (<Format.LATEX: 'latex'>, None)
     """
     if out is None or out == STANDARD_OUTPUT:
         return form or Format.TERMINAL
@@ -64,29 +67,29 @@ def chosen_format(form: Format | None, out: Path | None) -> Format | None:
         raise AsapbenchError(f"--out {out}: this name asks for {what}, --format {form} does not; leave one of them out")
     if form is not None and ending not in _OTHER_PICTURES:
         return form
-    kind = f'"{ending}" is no format that is written' if ending else "the name has no ending that says the format"
+    kind = f'"{ending}" is not a supported format' if ending else "the name has no ending that names the format"
     raise AsapbenchError(
         f"--out {out}: {kind}; end it in {_or(_TABLES)}, for a figure's picture in {_or(SUFFIXES)}, or add --format"
     )
 
 
 def check(form: Format | None, out: Path | None, *, has_picture: bool) -> None:
-    """Raises AsapbenchError where a report could not be written to `out`: known before what takes long is measured."""
+    """Raises AsapbenchError if a report cannot be written to `out`. Commands check this before a long measurement."""
     if out is None or out == STANDARD_OUTPUT:
         return
     check_place(out, f"--out {out}")
     if chosen_format(form, out) is None and not has_picture:
-        raise _no_picture(out)
+        raise AsapbenchError(f"--out {out}: a table is no picture; end the name in {_or(_TABLES)}")
 
 
 def write_whole(path: Path, content: str | bytes, *, what: str | None = None) -> None:
     """Writes `content`, text as UTF-8, whole or not at all.
 
-    Raises AsapbenchError, which calls it `what`; `--out PATH` if that is left out.
+    Raises AsapbenchError, which calls the file `what`, by default `--out PATH`.
     """
     what = f"--out {path}" if what is None else what
     check_place(path, what)
-    # A link stays a link: what it points to is replaced.
+    # A link stays a link: its target is replaced.
     try:
         durable.write_whole(without_links(path), [content if isinstance(content, bytes) else content.encode()])
     except OSError as error:
@@ -94,7 +97,7 @@ def write_whole(path: Path, content: str | bytes, *, what: str | None = None) ->
 
 
 def check_place(path: Path, what: str) -> None:
-    """Raises AsapbenchError, which calls it `what`, where `path` is no place for a file that this user may write."""
+    """Raises AsapbenchError, which calls the file `what`, if this user cannot write a file at `path`."""
     if os.path.exists(path) and not os.path.isfile(path):
         kind = "a directory; name a file in it" if os.path.isdir(path) else "not a file; leave --out out to print"
         raise AsapbenchError(f"{what}: this is {kind}")
@@ -106,15 +109,11 @@ def check_place(path: Path, what: str) -> None:
 
 
 def show(table: Table, form: Format) -> None:
-    """Prints a report. Colour and the terminal's width only where there is a terminal; else COLUMNS or 100."""
+    """Prints a report, on a terminal in colour and in its width; otherwise COLUMNS or 100 columns wide."""
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size(fallback=(100, 24)).columns
     color, encoding = terminal and "NO_COLOR" not in os.environ, sys.stdout.encoding or "utf-8"
     sys.stdout.write(render(table, form, width=width, color=color, encoding=encoding))
-
-
-def _no_picture(out: Path) -> AsapbenchError:
-    return AsapbenchError(f"--out {out}: a table is no picture; end the name in {_or(_TABLES)}")
 
 
 def _or(words: Sequence[str]) -> str:

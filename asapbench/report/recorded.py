@@ -1,4 +1,4 @@
-"""What the database holds, as reports need it: all results, or a suite with its file as it was run."""
+"""What reports read from the database: all results, or a suite with the suite file of the run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def recorded_results(url: str) -> list[Result]:
-    """Every result in the database at `url`: none where the usual database is not there yet.
+    """All results in the database at `url`; none if the default database does not exist yet.
 
-    Raises StoreError for another one that is not there: its name is probably misspelled.
+    Raises StoreError for another database that does not exist: its name is probably misspelled.
     """
     from asapbench.store import DEFAULT_URL, Store
 
@@ -37,9 +37,9 @@ def recorded_results(url: str) -> list[Result]:
 
 @dataclass(frozen=True)
 class RecordedSuite:
-    """A suite that the database knows, under the title to show. `file` is what was run under its name, where known.
+    """A suite of the database and the title to show. `file` is the suite file of the run, where it is known.
 
-    `notes` say where that is not what the user may take it for.
+    `notes` explain where this file differs from what the user may expect.
     """
 
     name: str
@@ -49,11 +49,11 @@ class RecordedSuite:
 
 
 def recorded_suite(store: Store, suite: str) -> RecordedSuite:
-    """The suite that `suite` names: a file, a shipped suite or one of the database.
+    """The suite that `suite` names: a file, a shipped suite, or a suite of the database.
 
-    The title is the one in the file that the user names. A shipped suite has the title that was run where its cells
-    differ from those that were run: then the results may belong to another file of that name.
-    Raises AsapbenchError, with what would record it, where the database holds nothing of it.
+    The title is that of the file that the user names. A shipped suite whose cells differ from those of the run has the
+    title of the run: the results may belong to another file of that name.
+    Raises AsapbenchError, with the command that trains the suite, if the database holds nothing of it.
     """
     named = load(suite) if os.path.isfile(suite) or suite in shipped() else None
     name = named.name if named else suite
@@ -71,8 +71,8 @@ def recorded_suite(store: Store, suite: str) -> RecordedSuite:
         file = parse(record.text, source=record.source)
     except SuiteError:
         text = (
-            "The suite's file, as it was run, cannot be read by this version, or its data are not here: what deviates "
-            "from it is not marked."
+            "This version cannot read the suite file of the run, or its data are not here: deviations from the file "
+            "are not marked."
         )
         return RecordedSuite(name, named.title if named else name, None, (Note(text),))
     notes = tuple(_differing(suite, named, file, record))
@@ -98,7 +98,7 @@ def differing_plugins(store: Store, results: Sequence[Result]) -> Iterator[Note]
 
 
 def _differing(suite: str, named: Suite | None, file: Suite, record: SuiteRecord) -> list[Note]:
-    """What to say where the file that the user names has other cells than the one that was run."""
+    """A note if the file that the user names has other cells than the file of the run."""
     if named is None or {cell.group for cell in named.cells} == {cell.group for cell in file.cells}:
         return []
     which = f"The shipped suite {suite}" if suite in shipped() and not os.path.isfile(suite) else suite

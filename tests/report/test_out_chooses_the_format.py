@@ -66,8 +66,8 @@ def test_a_dash_is_standard_output_in_the_format_asked_for(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--out", "r"), r"no ending that says the format; end it in .txt, .md, .tex, .csv or .json"),
-        (("--out", "r.xlsx"), r'".xlsx" is no format that is written; end it in .txt, .md, .tex, .csv or .json'),
+        (("--out", "r"), r"no ending that names the format; end it in .txt, .md, .tex, .csv or .json"),
+        (("--out", "r.xlsx"), r'".xlsx" is not a supported format; end it in .txt, .md, .tex, .csv or .json'),
         (("--out", "r.csv", "--format", "json"), "this name asks for csv, --format json does not; leave one"),
     ],
 )

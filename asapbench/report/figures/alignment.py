@@ -7,7 +7,6 @@ the angle, at the epochs that all of these seeds have.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asapbench.errors import AsapbenchError
@@ -37,19 +36,6 @@ _PANELS = 8
 """The most panels of a picture."""
 
 
-@dataclass(frozen=True)
-class Wording:
-    """The names in a figure: of the angle, of a configuration, and of the layers by their names in the model.
-
-    Without `configuration` the fields in which it differs from the others name it. A layer that `layers` lacks keeps
-    its name.
-    """
-
-    angle: str
-    configuration: Callable[[Cell], str] | None = None
-    layers: Callable[[Cell], dict[str, str]] = lambda _: {}
-
-
 def figure6(store: Store) -> Illustration:
     """Figure 6 from the suite's cells in the database, with any seed."""
     wanted = {cell.group: cell for cell in load(SUITE).cells if cell.rule == RULES[SUITE].choose()}
@@ -77,7 +63,9 @@ def weight_alignment(recorded: Iterable[Recorded[Alignment]], wanted: Sequence[C
         found,
         angle=Angle.WEIGHTS,
         heading="Figure 6. Weight alignment in Forward Alignment",
-        wording=Wording("Angle between a layer's weight W and its fixed random C", _paper_network, _paper_layers),
+        what="Angle between a layer's weight W and its fixed random C",
+        label=_paper_network,
+        layers=_paper_layers,
         source=f" ({SOURCE}, A.2; the printed curves are not known)",
         notes=notes if measured != set(order) else [],
     )
@@ -101,22 +89,25 @@ def angle_curves(
     *,
     angle: Angle,
     heading: str,
-    wording: Wording | None = None,
+    what: str = "",
+    label: Callable[[Cell], str] | None = None,
+    layers: Callable[[Cell], dict[str, str]] = lambda _: {},
     source: str = "",
     notes: Sequence[Note] = (),
 ) -> Illustration:
     """A panel for each configuration that has the angle, in the order in which they first appear.
 
-    Raises AsapbenchError where none has it.
+    `what` describes the angle. `label` names a configuration; by default the fields in which it differs from the others
+    do. `layers` names layers by their names in the model; a layer that it lacks keeps its name.
+    Raises AsapbenchError where no configuration has the angle.
     """
-    words = wording or Wording(angle.described)
     found = by_epoch(
         [Recorded(one.result, [row for row in one.rows if row.quantity == angle]) for one in recorded],
-        lambda members: _lines(members, words.layers(members[0].result.cell)),
+        lambda members: _lines(members, layers(members[0].result.cell)),
         heading=heading,
         metric=f"angle of {angle}",
         unit="degrees",
-        label=words.configuration,
+        label=label,
     )
     if found is None:
         raise AsapbenchError(
@@ -124,7 +115,7 @@ def angle_curves(
             "`asapbench rerun --alignment` those that are done"
         )
     shared = f"{found.shared}. " if found.shared else ""
-    described = f"{shared}{words.angle}, in degrees (0: agreement, 90: no relation); {found.spread}."
+    described = f"{shared}{what or angle.described}, in degrees (0: agreement, 90: no relation); {found.spread}."
     return Illustration(_table(found, described, notes), lambda: _draw(found, described + source))
 
 

@@ -27,7 +27,7 @@ from asapbench.report.figures.picture import Illustration
 from asapbench.report.published import SOURCE, Reference, printed_table
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Summary, spread_and_count
-from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table, bracketed
+from asapbench.report.table import Column, Field, Footnotes, Group, Row, Table, bracketed
 from asapbench.store import Result
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell, title
@@ -75,26 +75,6 @@ class Bar:
         return self.found.summary if self.found else Summary()
 
 
-@dataclass(frozen=True)
-class DimensionMatching:
-    """The numbers of the figure."""
-
-    metric: Metric
-    bars: tuple[Bar, ...]
-
-    @property
-    def setting(self) -> str:
-        """What the bars have in common."""
-        cell = self.bars[0].cell
-        return f"{title('dataset', cell.dataset)}, {title('model', cell.model)}, {RULES[cell.rule.name].title}"
-
-    @property
-    def measured(self) -> str:
-        """What a bar is, and over how many seeds."""
-        spread = spread_and_count([bar.summary for bar in self.bars], others="beside it")
-        return f"Test accuracy in percent {self.metric.described}; {spread}."
-
-
 def dimension_matching(
     results: Iterable[Result], *, metric: Metric = Metric.BEST, allow_deviations: bool = False
 ) -> Illustration:
@@ -107,31 +87,33 @@ def dimension_matching(
     exact = [Bar(cell, found.get(cell.group), printed.get(cell.group)) for cell in cells]
     deviating = sorted(deviations(found, cells), key=lambda other: cells.index(other.reference))
     others = [Bar(other.configuration.cell, other.configuration, what=other.what) for other in deviating]
-    numbers = DimensionMatching(metric, (*exact, *(others if allow_deviations else [])))
+    bars = [*exact, *(others if allow_deviations else [])]
+    spread = spread_and_count([bar.summary for bar in bars], others="beside it")
+    measured = f"Test accuracy in percent {metric.described}; {spread}."
+    setting = (
+        f"{title('dataset', cells[0].dataset)}, {title('model', cells[0].model)}, {RULES[cells[0].rule.name].title}"
+    )
     command = "asapbench report --figure 9 --allow-deviations"
     notes = (
         *notes_to_finish([Reference(SUITE, cell) for cell in cells], found, metric=metric, report="--figure 9"),
         *left_out([] if allow_deviations else deviating, of="figure", command=command),
     )
-    return Illustration(_table(numbers, notes), lambda: _draw(numbers))
-
-
-def _table(found: DimensionMatching, notes: Sequence[Note]) -> Table:
     footnotes = Footnotes()
-    rows = tuple(_row(bar, footnotes) for bar in found.bars)
-    return Table(
+    rows = tuple(_row(bar, footnotes) for bar in bars)
+    table = Table(
         title=_TITLE,
-        caption=f"{found.measured} The numbers of the printed figure are not known; published is Table 1's ({SOURCE}).",
+        caption=f"{measured} The numbers of the printed figure are not known; published is Table 1's ({SOURCE}).",
         columns=(Column("Matching", "left"), Column("Measured"), Column("n"), Column("Published")),
-        groups=(Group(found.setting, rows),),
+        groups=(Group(setting, rows),),
         notes=(*footnotes.notes(), *notes),
         numbers=tuple(
-            number(bar.summary, names=names(bar.cell), metric=found.metric, published=bar.published, variant=bar.what)
-            for bar in found.bars
+            number(bar.summary, names=names(bar.cell), metric=metric, published=bar.published, variant=bar.what)
+            for bar in bars
         ),
-        metric=str(found.metric),
+        metric=str(metric),
         unit="percent",
     )
+    return Illustration(table, lambda: _draw(bars, f"{setting} ({SOURCE}, D.2). {measured}"))
 
 
 def _row(bar: Bar, footnotes: Footnotes) -> Row:
@@ -146,20 +128,20 @@ def _row(bar: Bar, footnotes: Footnotes) -> Row:
     )
 
 
-def _draw(found: DimensionMatching) -> Figure:
+def _draw(bars: Sequence[Bar], described: str) -> Figure:
     from asapbench.report.figures.style import canvas
 
     footnotes = Footnotes()
-    marks = [bracketed([footnotes.mark(bar.what)]) if bar.what else "" for bar in found.bars]
+    marks = [bracketed([footnotes.mark(bar.what)]) if bar.what else "" for bar in bars]
     apart = "".join(f" {bracketed(note.mark or '')} differs: {note.text}." for note in footnotes.notes())
-    figure, axes = canvas(_TITLE, f"{found.setting} ({SOURCE}, D.2). {found.measured}{apart}")
-    for x, bar in enumerate(found.bars):
+    figure, axes = canvas(_TITLE, described + apart)
+    for x, bar in enumerate(bars):
         _draw_bar(axes, x, bar, narrow=bool(apart))
-    labels = [f"{TITLES[bar.matching]} {mark}".strip() for bar, mark in zip(found.bars, marks, strict=True)]
+    labels = [f"{TITLES[bar.matching]} {mark}".strip() for bar, mark in zip(bars, marks, strict=True)]
     if apart:  # more bars than there is room for whole titles
         labels = [fill(label, 13) for label in labels]
-    axes.set_xticks(range(len(found.bars)), labels, fontsize="small" if apart else None)
-    axes.set_xlim(-0.5, len(found.bars) - 0.5)
+    axes.set_xticks(range(len(bars)), labels, fontsize="small" if apart else None)
+    axes.set_xlim(-0.5, len(bars) - 0.5)
     axes.set_ylim(0, 100)
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("test accuracy in percent")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,39 +36,16 @@ _METRIC, _UNIT = "external memory accesses", "numbers read or written"
 
 @dataclass(frozen=True)
 class Bar:
-    """One rule on one network. `variant` is true for counts that the printed figure does not show."""
+    """One rule on one model. `ratio` is its total over backpropagation's.
+
+    `with_feedback`: the counts include the cost of the learned B, which the printed figure does not show.
+    """
 
     rule: str
     title: str
     accesses: Accesses
-    variant: bool = False
-
-
-@dataclass(frozen=True)
-class Network:
-    """A model's bars, backpropagation first."""
-
-    model: str
-    bars: tuple[Bar, ...]
-
-    @property
-    def title(self) -> str:
-        """The title of the model."""
-        return MODELS[self.model].title
-
-    def ratio(self, bar: Bar) -> float:
-        """The total of `bar` over backpropagation's."""
-        return bar.accesses.total / self.bars[0].accesses.total
-
-
-@dataclass(frozen=True)
-class MemoryAccesses:
-    """The numbers of the figure, for a step of `batch` examples."""
-
-    title: str
-    dataset: str
-    batch: int
-    networks: tuple[Network, ...]
+    ratio: float
+    with_feedback: bool = False
 
 
 def figure11() -> Illustration:
@@ -94,9 +71,11 @@ def memory_accesses(
     _check("--dataset", dataset, DATASETS)
     for model in models:
         _check("--model", model, MODELS)
-    found = tuple(_network(model, block_sizes, batch=batch, dataset=dataset) for model in dict.fromkeys(models))
-    numbers = MemoryAccesses(title, dataset, batch, found)
-    return Illustration(_table(numbers), lambda: _draw(numbers))
+    found = {model: _bars(model, block_sizes, batch=batch, dataset=dataset) for model in models}
+    return Illustration(
+        _table(found, title=title, batch=batch, dataset=dataset),
+        lambda: _draw(found, title=title, setting=f"{DATASETS[dataset].title}, batch {batch}"),
+    )
 
 
 def _check(option: str, name: str, known: Iterable[str]) -> None:
@@ -104,36 +83,35 @@ def _check(option: str, name: str, known: Iterable[str]) -> None:
         raise AsapbenchError(f"{option} {name}: unknown{nearest(name, known)} (there are: {', '.join(known)})")
 
 
-def _network(model: str, block_sizes: Sequence[int], *, batch: int, dataset: str) -> Network:
+def _bars(model: str, block_sizes: Sequence[int], *, batch: int, dataset: str) -> list[Bar]:
+    """Backpropagation's, ASAP's, and ASAP's with the learned B."""
     layers = layers_for(MODELS[model].choose(), DATASETS[dataset].choose())
     sizes = tuple(dict.fromkeys(block_sizes or PAPER_BLOCK_SIZES.get(model, (2, 4))))
+    bp = backpropagation(layers, batch=batch)
+    bars = [Bar("bp", "BP", bp, 1.0)]
     try:
-        bars = [Bar("bp", "BP", backpropagation(layers, batch=batch))]
-        bars += [Bar(f"asap(k={k})", f"ASAP, k={k}", asap(layers, batch=batch, k=k)) for k in sizes]
-        bars += [
-            Bar(f"asap(k={k})", f"ASAP, k={k}, with B", asap_with_feedback(layers, batch=batch, k=k), variant=True)
-            for k in sizes
-        ]
+        for with_feedback, count in ((False, asap), (True, asap_with_feedback)):
+            for k in sizes:
+                found, title = count(layers, batch=batch, k=k), f"ASAP, k={k}{', with B' if with_feedback else ''}"
+                bars.append(Bar(f"asap(k={k})", title, found, found.total / bp.total, with_feedback))
     except AsapbenchError as error:
         raise AsapbenchError(f"--model {model}: {error}") from error
-    return Network(model, tuple(bars))
+    return bars
 
 
-def _table(found: MemoryAccesses) -> Table:
+def _table(found: Mapping[str, Sequence[Bar]], *, title: str, batch: int, dataset: str) -> Table:
     return Table(
-        title=found.title,
+        title=title,
         caption=(
             f"Numbers read from and written to external memory by eq. 48-49 ({SOURCE}, App. F), computed for "
-            f"{DATASETS[found.dataset].title} and a batch of {found.batch}; the last column is the total over BP's. "
+            f"{DATASETS[dataset].title} and a batch of {batch}; the last column is the total over BP's. "
             "The numbers of the printed figure are not known."
         ),
         columns=(
             Column("Rule", "left"),
             *map(Column, ("Fwd reads", "Fwd writes", "Bwd reads", "Bwd writes", "Total", "/ BP")),
         ),
-        groups=tuple(
-            Group(network.title, tuple(_row(network, bar) for bar in network.bars)) for network in found.networks
-        ),
+        groups=tuple(Group(MODELS[model].title, tuple(map(_row, bars))) for model, bars in found.items()),
         notes=(
             Note(
                 "Forward reads are the parameters P, forward writes the stored activations A, batch included. W is "
@@ -142,58 +120,54 @@ def _table(found: MemoryAccesses) -> Table:
             ),
             Note("FA and KP store what BP does, and are counted alike."),
         ),
-        numbers=tuple(_numbers(found)),
+        numbers=tuple(
+            Number(
+                dataset=dataset,
+                model=model,
+                rule=bar.rule,
+                variant=f"{'with B, ' if bar.with_feedback else ''}batch {batch}, {part}",
+                measured=count,
+                metric=_METRIC,
+                unit=_UNIT,
+            )
+            for model, bars in found.items()
+            for bar in bars
+            for part, count in bar.accesses.by_name.items()
+        ),
         metric=_METRIC,
         unit=_UNIT,
     )
 
 
-def _row(network: Network, bar: Bar) -> Row:
+def _row(bar: Bar) -> Row:
     counts = bar.accesses.by_name.values()
-    fields = (Field(f"{count:,}", emphasis="faint" if bar.variant else "plain") for count in counts)
-    return Row((Field(bar.title), *fields, Field(f"{network.ratio(bar):.3f}", emphasis="strong")))
+    fields = (Field(f"{count:,}", emphasis="faint" if bar.with_feedback else "plain") for count in counts)
+    return Row((Field(bar.title), *fields, Field(f"{bar.ratio:.3f}", emphasis="strong")))
 
 
-def _numbers(found: MemoryAccesses) -> Iterator[Number]:
-    for network in found.networks:
-        for bar in network.bars:
-            feedback = "with B, " if bar.variant else ""
-            for part, count in bar.accesses.by_name.items():
-                yield Number(
-                    dataset=found.dataset,
-                    model=network.model,
-                    rule=bar.rule,
-                    variant=f"{feedback}batch {found.batch}, {part}",
-                    measured=count,
-                    metric=_METRIC,
-                    unit=_UNIT,
-                )
-
-
-def _draw(found: MemoryAccesses) -> Figure:
+def _draw(found: Mapping[str, Sequence[Bar]], *, title: str, setting: str) -> Figure:
     from matplotlib.patches import Patch
 
     from asapbench.report.figures.style import COLORS, canvas, legend_beside
 
-    drawn = {network: [bar for bar in network.bars if not bar.variant] for network in found.networks}
+    drawn = {model: [bar for bar in bars if not bar.with_feedback] for model, bars in found.items()}
     titles = dict.fromkeys(bar.title for bars in drawn.values() for bar in bars)
     if len(titles) > len(COLORS):
         raise AsapbenchError(f"--k: a picture takes {len(COLORS) - 1} block sizes, not {len(titles) - 1}; name fewer")
     colors = dict(zip(titles, COLORS, strict=False))
     figure, axes = canvas(
-        found.title,
-        f"{DATASETS[found.dataset].title}, batch {found.batch}, by eq. 48-49 ({SOURCE}, App. F). Above each bar: its "
-        "ratio to BP.",
+        title,
+        f"{setting}, by eq. 48-49 ({SOURCE}, App. F). Above each bar: its ratio to BP.",
         width=max(8.0, 3.0 + sum(len(bars) + 1 for bars in drawn.values()) / _BARS_PER_INCH),
     )
     ticks, x = [], 0
-    for network, bars in drawn.items():
+    for bars in drawn.values():
         ticks.append(x + (len(bars) - 1) / 2)
         for bar in bars:
-            _draw_bar(axes, x, bar.accesses, color=colors[bar.title], ratio=network.ratio(bar))
+            _draw_bar(axes, x, bar, color=colors[bar.title])
             x += 1
         x += 1
-    axes.set_xticks(ticks, [network.title for network in found.networks])
+    axes.set_xticks(ticks, [MODELS[model].title for model in drawn])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("numbers read or written, in millions")
     axes.margins(y=0.08)
@@ -208,10 +182,10 @@ def _draw(found: MemoryAccesses) -> Figure:
     return figure
 
 
-def _draw_bar(axes: Axes, x: float, accesses: Accesses, *, color: str, ratio: float) -> None:
+def _draw_bar(axes: Axes, x: float, bar: Bar, *, color: str) -> None:
     """The parameters filled, the activations hatched above them."""
-    total, activations = accesses.total / _SCALE, 2 * accesses.forward_writes / _SCALE
+    total, activations = bar.accesses.total / _SCALE, 2 * bar.accesses.forward_writes / _SCALE
     filled = total - activations
     axes.bar(x, filled, width=0.9, color=color)
     axes.bar(x, activations, width=0.9, bottom=filled, facecolor="white", edgecolor=color, hatch="////")
-    axes.text(x, total, f"{ratio:.3f}", ha="center", va="bottom")
+    axes.text(x, total, f"{bar.ratio:.3f}", ha="center", va="bottom")

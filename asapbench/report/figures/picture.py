@@ -1,4 +1,4 @@
-"""A figure in both its forms, and the bytes of its picture: the same numbers give the same bytes."""
+"""A figure as a table and as a picture. The same numbers give the same bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".svg", ".pdf")
-"""Endings of a file name that ask for the picture instead of the table."""
+"""File name endings that ask for the picture instead of the table."""
 
 _NO_DATE: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},
@@ -25,19 +25,19 @@ _NO_DATE: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Illustration:
-    """A figure: its numbers as a table, and how the picture of them is drawn."""
+    """A figure: its numbers as a table, and the function that draws them."""
 
     table: Table
     draw: Callable[[], Figure]
 
 
 def picture(illustration: Illustration, suffix: str) -> bytes:
-    """The picture as a file of the kind that `suffix` names: `.png`, `.svg` or `.pdf`."""
+    """The bytes of the picture in the format of `suffix`: `.png`, `.svg` or `.pdf`."""
     from asapbench.report.figures.style import styled
 
     stream = io.BytesIO()
     with styled(), warnings.catch_warnings():
-        # A name from a database may hold letters that the font lacks: they are drawn as boxes.
+        # A name from a database may have letters that the font lacks: matplotlib draws boxes for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = illustration.draw()
         figure.savefig(stream, format=suffix[1:], metadata=_NO_DATE[suffix])

@@ -59,26 +59,6 @@ class Network:
         return MODELS[self.cell.model.name].has_shortcuts
 
 
-@dataclass(frozen=True)
-class ShortcutEffect:
-    """The numbers of the figure. `shared` is what all networks have in common, `batches` the number behind an angle."""
-
-    shared: str
-    batches: str
-    networks: tuple[Network, ...]
-
-    @property
-    def described(self) -> str:
-        """What is measured, and over how many seeds."""
-        spread = spread_and_count([value for network in self.networks for value in network.values.values()])
-        epochs = _range({network.cell.epochs for network in self.networks}, "epoch")
-        return (
-            f"Layers l+3 of networks trained for {epochs}: with g1 = delta phi(Wh + b) and g2 = delta h_l, "
-            "backpropagation changes their weights by g1 + g2, without a shortcut by g1, and ASAP by g2. Means over "
-            f"{self.batches} of training data; {spread}."
-        )
-
-
 def figure10(store: Store, results: Sequence[Result] | None = None) -> Illustration:
     """The figure of those of `results`, by default all, that were analyzed. Raises AsapbenchError where none was."""
     results = store.results() if results is None else results
@@ -99,8 +79,15 @@ def shortcut_effect_figure(measured: Iterable[tuple[Cell, Sequence[Measurement]]
     own, shared = distinguishing_fields([members[0][0] for members in groups.values()])
     networks = sorted((_network(members, own) for members in groups.values()), key=lambda one: not one.has_shortcuts)
     batches = _range({row.n for members in groups.values() for _, rows in members for row in rows}, "batch", "batches")
-    found = ShortcutEffect(shared, batches, tuple(networks))
-    return Illustration(_table(found), lambda: _draw(found))
+    epochs = _range({network.cell.epochs for network in networks}, "epoch")
+    spread = spread_and_count([value for network in networks for value in network.values.values()])
+    described = (
+        f"Layers l+3 of networks trained for {epochs}: with g1 = delta phi(Wh + b) and g2 = delta h_l, backpropagation "
+        f"changes their weights by g1 + g2, without a shortcut by g1, and ASAP by g2. Means over {batches} of training "
+        f"data; {spread}."
+    )
+    subtitle = f"{shared}. {described}" if shared else described
+    return Illustration(_table(networks, shared, described), lambda: _draw(networks, f"{subtitle} ({SOURCE}, App. E)"))
 
 
 def _network(members: Sequence[tuple[Cell, Sequence[Measurement]]], own: Sequence[str]) -> Network:
@@ -124,20 +111,19 @@ def _range(numbers: set[int], one: str, many: str = "") -> str:
     return f"{high} {noun}" if low == high else f"{low} to {high} {noun}"
 
 
-def _table(found: ShortcutEffect) -> Table:
-    kinds = {network.has_shortcuts for network in found.networks}
+def _table(networks: Sequence[Network], shared: str, described: str) -> Table:
+    kinds = {network.has_shortcuts for network in networks}
     missing = "without" if kinds == {True} else "with"
     text = f"A network {missing} shortcuts is not among these: `asapbench analyze shortcut CELL` adds one."
     return Table(
         title=_TITLE,
-        caption=f"{found.described} Angles in degrees, then lengths.",
+        caption=f"{described} Angles in degrees, then lengths.",
         columns=(Column("Layer", "left"), *map(Column, _QUANTITIES)),
         groups=tuple(
-            Group(", ".join(filter(None, (found.shared, network.label))), tuple(_rows(network)))
-            for network in found.networks
+            Group(", ".join(filter(None, (shared, network.label))), tuple(_rows(network))) for network in networks
         ),
         notes=(Note(text),) if len(kinds) == 1 else (),
-        numbers=tuple(one for network in found.networks for one in _numbers(network)),
+        numbers=tuple(one for network in networks for one in _numbers(network)),
         metric="weight changes of BP and ASAP",
         unit="degrees, or length of a gradient",
     )
@@ -160,27 +146,26 @@ def _numbers(network: Network) -> Iterator[Number]:
         )
 
 
-def _draw(found: ShortcutEffect) -> Figure:
+def _draw(networks: Sequence[Network], subtitle: str) -> Figure:
     from asapbench.report.figures.style import inches_wide, literal, panels
 
-    if len(found.networks) > _NETWORKS:
+    if len(networks) > _NETWORKS:
         raise AsapbenchError(
-            f"--figure 10: {len(found.networks)} networks are too many for one picture, which takes {_NETWORKS}; "
+            f"--figure 10: {len(networks)} networks are too many for one picture, which takes {_NETWORKS}; "
             "`asapbench analyze shortcut CELL CELL --out FILE` draws those you name"
         )
-    layers = list(dict.fromkeys(layer for network in found.networks for layer in network.layers))
+    layers = list(dict.fromkeys(layer for network in networks for layer in network.layers))
     labels = [
         "Angle between the weight changes of backpropagation and ASAP",
-        *(f"Lengths of its parts: {network.label}" for network in found.networks),
+        *(f"Lengths of its parts: {network.label}" for network in networks),
     ]
-    subtitle = f"{found.shared}. {found.described}" if found.shared else found.described
-    width = 1.5 * len(layers) + 1.5 + max(inches_wide(network.label) for network in found.networks)
-    figure, grid = panels(_TITLE, f"{subtitle} ({SOURCE}, App. E)", len(labels), columns=1, width=width, height=2.4)
+    width = 1.5 * len(layers) + 1.5 + max(inches_wide(network.label) for network in networks)
+    figure, grid = panels(_TITLE, subtitle, len(labels), columns=1, width=width, height=2.4)
     for axes, label in zip(grid, labels, strict=True):
         axes.set_title(literal(label), fontsize=10, loc="left")
     angles, *lengths = grid
-    _draw_angles(angles, found.networks, layers)
-    for axes, network in zip(lengths, found.networks, strict=True):
+    _draw_angles(angles, networks, layers)
+    for axes, network in zip(lengths, networks, strict=True):
         _draw_lengths(axes, network, layers)
     return figure
 

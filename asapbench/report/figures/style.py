@@ -1,4 +1,4 @@
-"""How every picture looks: one palette, one set of sizes, whatever the user's own matplotlib settings are."""
+"""The look of every picture: one palette and one set of sizes, independent of the user's matplotlib settings."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's, told apart by colour-blind readers too; yellow is left out, too faint on white."""
+"""The colours of Okabe and Ito, which colour-blind readers can distinguish; without yellow, too faint on white."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":")
 
 LINES = len(COLORS) * len(DASHES)
-"""How many lines can be told apart."""
+"""The number of lines that a reader can distinguish."""
 
 LINES_PER_INCH = 4
-"""About, in the font's size: what labels and legends need."""
+"""Approximate lines of text in one inch, for the height of legends."""
 
 LEGEND_INCHES = 3.0
-"""Labels of a legend wider than this are broken into lines."""
+"""Wider labels of a legend are broken into lines."""
 
 _POINTS_PER_INCH = 72
 
@@ -47,7 +47,7 @@ _SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Within it matplotlib has these settings and its own defaults, nothing of a matplotlibrc."""
+    """Inside this context matplotlib has these settings and its own defaults; no matplotlibrc applies."""
     import matplotlib
 
     with matplotlib.rc_context():
@@ -57,7 +57,7 @@ def styled() -> Iterator[None]:
 
 
 def canvas(title: str, subtitle: str, *, width: float = 8.0, height: float = 4.5) -> tuple[Figure, Axes]:
-    """An empty figure of so many inches with one pair of axes; the title names figure and source."""
+    """An empty figure with one pair of axes; width and height in inches."""
     figure, (axes,) = panels(title, subtitle, 1, width=width, height=height)
     return figure, axes
 
@@ -65,7 +65,7 @@ def canvas(title: str, subtitle: str, *, width: float = 8.0, height: float = 4.5
 def panels(
     title: str, subtitle: str, count: int, *, columns: int | None = None, width: float = 12.0, height: float = 4.5
 ) -> tuple[Figure, list[Axes]]:
-    """As `canvas`, with `count` pairs of axes: `columns` side by side, all if None, in rows of `height` inches."""
+    """As `canvas`, with `count` pairs of axes: `columns` (by default all) side by side, in rows of `height` inches."""
     from matplotlib.figure import Figure
 
     columns = columns or count
@@ -81,12 +81,12 @@ def panels(
 
 
 def literal(text: str) -> str:
-    """`text` so that matplotlib sets it as it is: `$` begins no formula, control characters are made visible."""
+    """`text` so that matplotlib prints it unchanged: `$` starts no formula, control characters become visible."""
     return visible(text).replace("$", r"\$")
 
 
 def folded(text: str, inches: float) -> str:
-    """`text` as by `literal`, in lines at most so wide; a longer word has a line of its own."""
+    """`literal(text)` in lines of at most `inches`; a longer word has its own line."""
     lines: list[str] = []
     for word in visible(text).split():
         longer = f"{lines[-1]} {word}" if lines else word
@@ -98,7 +98,7 @@ def folded(text: str, inches: float) -> str:
 
 
 def inches_wide(text: str) -> float:
-    """How wide the longest line of `text` is in the font's size."""
+    """The width of the longest line of `text` in the default font."""
     from matplotlib import rcParams
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
@@ -109,8 +109,9 @@ def inches_wide(text: str) -> float:
 
 
 def line_style(number: int, *, dashes: int | None = None) -> dict[str, Any]:
-    """Colour and marker of line `number`, from 0, and its dashes: those of number `dashes`, else as many lines as there
-    are colours have the same. So no two of the first `LINES` are alike.
+    """Colour, marker and dashes of line `number`, from 0. The first `LINES` differ from each other.
+
+    `dashes` is the number of the dashes; by default they change when all colours have been used.
     """
     place = number % len(COLORS)
     dash = number // len(COLORS) if dashes is None else dashes
@@ -118,7 +119,7 @@ def line_style(number: int, *, dashes: int | None = None) -> dict[str, Any]:
 
 
 def legend_beside(axes: Axes, handles: Sequence[Any] | None = None, *, fontsize: float | None = None) -> None:
-    """The legend right of the axes, where it covers nothing."""
+    """The legend to the right of the axes, where it covers nothing."""
     options: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.5}
     if handles is not None:
         options["handles"] = list(handles)

@@ -1,15 +1,16 @@
-"""Renderers: Table -> text. Each escapes for its own format what the table holds as plain text."""
+"""Renderers: Table -> text. A table holds plain text, and each renderer escapes it for its own format."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from asapbench.escape import encodable
-from asapbench.report.table import Table, with_texts
+from asapbench.report.table import Field, Table, with_texts
 
 
 class Format(StrEnum):
-    """What a report can be written as."""
+    """The formats of a report."""
 
     TERMINAL = "terminal"
     MARKDOWN = "markdown"
@@ -19,10 +20,10 @@ class Format(StrEnum):
 
 
 def render(table: Table, form: Format, *, width: int = 100, color: bool = False, encoding: str = "utf-8") -> str:
-    """The table as text that ends with a newline, and that `encoding` holds.
+    """The table as text that ends with a newline and that `encoding` can encode.
 
-    `width` and `color` concern the terminal format only. What the encoding lacks is written in ASCII before the table
-    is laid out and escaped; LaTeX and JSON are ASCII whatever the encoding is.
+    `width` and `color` are for the terminal format alone. Characters that the encoding lacks are replaced by ASCII
+    before the table is laid out and escaped; LaTeX and JSON are ASCII with any encoding.
     """
     if form not in (Format.LATEX, Format.JSON):
         table = with_texts(table, lambda text: encodable(text, encoding))
@@ -47,3 +48,22 @@ def render(table: Table, form: Format, *, width: int = 100, color: bool = False,
             from asapbench.report.render.data import render_json
 
             return render_json(table)
+
+
+def tabulated(
+    table: Table, form: str, *, title: Callable[[str], str], header: Callable[[str], str], field: Callable[[Field], str]
+) -> str:
+    """The rows of a table in tabulate's format `form`, each group below its header; the functions escape."""
+    from tabulate import tabulate
+
+    rows = []
+    for group in table.groups:
+        rows.append([header(group.header), *("" for _ in table.columns[1:])])
+        rows += [list(map(field, row.fields)) for row in group.rows]
+    return tabulate(
+        rows,
+        headers=[title(column.title) for column in table.columns],
+        tablefmt=form,
+        colalign=[column.align for column in table.columns],
+        disable_numparse=True,
+    )

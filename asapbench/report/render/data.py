@@ -1,25 +1,30 @@
-"""CSV and JSON: the long form, one number a row, unrounded. Missing is empty in CSV and null in JSON."""
+"""CSV and JSON: the long form, one number a row, unrounded. A missing value is empty in CSV and null in JSON."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, fields
+from typing import Any
 
 from asapbench.escape import visible
 from asapbench.report.table import Number, Table
 
 
 def render_csv(table: Table) -> str:
-    """A header and one row a number. Text that a spreadsheet would take for a formula is quoted with `'`."""
+    """A header and one row for each number."""
+    return csv_text([field.name for field in fields(Number)], map(asdict, table.numbers))
+
+
+def csv_text(columns: Collection[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """A header and the rows; empty where a row lacks a column. Text that a spreadsheet could run is quoted with `'`."""
     stream = io.StringIO()
-    columns = [field.name for field in fields(Number)]
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
-    for number in table.numbers:
-        values = asdict(number)
-        writer.writerow({key: inert(value) if isinstance(value, str) else value for key, value in values.items()})
+    for row in rows:
+        writer.writerow({name: inert(value) if isinstance(value, str) else value for name, value in row.items()})
     return stream.getvalue()
 
 
@@ -39,6 +44,10 @@ def render_json(table: Table) -> str:
 
 
 def inert(text: str) -> str:
-    """`text` as a spreadsheet takes it for text and nothing else."""
+    """`text` so that a spreadsheet reads it as text, never as a formula.
+
+    >>> inert("=SUM(A1)"), inert("ASAP")
+    ("'=SUM(A1)", 'ASAP')
+    """
     shown = visible(text)
     return f"'{shown}" if shown[:1] in ("=", "+", "-", "@") else shown

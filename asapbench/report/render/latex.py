@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tabulate import tabulate
-
 from asapbench.escape import visible
+from asapbench.report.render import tabulated
 from asapbench.report.table import Field, Note, Table, bracketed
 from asapbench.signs import latex_signs
 
@@ -33,17 +32,7 @@ _SPECIAL = {
 
 def render_latex(table: Table) -> str:
     """The table with its caption, the notes below it in small print."""
-    rows = []
-    for group in table.groups:
-        rows.append([rf"\textbf{{{escape(group.header)}}}", *("" for _ in table.columns[1:])])
-        rows += [[_field(field) for field in row.fields] for row in group.rows]
-    body = tabulate(
-        rows,
-        headers=[escape(column.title) for column in table.columns],
-        tablefmt="latex_raw",
-        colalign=[column.align for column in table.columns],
-        disable_numparse=True,
-    )
+    body = tabulated(table, "latex_raw", field=_field, title=escape, header=lambda text: rf"\textbf{{{escape(text)}}}")
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(_caption(table))}}}", body]
     small = [escape(table.summary)] if table.summary else []
     small += [line for note in table.notes for line in _note(note)]
@@ -54,7 +43,11 @@ def render_latex(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` so that LaTeX sets it as it is."""
+    r"""`text` so that LaTeX prints it unchanged.
+
+    >>> escape("5 % of $x_1$")
+    '5 \\% of \\$x\\_1\\$'
+    """
     escaped = "".join(_SPECIAL.get(character, character) for character in visible(text))
     # Two hyphens would be set as a dash, two quotes as one, `?` and a quote as a Spanish question mark.
     escaped = re.sub(r"([-'`])(?=\1)|([?!])(?=`)", r"\g<0>{}", escaped)
@@ -63,7 +56,7 @@ def escape(text: str) -> str:
 
 
 def _caption(table: Table) -> str:
-    """LaTeX puts a number of its own in front of it: the paper's follows the title."""
+    """Title and caption. LaTeX starts them with its own number, so the paper's number follows the title."""
     title = re.sub(r"^((?:Table|Figure) [\w.]*\w)\. (.*)$", r"\2 (\1 of the paper)", table.title)
     return f"{title}. {table.caption}"
 

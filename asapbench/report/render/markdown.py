@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import re
 
-from tabulate import tabulate
-
 from asapbench.escape import visible
+from asapbench.report.render import tabulated
 from asapbench.report.table import Field, Note, Table, bracketed
 
 
 def render_markdown(table: Table) -> str:
     """Title, caption, a pipe table, and the notes as a list."""
-    rows = []
-    for group in table.groups:
-        rows.append([f"**{escape(group.header)}**", *("" for _ in table.columns[1:])])
-        rows += [[_field(field) for field in row.fields] for row in group.rows]
-    body = tabulate(
-        rows,
-        headers=[escape(column.title) for column in table.columns],
-        tablefmt="pipe",
-        colalign=[column.align for column in table.columns],
-        disable_numparse=True,
-    )
+    body = tabulated(table, "pipe", field=_field, title=escape, header=lambda text: f"**{escape(text)}**")
     parts = [f"**{escape(table.title)}**", escape(table.caption), body, escape(table.summary)]
     parts.append("\n".join(_note(note) for note in table.notes))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def escape(text: str) -> str:
-    """`text` so that Markdown shows it as it is, in a table too."""
+    r"""`text` so that Markdown shows it unchanged, in a table too.
+
+    >>> print(escape("a|b *c*"))
+    a\|b \*c\*
+    """
     text = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text)
 
