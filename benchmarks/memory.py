@@ -121,7 +121,8 @@ def state_bytes(found: Subject) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="resnet18", choices=[name for name in MODELS if name != "mlp"])
+    convolutional = [name for name, entry in MODELS.items() if entry.has_convolutions]
+    parser.add_argument("--model", default="resnet18", choices=convolutional)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--compiled", action="store_true", help="count what is kept under torch.compile, too")

@@ -127,7 +127,8 @@ def arithmetic_of(steps: Mapping[str, Callable[[], None]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="resnet18", choices=[name for name in MODELS if name != "mlp"])
+    convolutional = [name for name, entry in MODELS.items() if entry.has_convolutions]
+    parser.add_argument("--model", default="resnet18", choices=convolutional)
     parser.add_argument("--widths", "--width", type=int, nargs="+", default=[64])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "bf16"])

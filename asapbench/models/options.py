@@ -18,6 +18,11 @@ LINEAR_INIT = Option(
 WIDTH = Option("width", 64, "channels of the first convolution; the others scale with it", minimum=1)
 
 
+def linear_init(model: Choice) -> str:
+    """How fully connected layers of a model start: by its option `linear_init` where it has one."""
+    return str(dict(model.options).get(LINEAR_INIT.name, LINEAR_INIT.default))
+
+
 def classifier(model: Choice, inputs: int, classes: int, *, linear: bool = False) -> LayerShape:
     """The last layer; a linear network has no BatchNorm, not on its logits either."""
     batchnorm = model.flag("logits_batchnorm") and not linear

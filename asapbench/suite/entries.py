@@ -6,6 +6,7 @@ no other code lists names.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -116,6 +117,14 @@ class ModelEntry(Entry):
     layers: Layers | None = None
     has_convolutions: bool = True
     has_shortcuts: bool = False
+
+    def layers_of(self, choice: Choice, *, channels: int, size: int, classes: int) -> Iterable[LayerShape]:
+        """`layers`, or what one forward pass of the built module shows, which imports torch."""
+        if self.layers is not None:
+            return self.layers(choice, channels=channels, size=size, classes=classes)
+        measured = importlib.import_module("asapbench.models.networks.measured")
+        found: Iterable[LayerShape] = measured.layers(self.build, choice, channels=channels, size=size, classes=classes)
+        return found
 
 
 @dataclass(frozen=True)

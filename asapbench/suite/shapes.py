@@ -18,9 +18,7 @@ _TENSORS = 4
 
 def layer_shapes(model: Choice, *, channels: int, size: int, classes: int) -> tuple[LayerShape, ...]:
     """Every convolution and fully connected layer in forward order, a block's projection after its two convolutions."""
-    entry = MODELS[model.name]
-    assert entry.layers is not None
-    return tuple(entry.layers(model, channels=channels, size=size, classes=classes))
+    return tuple(MODELS[model.name].layers_of(model, channels=channels, size=size, classes=classes))
 
 
 @lru_cache(maxsize=1_000)

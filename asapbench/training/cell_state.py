@@ -15,6 +15,7 @@ from asapbench.data.images import Images
 from asapbench.errors import CheckpointError
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.models import build, initialise
+from asapbench.models.options import linear_init
 from asapbench.rules import CrossEntropy, attach
 from asapbench.suite.cell import Cell
 from asapbench.training.environment import differences
@@ -55,7 +56,7 @@ class CellState:
         self.cell, self._warn = cell, warn
         _, channels, size, _ = images.train_images.shape
         self.model = build(cell.model, channels=channels, size=size, classes=images.classes)
-        initialise(self.model, cell.seed, linear=cell.model.text("linear_init"))
+        initialise(self.model, cell.seed, linear=linear_init(cell.model))
         criterion = CrossEntropy(cell.label_smoothing)
         self.learner = attach(self.model, cell.rule, images.train_images[:2].float(), cell.seed, criterion=criterion)
         self.learner.to(device)

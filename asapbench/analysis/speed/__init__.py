@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from asapbench.suite.catalog import dataset_shape
+from asapbench.suite.catalog import OPTIMIZERS, dataset_shape
 from asapbench.suite.cell import Cell
 from asapbench.suite.recipe import PRECISIONS
 from asapbench.suite.shapes import layers_for
@@ -58,10 +58,6 @@ def peak_of(device: str, *, teraflops: float | None = None, gigabytes: float | N
     known = PEAKS.get(device, Peak())
     operations = known.operations if teraflops is None else dict.fromkeys(PRECISIONS, teraflops * 1e12)
     return Peak(operations, known.bandwidth if gigabytes is None else gigabytes * 1e9)
-
-
-_UPDATE = {"sgd": 5, "adam": 7, "adamw": 7}
-"""Reads and writes of an optimizer for each parameter: weight, gradient and moments in, weight and moments out."""
 
 
 @dataclass(frozen=True)
@@ -166,5 +162,7 @@ def step_bytes(cell: Cell, *, precision: str) -> int:
     """
     layers = layers_for(cell.model, cell.dataset)
     outputs = 5 * cell.batch_size * sum(layer.units for layer in layers)
-    parameters = (3 + _UPDATE[cell.optimizer.name]) * sum(layer.parameters for layer in layers)
+    # The optimizer reads weight, gradient and moments, and writes weight and moments.
+    update = 3 + 2 * OPTIMIZERS[cell.optimizer.name].moments
+    parameters = (3 + update) * sum(layer.parameters for layer in layers)
     return (2 if precision == "bf16" else 4) * outputs + 4 * parameters

@@ -19,6 +19,7 @@ from torchvision import transforms
 from asapbench.data.batches import PADDING
 from asapbench.data.images import Images, normalization
 from asapbench.models import build, initialise
+from asapbench.models.options import linear_init
 from asapbench.suite.cell import Cell
 from asapbench.training.flops import counted
 from asapbench.training.optimizer import build_optimizer
@@ -32,7 +33,7 @@ class PlainLoop:
         torch.backends.cudnn.benchmark = device.type == "cuda"
         channels, size = images.train_images.shape[1:3]
         self.model = build(cell.model, channels=channels, size=size, classes=images.classes)
-        initialise(self.model, cell.seed, linear=cell.model.text("linear_init"))
+        initialise(self.model, cell.seed, linear=linear_init(cell.model))
         self.model.to(device).train()
         self.criterion = nn.CrossEntropyLoss()
         self.optimizer = build_optimizer(cell.optimizer, self.model.parameters(), lr=cell.lr, device=device, plain=True)
