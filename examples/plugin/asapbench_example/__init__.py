@@ -1,0 +1,1 @@
+"""A plug-in of asapbench: a rule, a model and a data set, a module each."""

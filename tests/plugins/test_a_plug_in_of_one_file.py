@@ -1,0 +1,127 @@
+"""A suite names a plug-in: its cells train, resume after a stop, and are reported; nothing else runs its code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from in_process import asapbench
+from small_runs import DB, query, recorded, run, start, wait_until
+
+PLUGIN = Path(__file__).with_name("my_rules.py")
+SUITE = """\
+[suite]
+name = "mine"
+plugins = ["my_rules.py"]
+
+[defaults]
+dataset = { name = "digits", train_size = 320 }
+epochs = 3
+batch_size = 32
+
+[[grid]]
+model = "tower"
+rule = { name = "asfa", k = [1, 2] }
+optimizer = "rmsprop"
+schedule = "halving"
+lr = 1e-3
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the suite and its plug-in."""
+    (tmp_path / "suites").mkdir()
+    shutil.copy(PLUGIN, tmp_path / "suites" / "my_rules.py")
+    (tmp_path / "suites" / "mine.toml").write_text(SUITE)
+    return tmp_path
+
+
+@pytest.fixture
+def trained(folder: Path) -> Path:
+    """The same, its suite run for one of two cells."""
+    run(folder, "run", "suites/mine.toml", "--only", "rule.k=1")
+    return folder
+
+
+def test_a_run_that_is_stopped_resumes_from_another_folder_and_is_reported(folder: Path) -> None:
+    process = start(folder, "run", "suites/mine.toml", "--set", "epochs=40")
+    wait_until(lambda: recorded(folder) >= 1, "an epoch")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 3
+    (folder / "elsewhere").mkdir()
+    said = run(folder / "elsewhere", "resume", "--db", f"sqlite:///{folder / DB}")
+    assert "Ended: 2 done" in said
+    report = run(folder, "report", "--suite", "suites/mine.toml")
+    assert "AS+FA(k=1)" in report
+    assert "Tower" in report
+
+
+@pytest.mark.slow
+def test_results_record_name_version_and_digest_and_identities_no_path(trained: Path) -> None:
+    ((versions,),) = query(trained, "SELECT versions FROM provenance")
+    assert json.loads(versions)["rule asfa"].startswith("my_rules 0.3 sha256:")
+    first = query(trained, "SELECT id FROM cell ORDER BY id")
+    other = trained / "other"
+    shutil.copytree(trained / "suites", other / "moved")
+    run(other, "run", "moved/mine.toml", "--only", "rule.k=1")
+    assert query(other, "SELECT id FROM cell ORDER BY id") == first
+
+
+@pytest.mark.slow
+def test_a_plug_in_that_has_moved_is_named_again(trained: Path) -> None:
+    os.rename(trained / "suites" / "my_rules.py", trained / "moved.py")
+    said = run(trained, "rerun", "mine", status=2)
+    assert 'suite "mine" was run with a plug-in' in said
+    assert "my_rules.py: there is no such plug-in file" in said
+    assert "Ended: 1 done" in run(trained, "rerun", "mine", "--plugin", "moved.py")
+    assert "Ended: 1 done" in run(trained, "rerun", "mine")
+
+
+def test_only_training_loads_what_a_database_names(trained: Path) -> None:
+    (trained / "suites" / "my_rules.py").write_text("raise SystemExit('the plug-in was run')")
+    ((cell,),) = query(trained, "SELECT id FROM cell")
+    said = {
+        command: asapbench(command, *arguments, "--db", f"sqlite:///{trained / DB}")
+        for command, arguments in {
+            "status": [],
+            "show": [cell[:10]],
+            "report": ["--suite", "mine"],
+            "export": [str(trained / "copy.sqlite")],
+        }.items()
+    }
+    said["merge"] = asapbench("merge", str(trained / DB), "--db", f"sqlite:///{trained / 'merged.sqlite'}")
+    assert {command: (one.status, one.err) for command, one in said.items()} == dict.fromkeys(said, (0, ""))
+    assert "asfa (k = 1)" in said["show"].out
+    assert "Left out: cells" in said["status"].out
+    assert "Left out: cells" in said["report"].out
+    for name in ("copy.sqlite", "merged.sqlite"):
+        with closing(sqlite3.connect(trained / name)) as connection:
+            ((config,),) = connection.execute("SELECT config FROM cell").fetchall()
+        assert "my_rules" not in config
+
+
+@pytest.mark.slow
+def test_a_report_warns_of_results_from_several_versions_of_a_plug_in(trained: Path) -> None:
+    with (trained / "suites" / "my_rules.py").open("a") as plugin:
+        plugin.write("# changed\n")
+    run(trained, "run", "suites/mine.toml", "--only", "rule.k=1", "--seeds", "0-1")
+    said = " ".join(run(trained, "report", "--suite", "suites/mine.toml").split())
+    assert "Results of the rule asfa come from different versions of its plug-in" in said
+
+
+@pytest.mark.slow
+def test_bench_and_kept_weights_work_with_a_plug_in(folder: Path) -> None:
+    suite = "suites/mine.toml"
+    run(folder, "run", suite, "--only", "rule.k=1", "--keep-weights")
+    ((cell,),) = query(folder, "SELECT id FROM cell")
+    assert "recorded" in run(folder, "evaluate", cell[:10], "--plugin", "suites/my_rules.py")
+    said = run(folder, "bench", suite, "--only", "rule.k=1", "--seconds", "0.1", "--rounds", "1", "--no-eager")
+    assert "AS+FA" in said
