@@ -41,7 +41,7 @@ from asapbench.machine.hardware import hardware, versions
 from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
 from asapbench.running.assignment import Options, assign
-from asapbench.running.launch import _plan
+from asapbench.running.launch import plan_cells
 from asapbench.running.local_executor import LocalExecutor
 from asapbench.running.runner import Runner
 from asapbench.store import Claim, Measured, Provenance
@@ -209,7 +209,7 @@ def measured(terms: Terms) -> Found:
             cells,
             LocalExecutor(slots, files),
             options=Options(data=folder, files=files),
-            view=watched(view, window).begin(_plan(store, cells, slots, ()), slots),
+            view=watched(view, window).begin(plan_cells(store, cells, slots), slots),
         )
         runner.run()
         stopped = time.monotonic() - window.end

@@ -19,9 +19,8 @@ def clean(
 ) -> None:
     """Remove the checkpoints of cells that are done or diverged. Results and kept weights stay."""
     from asapbench.cli.text import count, printing_is_optional, size
-    from asapbench.running.launch import finished_checkpoints
     from asapbench.store import Store
-    from asapbench.worker.files import files_of, remove
+    from asapbench.worker.files import files_of, finished_checkpoints, remove
 
     with Store.read_only(db) as store:
         found = finished_checkpoints(store, files_of(store, files))

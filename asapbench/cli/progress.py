@@ -21,8 +21,8 @@ from asapbench.cli.text import count, duration, percent, print_table, say, size,
 from asapbench.escape import printable
 from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
-from asapbench.running.launch import Request, Selected
 from asapbench.running.plan import Plan
+from asapbench.running.selection import Request, Selected
 from asapbench.running.view import Outcome
 from asapbench.store import db_option
 from asapbench.suite.catalog import DEFAULTS, dataset_shape

@@ -18,7 +18,7 @@ from asapbench.training.settings import TrainingSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asapbench.running.launch import Request, Selected
+    from asapbench.running.selection import Request, Selected
     from asapbench.store import Store
 
 Suites = Annotated[list[str], typer.Argument(metavar="SUITE...", help="Suite files, or names of shipped suites.")]
@@ -44,7 +44,7 @@ def run(
 
     A second run trains nothing. Stop it with Ctrl-C at any time: `asapbench resume` continues from there.
     """
-    from asapbench.running.launch import Request, select
+    from asapbench.running.selection import Request, select
     from asapbench.store import Store
 
     request = Request(
@@ -83,7 +83,7 @@ def resume(
 
     Without a name: every suite that the database knows.
     """
-    from asapbench.running.launch import Request, recorded
+    from asapbench.running.selection import Request, recorded
     from asapbench.store import Store
 
     request = Request(db=db, filters=only or (), only_states=states(only_state), run=settings, training=training)
@@ -119,7 +119,7 @@ def rerun(
     Name suites or --only (or both): a rerun of everything must be asked for suite by suite.
     """
     from asapbench.errors import SuiteError
-    from asapbench.running.launch import Request, recorded
+    from asapbench.running.selection import Request, recorded
     from asapbench.store import Store
 
     if not suites and not only:
@@ -150,7 +150,8 @@ def _submit(settings: RunSettings) -> None:
 def _print_dry_run(selected: Sequence[Selected], request: Request) -> None:
     from asapbench.cli.progress import print_plan
     from asapbench.errors import NoDatabaseError
-    from asapbench.running.launch import other_files, plan
+    from asapbench.running.launch import plan
+    from asapbench.running.selection import other_files
     from asapbench.store import Store
 
     try:

@@ -30,7 +30,8 @@ def status(
 ) -> None:
     """Show what is done, running, failed and left; time to finish."""
     from asapbench.cli.text import duration, print_table
-    from asapbench.running.launch import Request, plan, recorded
+    from asapbench.running.launch import plan
+    from asapbench.running.selection import Request, recorded
     from asapbench.store import Store, db_option
     from asapbench.suite.plugins import lacking
 

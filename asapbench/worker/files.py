@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from asapbench.errors import StoreError
 from asapbench.paths import without_links
 from asapbench.store.connect import file_of
+from asapbench.store.records import FINAL
 from asapbench.store.rows import RESTORE_IT
 from asapbench.store.store import Store
 from asapbench.training import CHECKPOINT_SUFFIX
@@ -132,6 +133,12 @@ def _beside(database: Path | None, url: str) -> Files:
         return Files(database.with_name(f"{database.name}.files"))
     name = Path(unquote(urlsplit(url).path)).name or "postgresql"
     return Files(without_links(Path("results", f"{name}.files")))
+
+
+def finished_checkpoints(store: Store, files: Files) -> list[tuple[Path, int]]:
+    """Checkpoint directories, with their bytes, of cells that have a result and need no checkpoint any more."""
+    final = {result.attempt.cell_id[:20] for result in store.all_results() if result.attempt.state in FINAL}
+    return [(folder, size(folder)) for folder in files.cells_with_checkpoints() if folder.name in final]
 
 
 def size(folder: Path) -> int:

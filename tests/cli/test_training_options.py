@@ -53,7 +53,7 @@ def other(kind: type, name: str, default: Any) -> Any:
 
 def parsed(command: str, options: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[RunSettings, TrainingSettings]:
     """The settings that a command makes of its options."""
-    from asapbench.running import launch
+    from asapbench.running import selection
 
     class StopError(Exception):
         pass
@@ -64,7 +64,7 @@ def parsed(command: str, options: list[str], monkeypatch: pytest.MonkeyPatch) ->
         found.append(given[-1])
         raise StopError
 
-    monkeypatch.setattr(launch, "select", keep)
+    monkeypatch.setattr(selection, "select", keep)
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
     with pytest.raises(StopError):

@@ -234,8 +234,8 @@ def test_an_error_is_reported_in_a_line_with_the_command_for_the_rest() -> None:
 
 def test_what_to_do_next_repeats_the_options_and_hides_a_password() -> None:
     from asapbench.cli.progress import closing_lines
-    from asapbench.running.launch import Request, Selected
     from asapbench.running.runner import Outcome
+    from asapbench.running.selection import Request, Selected
 
     request = Request(
         db="postgresql+psycopg://me:SECRET@h/x",

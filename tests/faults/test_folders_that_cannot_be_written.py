@@ -13,7 +13,7 @@ import pytest
 from small_runs import environment, without_privileges
 
 from asapbench.errors import AsapbenchError
-from asapbench.running.launch import Request, select
+from asapbench.running.selection import Request, select
 
 pytestmark = pytest.mark.faults
 

@@ -10,8 +10,9 @@ import pytest
 
 from asapbench.errors import WorkerError
 from asapbench.machine.slots import Slot
-from asapbench.running.launch import Request, Selected, plan
+from asapbench.running.launch import plan
 from asapbench.running.ray_node import Needs, NodeWorker, what_is_missing
+from asapbench.running.selection import Request, Selected
 from asapbench.running.settings import RunSettings
 from asapbench.suite.catalog import DATASETS
 from asapbench.suite.load import load

@@ -8,7 +8,7 @@ import pytest
 
 from asapbench.analysis.speed.bench import chosen
 from asapbench.errors import SuiteError
-from asapbench.running.launch import Request, recorded, select
+from asapbench.running.selection import Request, recorded, select
 from asapbench.store import Store
 from asapbench.suite.load import load
 

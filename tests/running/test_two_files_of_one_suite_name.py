@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_runs import run
 
-from asapbench.running.launch import Request, other_files, select
+from asapbench.running.selection import Request, other_files, select
 from asapbench.store import Store
 from asapbench.suite.load import load
 

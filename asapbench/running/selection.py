@@ -1,0 +1,123 @@
+"""Which cells a user asks for: those of suite files, or those that a database has recorded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from asapbench.errors import PluginError, StoreError, SuiteError
+from asapbench.running.plan import state_of
+from asapbench.running.settings import RunSettings
+from asapbench.store.records import UNFINISHED, State
+from asapbench.store.store import Store
+from asapbench.suite import plugins
+from asapbench.suite.cell import Cell
+from asapbench.suite.load import load, parse
+from asapbench.suite.select import choose, data_path, only
+from asapbench.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run and how, as the command line gives it."""
+
+    db: str
+    filters: Sequence[str] = ()
+    changes: Sequence[str] = ()
+    seeds: str | None = None
+    only_states: Sequence[State] = ()
+    run: RunSettings = field(default_factory=RunSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Cells to run under a suite's name. `text` is what stands in its file `source`, as far as that is known."""
+
+    name: str
+    source: str
+    cells: tuple[Cell, ...] = field(default=())
+    text: str | None = None
+    unreadable: tuple[str, ...] = ()
+
+
+def select(suites: Sequence[str], request: Request) -> list[Selected]:
+    """The suite files or shipped suites that have cells the request asks for, with these. Raises SuiteError."""
+    loaded = [load(suite, data_path=data_path(request.changes)) for suite in suites]
+    chosen = choose(
+        [suite.cells for suite in loaded], filters=request.filters, settings=request.changes, seeds=request.seeds
+    )
+    return [Selected(s.name, s.source, tuple(cells), s.text) for s, cells in zip(loaded, chosen, strict=True) if cells]
+
+
+def recorded(store: Store, names: Sequence[str], request: Request, *, load_plugins: bool = False) -> list[Selected]:
+    """The cells of suites that the database knows, all of them or those named. Raises StoreError where it has none.
+
+    `load_plugins`: load those that its cells were recorded with on this machine, to train them; otherwise cells that
+    cannot be read without them are left out, and `Selected.unreadable` has their labels.
+    """
+    known = {suite.name: suite for suite in store.suites()}
+    if not known:
+        raise StoreError(f"{store.name}: nothing is recorded there yet: start with `asapbench run SUITE`")
+    found = []
+    for name in names or known:
+        cells, unreadable = store.readable_cells(name)
+        if unreadable and load_plugins:
+            cells, unreadable = _with_plugins(store, name), []
+        found.append(Selected(name, known[name].source, tuple(cells), known[name].text, tuple(unreadable)))
+    if request.filters:
+        kept = {cell.id for cell in only([cell for item in found for cell in item.cells], request.filters)}
+        found = [replace(s, cells=tuple(cell for cell in s.cells if cell.id in kept)) for s in found]
+        found = [selected for selected in found if selected.cells]
+    return found
+
+
+def _with_plugins(store: Store, suite: str) -> list[Cell]:
+    """The cells of a suite of this database, the plug-ins loaded that it was run with. Raises SuiteError."""
+    for named in store.suite_plugins(suite):
+        try:
+            plugins.load(named)
+        except PluginError as error:
+            raise SuiteError(f'{store.name}: suite "{suite}" was run with a plug-in: {error}') from error
+    return store.suite_cells(suite)
+
+
+def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
+    """What to say of each suite whose name the database has from another file, with cells that this file lacks."""
+    known = {suite.name: suite for suite in store.suites()}
+    found = []
+    for item in selected:
+        before = known.get(item.name)
+        if before is None or os.path.abspath(before.source) == os.path.abspath(item.source):
+            continue
+        if _groups(before.text, before.source) - _groups(item.text, item.source):
+            found.append(
+                f'suite "{item.name}": another file of this name was run with other cells ({before.source}). Reports '
+                f"compare the cells of both with {item.source} and mark those of the other file as deviating. To keep "
+                "them apart, give one of the files another name under [suite], or use another --db."
+            )
+    return found
+
+
+def _groups(text: str | None, source: str) -> set[str]:
+    """The groups of a suite file's cells; none if its text is unknown or cannot be read here."""
+    try:
+        return {cell.group for cell in parse(text, source=source).cells} if text else set()
+    except SuiteError:
+        return set()
+
+
+def cells_of(selected: Sequence[Selected]) -> list[Cell]:
+    """Each selected cell once. Raises SuiteError if there is none."""
+    cells = list({cell.id: cell for item in selected for cell in item.cells}.values())
+    if not cells:
+        raise SuiteError("no cell was selected")
+    return cells
+
+
+def unfinished(store: Store, cells: Sequence[Cell], only_states: Sequence[State]) -> list[Cell]:
+    """The cells that have no result yet, or those of them in `only_states`; a cell that another run trains is one."""
+    attempts = store.states([cell.id for cell in cells])
+    wanted = only_states or (*UNFINISHED, "running")
+    return [cell for cell in cells if state_of(attempts[cell.id]) in wanted]
