@@ -11,7 +11,6 @@ import queue
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from asapbench.errors import AttemptLostError, EpochConflictError, WorkerError
@@ -20,14 +19,14 @@ from asapbench.machine.processor import without_bf16
 from asapbench.machine.slots import Slot
 from asapbench.running import leases
 from asapbench.running.admission import Admission
-from asapbench.running.assignment import Assignment, Options, assign
+from asapbench.running.assignment import Options, assign
 from asapbench.running.awake_clock import AwakeClock
 from asapbench.running.cell_queue import CellQueue
 from asapbench.running.executor import Executor
 from asapbench.running.retries import Fault, Retries, Retry, state_after
+from asapbench.running.slot_states import SlotState, SlotStates
 from asapbench.running.view import Outcome, Reason, View
 from asapbench.store import EndState, Provenance
-from asapbench.store.records import Measured
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.worker.protocol import (
@@ -38,10 +37,9 @@ from asapbench.worker.protocol import (
     Progressed,
     Ready,
     Resumed,
-    Stop,
     Warned,
 )
-from asapbench.worker.supervision import Inbox, Worker, WorkerEvent
+from asapbench.worker.supervision import Inbox, WorkerEvent
 
 _LEASE_SECONDS = 10.0
 _RECEIVE_SECONDS = 0.4
@@ -54,40 +52,6 @@ _START_SECONDS = 300.0
 """The shortest time that a worker has to become ready: it imports torch, perhaps from a slow disk."""
 _STARTS = 3
 """A slot is given up after so many of its workers died before they were ready."""
-
-
-@dataclass(eq=False)
-class SlotState:
-    """One slot's worker, from its start to its end, and the cell that it trains or was started for.
-
-    `silent_since` is the awake clock's time of its last event; None while no event is due. `provenance` is set once the
-    worker is ready.
-    """
-
-    worker: Worker
-    reserved: Cell | None = None
-    silent_since: float | None = None
-    provenance: Provenance | None = None
-    assignment: Assignment | None = None
-
-    @property
-    def cell(self) -> Cell | None:
-        """The cell that trains there, or is about to."""
-        return self.reserved if self.assignment is None else self.assignment.cell
-
-    def received_event(self, now: float) -> None:
-        """Record a sign of life."""
-        if self.silent_since is not None:
-            self.silent_since = now
-
-    def is_silent(self, now: float, *, seconds: float) -> bool:
-        """Whether an event is due and none has come for `seconds`."""
-        return self.silent_since is not None and now - self.silent_since >= seconds
-
-    def concerns(self, event: AnyEvent) -> bool:
-        """Whether `event` is of the attempt under way: not of an earlier one, nor of one that another run took over."""
-        held = self.assignment
-        return held is not None and not isinstance(event, Ready) and event.attempt == held.claim.attempt_id
 
 
 class Runner:
@@ -111,8 +75,7 @@ class Runner:
         self._clock = AwakeClock()
         self._leases = leases.LeaseMonitor()
         self._inbox: Inbox = queue.SimpleQueue()
-        self._states: dict[int, SlotState] = {}
-        """By the slot's number."""
+        self._states = SlotStates()
         self._ends: deque[WorkerEvent] = deque()
         self._failed_starts: Counter[int] = Counter()
         self._first_slot = 0
@@ -140,7 +103,7 @@ class Runner:
                     self.request_stop("time limit")
                 if self._stop is not None and not stop_sent:
                     stop_sent = True
-                    self._send_stop()
+                    self._states.send_stop()
                 if self._signals > 1:
                     self._abandon_all()
                 until = time.monotonic() + _WORK_SECONDS
@@ -158,7 +121,7 @@ class Runner:
                     reclaimed = now
                 self._view.tick()
         finally:
-            self._close()
+            self._states.close()
         self.outcome.reason = self._stop or "finished"
         self.outcome.in_other_runs = len(self._queue.in_other_runs)
         return self.outcome
@@ -167,14 +130,6 @@ class Runner:
         if any(state.assignment for state in self._states.values()):
             return True
         return self._stop is None and (bool(self._queue) or any(state.reserved for state in self._states.values()))
-
-    def _training(self) -> list[tuple[SlotState, Assignment]]:
-        return [(state, state.assignment) for state in self._states.values() if state.assignment is not None]
-
-    def _state_of(self, worker: Worker) -> SlotState | None:
-        """None for a worker that was dropped."""
-        state = self._states.get(worker.slot.number)
-        return state if state is not None and state.worker is worker else None
 
     # Starting cells
 
@@ -205,15 +160,10 @@ class Runner:
         self._states[slot.number] = SlotState(worker, reserved=cell, silent_since=self._clock.now)
 
     def _next(self, slot: Slot) -> Cell | None:
-        on = cache(self._cells_on)  # needed only if a cell waits, and the same for all of them
+        on = cache(self._states.cells_on)  # needed only if a cell waits, and the same for all of them
         return self._queue.take(
             time.monotonic(), lambda cell: self._admission.may_start(cell, slot.memory, on(slot.memory))
         )
-
-    def _cells_on(self, memory: str) -> list[Cell]:
-        """The cells that train, or are about to, in one device's memory."""
-        states = [state for state in self._states.values() if state.worker.slot.memory == memory]
-        return [state.cell for state in states if state.cell is not None]
 
     def _assign(self, state: SlotState, provenance: Provenance) -> None:
         """Give an idle worker its cell. If there is none for it now, stop it to free its memory."""
@@ -226,7 +176,7 @@ class Runner:
                 continue
             state.assignment, state.silent_since = held, self._clock.now
             self._warn_of_precision(cell, worker.slot, provenance)
-            self._count_neighbours(worker.slot.memory)
+            self._states.count_neighbours(worker.slot.memory)
             worker.send(held.command(worker.slot, self._options))
             return
         self._drop(state)
@@ -237,11 +187,6 @@ class Runner:
         if text is not None and text not in self._warned:
             self._warned.add(text)
             self._view.message(text)
-
-    def _count_neighbours(self, memory: str) -> None:
-        together = [held for state, held in self._training() if state.worker.slot.memory == memory]
-        for held in together:
-            held.neighbours = max(held.neighbours, len(together) - 1)
 
     def _leave_to_other_run(self, cell: Cell) -> None:
         """Keep a cell that another run is training in the queue: that run may stop or die."""
@@ -263,7 +208,7 @@ class Runner:
         while not self._inbox.empty():
             events.append(self._inbox.get())
         for item in events:
-            state, event = self._state_of(item.worker), item.event
+            state, event = self._states.of(item.worker), item.event
             if state is None:
                 continue
             state.received_event(self._clock.now)
@@ -302,7 +247,7 @@ class Runner:
     def _handle_ends(self, until: float) -> None:
         while self._ends:
             item = self._ends.popleft()
-            if (state := self._state_of(item.worker)) is not None:
+            if (state := self._states.of(item.worker)) is not None:
                 if item.event is None:
                     self._worker_ended(state)
                 elif isinstance(item.event, Ended) and state.concerns(item.event):
@@ -332,10 +277,8 @@ class Runner:
         """Kill workers that were silent for too long; their cells are retried as after any kill."""
         self._clock.tick()
         limit = self._options.run.hang_seconds
-        for state in list(self._states.values()):
+        for state in self._states.silent(self._clock.now, seconds=limit, start_seconds=_START_SECONDS):
             worker = state.worker
-            if not state.is_silent(self._clock.now, seconds=limit if worker.ready else max(limit, _START_SECONDS)):
-                continue
             worker.kill()
             error = f"the worker sent nothing for too long (--hang-after) and was killed\n{worker.log_tail()}".strip()
             if state.assignment is None:
@@ -374,28 +317,12 @@ class Runner:
     # Writing
 
     def _write_epochs(self) -> None:
-        pending = [(state, held) for state, held in self._training() if held.rows or held.angles]
-        if not pending:
-            return
-        try:
-            self._store.record_many([Measured(held.claim, held.rows, held.angles) for _, held in pending])
-            for _, held in pending:
-                held.forget()
-        except (AttemptLostError, EpochConflictError):
-            for state, held in pending:
-                self._write_epochs_of(state, held)
-
-    def _write_epochs_of(self, state: SlotState, held: Assignment) -> None:
-        """Write one cell's epochs on their own, after a shared commit failed because of one of several."""
-        try:
-            self._store.record_epochs(held.claim, held.rows, held.angles)
-            held.forget()
-        except AttemptLostError as error:
-            self._lost(state, str(error))
-        except EpochConflictError as error:
-            held.forget()
-            self._finish(state, "failed", error=str(error))
-            self._drop(state)
+        for state, error in self._states.write_epochs(self._store):
+            if isinstance(error, EpochConflictError):
+                self._finish(state, "failed", error=str(error))
+                self._drop(state)
+            else:
+                self._lost(state, str(error))
 
     def _finish(
         self,
@@ -438,9 +365,7 @@ class Runner:
             self.request_stop("failures")
 
     def _renew_leases(self) -> None:
-        states = {held.claim.attempt_id: (state, held.cell) for state, held in self._training()}
-        for claim in self._store.heartbeat([held.claim for _, held in self._training()]):
-            state, cell = states[claim.attempt_id]
+        for state, cell in self._states.renew_leases(self._store):
             self._lost(state, f"{cell.label} ({cell.short}): another run has taken this cell over")
 
     def _lost(self, state: SlotState, message: str) -> None:
@@ -461,23 +386,12 @@ class Runner:
         if state.reserved is not None:
             self._queue.return_to_front(state.reserved)
             state.reserved = None
-        if self._state_of(state.worker) is state:
+        if self._states.of(state.worker) is state:
             del self._states[state.worker.slot.number]
-
-    def _send_stop(self) -> None:
-        for state, _ in self._training():
-            state.worker.send(Stop())
 
     def _abandon_all(self) -> None:
         """Kill all workers after a second signal; their last checkpoints and the ends received so far are kept."""
         self._handle_ends(math.inf)
-        for state, _ in self._training():
+        for state, _ in self._states.training():
             state.worker.kill()
             self._finish(state, "interrupted", error="stopped at once by a second signal")
-
-    def _close(self) -> None:
-        for state in self._states.values():
-            if state.assignment is not None or not state.worker.ready:
-                state.worker.kill()
-        for state in self._states.values():
-            state.worker.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asapbench.running.awake_clock import AwakeClock
-from asapbench.running.runner import SlotState
+from asapbench.running.slot_states import SlotState
 
 
 class Clock:

@@ -13,7 +13,7 @@ from asapbench.machine.slots import Slot
 from asapbench.running import runner as module
 from asapbench.running.admission import Admission
 from asapbench.running.awake_clock import AwakeClock
-from asapbench.running.runner import Runner
+from asapbench.running.slot_states import SlotStates
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
@@ -137,13 +137,13 @@ def test_what_trains_is_looked_up_once_where_many_configurations_wait(
     by_group = {cell.group: cell for cell in load("quickstart").cells}
     cells = list(by_group.values())[:4]
     looks: list[str] = []
-    whole = Runner._cells_on
+    whole = SlotStates.cells_on
 
-    def look(runner: Runner, memory: str) -> list[Cell]:
+    def look(states: SlotStates, memory: str) -> list[Cell]:
         looks.append(memory)
-        return whole(runner, memory)
+        return whole(states, memory)
 
-    monkeypatch.setattr(Runner, "_cells_on", look)
+    monkeypatch.setattr(SlotStates, "cells_on", look)
     admission = Admission()
     for cell in cells:
         admission.limit(cell, 0)
