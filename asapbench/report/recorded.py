@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from asapbench.errors import AsapbenchError, NoDatabaseError, SuiteError
 from asapbench.report.table import Note
 from asapbench.suite.cell import CHOICES
+from asapbench.suite.grid import RecordedData
 from asapbench.suite.load import Suite, load, parse, shipped
 from asapbench.suite.options import nearest
 
@@ -68,12 +69,10 @@ def recorded_suite(store: Store, suite: str) -> RecordedSuite:
     if record.text is None:
         return RecordedSuite(name, named.title if named else name, named)
     try:
-        file = parse(record.text, source=record.source)
+        data = RecordedData(tuple(dict.fromkeys(cell.dataset for cell in store.suite_cells(name))))
+        file = parse(record.text, source=record.source, complete=data.complete)
     except SuiteError:
-        text = (
-            "This version cannot read the suite file of the run, or its data are not here: deviations from the file "
-            "are not marked."
-        )
+        text = "This version cannot read the suite file of the run: deviations from the file are not marked."
         return RecordedSuite(name, named.title if named else name, None, (Note(text),))
     notes = tuple(_differing(suite, named, file, record))
     title = named.title if named and (os.path.isfile(suite) or not notes) else file.title

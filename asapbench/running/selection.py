@@ -13,6 +13,7 @@ from asapbench.store.records import UNFINISHED, State
 from asapbench.store.store import Store
 from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
+from asapbench.suite.grid import RecordedData
 from asapbench.suite.load import load, parse
 from asapbench.suite.select import choose, data_path, only
 from asapbench.training.settings import TrainingSettings
@@ -91,7 +92,8 @@ def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
         before = known.get(item.name)
         if before is None or os.path.abspath(before.source) == os.path.abspath(item.source):
             continue
-        if _groups(before.text, before.source) - _groups(item.text, item.source):
+        cells = [*_readable_cells(store, item.name), *item.cells]
+        if _groups(before.text, cells) - _groups(item.text, cells):
             found.append(
                 f'suite "{item.name}": another file of this name was run with other cells ({before.source}). Reports '
                 f"compare the cells of both with {item.source} and mark those of the other file as deviating. To keep "
@@ -100,10 +102,19 @@ def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
     return found
 
 
-def _groups(text: str | None, source: str) -> set[str]:
-    """The groups of a suite file's cells; none if its text is unknown or cannot be read here."""
+def _readable_cells(store: Store, suite: str) -> list[Cell]:
+    """The recorded cells of a suite; none if this version cannot read them."""
     try:
-        return {cell.group for cell in parse(text, source=source).cells} if text else set()
+        return store.suite_cells(suite)
+    except SuiteError:
+        return []
+
+
+def _groups(text: str | None, recorded: Sequence[Cell]) -> set[str]:
+    """The groups of a suite file's cells, with the data of `recorded`; none if its text is unknown or unreadable."""
+    data = RecordedData(tuple(dict.fromkeys(cell.dataset for cell in recorded)))
+    try:
+        return {cell.group for cell in parse(text, source="", complete=data.complete).cells} if text else set()
     except SuiteError:
         return set()
 

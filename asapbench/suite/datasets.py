@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from asapbench.suite.options import Choice, Entry, Option
+from asapbench.suite.options import Choice, Entry, Option, Value
 
 TRAIN_SIZE = Option("train_size", 0, "only the first N training images; 0: all", minimum=0)
 
@@ -46,6 +46,15 @@ class DatasetEntry(Entry):
     augment: str = "none"
     fingerprint: str | None = None
     released: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+    @property
+    def reads_a_path(self) -> bool:
+        """Whether a suite names its files by a path."""
+        return any(option.role == "place" for option in self.options)
+
+    def settings(self, dataset: Choice) -> dict[str, Value]:
+        """The options of `dataset` that a suite gives, without its label and place."""
+        return {name: value for name, value in self.given(dataset).items() if self.option(name).is_identity}
 
     def whole(self, dataset: Choice) -> DatasetShape:
         """The shape of the classes that `dataset` keeps, with all their training examples."""

@@ -52,6 +52,10 @@ class Located:
         return [self]
 
 
+Complete = Callable[[Choice], Choice]
+"""Gives the choice of a data set what only its files can tell. Raises DataError."""
+
+
 @dataclass(frozen=True)
 class DataPlace:
     """How a suite's path of data is read: relative to `folder`; `path`, relative to the working folder, replaces it."""
@@ -62,15 +66,38 @@ class DataPlace:
     def complete(self, choice: Choice) -> Choice:
         """A data set with what is found in its files. Raises DataError."""
         entry = DATASETS[choice.name]
-        if self.path is None or not any(option.role == "place" for option in entry.options):
+        if self.path is None or not entry.reads_a_path:
             return entry.completed(choice, folder=self.folder)
         return entry.completed(entry.choose(entry.given(choice) | {"path": self.path}), folder=FilePath())
 
 
-def expand(grid: dict[str, Located], report: Report, *, data: DataPlace) -> Iterator[Cell]:
+@dataclass(frozen=True)
+class RecordedData:
+    """The data sets of recorded cells, newest last: a text that a database holds must not make asapbench read files."""
+
+    known: tuple[Choice, ...] = ()
+
+    def complete(self, choice: Choice) -> Choice:
+        """The recorded data set of these settings, of the same path's last part if there is one. Raises DataError."""
+        entry = DATASETS[choice.name]
+        if not entry.reads_a_path:
+            return choice
+        of_entry = (known for known in self.known if known.name == choice.name)
+        alike = [known for known in of_entry if entry.settings(known) == entry.settings(choice)]
+        same_place = [known for known in alike if _last_part(known) == _last_part(choice)]
+        for known in reversed(same_place or alike):
+            return known
+        raise DataError(f"{choice.name}: no recorded cell has these data")
+
+
+def _last_part(choice: Choice) -> str:
+    return FilePath(str(dict(choice.local).get("path", ""))).name
+
+
+def expand(grid: dict[str, Located], report: Report, *, complete: Complete) -> Iterator[Cell]:
     """The cells of one grid whose keys have `[defaults]` filled in; problems go to `report`."""
     chosen = {kind: _choices(kind, grid, report) for kind in CHOICES}
-    chosen["dataset"] = list(_completed(chosen["dataset"], grid, report, data=data))
+    chosen["dataset"] = list(_completed(chosen["dataset"], grid, report, complete=complete))
     plain = {name: _plain(option, grid, report) for name, option in RECIPE.items()}
     seeds, rates = _seeds(grid, report), _Rates(grid, report)
     rates.check_names([choice.name for choice in chosen["rule"]])
@@ -218,11 +245,11 @@ def _choices(kind: str, grid: dict[str, Located], report: Report) -> list[Choice
 
 
 def _completed(
-    choices: Iterable[Choice], grid: dict[str, Located], report: Report, *, data: DataPlace
+    choices: Iterable[Choice], grid: dict[str, Located], report: Report, *, complete: Complete
 ) -> Iterator[Choice]:
     for choice in choices:
         try:
-            yield data.complete(choice)
+            yield complete(choice)
         except DataError as error:
             report(_place_of("dataset.path", choice, grid) or grid["dataset"].path, str(error))
 

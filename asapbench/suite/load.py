@@ -14,7 +14,7 @@ from asapbench.errors import PluginError, SuiteError
 from asapbench.escape import visible
 from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
-from asapbench.suite.grid import KEYS, DataPlace, Located, expand
+from asapbench.suite.grid import KEYS, Complete, DataPlace, Located, RecordedData, expand
 from asapbench.suite.options import describe, nearest
 from asapbench.suite.places import Path, Places
 
@@ -49,13 +49,15 @@ def load(name_or_path: str, *, data_path: str | None = None) -> Suite:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SuiteError(f"{path}: the suite cannot be read: {reason}") from error
-    return parse(text, source=str(path), data_path=data_path, load_plugins=True)
+    complete = DataPlace(path.parent, data_path).complete
+    return parse(text, source=str(path), complete=complete, load_plugins=True)
 
 
-def parse(text: str, *, source: str, data_path: str | None = None, load_plugins: bool = False) -> Suite:
-    """The suite in `text`; `source` is its file, named in errors and the start of its relative paths.
+def parse(text: str, *, source: str, complete: Complete | None = None, load_plugins: bool = False) -> Suite:
+    """The suite in `text`; `source` is its file, named in errors.
 
-    `load_plugins`: run the code of the plug-ins that it names. A text that a database holds must not be trusted so far.
+    `complete` looks up data that it names by a path; without it there are none. `load_plugins`: run the code of the
+    plug-ins that it names. Both trust the text: that of a database gets the data of recorded cells, and no plug-ins.
     Raises SuiteError with every problem, a line each.
     """
     document = _toml(text, source)
@@ -63,12 +65,12 @@ def parse(text: str, *, source: str, data_path: str | None = None, load_plugins:
     head = _head(document, problems)
     if load_plugins:
         _load_plugins(document, problems, folder=FilePath(source).parent)
+    complete = complete or RecordedData().complete
     defaults = _table(document.get("defaults", {}), ("defaults",), problems)
-    data = DataPlace(FilePath(source).parent, data_path)
     cells: dict[str, Cell] = {}
     for number, grid in enumerate(_grids(document, problems)):
         own = _table(grid, ("grid", number), problems)
-        for cell in expand(defaults | own, problems.under(("grid", number)), data=data):
+        for cell in expand(defaults | own, problems.under(("grid", number)), complete=complete):
             cells.setdefault(cell.id, cell)
     problems.raise_if_any()
     if not cells:

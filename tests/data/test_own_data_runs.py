@@ -127,6 +127,37 @@ def test_changed_data_are_refused_before_a_cell_is_resumed(place: Path) -> None:
     )
 
 
+def test_a_report_compares_with_the_suite_as_it_was_run_and_reads_no_data(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from asapbench.data.sets.imagefolder import ImageFolder
+
+    _said("run", str(write_suite(place, TWO)), "--slots", "1")
+    (place / "pets").rename(place / "moved")
+    monkeypatch.setattr(ImageFolder, "sources", lambda *_: pytest.fail("the folder was looked at"))
+    report = _said("report", "--suite", "mine")
+    assert "ImageFolder(pets, content=" in report.out
+    assert "cannot read" not in report.out
+    assert "deviat" not in report.out
+
+
+def test_another_file_of_the_suites_name_is_compared_by_recorded_data(place: Path) -> None:
+    _said("run", str(write_suite(place, TWO)), "--slots", "1")
+    (place / "sub").mkdir()
+    same = str(write_suite(place / "sub", TWO.replace('"pets"', '"../pets"')))
+    assert "another file of this name" not in _said("run", same, "--dry-run").out
+    other = str(write_suite(place / "sub", TWO.replace('"pets"', '"../pets", channels = 1')))
+    assert "another file of this name" in _said("run", other, "--dry-run").out
+
+
+def test_a_text_in_a_database_makes_no_command_read_files(place: Path) -> None:
+    _said("run", str(write_suite(place, TWO)), "--slots", "1")
+    with closing(sqlite3.connect(place / "results/asapbench.sqlite")) as connection, connection:
+        text = write_suite(place, f'name = "npz", path = "{place}/x.npz"').read_text()
+        connection.execute("UPDATE suite SET text = ?", (text,))
+    assert "cannot read the suite file" in _said("report", "--suite", "mine").out
+
+
 def test_exports_and_merges_hold_the_content_and_the_label_but_no_path(place: Path) -> None:
     (place / "secret").mkdir()
     (place / "pets").rename(place / "secret" / "pets")
