@@ -62,7 +62,7 @@ def assert_equal_to_backpropagation(model: nn.Module, name: str, *, but: frozens
 def own_input(rule: str, **options: str | int) -> Rule:
     """The activation-sharing rule of that name with every layer's sharing forced to its own input."""
 
-    class Unshared(RULES[rule]):  # type: ignore[misc]
+    class Unshared(type(resolve(rule))):  # type: ignore[misc]
         def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
             return {layer: replace(plan, shared=None) for layer, plan in super().plan(flow).items()}
 
