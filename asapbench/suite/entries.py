@@ -131,8 +131,9 @@ class ModelEntry(Entry):
 class OptimizerEntry(Entry):
     """An optimizer. `moments`: how many tensors it keeps for each parameter.
 
-    `build(choice, parameters, lr=lr)` may be given torch's `fused`, and `capturable`, where the two fields say so.
-    `fault` returns the option at fault and what is wrong with the options together, or None.
+    `build(choice, parameters, lr=lr)` is also given torch's `fused` or `capturable` where the fields say so. With
+    `takes_fused`, `lr` is a tensor on a GPU, which CUDA graphs need. `fault` returns the option at fault and what is
+    wrong with the options together, or None.
     """
 
     build: Callable[..., torch.optim.Optimizer] = _not_given

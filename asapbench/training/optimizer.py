@@ -24,7 +24,7 @@ def build_optimizer(
     """
     held = list(parameters)
     entry = OPTIMIZERS[choice.name]
-    on_device = rate_on_device(device) and not plain
+    on_device = entry.takes_fused and rate_on_device(device) and not plain
     rate = torch.tensor(lr, dtype=torch.float32, device=device) if on_device else lr
     settings: dict[str, bool | None] = {}
     if entry.takes_fused:

@@ -18,8 +18,9 @@ import torch
 
 from asapbench.data.batches import Batches
 from asapbench.data.images import Images
-from asapbench.errors import DivergedError
+from asapbench.errors import DivergedError, WorkerError
 from asapbench.metrics import EpochMetrics
+from asapbench.suite.catalog import OPTIMIZERS
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import require_trainable
 from asapbench.training.alignment import alignment
@@ -131,6 +132,8 @@ class Trainer:
             x, y = next(self.train.epoch(1, size))
             require_equal(self.state.learner.train(), objective, x, y, precision=cell.precision)
         step = Step(objective, self.state.optimizer, self.state.tally, device=self.device, precision=cell.precision)
+        if settings.cuda_graphs and not OPTIMIZERS[cell.optimizer.name].takes_fused:
+            raise WorkerError(f"{cell.optimizer.name} reads its learning rate on the host: train without --cuda-graphs")
         return (GraphSteps if settings.cuda_graphs else EagerSteps)(step, self.train, cell.batch_size)
 
     def steps(self) -> None:

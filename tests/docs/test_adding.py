@@ -1,12 +1,12 @@
-"""The examples of docs/adding.md work: the rule is declared, attached, held to its declaration and trained."""
+"""The examples of docs/adding.md work: the rule keeps its declaration, and all five train as plug-ins."""
 
 from __future__ import annotations
 
 import inspect
+import tomllib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -18,25 +18,39 @@ from asapbench.errors import SuiteError
 from asapbench.models import build, initialise
 from asapbench.rules import attach
 from asapbench.rules.base import LayerPlan, Rule
-from asapbench.suite import catalog
+from asapbench.suite import catalog, plugins
 from asapbench.suite.catalog import RULES
-from asapbench.suite.load import parse
+from asapbench.suite.entries import RuleEntry
+from asapbench.suite.load import load
+from asapbench.suite.options import Entry
 from asapbench.training.settings import TrainingSettings
 from asapbench.training.trainer import Trainer
 
-RULE, MODEL = blocks(ADDING, "python")
+(SUITE,) = blocks(ADDING, "toml")
 
 
 @pytest.fixture
-def rule() -> Iterator[type[Rule]]:
-    """The example's rule, in the catalog as if its file stood in `asapbench/rules/`."""
-    module = ModuleType("asfa")
-    exec(compile(RULE, "asfa.py", "exec"), vars(module))
-    for declared in catalog.declared_in(module):
-        if declared.rule is module.SharedFeedbackAlignment:
-            catalog.add(declared)
-    yield module.SharedFeedbackAlignment
-    del catalog.RULES["asfa"]
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The page's suite and its files in a folder; what they put into the catalog leaves it afterwards."""
+    names = tomllib.loads(SUITE)["suite"]["plugins"]
+    for name, text in zip(names, blocks(ADDING, "python"), strict=True):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "asfa.toml").write_text(SUITE, encoding="utf-8")
+    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(plugins, "_provided", {})
+    before = {kind: dict(entries) for kind, entries in catalog.CATALOG.items()}
+    yield tmp_path / "asfa.toml"
+    for kind, entries in catalog.CATALOG.items():
+        assert isinstance(entries, dict)
+        entries.clear()
+        entries.update(before[kind])
+
+
+@pytest.fixture
+def rule(suite: Path) -> type[Rule]:
+    """The page's rule, loaded by the suite."""
+    load(str(suite))
+    return catalog.rule_class("asfa")
 
 
 def small(seed: int = 0) -> torch.nn.Module:
@@ -101,16 +115,18 @@ class Silent:
         return False
 
 
-def test_the_rule_is_refused_where_it_cannot_train(rule: type[Rule]) -> None:
-    text = blocks(ADDING, "toml")[0].replace('{ name = "resnet10", width = 4 }', '"mlp"')
-    with pytest.raises(SuiteError, match=r"adding\.md:11:\d+: asfa needs convolutions, and mlp has none"):
-        parse(text, source="adding.md")
+def test_the_rule_is_refused_where_it_cannot_train(suite: Path) -> None:
+    suite.write_text(SUITE.replace('{ name = "stack", width = 4 }', '["stack", "mlp"]'), encoding="utf-8")
+    with pytest.raises(SuiteError) as caught:
+        load(str(suite))
+    assert str(caught.value) == f"{suite}:14:8: asfa needs convolutions, and mlp has none"
 
 
-def test_the_suite_of_the_example_trains(rule: type[Rule], tmp_path: Path) -> None:
-    suite = parse(blocks(ADDING, "toml")[0], source="adding.md")
-    assert [cell.rule["k"] for cell in suite.cells] == [1, 2]
-    for cell in suite.cells:
+def test_the_suite_of_the_examples_trains(suite: Path, tmp_path: Path) -> None:
+    loaded = load(str(suite))
+    assert [cell.rule["k"] for cell in loaded.cells] == [1, 2]
+    for cell in loaded.cells:
+        assert {Path(source).name for source in cell.plugins} == set(tomllib.loads(SUITE)["suite"]["plugins"])
         listener = Silent()
         images = load_images(cell.dataset, tmp_path)
         trainer = Trainer(
@@ -122,19 +138,24 @@ def test_the_suite_of_the_example_trains(rule: type[Rule], tmp_path: Path) -> No
             listener=listener,
         )
         assert trainer.fit() == "done"
-        assert len(listener.epochs) == 1
+        assert len(listener.epochs) == 2
 
 
 @pytest.mark.parametrize("name", [name for name, entry in RULES.items() if entry.needs != "linear"])
-def test_the_model_of_the_example_takes_every_rule(name: str) -> None:
-    names: dict[str, object] = {"__name__": "example"}
-    exec(compile(MODEL, "stack.py", "exec"), names)
-    model = names["Stack"](channels=1, classes=10, width=3, depth=4).double()
+def test_the_model_of_the_example_takes_every_rule(suite: Path, name: str) -> None:
+    load(str(suite))
+    model = build(catalog.MODELS["stack"].choose(), channels=1, size=8, classes=10).double()
     initialise(model, 0)
     x, y = BATCH
     learner = attach(model, name, x)
     learner.backward(x, y)
     assert sum(p.grad is not None for _, p in learner.trained_parameters()) > 8
+
+
+def test_the_page_names_every_trait_of_a_rules_entry() -> None:
+    text = ADDING.read_text(encoding="utf-8")
+    traits = {field.name for field in fields(RuleEntry)} - {field.name for field in fields(Entry)}
+    assert {name for name in traits if f"| `{name}` |" not in text} == set()
 
 
 def test_the_page_names_every_field_of_a_layers_plan() -> None:
