@@ -209,12 +209,12 @@ def measured(terms: Terms) -> Found:
             cells,
             LocalExecutor(slots, files),
             options=Options(data=folder, files=files),
-            view=watched(view, window).begin(plan_cells(store, cells, slots), slots),
+            view=watched(view, window),
         )
+        view.begin(plan_cells(store, cells, slots), slots)
         runner.run()
         stopped = time.monotonic() - window.end
-        if isinstance(view, LiveView):
-            view.close()
+        view.close()
         workers.kill()
         if not window.end:
             raise SystemExit(f"{terms.slots} slots did not start within {FILL_SECONDS:.0f} s")

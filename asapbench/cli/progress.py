@@ -23,7 +23,7 @@ from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
 from asapbench.running.plan import Plan
 from asapbench.running.selection import Request, Selected
-from asapbench.running.view import Outcome
+from asapbench.running.view import Outcome, View
 from asapbench.store import db_option
 from asapbench.suite.catalog import DEFAULTS, dataset_shape
 from asapbench.suite.cell import Cell, plain, title
@@ -43,16 +43,10 @@ _LINES_AROUND = 5
 
 
 @contextlib.contextmanager
-def open_view() -> Iterator[LiveView | PlainView]:
+def open_view() -> Iterator[View]:
     """A live view in a terminal, else plain lines."""
-    if not sys.stdout.isatty():
-        yield PlainView()
-        return
-    view = LiveView(Console())
-    try:
+    with contextlib.closing(LiveView(Console()) if sys.stdout.isatty() else PlainView()) as view:
         yield view
-    finally:
-        view.close()
 
 
 class _Counting:
@@ -129,12 +123,14 @@ class PlainView(_Counting):
         self._last: dict[str, float] = {}
         self._unsaid: dict[str, tuple[Slot, Cell, EpochMetrics]] = {}
 
-    def begin(self, plan: Plan, slots: Sequence[Slot]) -> PlainView:
+    def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
         """Prints the plan."""
         self.follow(plan)
         for line in opening_lines(plan, slots):
             say(line)
-        return self
+
+    def close(self) -> None:
+        """Nothing to restore."""
 
     def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
         """Prints where a resumed cell continues."""
@@ -207,7 +203,7 @@ class LiveView(_Counting):
         self._drawn_at = 0.0
         self._unsaid: list[str] = []
 
-    def begin(self, plan: Plan, slots: Sequence[Slot]) -> LiveView:
+    def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
         """Starts drawing."""
         self.follow(plan)
         self._slots = slots
@@ -216,7 +212,6 @@ class LiveView(_Counting):
         if plan.left or plan.states["running"]:
             self._live = Live(self._drawn(), console=self._console, auto_refresh=False, transient=True)
             self._live.start()
-        return self
 
     def close(self) -> None:
         """Restores the terminal."""

@@ -116,7 +116,7 @@ def rerun(
 
     Superseded results are no longer reported, but not deleted.
 
-    Name suites or --only (or both): a rerun of everything must be asked for suite by suite.
+    Name suites or --only (or both): a rerun of everything names every suite.
     """
     from asapbench.errors import SuiteError
     from asapbench.running.selection import Request, recorded
@@ -182,7 +182,7 @@ def _train(store: Store, selected: Sequence[Selected], request: Request, *, supe
 
     printing_is_optional()
     with open_view() as view:
-        outcome = train(store, selected, request, view=view.begin, supersede=supersede)
+        outcome = train(store, selected, request, view=view, supersede=supersede)
     status, lines = closing_lines(outcome, selected, request)
     for line in lines:
         say(line)

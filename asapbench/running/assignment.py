@@ -46,7 +46,7 @@ class Assignment:
         self.rows, self.angles = [], []
 
     def command(self, slot: Slot, options: Options) -> Train:
-        """What the worker on `slot` is told."""
+        """The command for the worker on `slot`."""
         cell, claim, files = self.cell, self.claim, options.files
         return Train(
             attempt=claim.attempt_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def run(
     selected: Sequence[Selected],
     request: Request,
     *,
-    view: Callable[[Plan, Sequence[Slot]], View],
+    view: View,
     supersede: bool = False,
 ) -> Outcome:
     """Record the suites and train the cells without a result; `supersede`: all cells, superseding their results.
@@ -69,15 +69,15 @@ def run(
         notices = [*other_files(store, selected), *_earlier_revisions(store, selected)]
         for item in selected:
             store.extend_suite(item.name, item.source, item.cells, text=item.text)
-        the_view = view(the_plan, slots)
+        view.begin(the_plan, slots)
         for line in notices:
-            the_view.message(line)
-        store.enable_retries(the_view.message)
+            view.message(line)
+        store.enable_retries(view.message)
         if supersede:
-            _supersede(store, todo, the_view)
+            _supersede(store, todo, view)
         options = Options(data, files, request.run, request.training)
         allowed = admission(store, slots, request.run)
-        runner = Runner(store, todo, executor, options=options, view=the_view, admission=allowed)
+        runner = Runner(store, todo, executor, options=options, view=view, admission=allowed)
         with stopped_by_signals(runner, store):
             return runner.run()
 

@@ -34,7 +34,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Selected:
-    """Cells to run under a suite's name. `text` is what stands in its file `source`, as far as that is known."""
+    """Cells to run under a suite's name. `text` is the content of its file `source`, if known."""
 
     name: str
     source: str

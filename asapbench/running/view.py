@@ -1,13 +1,19 @@
-"""What a run reports while it trains, and its outcome: for a view that draws it."""
+"""`View`: what a run reports while it trains; and the run's outcome.
+
+The runner calls one view, on its own thread. A sink, which receives per-epoch metrics beside the database, is a view
+that passes every event to the view it wraps; `cli.progress.open_view` makes the view of a run.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
+from asapbench.running.plan import Plan
 from asapbench.suite.cell import Cell
 from asapbench.worker.protocol import Progressed
 
@@ -24,7 +30,10 @@ class Outcome:
 
 
 class View(Protocol):
-    """What is shown of a run."""
+    """Receives the events of one run."""
+
+    def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
+        """The run starts: what it will train, and where. Called once, first."""
 
     def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
         """A cell trains on a slot, after `epochs_done` epochs and `batch` batches."""
@@ -43,3 +52,6 @@ class View(Protocol):
 
     def tick(self) -> None:
         """Called at least twice a second."""
+
+    def close(self) -> None:
+        """Called once, last, however the run ended, and even if it never started."""

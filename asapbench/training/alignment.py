@@ -77,7 +77,7 @@ def _gradients(scalar: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 @contextmanager
 def _left_as_it_is(learner: Learner, device: torch.device) -> Iterator[None]:
-    """The learner in training mode; running statistics, modes and random streams are put back."""
+    """The learner in training mode; running statistics, modes and random streams are restored."""
     modes = [(module, module.training) for module in learner.modules()]
     norms = [module for module, _ in modes if isinstance(module, nn.modules.batchnorm._NormBase)]
     statistics = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers(recurse=False)]

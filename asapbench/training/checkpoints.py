@@ -98,7 +98,7 @@ class Checkpoints:
     def keep_last(self) -> None:
         """The cell is done: one checkpoint stays."""
         checkpoint.prune(self._directory, keep=1)
-        if self._written:  # else the last checkpoint there is lies with an earlier attempt
+        if self._written:  # else the last checkpoint is an earlier attempt's
             self._remove_previous()
 
     def __enter__(self) -> Checkpoints:

@@ -74,12 +74,12 @@ def configure(device: torch.device, *, threads: int, deterministic: bool, precis
     torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
     # It would fill each new tensor with NaN, a fifth of a step on a GPU: nothing here reads what it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    # `torch.use_deterministic_algorithms` imports torch's compiler to tell it, too; who compiles does so.
+    # `torch.use_deterministic_algorithms` would import torch's compiler as well, which `compiled` does if it is needed.
     torch.set_deterministic_debug_mode("error" if deterministic and device.type == "cuda" else "default")
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """The order in memory of images and 4-D weights of a cell that begins on `device`.
+    """The order in memory of images and 4-D weights of a cell that starts on `device`.
 
     Channels-last, which tensor cores and oneDNN's convolutions on x86 read without a conversion (docs/performance.md);
     contiguous on others. A cell that resumes keeps its order: see `Saved.memory_format`.

@@ -26,9 +26,9 @@ def evaluate(
     precision: str,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[float, float]:
-    """(mean cross-entropy in nats, accuracy as a fraction) in evaluation mode; the mode is put back.
+    """(mean cross-entropy in nats, accuracy as a fraction) in evaluation mode; restores the mode of each module.
 
-    Raises StoppedError, the model in evaluation mode, where `should_stop`, asked before each pass, says so.
+    Raises StoppedError, with the model in evaluation mode, if `should_stop` is true before a batch.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

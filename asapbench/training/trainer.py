@@ -213,7 +213,7 @@ class Trainer:
         return evaluate(self.state.model, batches, device=self.device, precision=precision, should_stop=stop)
 
     def _align(self) -> None:
-        """Measures the angles, where that was asked for, on the first batch of the first epoch."""
+        """Measures the angles, if the settings say so, on the first batch of the first epoch."""
         if self.settings.alignment:
             x, y = next(self.train.epoch(1, self.cell.batch_size))
             epoch, precision = self.progress.epoch, self.cell.precision

@@ -49,7 +49,7 @@ from asapbench.worker.protocol import (
 from asapbench.worker.serving import start_serving
 
 _ALIVE_SECONDS = 5.0
-"""A cell that has nothing to tell says so this often."""
+"""Between two signs of life of a cell that sends nothing else."""
 
 
 class Channel:
@@ -70,36 +70,36 @@ class Channel:
                 os._exit(1)
 
 
-class Following:
-    """The listener of one cell: passes everything on, and knows whether to stop."""
+class EventListener:
+    """The listener of one cell: sends each event to the parent, which may have asked it to stop."""
 
     def __init__(self, attempt: str, channel: Channel, stop: threading.Event) -> None:
         self._attempt, self._channel, self._stop = attempt, channel, stop
 
     def warned(self, message: str) -> None:
-        """Passes a warning on."""
+        """Sends a warning."""
         self._channel.send(Warned(attempt=self._attempt, message=message))
 
     def resumed(self, history: Sequence[EpochMetrics], *, batch: int, bit_exact: bool) -> None:
-        """Tells where the cell begins."""
+        """Sends where the cell starts."""
         self._channel.send(Resumed(attempt=self._attempt, history=list(history), batch=batch, bit_exact=bit_exact))
 
     def progressed(self, *, epoch: int, batch: int, batches: int, accuracy: float, rate: float) -> None:
-        """Passes a sign of life on."""
+        """Sends a sign of life."""
         self._channel.send(
             Progressed(attempt=self._attempt, epoch=epoch, batch=batch, batches=batches, accuracy=accuracy, rate=rate)
         )
 
     def finished_epoch(self, metrics: EpochMetrics) -> None:
-        """Passes an epoch on."""
+        """Sends a durable epoch."""
         self._channel.send(FinishedEpoch(attempt=self._attempt, metrics=metrics))
 
     def aligned(self, rows: Sequence[Alignment]) -> None:
-        """Passes angles on."""
+        """Sends durable angles."""
         self._channel.send(Aligned(attempt=self._attempt, rows=list(rows)))
 
     def should_stop(self) -> bool:
-        """Whether the parent asked. A cell that asks is alive, and the parent gets a sign of life."""
+        """Whether the parent asked to stop. Sends a sign of life if nothing else was sent for some seconds."""
         if time.monotonic() - self._channel.sent >= _ALIVE_SECONDS:
             self._channel.send(Alive(attempt=self._attempt))
         return self._stop.is_set()
@@ -126,13 +126,11 @@ def main() -> None:
 
 
 def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
-    """Trains one cell, and lets go of its memory: a model and its graph hold each other until Python looks for such."""
+    """Trains one cell and frees its memory: a model and its graph refer to each other, which only `gc` resolves."""
     ended = _trained(command, channel, stop)
     gc.collect()
-    if ended.state not in (
-        "failed",
-        "out_of_memory",
-    ):  # after those the run ends this process, and a GPU may be unusable
+    # After a failure the runner ends this process, and its GPU may be unusable.
+    if ended.state not in ("failed", "out_of_memory"):
         release_memory(torch.device(command.settings.device))
     return ended
 
@@ -151,7 +149,7 @@ def _trained(command: Train, channel: Channel, stop: threading.Event) -> Ended:
             settings=command.settings,
             directory=Path(command.directory),
             previous=[Path(path) for path in command.previous],
-            listener=Following(attempt, channel, stop),
+            listener=EventListener(attempt, channel, stop),
         )
         state = trainer.fit()
         digest = None

@@ -67,7 +67,8 @@ def test_the_dry_run_says_what_how_long_and_how_much(asapbench: Commands) -> Non
 
 def test_plain_lines_have_cell_epoch_accuracy_and_rate(capsys) -> None:
     plan = make_plan(CELLS, {}, [], SLOTS)
-    view = PlainView().begin(plan, SLOTS)
+    view = PlainView()
+    view.begin(plan, SLOTS)
     view.finished_epoch(SLOTS[0], CELLS[0], EPOCH)
     view.finished_epoch(SLOTS[0], CELLS[0], EPOCH)
     view.ended(SLOTS[0], CELLS[0], "done")
@@ -80,7 +81,8 @@ def test_plain_lines_have_cell_epoch_accuracy_and_rate(capsys) -> None:
 
 
 def test_of_epochs_that_are_reported_together_a_plain_line_has_the_newest(capsys, monkeypatch) -> None:
-    view, now = PlainView().begin(make_plan(CELLS, {}, [], SLOTS), SLOTS), [100.0]
+    view, now = PlainView(), [100.0]
+    view.begin(make_plan(CELLS, {}, [], SLOTS), SLOTS)
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     for epochs in ((1, 2, 3), (4,), (5, 6, 7)):
         for epoch in epochs:
@@ -184,7 +186,8 @@ def test_no_line_counts_the_plan_again(kind: Callable[[], PlainView | LiveView],
 
 def test_ends_that_come_together_are_printed_together(monkeypatch) -> None:
     stream = io.StringIO()
-    view = LiveView(Console(file=stream, force_terminal=True, width=80)).begin(make_plan(CELLS, {}, [], SLOTS), SLOTS)
+    view = LiveView(Console(file=stream, force_terminal=True, width=80))
+    view.begin(make_plan(CELLS, {}, [], SLOTS), SLOTS)
     prints: list[str] = []
     whole = view._console.print
     monkeypatch.setattr(view._console, "print", lambda text, **given: (prints.append(str(text)), whole(text, **given)))
@@ -200,7 +203,8 @@ def test_ends_that_come_together_are_printed_together(monkeypatch) -> None:
 
 def test_the_table_below_an_end_counts_it() -> None:
     stream = io.StringIO()
-    view = LiveView(Console(file=stream, force_terminal=True, width=80)).begin(make_plan(CELLS, {}, [], SLOTS), SLOTS)
+    view = LiveView(Console(file=stream, force_terminal=True, width=80))
+    view.begin(make_plan(CELLS, {}, [], SLOTS), SLOTS)
     view.ended(SLOTS[0], CELLS[0], "done")
     view.tick()
     printed = stream.getvalue()
@@ -267,7 +271,8 @@ ALIKE = parse(
 
 
 def test_cells_of_one_label_are_distinguished_in_plain_lines(capsys) -> None:
-    view = PlainView().begin(make_plan(ALIKE, {}, [], SLOTS), SLOTS)
+    view = PlainView()
+    view.begin(make_plan(ALIKE, {}, [], SLOTS), SLOTS)
     for cell in ALIKE:
         view.ended(SLOTS[0], cell, "done")
     lines = capsys.readouterr().out.splitlines()[1:]

@@ -10,6 +10,7 @@ from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
 from asapbench.running.admission import Admission
 from asapbench.running.assignment import Options
+from asapbench.running.plan import Plan
 from asapbench.running.runner import Runner
 from asapbench.running.settings import RunSettings
 from asapbench.store.store import Store
@@ -107,6 +108,12 @@ class Quiet:
         self.ends: list[tuple[str, str, str | None]] = []
         self.messages: list[str] = []
         self._at_tick, self._ticks = at_tick, 0
+
+    def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
     def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
         pass

@@ -14,10 +14,10 @@ def test_a_cell_that_asks_whether_to_stop_sends_a_sign_of_life_but_not_each_time
     now = [100.0]
     monkeypatch.setattr(main.time, "monotonic", lambda: now[0])
     stream = io.StringIO()
-    following = main.Following("attempt", main.Channel(stream), threading.Event())
+    listener = main.EventListener("attempt", main.Channel(stream), threading.Event())
     for _ in range(1100):
         now[0] += 0.02
-        assert not following.should_stop()
+        assert not listener.should_stop()
     lines = stream.getvalue().splitlines()
     assert len(lines) == 4
     assert {type(EVENT.validate_json(line)) for line in lines} == {Alive}
@@ -28,9 +28,9 @@ def test_what_else_it_tells_is_a_sign_of_life_too(monkeypatch) -> None:
     now = [100.0]
     monkeypatch.setattr(main.time, "monotonic", lambda: now[0])
     stream = io.StringIO()
-    following = main.Following("attempt", main.Channel(stream), threading.Event())
+    listener = main.EventListener("attempt", main.Channel(stream), threading.Event())
     for _ in range(100):
         now[0] += 1.0
-        following.progressed(epoch=1, batch=1, batches=9, accuracy=0.5, rate=1.0)
-        following.should_stop()
+        listener.progressed(epoch=1, batch=1, batches=9, accuracy=0.5, rate=1.0)
+        listener.should_stop()
     assert {json.loads(line)["kind"] for line in stream.getvalue().splitlines()} == {"progressed"}
