@@ -56,8 +56,8 @@ def test_a_run_that_is_stopped_resumes_from_another_folder_and_is_reported(folde
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 3
-    (folder / "elsewhere").mkdir()
-    said = run(folder / "elsewhere", "resume", "--db", f"sqlite:///{folder / DB}")
+    (folder / "other").mkdir()
+    said = run(folder / "other", "resume", "--db", f"sqlite:///{folder / DB}")
     assert "Ended: 2 done" in said
     report = run(folder, "report", "--suite", "suites/mine.toml")
     assert "AS+FA(k=1)" in report

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ConvFA(Rule):
-    """dW from the layer's own input; the error through a fixed B in convolutions, through W^T elsewhere."""
+    """dW from the layer's own input; the error through a fixed B in convolutions, through W^T in other layers."""
 
     entry = RuleEntry(
         "conv_fa",
