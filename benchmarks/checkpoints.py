@@ -1,4 +1,4 @@
-"""How long a checkpoint holds the training thread: written by itself, and handed to the writer's thread.
+"""How long a checkpoint blocks the training thread: written there, or by the writer's thread.
 
 python benchmarks/checkpoints.py --rounds 11
 
@@ -50,11 +50,11 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     content = state(given.width)
-    found: dict[str, list[float]] = {"written by itself": [], "snapshot": [], "snapshot until durable": []}
+    found: dict[str, list[float]] = {"written there": [], "snapshot": [], "snapshot until durable": []}
     with tempfile.TemporaryDirectory(dir=given.folder) as name, Writer(torch.device("cpu")) as writer:
         alone, beside = Path(name) / "alone", Path(name) / "beside"
         for number in range(1, given.rounds + 2):
-            found["written by itself"].append(seconds(partial(checkpoint.write, content, alone, number=number)))
+            found["written there"].append(seconds(partial(checkpoint.write, content, alone, number=number)))
             make_durable = partial(checkpoint.write, directory=beside, number=number)
             found["snapshot"].append(seconds(partial(writer.write, content, make_durable)))
             writer.wait()

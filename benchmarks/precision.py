@@ -31,7 +31,7 @@ def interval(ours: list[float], theirs: list[float]) -> tuple[float, float]:
 
 
 def verdict(low: float, high: float, seeds: int) -> str:
-    """What the interval says of the loss."""
+    """The verdict on the loss by its interval."""
     if seeds < SEEDS:
         return "too few seeds"
     if -BOUND <= low <= high <= BOUND:

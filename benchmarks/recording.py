@@ -2,7 +2,7 @@
 
 python benchmarks/recording.py --rounds 200 --folder .
 
-Wall time, because it is the disk that is waited for; interleaved, medians. Epochs of several slots share one commit.
+Wall time, because the disk is the bottleneck. Epochs of several slots share one commit.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import argparse
 import os
 import platform
 import sqlite3
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
-from tabulate import tabulate
+from measuring import interleaved, table
 
 from asapbench.metrics import EpochMetrics
 from asapbench.store import Claim, Measured, OwnerProcess, Provenance
@@ -27,21 +27,23 @@ from asapbench.suite.load import load
 CONTROL = "bare commit"
 
 
-def bare(path: Path) -> Callable[[int], None]:
+def bare(path: Path) -> Callable[[], None]:
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     database.execute("CREATE TABLE epoch (number INTEGER, loss REAL, accuracy REAL)")
 
-    def commit(number: int) -> None:
+    numbers = count()
+
+    def commit() -> None:
         database.execute("BEGIN IMMEDIATE")
-        database.execute("INSERT INTO epoch VALUES (?, 0.5, 0.5)", (number,))
+        database.execute("INSERT INTO epoch VALUES (?, 0.5, 0.5)", (next(numbers),))
         database.execute("COMMIT")
 
     return commit
 
 
-def ours(store: Store, slots: int) -> Callable[[int], None]:
+def ours(store: Store, slots: int) -> Callable[[], None]:
     provenance = Provenance(None, None, {}, {})
     claims: list[Claim] = []
     for cell in load("cifar10").cells[:slots]:
@@ -49,9 +51,11 @@ def ours(store: Store, slots: int) -> Callable[[int], None]:
         assert claim is not None
         claims.append(claim)
 
-    def record(number: int) -> None:
+    numbers = count(1)
+
+    def record() -> None:
         row = EpochMetrics(
-            epoch=number + 1,
+            epoch=next(numbers),
             train_loss=0.5,
             train_accuracy=0.5,
             test_loss=0.5,
@@ -80,25 +84,12 @@ def main() -> None:
         stores = {slots: Store.open(f"sqlite:///{folder}/{slots}.sqlite") for slots in (1, 4)}
         candidates = {CONTROL: bare(folder / "bare.sqlite")}
         candidates |= {f"an epoch of {slots} slots": ours(store, slots) for slots, store in stores.items()}
-        found: dict[str, list[float]] = {title: [] for title in candidates}
-        for number in range(given.rounds + 5):
-            for title, record in candidates.items():
-                began = time.perf_counter()
-                record(number)
-                if number >= 5:
-                    found[title].append(time.perf_counter() - began)
+        found = interleaved(candidates, rounds=given.rounds, warm_up=5, clock=time.perf_counter)
         for store in stores.values():
             store.close()
-    control = statistics.median(found[CONTROL])
-    rows = []
-    for title, seconds in found.items():
-        low, _, high = statistics.quantiles(seconds, n=4)
-        median = statistics.median(seconds)
-        rows.append([title, 1e3 * median, 1e3 * low, 1e3 * high, median / control])
     print(f"SQLite {sqlite3.sqlite_version}, write-ahead log, synchronous = FULL; {platform.machine()}, "
-          f"{os.cpu_count()} cores; n = {given.rounds}, median and quartiles\n")  # fmt: skip
-    head = ["", "median ms", "25 %", "75 %", f"/ {CONTROL}"]
-    print(tabulate(rows, head, floatfmt=("", ".2f", ".2f", ".2f", ".2f"), tablefmt="github"))
+          f"{os.cpu_count()} cores; wall time, interleaved, n = {given.rounds}\n")  # fmt: skip
+    print(table(found, control=CONTROL, unit="ms", factor=1e3))
 
 
 if __name__ == "__main__":

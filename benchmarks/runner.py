@@ -158,7 +158,7 @@ class Window:
 
 
 def watched(view: PlainView | LiveView, window: Window) -> PlainView | LiveView:
-    """The view, which tells the window of its cells and ticks."""
+    """The view; it reports cells and ticks to the window."""
     began, tick = view.began, view.tick
 
     def begin(slot: Slot, cell: Cell, **given: Any) -> None:

@@ -104,7 +104,7 @@ class _Worker:
         self._send(ready)
 
     def receive(self) -> float | None:
-        """Reads what the runner says; when the worker speaks next, where it begins a cell."""
+        """Read the runner's commands; return when the worker sends next if it starts a cell."""
         try:
             said = self.connection.recv(1 << 16)
         except OSError:

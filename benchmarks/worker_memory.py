@@ -123,11 +123,11 @@ def watched(cell: Cell, slots: int, *, stages: int, data: Path, folder: Path) ->
             worker.send(_command(cell, data=data, folder=folder / str(number)))
             found.append(Watched(worker))
         while any(len(one.stages) < stages for one in found):
-            heard = inbox.get(timeout=600)
-            (one,) = (one for one in found if one.worker is heard.worker)
-            if heard.event is None or (isinstance(heard.event, Ended) and heard.event.state != "interrupted"):
+            received = inbox.get(timeout=600)
+            (one,) = (one for one in found if one.worker is received.worker)
+            if received.event is None or (isinstance(received.event, Ended) and received.event.state != "interrupted"):
                 raise SystemExit(f"a worker has ended after {len(one.stages)} stages: {one.worker.log_tail()}")
-            one.receive(heard.event)
+            one.receive(received.event)
             if len(one.stages) == stages:
                 one.worker.send(Stop())
     return found

@@ -44,7 +44,7 @@ def bare(slot: Slot) -> float:
 
 
 def started(cell: Cell, slot: Slot, *, data: Path, folder: Path) -> dict[str, float]:
-    """Seconds of each part, for a cell that is told to stop after its first step."""
+    """Seconds of each part, for a cell that stops after its first step."""
     inbox: Inbox = queue.SimpleQueue()
     marks = [time.perf_counter()]
     worker = WorkerProcess(slot, log=folder / "log", inbox=inbox)

@@ -1,4 +1,4 @@
-"""`bench`: measured speeds as a table, beside the floors of the device and an eager loop."""
+"""The table of `bench`: measured speeds, beside the bounds of the device and an eager loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLUMNS = ("s/epoch", "samples/s", "min", "max", "/ eager", "arithmetic", "band
 
 
 def speed_table(found: Benched, *, teraflops: float | None = None, gigabytes: float | None = None) -> Table:
-    """What was measured; the peaks are those known of the devices, or those given, in TFLOP/s and GB/s."""
+    """The measurements as a table; peaks are those known of the devices, or those given, in TFLOP/s and GB/s."""
     peaks = [peak_of(speed.device, teraflops=teraflops, gigabytes=gigabytes) for speed in found.speeds]
     footnotes = Footnotes()
     others = [name for name in varying([speed.cell for speed in found.speeds]) if name not in _NAMED]
@@ -51,7 +51,7 @@ def _caption(found: Benched) -> str:
 
 
 def _heading(cell: Cell, others: Sequence[str]) -> str:
-    """`others` are the fields that vary beside those always named."""
+    """The heading of a group; `others` are the fields that vary and are not always named."""
     named = ["optimizer", *(name for name in others if name != "optimizer")]
     return ", ".join((title("dataset", cell.dataset), title("model", cell.model), *_terms(cell, named)))
 
@@ -91,14 +91,14 @@ def _rows(speed: Speed, peak: Peak, footnotes: Footnotes) -> Iterator[Row]:
 
 def _notes(found: Benched, peaks: Sequence[Peak]) -> Iterator[Note]:
     if found.stopped:
-        yield Note("Stopped before the end: the last row has fewer rounds, and what is missing was not measured.")
+        yield Note("Stopped before the end: the last row has fewer rounds, and the rest was not measured.")
     if any("eager" in speed.loops for speed in found.speeds):
         yield Note(
             "eager loop: the same network under backpropagation in plain PyTorch, float32, with a DataLoader that "
             "transforms image by image. / eager: times its samples/s, the median of the rounds' ratios."
         )
     if any(speed.slots > 1 for speed in found.speeds):
-        yield Note("at once: so many processes on the one device; their samples/s and their memory are added up.")
+        yield Note("at once: several processes on one device; samples/s and memory are summed.")
     if any(peak != Peak() for peak in peaks):
         yield Note(
             "arithmetic, bandwidth: the least time that the device's peaks allow, in percent of what was measured."
@@ -106,7 +106,7 @@ def _notes(found: Benched, peaks: Sequence[Peak]) -> Iterator[Note]:
     unknown = {speed.device for speed, peak in zip(found.speeds, peaks, strict=True) if peak == Peak()} - {""}
     if unknown:
         yield Note(
-            f"arithmetic, bandwidth: the peaks of {', '.join(sorted(unknown))} are not known; give them with "
+            f"arithmetic, bandwidth: the peaks of {', '.join(sorted(unknown))} are unknown; set them with "
             "--peak-tflops and --peak-bandwidth."
         )
 

@@ -1,4 +1,4 @@
-"""What is left of a grid, and what it should cost in time and disk. Torch-free."""
+"""The cells of a grid that are left, and the time and disk space that they should take. Torch-free."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asapbench.suite.shapes import checkpoint_bytes, layers_for, training_multip
 
 @dataclass(frozen=True)
 class Item:
-    """One cell of the plan: its state, the epochs it has, and the seconds an epoch should take on one slot."""
+    """One cell of the plan: its state, its finished epochs, and the estimated seconds of an epoch on one slot."""
 
     cell: Cell
     state: str
@@ -33,7 +33,7 @@ class Item:
 
     @property
     def seconds(self) -> float:
-        """What is left of it on one slot."""
+        """Estimated seconds of the epochs that are left, on one slot."""
         return max(self.cell.epochs - self.epochs_done, 0) * self.epoch_seconds
 
 
@@ -95,7 +95,7 @@ def make_plan(
 
 
 def state_of(attempt: Attempt | None) -> str:
-    """Pending without an attempt. What a dead run left as running is interrupted, though nobody has written so yet."""
+    """The state of a cell by its current attempt. One that a dead run left running counts as interrupted."""
     if attempt is None:
         return "pending"
     return "interrupted" if attempt.state == "running" and attempt.owner.is_dead() else attempt.state

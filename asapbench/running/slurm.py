@@ -21,21 +21,21 @@ from asapbench.errors import SuiteError, WorkerError, install_extra
 
 _SIGNAL = "USR1"
 _NOTICE_SECONDS = 90
-"""How long before its end a job is told: for a step of training and a checkpoint."""
+"""Slurm signals a job so long before its end: enough for a step of training and a checkpoint."""
 _TIMES = 1000
-"""How often a job whose time is over is queued again."""
+"""A job whose time is over is queued again up to so many times."""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job: Slurm's number of it, and where what it prints goes."""
+    """A job: its number in Slurm, and the file of its output."""
 
     number: str
     log: Path
 
 
 class Job:
-    """What runs in the job: `asapbench ARGUMENTS`, as a process of its own. submitit calls it, and `checkpoint` on the
+    """The job's content: `asapbench ARGUMENTS` in a child process. submitit calls the object, and `checkpoint` on the
     signal.
     """
 
@@ -44,14 +44,14 @@ class Job:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> None:
-        """Runs to the end; the job's exit status is that of the run."""
-        # A session of its own: the signal is for submitit alone, a second one would end the run at once.
+        """Run to the end; the job's exit status is that of the run."""
+        # Its own session: only submitit gets the signal; a second one would end the run at once.
         self._process = subprocess.Popen([sys.executable, "-m", "asapbench", *self._arguments], start_new_session=True)
         if status := self._process.wait():
             raise SystemExit(status)
 
     def checkpoint(self) -> Any:
-        """Stops the run cleanly, and gives what to run when the job's turn comes again."""
+        """Stop the run cleanly; return what to run when the job starts again."""
         from submitit.helpers import DelayedSubmission
 
         assert self._process is not None
@@ -62,9 +62,9 @@ class Job:
 
 
 def submit(arguments: Sequence[str], *, options: Sequence[str], folder: Path) -> Submitted:
-    """Hands `asapbench ARGUMENTS` to Slurm with sbatch's `options`, as in time=12:00:00. Its files are in `folder`.
+    """Submit `asapbench ARGUMENTS` to Slurm with sbatch's `options`, as in time=12:00:00. Its files are in `folder`.
 
-    Raises SuiteError for an option that is none, WorkerError where Slurm is not here or refuses the job.
+    Raises SuiteError for an invalid option, WorkerError if Slurm is missing or refuses the job.
     """
     pairs = [_option(text) for text in options]
     given = dict(pairs)
@@ -101,7 +101,7 @@ def submit(arguments: Sequence[str], *, options: Sequence[str], folder: Path) ->
 
 
 def without_slurm(arguments: Sequence[str]) -> list[str]:
-    """The command line as it is to run in the job: on that machine, without what is said to Slurm."""
+    """The command line to run in the job: without the options for Slurm."""
     kept, words = [], iter(arguments)
     for word in words:
         name, _, value = word.partition("=")

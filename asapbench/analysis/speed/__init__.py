@@ -1,12 +1,12 @@
-"""How fast a configuration trains, and the two floors below which no machine of given peaks can come. Torch-free.
+"""How fast a configuration trains, and two lower bounds on its time by the peaks of the hardware. Torch-free.
 
-Three loops are measured in turn, round after round: `own`, the one that a run has; `together`, several of it at once on
-one device, each in a process of its own; `eager`, the same network under backpropagation in plain PyTorch.
+Three loops are measured in turn, round after round: `own`, the loop of a run; `together`, several of them at once on
+one device, each in its own process; `eager`, the same network under backpropagation in plain PyTorch.
 
 - Arithmetic floor of an epoch: floating-point operations of one step's convolutions and matrix products, as torch
   counts them for the rule, times the training examples over the batch, over the device's peak at the precision.
-- Bandwidth floor of an epoch: bytes that cross the device's memory in one step of backpropagation, however well its
-  operations are fused, times the steps, over the peak bandwidth. `step_bytes` says which.
+- Bandwidth floor of an epoch: bytes that one step of backpropagation must move (see `step_bytes`), times the steps,
+  over the peak bandwidth.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LoopName = Literal["own", "together", "eager"]
 class Peak:
     """A device's peaks: dense floating-point operations a second by precision, and bytes a second of its memory.
 
-    What is not known is left out, or None.
+    Unknown peaks are left out, or None.
     """
 
     operations: Mapping[str, float] = field(default_factory=dict)
@@ -54,7 +54,7 @@ PEAKS = {
 
 
 def peak_of(device: str, *, teraflops: float | None = None, gigabytes: float | None = None) -> Peak:
-    """The peaks of the hardware named `device`, or those given: TFLOP/s at whatever precision, and GB/s."""
+    """The peaks of the hardware named `device`, or those given: TFLOP/s at any precision, and GB/s."""
     known = PEAKS.get(device, Peak())
     operations = known.operations if teraflops is None else dict.fromkeys(PRECISIONS, teraflops * 1e12)
     return Peak(operations, known.bandwidth if gigabytes is None else gigabytes * 1e9)
@@ -70,7 +70,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Loop:
-    """One loop's rounds. `operations`: a step's by example, where it is known. `error`: what ended it."""
+    """One loop's rounds. `operations`: FLOPs of a step by example, if known. `error`: what ended it."""
 
     rounds: tuple[Round, ...] = ()
     operations: float | None = None
@@ -94,7 +94,7 @@ class Loop:
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured of one configuration. `device` is the hardware's name, `slots` how many are `together`."""
+    """The measurements of one configuration. `device` is the hardware's name, `slots` how many run `together`."""
 
     cell: Cell
     device: str
@@ -113,20 +113,20 @@ class Speed:
         return [a / b for a, b in zip(self.loops[name].rates, eager.rates, strict=False)]
 
     def precision(self, name: LoopName) -> str:
-        """What its arithmetic is done in. Torch by itself lets convolutions use TF32 on a GPU."""
+        """The precision of the arithmetic. By default torch lets convolutions use TF32 on a GPU."""
         if name == "eager":
             return "tf32" if self.kind == "cuda" else "float32"
         return self.cell.precision
 
     def share_of_arithmetic(self, name: LoopName, peak: Peak) -> float | None:
-        """The arithmetic floor over what was measured."""
+        """The arithmetic bound over the measured time."""
         loop, most = self.loops[name], peak.operations.get(self.precision(name))
         if most is None or loop.rate is None or loop.operations is None:
             return None
         return loop.rate * loop.operations / most
 
     def share_of_bandwidth(self, name: LoopName, peak: Peak) -> float | None:
-        """The bandwidth floor over what was measured."""
+        """The bandwidth bound over the measured time."""
         rate = self.loops[name].rate
         if peak.bandwidth is None or rate is None:
             return None
@@ -136,7 +136,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Benched:
-    """What `bench` measured, in order, and what it holds for; `stopped` by Ctrl-C before the end."""
+    """The measurements of `bench`, in order, and their conditions; `stopped` by Ctrl-C before the end."""
 
     speeds: tuple[Speed, ...]
     rounds: int
@@ -152,7 +152,7 @@ class Benched:
 
 
 def step_bytes(cell: Cell, *, precision: str) -> int:
-    """Bytes that one step of backpropagation moves at least, be every operation fused with its neighbours.
+    """Bytes that one step of backpropagation moves at least, with every operation fused with its neighbours.
 
     - Each layer's output, 5 times: written; read to be normalised, since BatchNorm's mean and deviation are those of
       the whole batch, and handed on from there; read again on the way back; its error signal written and read. 2 bytes

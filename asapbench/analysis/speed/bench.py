@@ -1,8 +1,8 @@
 """`bench`: how fast cells train here, beside plain PyTorch, and several at once. Starts processes; imports no torch.
 
-Each loop has a process of its own, as a run's cells have: its memory is its own. Cells are measured one after the
-other, the loops of one cell in turn, round after round, so that what else the machine does meets all of them. All that
-is measured is wall-clock time of whole training steps, after a warm-up that is not counted.
+Each loop has its own process, as a run's cells have, and so its own memory. Cells are measured one after the other, the
+loops of one cell in turn, round after round, so that other load affects all of them. Measured is the wall-clock time of
+whole training steps, after a warm-up.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from asapbench.training.settings import TrainingSettings
 from asapbench.worker.process import start, tail
 
 _LOADER_WORKERS = {"cuda": 2}
-"""Processes that load the control's data: on a CPU none, since its cores are what trains."""
+"""Processes that load the control's data: on a CPU none, since its cores train."""
 Sound = TypeVar("Sound", Prepared, Measured, Counted)
 _COSTS_NOTHING = ("lr", "schedule", "epochs", "seed")
 
 
 @dataclass(frozen=True)
 class Bench:
-    """How to measure. `steps` or `seconds` are those of one measurement."""
+    """How to measure; `steps` or `seconds` of one measurement."""
 
     training: TrainingSettings = field(default_factory=TrainingSettings)
     slots: int = 1
@@ -66,7 +66,7 @@ class Bench:
 
 
 def chosen(suites: Sequence[str], filters: Sequence[str], settings: Sequence[str]) -> list[Cell]:
-    """The cells of the suites that are asked for; of those that cost the same, the first. Raises SuiteError."""
+    """The selected cells of the suites; of cells that cost the same, the first. Raises SuiteError."""
     kept = [name for name in FIELDS if name not in _COSTS_NOTHING]
     first: dict[tuple[object, ...], Cell] = {}
     for cells in choose(
@@ -78,7 +78,7 @@ def chosen(suites: Sequence[str], filters: Sequence[str], settings: Sequence[str
 
 
 def bench(cells: Sequence[Cell], wanted: Bench, *, say: Callable[[str], None]) -> Benched:
-    """Measures each cell; Ctrl-C keeps what there is. Raises SuiteError for a device that is not here, DataError."""
+    """Measure each cell; Ctrl-C keeps the results so far. Raises SuiteError for a missing device, DataError."""
     places = _places(wanted)
     if wanted.data is not None:
         for dataset in dict.fromkeys(cell.dataset for cell in cells):
@@ -110,7 +110,7 @@ def bench(cells: Sequence[Cell], wanted: Bench, *, say: Callable[[str], None]) -
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGINT is heard, also in a job in the background of a script, which a shell starts deaf to it."""
+    """SIGINT raises KeyboardInterrupt, also in a background job, which a shell starts with SIGINT ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -177,7 +177,7 @@ class _Row:
         """All processes at once: their rates and peaks add up."""
         for process in processes:
             process.send(Measure(steps=self._wanted.steps, seconds=self._wanted.seconds))
-        # Every answer is heard before one is looked at: none may be left for the next question.
+        # Read every answer before checking one: none may be left for the next command.
         measured = [_sound(answer, Measured) for answer in [process.receive() for process in processes]]
         peaks = [one.peak_bytes for one in measured if one.peak_bytes is not None]
         found = Round(sum(one.examples / one.seconds for one in measured), sum(peaks) if peaks else None)
@@ -222,26 +222,26 @@ class _Process:
             self._process = start("asapbench.analysis.speed.worker", slot, stderr=stderr)
 
     def send(self, command: Command) -> None:
-        """Sends a command. Of a process that is gone, `hear` tells."""
+        """Send a command; `receive` reports a process that is gone."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(command.model_dump_json() + "\n")
             self._process.stdin.flush()
 
     def receive(self) -> Answer:
-        """The next answer; a failure where the process has ended."""
+        """The next answer; a failure if the process has ended."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            # What is no answer a library printed before the process took its output over.
+            # Other lines were printed by a library before the process redirected its output.
             with contextlib.suppress(ValidationError):
                 return ANSWER.validate_json(line)
         said = tail(self._log).strip().splitlines()[-1:]
         return Failed(error=": ".join([f"the process ended with exit status {self._process.wait()}", *said]))
 
     def close(self) -> None:
-        """Ends it, and those that load its data."""
+        """End it and the processes that load its data."""
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        with self._process:  # whose pipes are closed, and which is waited for
+        with self._process:  # closes its pipes and waits for it
             self._process.kill()

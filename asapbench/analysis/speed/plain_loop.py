@@ -44,7 +44,7 @@ class PlainLoop:
             num_workers=workers,
             pin_memory=device.type == "cuda",
         )
-        # Kept from measurement to measurement: what its workers have loaded meanwhile is to the control's advantage.
+        # Kept between measurements: batches that its workers loaded meanwhile are the control's advantage.
         self._batches = _endless(self._loader)
         self.running_loss, self.correct = 0.0, 0
 

@@ -1,4 +1,4 @@
-"""What `bench` and its processes say to each other: one JSON object a line, commands one way, answers the other."""
+"""Messages between `bench` and its processes: one JSON object a line, commands one way, answers the other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Prepare(_Message):
 
 
 class Measure(_Message):
-    """Train for so many steps, or until so many seconds have passed; whole steps, at least one."""
+    """Train for `steps` steps, or until `seconds` have passed; whole steps, at least one."""
 
     kind: Literal["measure"] = "measure"
     steps: int | None
@@ -35,7 +35,7 @@ class Measure(_Message):
 
 
 class Count(_Message):
-    """Count the floating-point operations of a step. Asked last: what counts them takes memory."""
+    """Count the floating-point operations of a step. Sent last: counting takes memory."""
 
     kind: Literal["count"] = "count"
 
@@ -52,7 +52,7 @@ class Prepared(_Message):
 
 
 class Measured(_Message):
-    """What `Measure` took."""
+    """The result of `Measure`."""
 
     kind: Literal["measured"] = "measured"
     examples: int
@@ -68,7 +68,7 @@ class Counted(_Message):
 
 
 class Failed(_Message):
-    """What was asked for went wrong: `error` is a line."""
+    """The command failed: `error` is a line."""
 
     kind: Literal["failed"] = "failed"
     error: str

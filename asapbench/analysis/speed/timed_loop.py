@@ -1,7 +1,7 @@
-"""The trainer's loop as a thing to be timed: its own steps on its own data path, epoch after epoch.
+"""The trainer's loop for timing: its own steps on its own data path, epoch after epoch.
 
-Evaluations, checkpoints and reports to a runner are left out. The learning rate is tiny and constant: it costs what any
-other does, and the weights stay finite whatever the images are.
+Evaluations, checkpoints and reports to a runner are left out. The learning rate is tiny and constant: a step costs the
+same, and the weights stay finite on any images.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class TimedLoop:
     """`cell` as a run trains it under `settings`. `directory` is not written to."""
 
     def __init__(self, cell: Cell, images: Images, *, settings: TrainingSettings, directory: Path) -> None:
-        self._watch = _Watch()
+        self._listener = _StopAfter()
         self.trainer = Trainer(
             replace(cell, lr=_LEARNING_RATE, schedule=SCHEDULES["constant"].choose()),
             images,
             settings=replace(settings, checkpoint_seconds=inf, alignment=False),
             directory=directory,
             previous=(),
-            listener=self._watch,
+            listener=self._listener,
         )
         # An epoch's last batch may be of another size: the first steps meet both sizes.
         batches = self.trainer.train.batches(cell.batch_size)
@@ -64,7 +64,7 @@ class TimedLoop:
     def steps(self, enough: Callable[[int], bool]) -> int:
         """Trains until `enough` is true of the number of steps, at least one; returns the number of examples."""
         trainer, before = self.trainer, self.trainer.state.tally.seen
-        self._watch.begin(enough)
+        self._listener.begin(enough)
         try:
             while True:
                 trainer.steps()
@@ -73,8 +73,8 @@ class TimedLoop:
             return trainer.state.tally.seen - before
 
 
-class _Watch:
-    """A listener that only stops: when `enough` says so of the steps since `begin`."""
+class _StopAfter:
+    """A listener that only stops: when `enough` is true of the number of steps since `begin`."""
 
     def __init__(self) -> None:
         self._steps = 0
@@ -88,16 +88,16 @@ class _Watch:
         return self._enough(self._steps)
 
     def warned(self, message: str) -> None:
-        """Nobody listens."""
+        """Ignored."""
 
     def resumed(self, history: Sequence[EpochMetrics], *, batch: int, bit_exact: bool) -> None:
-        """Nobody listens."""
+        """Ignored."""
 
     def progressed(self, *, epoch: int, batch: int, batches: int, accuracy: float, rate: float) -> None:
-        """Nobody listens."""
+        """Ignored."""
 
     def finished_epoch(self, metrics: EpochMetrics) -> None:
-        """Nobody listens."""
+        """Ignored."""
 
     def aligned(self, rows: Sequence[Alignment]) -> None:
-        """Nobody listens."""
+        """Ignored."""

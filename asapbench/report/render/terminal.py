@@ -57,7 +57,7 @@ def _lines(table: Table, width: int, rule: str) -> list[Text]:
 
 @dataclass(frozen=True)
 class _Panel:
-    """Some columns of the table beside its row names. `widths` hold the texts, `hangs` the footnote marks."""
+    """Some columns of the table, after its row names. `widths` of the texts, `hangs` of the footnote marks."""
 
     columns: tuple[int, ...]
     table: Table
@@ -72,7 +72,7 @@ class _Panel:
         for group in self.table.groups:
             lines += [
                 Text(visible(group.header), style="bold"),
-                *(self._row(row) for row in self._speaking(group)),
+                *(self._row(row) for row in self._rows_with_content(group)),
                 Text(),
             ]
         return [*lines[:-1], rule]
@@ -82,8 +82,8 @@ class _Panel:
         places = (0, *self.columns)
         return sum(self.widths[place] + self.hangs[place] for place in places) + _GAP * len(self.columns)
 
-    def _speaking(self, group: Group) -> list[Row]:
-        """The group's rows that say something in these columns."""
+    def _rows_with_content(self, group: Group) -> list[Row]:
+        """The group's rows that are not empty in these columns."""
         return [row for row in group.rows if any(row.fields[place].text for place in self.columns)]
 
     def _row(self, row: Row) -> Text:
