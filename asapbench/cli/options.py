@@ -1,4 +1,4 @@
-"""Options that several commands share, and how durations and lists are written."""
+"""Options that several commands share, and how times and lists are read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -33,26 +33,46 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-def with_plugins(command: Callable[..., None]) -> Callable[..., None]:
-    """`command` with the option `--plugin`, which loads a plug-in before the command runs."""
+def extended(
+    command: Callable[..., None],
+    added: Sequence[inspect.Parameter],
+    use: Callable[[dict[str, Any]], None],
+    *,
+    replaced: Collection[str] = (),
+) -> Callable[..., None]:
+    """`command` with further options, in place of its parameters `replaced`.
+
+    `use` takes the values of the options out of all values given, before the command gets what is left.
+    """
+    # typer reads signatures: this one is the command's own parameters, then those of the options.
     types = get_type_hints(command, include_extras=True)
-    own = [
+    parameters = [
         parameter.replace(annotation=types[name], kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in inspect.signature(command).parameters.items()
-    ]
-    plugin = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Plugins)
+        if name not in replaced
+    ] + list(added)
 
     @functools.wraps(command)
-    def loading(*, plugin: list[str] | None, **values: Any) -> None:
-        if plugin:
-            from asapbench.suite.plugins import load_all
-
-            load_all(plugin)
+    def with_options(**values: Any) -> None:
+        use(values)
         command(**values)
 
-    loading.__signature__ = inspect.Signature([*own, plugin])  # type: ignore[attr-defined]
-    loading.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, plugin)}
-    return loading
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
+
+
+def with_plugins(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with the option `--plugin`, which loads a plug-in before the command runs."""
+
+    def load(values: dict[str, Any]) -> None:
+        if named := values.pop("plugin"):
+            from asapbench.suite.plugins import load_all
+
+            load_all(named)
+
+    plugin = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Plugins)
+    return extended(command, [plugin], load)
 
 
 _Plugins = Annotated[
@@ -62,7 +82,7 @@ _Plugins = Annotated[
 Db = Annotated[str, typer.Option("--db", metavar="URL", envvar="ASAPBENCH_DB", help="The results database.")]
 Only = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="KEY=VALUE[,VALUE]", help="Only such cells, as in rule=bp,asap. Repeatable."),
+    typer.Option("--only", metavar="KEY=VALUE[,VALUE]", help="Only these cells, as in rule=bp,asap. Repeatable."),
 ]
 Set = Annotated[
     list[str] | None,
@@ -74,15 +94,14 @@ Seeds = Annotated[
 ]
 Form = Annotated[
     Format | None,
-    typer.Option("--format", help="What the table is written as. [default: as --out's name ends, else terminal]"),
+    typer.Option("--format", help="Format of the table. [default: by the ending of --out, else terminal]"),
 ]
 Out = Annotated[
     Path | None,
     typer.Option(
         "--out",
         metavar="FILE",
-        help="Write to this file, whole or not at all: .txt, .md, .tex, .csv, .json; .png, .svg, .pdf: a figure's "
-        "picture; -: print.",
+        help="Write to this file: .txt, .md, .tex, .csv, .json; a figure also to .png, .svg, .pdf; -: print.",
     ),
 ]
 OnlyState = Annotated[
@@ -92,7 +111,9 @@ OnlyState = Annotated[
         help="Only cells that are pending, interrupted, failed or out_of_memory. Repeatable.",
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and how much disk; run nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would run, with its time and disk space; run nothing.")
+]
 
 
 _NUMBER = r"\d{1,9}(?:\.\d{1,9})?"

@@ -6,7 +6,6 @@ A command takes a settings class as a parameter. `with_settings` replaces that p
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -15,7 +14,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from asapbench.cli.options import seconds, slot_count, time_text
+from asapbench.cli.options import extended, seconds, slot_count, time_text
 from asapbench.running.settings import RunSettings
 from asapbench.setting import Setting
 
@@ -106,30 +105,19 @@ def with_settings(*, only: Collection[str] = ()) -> Callable[[Callable[..., None
     """For a command: each parameter that is a settings class becomes the options of its fields, or `only` of some."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        types = get_type_hints(command, include_extras=True)
-        classes: dict[str, Any] = {name: kind for name, kind in types.items() if is_dataclass(kind)}
+        classes: dict[str, Any] = {name: kind for name, kind in get_type_hints(command).items() if is_dataclass(kind)}
         options = {
             name: [option for option in _options(kind) if not only or option.field in only]
             for name, kind in classes.items()
         }
-        # typer reads signatures: this one is the command's own parameters, then those of the options.
-        own = [
-            parameter.replace(annotation=types[name], kind=inspect.Parameter.KEYWORD_ONLY)
-            for name, parameter in inspect.signature(command).parameters.items()
-            if name not in classes
-        ]
-        parameters = own + [option.parameter() for group in options.values() for option in group]
 
-        @functools.wraps(command)
-        def with_options(**values: Any) -> None:
+        def read(values: dict[str, Any]) -> None:
             for name, group in options.items():
                 given = {option.field: option.read(values.pop(option.field)) for option in group}
                 values[name] = classes[name](**given)
-            command(**values)
 
-        with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return with_options
+        added = [option.parameter() for group in options.values() for option in group]
+        return extended(command, added, read, replaced=classes)
 
     return decorate
 

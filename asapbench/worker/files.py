@@ -25,13 +25,14 @@ from asapbench.store.store import Store
 from asapbench.training import CHECKPOINT_SUFFIX
 
 _TOKEN = uuid.uuid4().hex[:12]
-"""Of this process: two containers may have one host name, and the same process numbers."""
+"""Identifies this process: two containers may have the same host name and process numbers."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """`checkpoints/CELL/ATTEMPT/`, `weights/CELL-ATTEMPT.weights`, `logs/`: no identity that is not
-    hexadecimal gets into a path, from whichever database it comes.
+    """`checkpoints/CELL/ATTEMPT/`, `weights/CELL-ATTEMPT.weights` and `logs/` below `root`.
+
+    An identity becomes part of a path only if it is hexadecimal: a database may come from another person.
     """
 
     root: Path
@@ -52,7 +53,7 @@ class Files:
             _require_usable(folder)
 
     def unusable(self) -> list[Path]:
-        """Those of a run's folders that are there, and that this user may not write to."""
+        """The folders of a run that exist, and that this user may not write to."""
         return [folder for folder in self._folders() if os.path.lexists(folder) and not _is_usable(folder)]
 
     def _folders(self) -> tuple[Path, ...]:
@@ -85,17 +86,17 @@ class Files:
         return self.root / "logs" / f"{_this_process()}-{number}.log"
 
     def mark(self) -> Path:
-        """A path of this run alone, gone with its logs: who sees the file there sees this folder."""
+        """A path of this run only, removed with its logs: a node that sees this file sees the folder."""
         return self.root / "logs" / f"{_this_process()}-{uuid.uuid4().hex}.log"
 
     def remove_logs(self) -> None:
-        """Removes this run's logs: what matters of them is in the database."""
+        """Removes this run's logs: the database has the part that matters."""
         with contextlib.suppress(OSError):  # a log that stays does no harm
             for path in (self.root / "logs").glob(f"{_this_process()}-*.log"):
                 path.unlink()
 
     def cells_with_checkpoints(self) -> list[Path]:
-        """One directory a cell; its name is the beginning of the cell's identity."""
+        """One directory per cell, named by the start of the cell's identity."""
         folder = self.root / "checkpoints"
         try:
             return sorted(folder.iterdir()) if folder.is_dir() else []
@@ -155,5 +156,5 @@ def remove(folder: Path) -> None:
 
 
 def _this_process() -> str:
-    """Told apart from those of other hosts and containers, whose logs may lie in the same folder."""
+    """Differs between hosts and containers, which may share a folder of logs."""
     return f"{re.sub(r'[^A-Za-z0-9.-]', '-', platform.node())}-{os.getpid()}-{_TOKEN}"
