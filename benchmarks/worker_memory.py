@@ -1,4 +1,4 @@
-"""Resident memory of worker processes, stage by stage: what is private to each and what they share.
+"""Time and resident memory of worker processes, stage by stage: what is private to each and what they share.
 
 python benchmarks/worker_memory.py --slots 1 2 --data DIR
 
@@ -17,6 +17,7 @@ import os
 import platform
 import queue
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -58,8 +59,9 @@ MB = 1e6
 
 @dataclass
 class Figures:
-    """Bytes: the peak inside a stage; what is private, and what is of files, by kind, at its end."""
+    """Wall time of a stage in seconds; bytes: the peak inside it; at its end the private ones, and those of files."""
 
+    seconds: float
     peak: float
     private: float
     files: dict[str, float]
@@ -71,6 +73,7 @@ class Watched:
 
     worker: WorkerProcess
     stages: list[Figures] = field(default_factory=list)
+    since: float = field(default_factory=time.perf_counter)
     peak: float = 0.0
     """Of the epoch that has ended, as the worker reports it: it resets the mark itself when the next one begins."""
 
@@ -92,7 +95,9 @@ class Watched:
         process = Path("/proc", str(self.worker.pid))
         (high,) = (line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM:"))
         peak = self.peak or int(high.split()[1]) * 1024
-        self.stages.append(Figures(peak, *_pages((process / "smaps").read_text(errors="replace"))))
+        seconds = time.perf_counter() - self.since
+        self.stages.append(Figures(seconds, peak, *_pages((process / "smaps").read_text(errors="replace"))))
+        self.since = time.perf_counter()
         (process / "clear_refs").write_text("5", encoding="ascii")
 
 
@@ -148,7 +153,7 @@ def rows(found: Sequence[Watched]) -> list[list[object]]:
         private = _mean(one.private for one in figures)
         together = private * len(figures) + sum(files)
         bytes_ = [_mean(one.peak for one in figures), private + sum(files), private, *files, together]
-        made.append([name, *(number / MB for number in bytes_)])
+        made.append([name, _mean(one.seconds for one in figures), *(number / MB for number in bytes_)])
     return made
 
 
@@ -172,12 +177,12 @@ def main() -> None:
     (cell,) = parse(SUITE.format(dataset=dataset, width=given.width, rule=given.rule), source="memory").cells
     print(f"{cell.label}, batch 128; {platform.machine()}, {os.cpu_count()} cores, torch {version('torch')}, "
           f"{' '.join(platform.libc_ver())}, Python {platform.python_version()}; MB of 10^6 bytes, n = 1")  # fmt: skip
-    head = ["", "peak", "resident", "private", "libraries' files", "images' file", "together"]
+    head = ["", "s", "peak", "resident", "private", "libraries' files", "images' file", "together"]
     for slots in given.slots:
         with tempfile.TemporaryDirectory() as folder:
             found = watched(cell, slots, stages=given.stages, data=data_root(given.data), folder=Path(folder))
         print(f"\n{slots} {'worker' if slots == 1 else 'workers'}\n")
-        print(tabulate(rows(found), head, floatfmt=".0f", tablefmt="github"))
+        print(tabulate(rows(found), head, floatfmt=("", ".2f", *[".0f"] * 6), tablefmt="github"))
 
 
 if __name__ == "__main__":

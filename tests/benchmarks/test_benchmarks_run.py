@@ -34,7 +34,6 @@ COMMANDS = {
     "small_network": ("--images 200 --rounds 1", "forward_alignment"),
     "step": ("--widths 2 --batch 2 --rounds 1", "by_hand"),
     "worker_memory": ("--dataset digits --width 64 --slots 1", "evaluation, and its checkpoint"),
-    "worker_start": ("--rounds 1", "the first step"),
 }
 
 
