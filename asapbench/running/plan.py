@@ -6,14 +6,18 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from asapbench.machine.kinds import KINDS
 from asapbench.machine.slots import Slot
-from asapbench.store.records import FINAL, Attempt, Timing
+from asapbench.store.records import FINAL, Attempt, State, Timing
 from asapbench.suite.catalog import dataset_shape
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
 from asapbench.suite.shapes import checkpoint_bytes, layers_for, training_multiplications
+
+if TYPE_CHECKING:
+    from asapbench.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,18 @@ class Plan:
         """Checkpoints: one for each cell, two for those under way."""
         sizes = sorted((checkpoint_bytes(item.cell) for item in self.left), reverse=True)
         return sum(sizes) + sum(sizes[: self.slots])
+
+
+def plan_cells(
+    store: Store | None, cells: Sequence[Cell], slots: Sequence[Slot], only_states: Sequence[State] = ()
+) -> Plan:
+    """The plan of these cells on these slots, by what the database holds; without a database, of all of them."""
+    if store is None:
+        whole = make_plan(cells, {}, [], slots)
+    else:
+        states = store.states([cell.id for cell in cells])
+        whole = make_plan(cells, states, store.measured_seconds_per_epoch(), slots)
+    return whole.only(only_states) if only_states else whole
 
 
 def make_plan(
