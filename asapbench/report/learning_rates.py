@@ -7,7 +7,7 @@ from decimal import Decimal
 from asapbench.report.configuration import MISSING, faint, number
 from asapbench.report.published import SOURCE, Line, Printed, printed_table
 from asapbench.report.statistics import Summary
-from asapbench.report.table import Column, Field, Footnotes, Group, Number, Row, Table
+from asapbench.report.table import Column, Field, Footnotes, Number, Row, Table, grouped
 
 _METRIC, _UNIT = "initial learning rate", "1"
 
@@ -19,14 +19,12 @@ def table3() -> Table:
     'BP'
     """
     printed, footnotes = printed_table(3), Footnotes()
-    groups: dict[str, list[Row]] = {}
-    for line in printed.lines:
-        groups.setdefault(line.header, []).extend(_rows(line, footnotes))
+    groups = grouped((line.header, _rows(line, footnotes)) for line in printed.lines)
     return Table(
         title=printed.title,
         caption=f"First line of each model: the shipped suite files; below it as published ({SOURCE}).",
         columns=(Column("Model", "left"), *map(Column, printed.columns)),
-        groups=tuple(Group(header, tuple(rows)) for header, rows in groups.items()),
+        groups=groups,
         notes=footnotes.notes(),
         numbers=tuple(map(_number, printed.numbers)),
         metric=_METRIC,

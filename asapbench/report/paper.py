@@ -37,7 +37,7 @@ from asapbench.report.published import (
 )
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Summary, spread_and_count, usual_count
-from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
+from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped
 from asapbench.store import Result
 from asapbench.suite.cell import plain, title
 
@@ -75,9 +75,7 @@ def accuracy_table(
     shown = deviating if allow_deviations else []
     summaries = [one.summary for one in (*measured, *(other.configuration for other in shown))]
     layout = _Layout(found, shown, Footnotes(), usual_count(summaries))
-    groups: dict[str, list[Row]] = {}
-    for line in printed.lines:
-        groups.setdefault(line.header, []).extend(layout.rows(line))
+    groups = grouped((line.header, layout.rows(line)) for line in printed.lines)
     return Table(
         title=printed.title,
         caption=(
@@ -85,7 +83,7 @@ def accuracy_table(
             f"measured; below it as published ({SOURCE}) and the difference, measured minus published."
         ),
         columns=(Column("Rule" if table == WEIGHT_DECAY else "Model", "left"), *map(Column, printed.columns)),
-        groups=tuple(Group(header, tuple(rows)) for header, rows in groups.items()),
+        groups=groups,
         notes=(
             *layout.footnotes.notes(),
             *map(Note, _REMARKS.get(table, ())),

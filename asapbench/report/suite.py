@@ -22,7 +22,7 @@ from asapbench.report.configuration import (
 )
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import spread_and_count, usual_count
-from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
+from asapbench.report.table import Column, Field, Footnotes, Note, Row, Table, grouped
 from asapbench.store import Result
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import CATALOG
@@ -55,7 +55,7 @@ def suite_table(
     grid = _Grid(tuple(first.values()), file)
     summaries = [configuration.summary for configuration in found.values()]
     footnotes = Footnotes()
-    groups = _groups(grid, found, footnotes, usual=usual_count(summaries))
+    groups = grouped(_rows(grid, found, footnotes, usual=usual_count(summaries)))
     shared = f"; every model with {grid.shared[1:-1]}" if grid.shared else ""
     return Table(
         title=name if heading in ("", name) else f"{heading} (suite {name})",
@@ -149,23 +149,22 @@ class _Grid:
         return ", ".join(filter(None, (model, self.variant(cell))))
 
 
-def _groups(grid: _Grid, found: Mapping[str, Configuration], footnotes: Footnotes, *, usual: int) -> tuple[Group, ...]:
-    groups: dict[Choice, list[Row]] = {}
+def _rows(
+    grid: _Grid, found: Mapping[str, Configuration], footnotes: Footnotes, *, usual: int
+) -> Iterator[tuple[str, Sequence[Row]]]:
+    """The data set and the lines of each row."""
     for by_rule in grid.rows:
         first = next(iter(by_rule.values()))
         deviations = sorted({what for cell in by_rule.values() if (what := grid.deviation(cell))})
         marks = tuple(footnotes.mark(f"deviates from the suite file: {what}") for what in deviations)
-        cells = [by_rule.get(rule) for rule in grid.rules]
-        summaries = [summary_of(cell, found) for cell in cells]
+        summaries = [summary_of(by_rule.get(rule), found) for rule in grid.rules]
         # Blank where the suite has no such cell, "-" where it has one that is not measured.
         shown = [
-            measured_field(summary, footnotes) if cell else Field("")
-            for cell, summary in zip(cells, summaries, strict=True)
+            measured_field(summary, footnotes) if rule in by_rule else Field("")
+            for rule, summary in zip(grid.rules, summaries, strict=True)
         ]
-        rows = groups.setdefault(first.dataset, [])
-        rows.append(Row((Field(grid.stub(first), marks), *shown)))
-        rows.extend(counts_row(summaries, usual=usual))
-    return tuple(Group(title("dataset", dataset), tuple(rows)) for dataset, rows in groups.items())
+        row = Row((Field(grid.stub(first), marks), *shown))
+        yield title("dataset", first.dataset), (row, *counts_row(summaries, usual=usual))
 
 
 def _order(grid: _Grid, found: Mapping[str, Configuration]) -> str:

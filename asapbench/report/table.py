@@ -5,7 +5,7 @@ Nothing in a table is escaped: each renderer escapes for its own format.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from string import ascii_lowercase
 from typing import Literal, TypeVar, cast
@@ -45,6 +45,14 @@ class Group:
 
     header: str
     rows: tuple[Row, ...]
+
+
+def grouped(rows: Iterable[tuple[str, Iterable[Row]]]) -> tuple[Group, ...]:
+    """Rows with their headers as groups, in the order in which the headers first appear."""
+    groups: dict[str, list[Row]] = {}
+    for header, members in rows:
+        groups.setdefault(header, []).extend(members)
+    return tuple(Group(header, tuple(members)) for header, members in groups.items())
 
 
 @dataclass(frozen=True)

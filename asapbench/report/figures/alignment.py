@@ -17,7 +17,7 @@ from asapbench.report.figures.picture import Illustration
 from asapbench.report.published import SOURCE
 from asapbench.report.quantity import Angle
 from asapbench.report.statistics import Summary
-from asapbench.report.table import Column, Field, Group, Note, Row, Table
+from asapbench.report.table import Note
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
@@ -116,7 +116,18 @@ def angle_curves(
         )
     shared = f"{found.shared}. " if found.shared else ""
     described = f"{shared}{what or angle.described}, in degrees (0: agreement, 90: no relation); {found.spread}."
-    return Illustration(_table(found, described, notes), lambda: _draw(found, described + source))
+    table = found.table(
+        f"{described} Epochs stand above the columns, 0 before training",
+        [
+            (name, line.label, line)
+            for name, one in zip(found.names, found.configurations, strict=True)
+            for line in one.lines
+        ],
+        stub="Layer",
+        field=lambda point: plain_field(point, ".1f"),
+        notes=notes,
+    )
+    return Illustration(table, lambda: _draw(found, described + source))
 
 
 def _lines(members: Sequence[Recorded[Alignment]], titles: dict[str, str]) -> Iterator[Line]:
@@ -126,28 +137,6 @@ def _lines(members: Sequence[Recorded[Alignment]], titles: dict[str, str]) -> It
         samples = [[rows[layer, epoch] for rows in values] for epoch in epochs]
         points = [Summary(tuple(s for s in at_epoch if s is not None and None not in at_epoch)) for at_epoch in samples]
         yield Line(titles.get(layer, layer), tuple(epochs), tuple(points))
-
-
-def _table(found: ByEpoch, described: str, notes: Sequence[Note]) -> Table:
-    epochs = found.shown_epochs
-    return Table(
-        title=found.heading,
-        caption=f"{described} Epochs stand above the columns, 0 before training; CSV and JSON hold every one.",
-        columns=(Column("Layer", "left"), *(Column(str(epoch)) for epoch in epochs)),
-        groups=tuple(
-            Group(name, tuple(_row(line, epochs) for line in one.lines))
-            for name, one in zip(found.names, found.configurations, strict=True)
-        ),
-        notes=tuple(notes),
-        numbers=found.numbers,
-        metric=found.metric,
-        unit=found.unit,
-    )
-
-
-def _row(line: Line, epochs: Sequence[int]) -> Row:
-    by_number = dict(zip(line.epochs, line.points, strict=True))
-    return Row((Field(line.label), *(plain_field(by_number.get(epoch), ".1f") for epoch in epochs)))
 
 
 def _draw(found: ByEpoch, described: str) -> Figure:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asapbench.report.configuration import distinguishing_fields, names, number, state_text
 from asapbench.report.statistics import Summary, spread_and_count, usual_count
-from asapbench.report.table import Number
+from asapbench.report.table import Column, Field, Note, Number, Row, Table, grouped
 from asapbench.store import Result
 from asapbench.suite.cell import Cell
 from asapbench.suite.columns import field_text
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLUMNS = 5
-"""Epochs that a printed table shows at least, where there are as many; CSV and JSON hold all."""
+"""A printed table shows at least so many epochs, if there are as many; CSV and JSON hold all."""
 
 RowT = TypeVar("RowT")
 
@@ -116,12 +116,40 @@ class ByEpoch:
             for epoch, point in zip(line.epochs, line.points, strict=True)
         )
 
+    def table(
+        self,
+        caption: str,
+        lines: Iterable[tuple[str, str, Line]],
+        *,
+        stub: str,
+        field: Callable[[Summary | None], Field],
+        notes: Sequence[Note] = (),
+    ) -> Table:
+        """The table from the group, name and line of each row. `field` shows a point; None: no such epoch."""
+        epochs = self.shown_epochs
+        rows = []
+        for group, name, line in lines:
+            points = dict(zip(line.epochs, line.points, strict=True))
+            rows.append((group, [Row((Field(name), *(field(points.get(epoch)) for epoch in epochs)))]))
+        return Table(
+            title=self.heading,
+            caption=f"{caption}; CSV and JSON hold every one.",
+            columns=(Column(stub, "left"), *(Column(str(epoch)) for epoch in epochs)),
+            groups=grouped(rows),
+            notes=tuple(notes),
+            numbers=self.numbers,
+            metric=self.metric,
+            unit=self.unit,
+        )
+
     @property
     def shown_epochs(self) -> list[int]:
-        """The first epoch, the last one, and some between them at equal distances."""
-        there = sorted({epoch for one in self.configurations for line in one.lines for epoch in line.epochs})
+        """The first epoch, the last one of every line, and some between them at equal distances."""
+        lines = [line for one in self.configurations for line in one.lines if line.epochs]
+        there = sorted({epoch for line in lines for epoch in line.epochs})
         first, steps = there[0], (len(there) - 1) / (_COLUMNS - 1)
-        return sorted({there[round(first + n * steps) - first] for n in range(_COLUMNS)})
+        between = {there[round(first + n * steps) - first] for n in range(_COLUMNS)}
+        return sorted(between.union(line.epochs[-1] for line in lines))
 
     @property
     def _ends(self) -> list[Summary]:

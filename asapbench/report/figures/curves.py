@@ -21,7 +21,7 @@ from asapbench.report.figures.by_epoch import (
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.quantity import Quantity
 from asapbench.report.statistics import Summary
-from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
+from asapbench.report.table import Field, Footnotes, Note, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,28 +47,16 @@ def learning_curves(recorded: Iterable[Recorded[EpochMetrics]], *, quantity: Qua
 
 
 def _table(found: ByEpoch, described: str) -> Table:
-    lines = [one.lines[0] for one in found.configurations]
-    epochs = sorted({*found.shown_epochs, *(line.epochs[-1] for line in lines)})
-    rows = [
-        Row((Field(name), *(_field(line, epoch) for epoch in epochs)))
-        for name, line in zip(found.names, lines, strict=True)
-    ]
     counts = ", ".join(f"{count} {state}" for state, count in found.left_out.items())
     text = f"Left out beside finished trainings of the same configuration: {counts}."
-    return Table(
-        title=found.heading,
-        caption=f"{described} Epochs stand above the columns; CSV and JSON hold every one.",
-        columns=(Column("Configuration", "left"), *(Column(str(epoch)) for epoch in epochs)),
-        groups=(Group(found.shared or "All", tuple(rows)),),
-        notes=(Note(text),) if counts else (),
-        numbers=found.numbers,
-        metric=found.metric,
-        unit=found.unit,
+    named = zip(found.names, found.configurations, strict=True)
+    return found.table(
+        f"{described} Epochs stand above the columns",
+        [(found.shared or "All", name, one.lines[0]) for name, one in named],
+        stub="Configuration",
+        field=lambda point: Field("") if point is None else measured_field(point, Footnotes()),
+        notes=[Note(text)] if counts else [],
     )
-
-
-def _field(line: Line, epoch: int) -> Field:
-    return measured_field(line.points[epoch - 1], Footnotes()) if epoch <= len(line.points) else Field("")
 
 
 def _draw(found: ByEpoch, described: str) -> Figure:

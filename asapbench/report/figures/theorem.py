@@ -28,6 +28,14 @@ _FLOOR = 1e-12
 _START, _POINTS = 0.1, 200
 """Start of the picture's logarithmic time axis, and the number of times at which a line has a value."""
 
+_PANELS: tuple[tuple[str, Callable[[Trajectory], Array | None]], ...] = (
+    ("loss: |E|² / |E(0)|²", lambda run: (run.loss / run.loss[0]).clip(min=_FLOOR)),
+    ("V / V(0)", lambda run: (run.v / run.v[0]).clip(min=_FLOOR)),
+    ("drift of k: |k - k(0)|", lambda run: run.drift),
+    ("|W|² / its bound, where there is one", lambda run: None if run.bound is None else run.weights / run.bound),
+)
+"""The panels of the picture: titles, and the quantity of a run at its times."""
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -162,42 +170,37 @@ def _draw(checked: Sequence[Checked], sizes: Sizes, count: int) -> Figure:
     from asapbench.report.figures.style import legend_beside, panels
 
     described = f"{_caption(sizes, count)}: their median, and the range from the least to the largest."
-    figure, (loss, v, drift, weights) = panels(_TITLE, described, 4, columns=2, width=11.0, height=3.4)
+    figure, grid = panels(_TITLE, described, len(_PANELS), columns=2, width=11.0, height=3.4)
     last = max(float(run.times[-1]) for found in checked for run in found.runs)
     times = np.geomspace(_START, last, _POINTS)
-    for place, found in enumerate(checked):
-        _band(loss, place, found, times, lambda run: np.maximum(run.loss / run.loss[0], _FLOOR))
-        _band(v, place, found, times, lambda run: np.maximum(run.v / run.v[0], _FLOOR))
-        _band(drift, place, found, times, lambda run: run.drift)
-        if all(run.bound is not None for run in found.runs):
-            _band(weights, place, found, times, lambda run: run.weights / (run.bound or 1.0))
-    weights.axhline(1.0, color="black", linewidth=0.8)
-    for axes, title in (
-        (loss, "loss: |E|² / |E(0)|²"),
-        (v, "V / V(0)"),
-        (drift, "drift of k: |k - k(0)|"),
-        (weights, "|W|² / its bound, where there is one"),
-    ):
+    for axes, (title, quantity) in zip(grid, _PANELS, strict=True):
+        for place, found in enumerate(checked):
+            _band(axes, place, found, times, quantity)
         axes.set_title(title, loc="left", fontsize=10)
         axes.set_xscale("log")
         axes.set_xlim(_START, last)
         axes.set_xlabel("time t")
+    loss, v, _, weights = grid
     for axes in (loss, v):
         axes.set_yscale("log")
         axes.set_ylim(_FLOOR, 10)
+    weights.axhline(1.0, color="black", linewidth=0.8)
     weights.set_ylim(0, 1.1)
     legend_beside(v)
     return figure
 
 
-def _band(axes: Axes, place: int, found: Checked, times: Array, quantity: Callable[[Trajectory], Array]) -> None:
-    """The median of the runs and their range. The first case, the theorem's own, is thicker and on top."""
+def _band(axes: Axes, place: int, found: Checked, times: Array, quantity: Callable[[Trajectory], Array | None]) -> None:
+    """The median of the runs and their range, if all have the quantity. The first case, the theorem's, is on top."""
     import numpy as np
 
     from asapbench.report.figures.style import DASHES, line_style
 
+    measured = [(run.times, values) for run in found.runs if (values := quantity(run)) is not None]
+    if len(measured) < len(found.runs):
+        return
     # A run that has ended keeps its last value.
-    values = np.array([np.interp(times, run.times, quantity(run)) for run in found.runs])
+    values = np.array([np.interp(times, *pair) for pair in measured])
     style = line_style(place, dashes=min(place, 1) * (1 + place % (len(DASHES) - 1)))
     width, order = (1.4, 2.0) if place else (3.0, 3.0)
     every = (place * 3, _POINTS // 8)
