@@ -11,8 +11,7 @@ from asapbench.report.figures.alignment import angle_curves
 from asapbench.report.figures.by_epoch import Recorded
 from asapbench.report.figures.curves import learning_curves
 from asapbench.report.forward_alignment import forward_alignment_table
-from asapbench.report.learning_rates import table3
-from asapbench.report.paper import ACCURACIES, accuracy_table
+from asapbench.report.paper import ACCURACIES, accuracy_table, table3
 from asapbench.report.quantity import Angle, Metric, Quantity
 from asapbench.report.recorded import differing_plugins, recorded_results, recorded_suite
 from asapbench.report.suite import suite_table

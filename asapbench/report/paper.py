@@ -1,4 +1,4 @@
-"""The paper's tables of accuracies (1, 2, 4 and 5): what the shipped suites measured, beside what was printed.
+"""The paper's tables: the learning rates of the shipped suites (3) and the test accuracies measured with them.
 
 A measured line has only cells whose configuration equals a shipped suite's cell, with any seed. Cells of the same data
 set, model and rule with other options have lines of their own, and only on request.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from asapbench.report.commands import notes_to_finish
 from asapbench.report.configuration import (
+    MISSING,
     Configuration,
     Deviation,
     configurations,
@@ -41,6 +43,8 @@ from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, 
 from asapbench.store import Result
 from asapbench.suite.cell import plain, title
 
+_RATE = "initial learning rate"
+
 ACCURACIES = (1, 2, 4, 5)
 """The printed tables that hold test accuracies. Table 3 holds learning rates."""
 
@@ -58,6 +62,55 @@ _REMARKS: Mapping[int, tuple[str, ...]] = {
     ),
 }
 """The notes of a table that do not depend on what was measured."""
+
+
+def table3() -> Table:
+    """Table 3. It needs no database: the suites hold the learning rates that runs use.
+
+    >>> table3().columns[1].title
+    'BP'
+    """
+    printed, footnotes = printed_table(3), Footnotes()
+    groups = grouped((line.header, _rates_rows(line, footnotes)) for line in printed.lines)
+    return Table(
+        title=printed.title,
+        caption=f"First line of each model: the shipped suite files; below it as published ({SOURCE}).",
+        columns=(Column("Model", "left"), *map(Column, printed.columns)),
+        groups=groups,
+        notes=footnotes.notes(),
+        numbers=tuple(map(_rate_number, printed.numbers)),
+        metric=_RATE,
+        unit="1",
+    )
+
+
+def _rates_rows(line: Line, footnotes: Footnotes) -> tuple[Row, Row]:
+    ours, theirs = [], []
+    for printed in line.numbers:
+        rate = _rate(printed)
+        marks = () if rate == printed.value else (footnotes.mark("differs from the published learning rate"),)
+        ours.append(Field(MISSING if rate is None else scientific(rate), marks, emphasis="strong"))
+        theirs.append(Field(scientific(printed.value), emphasis="faint"))
+    return Row((Field(line.stub), *ours)), Row((faint("published"), *theirs))
+
+
+def _rate(printed: Printed) -> float | None:
+    return None if printed.reference is None else printed.reference.cell.lr
+
+
+def scientific(rate: float) -> str:
+    """A learning rate as the paper prints it.
+
+    >>> scientific(0.03), scientific(0.0001)
+    ('3e-2', '1e-4')
+    """
+    return f"{Decimal(repr(rate)).normalize():e}".replace("e+", "e")
+
+
+def _rate_number(printed: Printed) -> Number:
+    rate = _rate(printed)
+    measured = Summary(() if rate is None else (rate,))
+    return number(measured, names=printed.key[:3], metric=_RATE, published=printed.value, unit="1")
 
 
 def accuracy_table(

@@ -17,11 +17,7 @@ class Metric(StrEnum):
 
     def of(self, attempt: Attempt) -> float | None:
         """The test accuracy in percent, or None where the attempt has none."""
-        fraction = {
-            Metric.LAST: attempt.last_test_accuracy,
-            Metric.BEST: attempt.best_test_accuracy,
-            Metric.BEST_VAL: attempt.best_val_test_accuracy,
-        }[self]
+        fraction: float | None = getattr(attempt, f"{self.replace('-', '_')}_test_accuracy")
         return None if fraction is None else 100 * fraction
 
     @property

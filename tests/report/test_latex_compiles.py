@@ -21,8 +21,7 @@ from asapbench.report.figures.memory import figure11
 from asapbench.report.figures.shortcut import shortcut_effect_figure
 from asapbench.report.figures.theorem import theorem_check
 from asapbench.report.forward_alignment import forward_alignment_table
-from asapbench.report.learning_rates import table3
-from asapbench.report.paper import ACCURACIES, accuracy_table
+from asapbench.report.paper import ACCURACIES, accuracy_table, table3
 from asapbench.report.quantity import Quantity
 from asapbench.report.render import Format, render
 from asapbench.report.render.latex import escape

@@ -1,4 +1,4 @@
-from asapbench.report.learning_rates import scientific, table3
+from asapbench.report.paper import scientific, table3
 from asapbench.report.published import printed_table
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.analysis.theorem import CASES, HORIZON, ZERO, Array, Case, Sizes, Trajectory, runs
 from asapbench.errors import AsapbenchError
-from asapbench.report.configuration import number
+from asapbench.report.configuration import MISSING, number
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.published import SOURCE
 from asapbench.report.statistics import Summary
@@ -45,24 +45,15 @@ class Checked:
     runs: Sequence[Trajectory]
 
     @property
-    def ended(self) -> Sequence[Trajectory]:
-        """The runs that ended within the horizon; the others were too slow."""
-        return [run for run in self.runs if run.ended]
+    def counts(self) -> dict[str, int]:
+        """The numbers of runs in which the loss goes to zero, that ended within the horizon, in which V never rises."""
+        learned, falls = sum(run.learned for run in self.runs), sum(run.falls for run in self.runs)
+        return {"E goes to zero": learned, "ended": sum(run.ended for run in self.runs), "V falls": falls}
 
     @property
     def shown(self) -> int:
-        """The number of ended runs in which the statement of the case is true."""
-        return sum(self.case.holds(run) for run in self.ended)
-
-    @property
-    def learned(self) -> int:
-        """The number of runs in which the loss goes to zero."""
-        return sum(run.learned for run in self.runs)
-
-    @property
-    def falls(self) -> int:
-        """The number of runs in which V never rises."""
-        return sum(run.falls for run in self.runs)
+        """The number of ended runs for which the statement of the case is true."""
+        return sum(self.case.holds(run) for run in self.runs if run.ended)
 
     def measured(self) -> dict[str, list[float]]:
         """Each quantity and its value in every run, among them the part of Lemma 4's bound, where there is a bound."""
@@ -127,41 +118,33 @@ def _table(checked: Sequence[Checked], sizes: Sizes, count: int) -> Table:
 
 
 def _row(found: Checked, footnotes: Footnotes) -> Row:
-    of = f" of {len(found.runs)}"
-    late = len(found.runs) - len(found.ended)
-    largest = [max(values) for values in found.measured().values()]
-    loss, rise, drift, weights, *reached = largest
-    return Row(
-        (
-            Field(found.case.title, marks=(footnotes.mark(f"{found.case.shows}."),)),
-            Field(f"{found.learned}{of}" + (f", {late} not yet" if late else "")),
-            Field(f"{loss:.1e}"),
-            Field(f"{found.falls}{of}"),
-            Field(f"{rise:.0e}" if rise < 0.01 else f"{rise:.2f}"),
-            Field(f"{drift:.0e}" if drift < 0.01 else f"{drift:.2f}"),
-            Field(f"{weights:.1f}"),
-            Field(f"{reached[0]:.2f}" if reached else "-"),
-            Field(f"{found.shown} of {len(found.ended)}", emphasis="strong"),
-        )
+    count = len(found.runs)
+    learned, ended, falls = found.counts.values()
+    loss, rise, drift, weights, *reached = (max(values) for values in found.measured().values())
+    texts = (
+        f"{learned} of {count}" + (f", {count - ended} not yet" if ended < count else ""),
+        f"{loss:.1e}",
+        f"{falls} of {count}",
+        f"{rise:.0e}" if rise < 0.01 else f"{rise:.2f}",
+        f"{drift:.0e}" if drift < 0.01 else f"{drift:.2f}",
+        f"{weights:.1f}",
+        f"{reached[0]:.2f}" if reached else MISSING,
     )
+    stub = Field(found.case.title, marks=(footnotes.mark(f"{found.case.shows}."),))
+    return Row((stub, *map(Field, texts), Field(f"{found.shown} of {ended}", emphasis="strong")))
 
 
 def _numbers(checked: Sequence[Checked], sizes: Sizes) -> Iterator[Number]:
-    model = f"linear {sizes.inputs}-{sizes.hidden}-{sizes.outputs}"
+    names = "random T", f"linear {sizes.inputs}-{sizes.hidden}-{sizes.outputs}", "forward_alignment"
     for found in checked:
-        counts = {"E goes to zero": found.learned, "ended": len(found.ended), "V falls": found.falls}
-        shares = {f"{name}, share of the draws": [count / len(found.runs)] for name, count in counts.items()}
-        if found.ended:
-            shares["as noted, share of the draws that ended"] = [found.shown / len(found.ended)]
+        count, ended = len(found.runs), found.counts["ended"]
+        shares = {f"{name}, share of the draws": [times / count] for name, times in found.counts.items()}
+        if ended:
+            shares["as noted, share of the draws that ended"] = [found.shown / ended]
         for quantity, values in (found.measured() | shares).items():
-            one = number(
-                Summary(tuple(values)),
-                names=("random T", model, "forward_alignment"),
-                metric=_METRIC,
-                variant=f"{found.case.name}, {quantity}",
-                unit=_UNIT,
-            )
-            yield replace(one, n=len(found.runs))
+            variant = f"{found.case.name}, {quantity}"
+            one = number(Summary(tuple(values)), names=names, metric=_METRIC, variant=variant, unit=_UNIT)
+            yield replace(one, n=count)
 
 
 def _draw(checked: Sequence[Checked], sizes: Sizes, count: int) -> Figure:
