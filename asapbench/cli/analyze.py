@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def _analyze() -> None:
-    """Compute memory traffic, the shortcut effect or the theorem."""
+    """Compute memory traffic or the shortcut effect, or check the theorem."""
 
 
 @app.command(cls=Command)
@@ -37,11 +37,11 @@ def memory(
         typer.Option(
             "--k",
             metavar="K[,K]",
-            help="Block sizes of ASAP. Repeatable. If left out: the paper's, 2 and 4, AlexNet 2.",
+            help="Block sizes of ASAP. Repeatable. [default: the paper's, 2 and 4; AlexNet 2]",
         ),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Examples of the step.")] = 128,
-    dataset: Annotated[str, typer.Option("--dataset", help="Whose images and classes.")] = "cifar10",
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Examples in the step.")] = 128,
+    dataset: Annotated[str, typer.Option("--dataset", help="Data set that gives image size and classes.")] = "cifar10",
     form: Form = None,
     out: Out = None,
 ) -> None:
@@ -105,7 +105,7 @@ def theorem(
 ) -> None:
     """Check the theorem of Forward Alignment (A.1).
 
-    Eq. 30-31 are integrated from random draws of each start, its conditions met and not.
+    Integrates eq. 30-31 from random starts that meet its conditions, and from others.
     """
     from asapbench.report.figures.theorem import theorem_check
     from asapbench.report.out import check, deliver

@@ -179,7 +179,7 @@ def _best_fit(all_readings: Sequence[Reading], found: Mapping[str, Configuration
 
 
 def _notes(results: Iterable[Result]) -> Iterator[Note]:
-    yield Note("The linear network has neither BatchNorm nor ReLU: there all values of approximate are one.")
+    yield Note("The linear network has neither BatchNorm nor ReLU: there all values of approximate are the same.")
     cells = {cell.id for cell in load(SUITE).cells}
     done = {result.cell.id for result in results if result.attempt.state in FINAL and not result.outdated}
     if left := cells - done:

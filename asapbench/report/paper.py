@@ -191,7 +191,8 @@ class _Layout:
 
 def _notes(table: int, printed: PrintedTable, found: Mapping[str, Configuration], metric: Metric) -> Iterator[Note]:
     if metric is not Metric.BEST:
-        yield Note(f"The published numbers are taken as best test epochs, the measured ones {metric.described}.")
+        text = "The published numbers are assumed to be at the best test epoch; the measured ones are"
+        yield Note(f"{text} {metric.described}.")
     yield from notes_to_finish(printed.references, found, metric=metric, report=f"--table {table}")
 
 
@@ -199,7 +200,7 @@ def _left_out(table: int, deviating: Sequence[Deviation], outdated: int) -> Iter
     command = f"asapbench report --table {table} --allow-deviations"
     yield from left_out(deviating, of="table", command=command)
     if outdated:
-        yield Note(f"{counted(outdated, 'result')} left out: measured under an earlier revision of the code.")
+        yield Note(f"{counted(outdated, 'result')} left out: measured with an earlier revision of the code.")
 
 
 def _others(found: Iterable[Configuration]) -> Iterator[Note]:
@@ -210,8 +211,8 @@ def _others(found: Iterable[Configuration]) -> Iterator[Note]:
             f"{title('rule', c.rule)} on {title('dataset', c.dataset)}, {title('model', c.model)}" for c in cells
         ]
         yield Note(
-            "Nothing in the database is of this table's data sets, networks and rules; what is there "
-            f"({some(trained)}) is shown by `asapbench report --suite NAME`."
+            "The database has no result for this table's data sets, networks and rules. "
+            f"`asapbench report --suite NAME` shows what it has ({some(trained)})."
         )
 
 

@@ -102,5 +102,5 @@ def _differing(suite: str, named: Suite | None, file: Suite, record: SuiteRecord
         return []
     which = f"The shipped suite {suite}" if suite in shipped() and not os.path.isfile(suite) else suite
     ran = re.split(r"[/\\]", record.source)[-1]
-    text = f"{which} has other cells than the file that was run under this name ({ran}): rows are compared with that."
-    return [Note(f"{text} To run what it has now:", (f"asapbench run {suite}",))]
+    text = f"{which} has other cells than the file of the run ({ran}): rows are compared with the file of the run."
+    return [Note(f"{text} To run its current cells:", (f"asapbench run {suite}",))]

@@ -54,7 +54,7 @@ def usual_count(summaries: Iterable[Summary]) -> int:
 def spread_and_count(summaries: Sequence[Summary], *, others: str = "below") -> str:
     """For a caption: what `94.93 ± 0.12` means, and over how many seeds.
 
-    `others` says where the report prints an n that differs from the usual one.
+    `others` says where the report gives an n that differs from the usual one.
 
     >>> spread_and_count([Summary((94.8, 95.0, 95.1)), Summary((93.0, 92.0, 92.5))])
     'mean ± sample standard deviation over n = 3 seeds'
@@ -66,5 +66,5 @@ def spread_and_count(summaries: Sequence[Summary], *, others: str = "below") -> 
     if usual == 1 and not differing:
         return "one seed each (n = 1), so no spread"
     seeds = "seed" if usual == 1 else "seeds"
-    unless = f", unless n stands {others}" if differing else ""
+    unless = f", unless another n is given {others}" if differing else ""
     return f"mean ± sample standard deviation over n = {usual} {seeds}{unless}"

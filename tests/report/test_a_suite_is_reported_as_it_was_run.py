@@ -65,8 +65,8 @@ def test_a_suite_named_like_a_shipped_one_is_compared_with_the_file_that_was_run
     assert table.title == "My own title (suite quickstart)"
     assert not any("deviates" in note.text for note in table.notes)
     assert table.notes[0].text == (
-        "The shipped suite quickstart has other cells than the file that was run under this name (quickstart.toml): "
-        "rows are compared with that. To run what it has now:"
+        "The shipped suite quickstart has other cells than the file of the run (quickstart.toml): rows are compared "
+        "with the file of the run. To run its current cells:"
     )
 
 
@@ -82,7 +82,7 @@ def test_a_file_that_was_changed_since_is_said_and_not_compared_with(tmp_path: P
     written(tmp_path, lr=0.5)
     table = suite_report(str(path), url=url)
     assert not any("deviates" in note.text for note in table.notes)
-    assert "has other cells than the file that was run under this name (own.toml)" in table.notes[0].text
+    assert "has other cells than the file of the run (own.toml)" in table.notes[0].text
 
 
 def test_a_shipped_suite_that_was_run_has_no_such_note(url: str) -> None:

@@ -27,6 +27,6 @@ def test_diverged_trainings_are_counted_and_not_averaged_in() -> None:
 def test_the_caption_says_n_and_that_it_varies() -> None:
     three, one = Summary((1.0, 2.0, 3.0)), Summary((1.0,))
     assert spread_and_count([three, three]).endswith("over n = 3 seeds")
-    assert "n = 3 seeds, unless n stands below" in spread_and_count([three, three, one])
+    assert "n = 3 seeds, unless another n is given below" in spread_and_count([three, three, one])
     assert "no spread" in spread_and_count([one])
     assert spread_and_count([]) == "nothing measured yet"

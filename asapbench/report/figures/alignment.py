@@ -117,7 +117,7 @@ def angle_curves(
     shared = f"{found.shared}. " if found.shared else ""
     described = f"{shared}{what or angle.described}, in degrees (0: agreement, 90: no relation); {found.spread}."
     table = found.table(
-        f"{described} Epochs stand above the columns, 0 before training",
+        f"{described} The column titles are epochs, 0 before training",
         [
             (name, line.label, line)
             for name, one in zip(found.names, found.configurations, strict=True)

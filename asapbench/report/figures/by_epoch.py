@@ -133,7 +133,7 @@ class ByEpoch:
             rows.append((group, [Row((Field(name), *(field(points.get(epoch)) for epoch in epochs)))]))
         return Table(
             title=self.heading,
-            caption=f"{caption}; CSV and JSON hold every one.",
+            caption=f"{caption}; CSV and JSON have all of them.",
             columns=(Column(stub, "left"), *(Column(str(epoch)) for epoch in epochs)),
             groups=grouped(rows),
             notes=tuple(notes),

@@ -48,10 +48,10 @@ def learning_curves(recorded: Iterable[Recorded[EpochMetrics]], *, quantity: Qua
 
 def _table(found: ByEpoch, described: str) -> Table:
     counts = ", ".join(f"{count} {state}" for state, count in found.left_out.items())
-    text = f"Left out beside finished trainings of the same configuration: {counts}."
+    text = f"Not shown, because other trainings of the same configuration are finished: {counts}."
     named = zip(found.names, found.configurations, strict=True)
     return found.table(
-        f"{described} Epochs stand above the columns",
+        f"{described} The column titles are epochs",
         [(found.shared or "All", name, one.lines[0]) for name, one in named],
         stub="Configuration",
         field=lambda point: Field("") if point is None else measured_field(point, Footnotes()),

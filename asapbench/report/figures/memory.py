@@ -115,10 +115,10 @@ def _table(found: Mapping[str, Sequence[Bar]], *, title: str, batch: int, datase
         notes=(
             Note(
                 "Forward reads are the parameters P, forward writes the stored activations A, batch included. W is "
-                'counted once: backward, B is read in its place. "With B" adds what the learned B costs beside W, one '
+                'counted once: the backward pass reads B in its place. "With B" adds the cost of the learned B, one '
                 "more read and one more write; the printed figure has no such bars."
             ),
-            Note("FA and KP store what BP does, and are counted alike."),
+            Note("FA and KP store the same as BP and have the same counts."),
         ),
         numbers=tuple(
             Number(

@@ -106,9 +106,9 @@ def _table(checked: Sequence[Checked], sizes: Sizes, count: int) -> Table:
             *footnotes.notes(),
             Note(
                 f"E → 0: |E|² fell below {ZERO:g} of its start; not yet: it still fell, slowly, at t = {HORIZON:g}. "
-                "rise: of V above what it was before, over V(0). k drifts: |k - k(0)|, Frobenius. / bound: |W|² over "
-                "Lemma 4's bound, |T C^T|² + 2 n_y or |W(0)|² where that is more, claimed only where k + k^T = 0 at "
-                "the start. as noted: in how many of the draws that ended everything that the footnote says is so."
+                "rise: of V above an earlier value, over V(0). k drifts: |k - k(0)|, Frobenius. / bound: |W|² over "
+                "Lemma 4's bound, |T C^T|² + 2 n_y or |W(0)|² if that is larger, claimed only where k + k^T = 0 at "
+                "the start. as noted: the number of ended draws for which the whole footnote is true."
             ),
         ),
         numbers=tuple(_numbers(checked, sizes)),
