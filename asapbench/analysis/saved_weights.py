@@ -1,4 +1,4 @@
-"""Finds kept weights through the database, loads and evaluates them. torch is imported only to load them."""
+"""Finds kept weights through the database, loads and evaluates them. Only that imports torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from asapbench.data.files import data_root
 from asapbench.data.lookup import check
 from asapbench.errors import StoreError
 from asapbench.store.records import Attempt
-from asapbench.store.store import Store
 from asapbench.suite.catalog import DATASETS
 from asapbench.suite.cell import Cell
-from asapbench.worker.files import files_of
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from asapbench.store import Store
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def kept_weights(store: Store, prefix: str, *, files: Path | None = None) -> Kep
     Searches the folder `files` (the one beside the database if None) first, then the recorded path: another host may
     see that folder at another path.
     """
+    from asapbench.worker.files import files_of  # it needs SQLAlchemy, which reports without a database do not
+
     cell_id = store.find_cell_id(prefix)
     current = store.states([cell_id])[cell_id]
     if current is None or current.weights_path is None:

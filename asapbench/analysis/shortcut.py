@@ -31,7 +31,6 @@ from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.machine.hardware import commit, hardware, versions
 from asapbench.metrics import Measurement
 from asapbench.store import Provenance
-from asapbench.store.store import Store
 from asapbench.suite.catalog import DATASETS
 from asapbench.suite.select import only
 
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor, fx, nn
 
     from asapbench.rules.engine.graph import Dataflow, WeightLayer
+    from asapbench.store import Store
 
 NAME = "shortcut"
 ANGLE, ANGLE_OF_G1 = "BP to ASAP", "g1 to ASAP"

@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def _analyze() -> None:
-    """Compute memory traffic or the shortcut effect, or check the theorem."""
+    """Compute memory traffic or shortcut effects; check the theorem."""
 
 
 @app.command(cls=Command)
