@@ -79,7 +79,7 @@ class Rule(ABC):
         """The model with this rule attached; feedback weights are drawn from `seed`."""
         from asapbench.rules.engine.learner import Learner
         from asapbench.rules.engine.program import compiled
-        from asapbench.rules.engine.rewrite import put_feedback_layers
+        from asapbench.rules.engine.rewrite import insert_feedback_layers
 
-        layers = put_feedback_layers(self.plan(flow), flow, seed)
+        layers = insert_feedback_layers(self.plan(flow), flow, seed)
         return Learner(model, compiled(flow.program), layers)

@@ -51,16 +51,16 @@ class LocalRule(Rule):
 
     def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> LocalLearner:
         """The model cut between units, each with its head. Raises GraphError."""
-        from asapbench.rules.engine.local import LocalLearner, put_behind
+        from asapbench.rules.engine.local import LocalLearner, add_heads
         from asapbench.rules.engine.program import compiled
-        from asapbench.rules.engine.rewrite import put_feedback_layers
+        from asapbench.rules.engine.rewrite import insert_feedback_layers
         from asapbench.rules.engine.units import separate
 
         units = self.units(model, flow)
         if self.declares.loss == "local":
             flow = separate(units, flow)
-        layers = put_feedback_layers(self.plan(flow), flow, seed)
+        layers = insert_feedback_layers(self.plan(flow), flow, seed)
         like = next(iter(model.parameters()))
         heads = {u.name: self.head(flow.shape(u.end), flow.classes, seed=seed, name=u.name).to(like) for u in units}
-        put_behind(units, heads, flow.program)
+        add_heads(units, heads, flow.program)
         return LocalLearner(model, compiled(flow.program), layers, heads, output_share=self.output_share)

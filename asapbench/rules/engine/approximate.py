@@ -10,10 +10,11 @@ from torch import Tensor, fx, nn
 
 from asapbench.errors import GraphError
 from asapbench.randomness import fan_in_uniform
-from asapbench.rules.engine.graph import Dataflow, WeightLayer, WeightModule, is_activation
+from asapbench.rules.engine.graph import Dataflow, WeightLayer, WeightModule
 from asapbench.rules.engine.layers import FeedbackLayer
 from asapbench.rules.engine.learner import Learner
-from asapbench.rules.engine.program import compiled, put_in
+from asapbench.rules.engine.ops import is_activation
+from asapbench.rules.engine.program import add_module, compiled
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -38,10 +39,10 @@ def approximated(
         approximations[layer.name] = approximation
         with program.graph.inserting_before(behind.node):
             arguments = (source, layer.node) if approximation.borrows else (source,)
-            target = put_in(approximation, program, kind="approximate", layer=layer.name)
+            target = add_module(approximation, program, kind="approximate", layer=layer.name)
             source = program.graph.call_module(target, arguments)
         layers[behind.name] = FeedbackLayer(behind.module, "transport")
-        behind.node.target = put_in(layers[behind.name], program, kind="feedback", layer=behind.name)
+        behind.node.target = add_module(layers[behind.name], program, kind="feedback", layer=behind.name)
         behind.node.args = (behind.input, source)
         if of_activation:
             source = behind.input

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from asapbench.rules.engine import host
-from asapbench.rules.engine.program import put_in
+from asapbench.rules.engine.program import add_module
 
 _RELU_CALLS = {torch.relu, torch.relu_, F.relu, F.relu_}
 _RELU_METHODS = {"relu", "relu_"}
@@ -89,7 +89,7 @@ def lean(program: fx.GraphModule, keeping_nothing: Collection[fx.Node]) -> None:
     device = next(program.parameters()).device
     for relu in list(program.graph.nodes):
         if _is_relu(relu, program) and _read_only_by(keeping_nothing, relu):
-            target = put_in(LeanReLU().to(device), program, kind="lean", layer=relu.name)
+            target = add_module(LeanReLU().to(device), program, kind="lean", layer=relu.name)
             with program.graph.inserting_before(relu):
                 replacement = program.graph.call_module(target, (relu.args[0],))
             relu.replace_all_uses_with(replacement)

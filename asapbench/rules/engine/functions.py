@@ -164,7 +164,7 @@ def _weight_gradient(delta: Tensor, source: Tensor, shape: torch.Size, geometry:
 
 
 def _unwritten(shape: torch.Size, like: Tensor) -> Tensor:
-    """What stands for a tensor whose shape and order in memory alone are asked for; nothing writes or reads it."""
+    """A placeholder for a tensor of which only the shape and the order in memory are read."""
     order = torch.channels_last if is_channels_last(like) else torch.contiguous_format
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=order)
 

@@ -8,48 +8,24 @@ cannot be attached to is refused by name.
 from __future__ import annotations
 
 import copy
-import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from asapbench.errors import GraphError
+from asapbench.rules.engine.ops import (
+    CONCATENATIONS,
+    is_activation,
+    is_in_place,
+    is_max_pool,
+    is_supported,
+    is_supported_module,
+)
 
 WeightModule = nn.Conv2d | nn.Linear
-
-_ACTIVATION_MODULES: tuple[type[nn.Module], ...] = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid,
-    nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish,
-)  # fmt: skip
-_POOL_MODULES: tuple[type[nn.Module], ...] = (
-    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
-)  # fmt: skip
-_OTHER_MODULES: tuple[type[nn.Module], ...] = (
-    nn.BatchNorm1d, nn.BatchNorm2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d,
-)  # fmt: skip
-_ACTIVATION_CALLS: set[Callable[..., object]] = {
-    torch.relu, torch.relu_, torch.tanh, torch.sigmoid, F.relu, F.relu_, F.relu6, F.leaky_relu, F.elu, F.gelu,
-    F.silu, F.mish, F.tanh, F.sigmoid, F.softplus, F.hardtanh, F.hardswish,
-}  # fmt: skip
-_POOL_CALLS: set[Callable[..., object]] = {
-    F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d, torch.max_pool2d,
-}  # fmt: skip
-_ADDITIONS: set[Callable[..., object]] = {operator.add, operator.iadd, torch.add}
-_OTHER_CALLS: set[Callable[..., object]] = {torch.flatten}
-_CONCATENATIONS: set[Callable[..., object]] = {
-    torch.cat,
-    torch.concat,
-    torch.concatenate,
-    torch.stack,
-    torch.hstack,
-}
-_ACTIVATION_METHODS = {"relu", "relu_", "tanh", "sigmoid"}
-_ADDITION_METHODS = {"add", "add_"}
-_OTHER_METHODS = {"flatten", "view", "reshape", "contiguous", "size"}
 
 
 @dataclass(frozen=True)
@@ -143,54 +119,24 @@ def capture(model: nn.Module, sample: Tensor) -> Dataflow:
     return Dataflow(program, layers, path, tuple(by_node[node] for node in path if node in by_node), shapes)
 
 
-def is_activation(node: fx.Node, program: fx.GraphModule) -> bool:
-    """Whether a node applies an elementwise nonlinearity."""
-    if node.op == "call_module":
-        return isinstance(program.get_submodule(str(node.target)), _ACTIVATION_MODULES)
-    if node.op == "call_function":
-        return node.target in _ACTIVATION_CALLS
-    return node.op == "call_method" and node.target in _ACTIVATION_METHODS
-
-
-def is_addition(node: fx.Node) -> bool:
-    """Whether a node adds tensors."""
-    if node.op == "call_function":
-        return node.target in _ADDITIONS
-    return node.op == "call_method" and node.target in _ADDITION_METHODS
-
-
-def is_max_pool(node: fx.Node, program: fx.GraphModule) -> bool:
-    """Whether a node pools by maximum."""
-    if node.op == "call_module":
-        return isinstance(program.get_submodule(str(node.target)), nn.MaxPool2d | nn.AdaptiveMaxPool2d)
-    return node.op == "call_function" and node.target in (
-        F.max_pool2d,
-        F.adaptive_max_pool2d,
-        torch.max_pool2d,
-    )
-
-
 def _refuse_unsupported(program: fx.GraphModule) -> None:
-    seen: dict[str, str] = {}
+    seen: set[str] = set()
     for node in program.graph.nodes:
         if node.op == "call_module":
             name, module = str(node.target), program.get_submodule(str(node.target))
             _refuse_module(name, module)
             if next(module.parameters(), None) is not None and name in seen:
                 raise GraphError(f"{name}: called twice; a rule needs one error signal for each weight")
-            seen[name] = node.name
+            seen.add(name)
         elif node.op == "get_attr":
             raise GraphError(f"{node.target}: a parameter or buffer used outside a layer is not supported")
-        elif node.op == "call_function":
-            if node.target in _CONCATENATIONS:
-                raise GraphError(f"{node.name}: concatenation is not supported; there is one main path to share along")
-            known = _ACTIVATION_CALLS | _POOL_CALLS | _ADDITIONS | _OTHER_CALLS
-            if node.target not in known and not _reads_size(node):
-                raise GraphError(
-                    f"{node.name}: the operation {getattr(node.target, '__name__', node.target)} is not supported"
-                )
-        elif node.op == "call_method" and node.target not in (_ACTIVATION_METHODS | _ADDITION_METHODS | _OTHER_METHODS):
-            raise GraphError(f"{node.name}: the tensor method {node.target} is not supported")
+        elif node.op == "call_function" and node.target in CONCATENATIONS:
+            raise GraphError(f"{node.name}: concatenation is not supported; there is one main path to share along")
+        elif node.op in ("call_function", "call_method") and not is_supported(node, program):
+            what = "tensor method" if node.op == "call_method" else "operation"
+            raise GraphError(
+                f"{node.name}: the {what} {getattr(node.target, '__name__', node.target)} is not supported"
+            )
     _refuse_hidden_changes(program)
     inputs = [node for node in program.graph.nodes if node.op == "placeholder"]
     if len(inputs) != 1:
@@ -209,29 +155,8 @@ def _refuse_hidden_changes(program: fx.GraphModule) -> None:
                     )
 
 
-def is_in_place(node: fx.Node, program: fx.GraphModule) -> bool:
-    """Whether a node changes its first input."""
-    if node.op == "call_module":
-        return getattr(program.get_submodule(str(node.target)), "inplace", False) is True
-    if node.op == "call_method":
-        return str(node.target).endswith("_")
-    if node.op != "call_function":
-        return False
-    return node.target in (operator.iadd, torch.relu_, F.relu_) or bool(node.kwargs.get("inplace"))
-
-
-def _reads_size(node: fx.Node) -> bool:
-    """Whether a call reads a tensor's shape, or one number of it: `x.shape`, `x.shape[0]`."""
-    if node.target is getattr:
-        return str(node.args[1]) == "shape"
-    if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
-        return False
-    return node.args[0].target == "size" or (node.args[0].target is getattr and str(node.args[0].args[1]) == "shape")
-
-
 def _refuse_module(name: str, module: nn.Module) -> None:
-    supported = (nn.Conv2d, nn.Linear, *_ACTIVATION_MODULES, *_POOL_MODULES, *_OTHER_MODULES)
-    if type(module) not in supported:
+    if not is_supported_module(module):
         raise GraphError(f"{name}: a layer of kind {type(module).__name__} is not supported")
     if isinstance(module, nn.Conv2d) and (module.padding_mode != "zeros" or isinstance(module.padding, str)):
         raise GraphError(f"{name}: padding must be given in numbers and filled with zeros")

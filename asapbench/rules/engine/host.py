@@ -9,6 +9,6 @@ from torch import Tensor
 def computes(tensor: Tensor) -> bool:
     """Whether the host itself runs the operations on `tensor`, one by one: it may then read its numbers at no cost.
 
-    Called as `host.computes`, so that a test can put in its place what a GPU would answer.
+    Called as `host.computes`, so that a test can replace it by what a GPU would answer.
     """
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -12,11 +12,11 @@ from asapbench.rules.engine.criterion import Criterion
 from asapbench.rules.engine.heads import Head
 from asapbench.rules.engine.layers import FeedbackLayer
 from asapbench.rules.engine.learner import Learner, Objective
-from asapbench.rules.engine.program import add_outputs, put_in
+from asapbench.rules.engine.program import add_module, add_outputs
 from asapbench.rules.engine.units import Unit
 
 
-def put_behind(units: Sequence[Unit], heads: Mapping[str, Head], program: fx.GraphModule) -> None:
+def add_heads(units: Sequence[Unit], heads: Mapping[str, Head], program: fx.GraphModule) -> None:
     """Makes `program` take (inputs, labels) and give (logits, the units' losses).
 
     Each head runs behind its unit, and so, as autograd goes backwards, just before it: of the errors that heads send
@@ -27,7 +27,7 @@ def put_behind(units: Sequence[Unit], heads: Mapping[str, Head], program: fx.Gra
         labels = program.graph.placeholder("labels")
     losses = []
     for unit in units:
-        target = put_in(heads[unit.name], program, kind="head", layer=unit.name)
+        target = add_module(heads[unit.name], program, kind="head", layer=unit.name)
         with program.graph.inserting_after(unit.end):
             losses.append(program.graph.call_module(target, (unit.end, labels)))
     add_outputs(losses, program)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from torch import fx, nn
 
 from asapbench.rules.engine.functions import is_narrow_strided_pointwise
-from asapbench.rules.engine.graph import is_in_place
 from asapbench.rules.engine.layers import FeedbackLayer, geometry
+from asapbench.rules.engine.ops import is_in_place
 
 
 def cut(node: fx.Node, users: Iterable[fx.Node], program: fx.GraphModule) -> None:
@@ -28,7 +28,7 @@ def cut(node: fx.Node, users: Iterable[fx.Node], program: fx.GraphModule) -> Non
         user.replace_input_with(node, detached)
 
 
-def put_in(module: nn.Module, program: fx.GraphModule, *, kind: str, layer: str) -> str:
+def add_module(module: nn.Module, program: fx.GraphModule, *, kind: str, layer: str) -> str:
     """Adds `module`, made for the layer called `layer`, to `program`; returns its name there."""
     target = f"{kind}_{layer.replace('.', '_')}"
     program.add_submodule(target, module)
@@ -65,4 +65,6 @@ def _replace_narrow_strided_pointwise(program: fx.GraphModule) -> None:
     for node in program.graph.find_nodes(op="call_module"):
         module = program.get_submodule(str(node.target))
         if type(module) is nn.Conv2d and is_narrow_strided_pointwise(module.weight.shape, geometry(module)):
-            node.target = put_in(FeedbackLayer(module, "transport"), program, kind="strided", layer=str(node.target))
+            node.target = add_module(
+                FeedbackLayer(module, "transport"), program, kind="strided", layer=str(node.target)
+            )

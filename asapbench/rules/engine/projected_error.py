@@ -14,7 +14,7 @@ from asapbench.randomness import normal
 from asapbench.rules.engine.criterion import error_at_logits
 from asapbench.rules.engine.graph import Dataflow
 from asapbench.rules.engine.learner import Learner, Objective
-from asapbench.rules.engine.program import add_outputs, compiled, cut, output_of, put_in
+from asapbench.rules.engine.program import add_module, add_outputs, compiled, cut, output_of
 
 
 def projected(model: nn.Module, flow: Dataflow, seed: int) -> DFALearner:
@@ -30,7 +30,7 @@ def projected(model: nn.Module, flow: Dataflow, seed: int) -> DFALearner:
         cut(tap, [user for user in tap.users if user is not output], program)
         weight = _projection(flow.classes, flow.shape(tap)[1:], seed, tap.name)
         projection = Projection(weight.to(like))
-        target = put_in(projection, program, kind="projection", layer=tap.name)
+        target = add_module(projection, program, kind="projection", layer=tap.name)
         with program.graph.inserting_after(tap):
             given.append(program.graph.call_module(target, (tap,)))
         projections[tap.name] = projection

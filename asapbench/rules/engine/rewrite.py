@@ -11,10 +11,10 @@ from asapbench.rules.engine.bitmask_relu import lean
 from asapbench.rules.engine.graph import Dataflow, WeightLayer
 from asapbench.rules.engine.layers import FeedbackLayer
 from asapbench.rules.engine.matching import Pooled, matcher
-from asapbench.rules.engine.program import put_in
+from asapbench.rules.engine.program import add_module
 
 
-def put_feedback_layers(plans: Mapping[str, LayerPlan], flow: Dataflow, seed: int) -> dict[str, FeedbackLayer]:
+def insert_feedback_layers(plans: Mapping[str, LayerPlan], flow: Dataflow, seed: int) -> dict[str, FeedbackLayer]:
     """Puts feedback layers into the program as planned, and returns them by the names of their layers."""
     layers: dict[str, FeedbackLayer] = {}
     matched: dict[tuple[str, ...], fx.Node] = {}
@@ -38,7 +38,7 @@ def _replaced(
     replacement.draw(init=plan.init, seed=seed, name=layer.name)
     if plan.shared is not None:
         layer.node.args = (layer.node.args[0], _matched(flow, layer, plan.shared, plan.matching, matched, seed))
-    layer.node.target = put_in(replacement, flow.program, kind="feedback", layer=layer.name)
+    layer.node.target = add_module(replacement, flow.program, kind="feedback", layer=layer.name)
     return replacement
 
 

@@ -14,7 +14,8 @@ from itertools import pairwise, takewhile
 from torch import fx, nn
 
 from asapbench.errors import GraphError
-from asapbench.rules.engine.graph import Dataflow, WeightLayer, carrying_error, is_activation, is_addition, is_max_pool
+from asapbench.rules.engine.graph import Dataflow, WeightLayer, carrying_error
+from asapbench.rules.engine.ops import is_activation, is_addition, is_max_pool
 from asapbench.rules.engine.program import cut
 
 
@@ -87,7 +88,7 @@ def _block_ends(model: nn.Module, flow: Dataflow) -> list[fx.Node]:
     """Where the model's blocks end: as it says in `unit_ends`, or else its residual blocks and what is before them."""
     if (named := getattr(model, "unit_ends", None)) is not None:
         return sorted((_end_of_module(name, flow) for name in named), key=flow.path.index)
-    additions = [node for node in flow.path if is_addition(node)]
+    additions = [node for node in flow.path if is_addition(node, flow.program)]
     if not additions:
         raise GraphError(
             f"{type(model).__name__}: there are no residual blocks to be units; use unit = conv, or name the "
