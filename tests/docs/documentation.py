@@ -21,7 +21,10 @@ DOCUMENTS = (
     ROOT / "CONTRIBUTING.md",
     GUIDE,
     ADDING,
+    ROOT / "docs" / "performance.md",
+    ROOT / "examples" / "plugin" / "README.md",
     ROOT / "results" / "README.md",
+    ROOT / "results" / "measured" / "README.md",
     *sorted((ROOT / "docs" / "decisions").glob("*.md")),
 )
 

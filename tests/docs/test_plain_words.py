@@ -32,6 +32,7 @@ PHRASE = re.compile("|".join(rf"\b(?P<w{n}>{phrase})\b" for n, phrase in enumera
 PLACES = (
     "*.md",
     "docs/**/*.md",
+    "examples/**/*.md",
     "results/**/README.md",
     "suites/*.toml",
     "justfile",
