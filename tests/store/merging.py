@@ -35,8 +35,8 @@ def content(path: Path) -> dict[str, list[tuple]]:
     found = {}
     for table in TABLES:
         local = LOCAL.get(table, set())
-        told = [tuple(v for k, v in row.items() if k not in local) for row in rows(path, table)]
-        found[table] = sorted(told, key=repr)
+        rows_seen = [tuple(v for k, v in row.items() if k not in local) for row in rows(path, table)]
+        found[table] = sorted(rows_seen, key=repr)
     return found
 
 

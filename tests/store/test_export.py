@@ -141,18 +141,18 @@ def test_an_export_that_breaks_off_leaves_what_was_there(filled, tmp_path, monke
 
 
 def test_the_file_is_durable_before_it_has_its_name_and_the_name_after(filled, tmp_path, monkeypatch):
-    told = []
+    synced = []
     monkeypatch.setattr(export, "temporary_beside", lambda path, ending: path.with_name(f"temporary{ending}"))
     sync, replace = os.fsync, type(tmp_path).replace
 
     def named(descriptor):
-        told.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
         sync(descriptor)
 
     monkeypatch.setattr(export.os, "fsync", named)
-    monkeypatch.setattr(type(tmp_path), "replace", lambda self, to: (told.append("renamed"), replace(self, to)))
+    monkeypatch.setattr(type(tmp_path), "replace", lambda self, to: (synced.append("renamed"), replace(self, to)))
     filled.export(tmp_path / "out.sqlite")
-    assert told == ["temporary.tmp", "renamed", tmp_path.name]
+    assert synced == ["temporary.tmp", "renamed", tmp_path.name]
 
 
 def test_what_a_killed_export_with_this_process_number_left_does_not_get_into_the_next(filled, tmp_path):

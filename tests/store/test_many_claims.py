@@ -15,12 +15,12 @@ def statements(store):
     """The words that statements begin with."""
     found = []
 
-    def heard(_connection, _cursor, statement, _parameters, _context, _executemany):
+    def note(_connection, _cursor, statement, _parameters, _context, _executemany):
         found.append(statement.split()[0])
 
-    event.listen(store._database.engine, "before_cursor_execute", heard)
+    event.listen(store._database.engine, "before_cursor_execute", note)
     yield found
-    event.remove(store._database.engine, "before_cursor_execute", heard)
+    event.remove(store._database.engine, "before_cursor_execute", note)
 
 
 @pytest.fixture

@@ -39,8 +39,15 @@ def test_everything_that_hangs_on_a_cell_comes_along(store, other):
     other.record_epochs(claim, [an_epoch(2), an_epoch(3, test=0.75)], [an_angle(0), an_angle(3, degrees=None)])
     other.finish(claim, "done", weights_path="/home/someone/w.weights", weights_digest="00ff")
     other.record_measurements("shortcut", claim.attempt_id, [A_MEASUREMENT], PROVENANCE)
-    told = merged(store, other)[0]
-    assert (told.cells, told.attempts, told.epochs, told.angles, told.measurements, told.suites) == (2, 2, 3, 2, 1, 1)
+    outcome = merged(store, other)[0]
+    assert (outcome.cells, outcome.attempts, outcome.epochs, outcome.angles, outcome.measurements, outcome.suites) == (
+        2,
+        2,
+        3,
+        2,
+        1,
+        1,
+    )
     done = current(store, cells[0])
     assert done.state == "done"
     assert store.attempts(cells[0].id) == [
@@ -70,8 +77,8 @@ def test_a_database_that_a_run_is_writing_to_is_read_beside_it(store, other):
     assert (seen.state, seen.ended_at, seen.epochs_done) == ("interrupted", None, 1)
     other.record_epochs(claim, [an_epoch(2)])
     other.finish(claim, "done")
-    told = merged(store, other)[0]
-    assert (told.attempts, told.further, told.epochs, told.conflicts) == (0, 1, 1, ())
+    outcome = merged(store, other)[0]
+    assert (outcome.attempts, outcome.further, outcome.epochs, outcome.conflicts) == (0, 1, 1, ())
     assert (current(store, a_cell()).state, current(store, a_cell()).epochs_done) == ("done", 2)
 
 
@@ -84,8 +91,8 @@ def test_an_older_copy_takes_nothing_back(store, other, tmp_path):
     other.finish(claim, "done")
     merged(store, other)
     with Store.read_only(str(old)) as older:
-        told = merged(store, older)[0]
-    assert (told.further, told.epochs) == (0, 0)
+        outcome = merged(store, older)[0]
+    assert (outcome.further, outcome.epochs) == (0, 0)
     assert (current(store, a_cell()).state, len(store.epochs(claim.lineage))) == ("done", 2)
 
 
@@ -153,8 +160,8 @@ def test_a_cell_that_is_being_trained_here_is_left_out_and_named(store, other):
     claim = store.claim(a_cell(), owner=OwnerProcess.of_this_process(), provenance=PROVENANCE, device="cpu")
     trained(other, a_cell(), **THERE)
     trained(other, a_cell(1), **THERE)
-    told = merged(store, other)[0]
-    assert told.in_training == (a_cell().id,)
+    outcome = merged(store, other)[0]
+    assert outcome.in_training == (a_cell().id,)
     assert current(store, a_cell(1)).state == "done"
     store.record_epochs(claim, [an_epoch(1)])
     store.finish(claim, "done")
@@ -208,9 +215,9 @@ def test_a_database_of_an_older_revision_is_brought_up_to_date_in_a_copy(store, 
     old = tmp_path / "old.sqlite"
     shutil.copy(frozen, old)
     with opened([old]) as databases:
-        told = store.merge(databases)[0]
-    assert (told.cells, told.attempts, told.epochs, told.suites) == (4, 4, 4, 1)
-    assert (told.angles, told.measurements) == ((0, 0) if revision == "0001" else (2, 1))
+        outcome = store.merge(databases)[0]
+    assert (outcome.cells, outcome.attempts, outcome.epochs, outcome.suites) == (4, 4, 4, 1)
+    assert (outcome.angles, outcome.measurements) == ((0, 0) if revision == "0001" else (2, 1))
     assert old.read_bytes() == frozen.read_bytes()
 
 

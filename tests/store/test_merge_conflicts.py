@@ -54,13 +54,13 @@ def test_a_lineage_told_in_two_ways_is_left_out_whole_and_named(pair, statement,
     change(theirs, statement if "epoch_metrics" not in statement else f"{statement} AND train_accuracy = 0.75")
     with Store.open(str(theirs)) as store:
         trained(store, a_cell(7))
-    told = merge(ours, theirs)
-    conflicts = {(c.what, c.ours, c.theirs) for c in told.conflicts}
+    outcome = merge(ours, theirs)
+    conflicts = {(c.what, c.ours, c.theirs) for c in outcome.conflicts}
     assert (what, here, there) in conflicts
     with Store.read_only(str(ours)) as store:
         first = store.attempts(a_cell().id)
         assert [a.state for a in first] == ["interrupted"]
-        assert next(c.attempt_id for c in told.conflicts if c.cell_id == a_cell().id) == first[0].id
+        assert next(c.attempt_id for c in outcome.conflicts if c.cell_id == a_cell().id) == first[0].id
         assert [row.epoch for row in store.epochs(first[0].lineage)] == [1]
         assert store.epochs(first[0].lineage)[0].test_loss == 1.25
         assert current(store, a_cell(7)).state == "done"
@@ -117,10 +117,10 @@ def test_trainings_that_should_agree_bit_for_bit_and_do_not_are_both_kept_and_na
             claim = store.claim(a_cell(), **TERMS)
             store.record_epochs(claim, [an_epoch(1), an_epoch(2, loss=loss)])
             store.finish(claim, "done")
-    told = merge(*paths)
-    [found] = told.disagreements
+    outcome = merge(*paths)
+    [found] = outcome.disagreements
     assert (found.cell_id, found.what, found.values) == (a_cell().id, "epoch 2 train_loss", (1.25, 1.5))
-    assert (told.attempts, told.conflicts) == (1, ())
+    assert (outcome.attempts, outcome.conflicts) == (1, ())
     with Store.read_only(str(paths[0])) as store:
         assert tuple(a.id for a in store.attempts(a_cell().id)) == found.attempt_ids
 

@@ -175,10 +175,17 @@ def test_merging_again_changes_nothing(workshop, world):
     merged = workshop.merged(a, b)
     before = content(merged)
     for other in (b, a, workshop.copy(merged)):
-        told = workshop.into(merged, other)
+        outcome = workshop.into(merged, other)
         assert content(merged) == before
-        assert (told.cells, told.attempts, told.further, told.epochs, told.angles, told.measurements) == (0,) * 6
-        assert told.conflicts == ()
+        assert (
+            outcome.cells,
+            outcome.attempts,
+            outcome.further,
+            outcome.epochs,
+            outcome.angles,
+            outcome.measurements,
+        ) == (0,) * 6
+        assert outcome.conflicts == ()
 
 
 @laws
@@ -188,17 +195,17 @@ def test_a_merge_knows_what_the_best_informed_of_its_databases_knew(workshop, wo
     merged = workshop.merged(*(workshop.filled(view) for view in seen))
     found = {row["id"]: row for row in rows(merged, "attempt")}
     for life in made:
-        told = [row for view in seen for row in view["attempt"] if row["id"] == life.id]
-        if not told:
+        outcome = [row for view in seen for row in view["attempt"] if row["id"] == life.id]
+        if not outcome:
             assert life.id not in found
             continue
         row = found[life.id]
-        ended = any(other["ended_at"] for other in told)
+        ended = any(other["ended_at"] for other in outcome)
         assert row["state"] == (life.state if ended else "interrupted")
-        assert row["epochs_done"] == max(other["epochs_done"] for other in told)
-        assert row["superseded"] == any(other["superseded"] for other in told)
-        assert row["host"] == max(other["host"] for other in told)
-        assert row["error"] == next((other["error"] for other in told if other["error"]), None)
+        assert row["epochs_done"] == max(other["epochs_done"] for other in outcome)
+        assert row["superseded"] == any(other["superseded"] for other in outcome)
+        assert row["host"] == max(other["host"] for other in outcome)
+        assert row["error"] == next((other["error"] for other in outcome if other["error"]), None)
     epochs = {(row["lineage"], row["epoch"]) for view in seen for row in view["epoch_metrics"]}
     assert {(row["lineage"], row["epoch"]) for row in rows(merged, "epoch_metrics")} == epochs
     measured = {(row["attempt_id"], row["value"]) for view in seen for row in view["measurement"]}

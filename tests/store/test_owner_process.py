@@ -85,8 +85,8 @@ def test_a_process_is_reported_alike_by_itself_and_by_another():
     with subprocess.Popen(
         [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
-        told = OwnerProcess(*json.loads(child.stdout.readline()))
-        assert told.is_dead() is False
+        child_process = OwnerProcess(*json.loads(child.stdout.readline()))
+        assert child_process.is_dead() is False
         child.communicate("\n")
     assert child.returncode == 0
 

@@ -110,11 +110,11 @@ def test_what_asapbench_cannot_have_written_is_refused_and_changes_nothing(store
 
 
 def test_its_triggers_and_views_are_not_run(store, file):
-    told = "INSERT INTO attempt SELECT * FROM attempt"
+    insert = "INSERT INTO attempt SELECT * FROM attempt"
     spoil(
         file,
         "CREATE VIEW result AS SELECT load_extension('evil.so')",
-        f"CREATE TRIGGER evil AFTER INSERT ON epoch_metrics BEGIN {told}; END",
+        f"CREATE TRIGGER evil AFTER INSERT ON epoch_metrics BEGIN {insert}; END",
         "CREATE TRIGGER worse AFTER UPDATE ON alembic_version BEGIN DELETE FROM cell; END",
     )
     with opened([file]) as databases:
