@@ -121,7 +121,7 @@ class PlainView(_Counting):
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[str, float] = {}
-        self._unsaid: dict[str, tuple[Slot, Cell, EpochMetrics]] = {}
+        self._pending: dict[str, tuple[Slot, Cell, EpochMetrics]] = {}
 
     def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
         """Prints the plan."""
@@ -145,7 +145,7 @@ class PlainView(_Counting):
     def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
         """Prints a line for the first and the last epoch; for others see `tick`."""
         self.reach(cell, metrics.epoch)
-        self._unsaid[cell.id] = slot, cell, metrics
+        self._pending[cell.id] = slot, cell, metrics
         if metrics.epoch in (1, cell.epochs):
             self._say_epoch(cell.id)
 
@@ -153,7 +153,7 @@ class PlainView(_Counting):
         """Prints a line for the end of an attempt."""
         if state != "interrupted" and retry is None:
             self.count_ended(cell)
-        self._unsaid.pop(cell.id, None)
+        self._pending.pop(cell.id, None)
         self._say(slot, cell, ended_text(state, cell, error, retry=retry))
 
     def message(self, text: str) -> None:
@@ -163,12 +163,12 @@ class PlainView(_Counting):
     def tick(self) -> None:
         """Prints a line for the newest epoch of each cell, limited by `_LINE_SECONDS`."""
         now = time.monotonic()
-        for name in list(self._unsaid):
+        for name in list(self._pending):
             if now - self._last.get(name, 0.0) >= _LINE_SECONDS:
                 self._say_epoch(name)
 
     def _say_epoch(self, name: str) -> None:
-        slot, cell, metrics = self._unsaid.pop(name)
+        slot, cell, metrics = self._pending.pop(name)
         self._last[name] = time.monotonic()
         self._say(
             slot,
@@ -201,7 +201,7 @@ class LiveView(_Counting):
         self._slots: Sequence[Slot] = ()
         self._rows: dict[int, _Row] = {}
         self._drawn_at = 0.0
-        self._unsaid: list[str] = []
+        self._pending: list[str] = []
 
     def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
         """Starts drawing."""
@@ -226,7 +226,7 @@ class LiveView(_Counting):
         self.start_at(cell, epochs_done)
         self._rows[slot.number] = _Row(cell, epochs_done)
         if epochs_done or batch:
-            self._unsaid.append(f"{self.name(cell)}  {resumed_text(epochs_done, batch, bit_exact)}")
+            self._pending.append(f"{self.name(cell)}  {resumed_text(epochs_done, batch, bit_exact)}")
 
     def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
         """Inside an epoch."""
@@ -250,17 +250,17 @@ class LiveView(_Counting):
             self.count_ended(cell)
         row = self._rows.pop(slot.number, None)
         test = f", test {percent(row.test)}" if row is not None and state == "done" else ""
-        self._unsaid.append(f"{self.name(cell)}  {ended_text(state, cell, error, retry=retry)}{test}")
+        self._pending.append(f"{self.name(cell)}  {ended_text(state, cell, error, retry=retry)}{test}")
 
     def message(self, text: str) -> None:
         """Adds a permanent line above the table at once."""
-        self._unsaid.append(text)
+        self._pending.append(text)
         self._say_all()
 
     def _say_all(self) -> None:
-        if self._unsaid:
-            self._console.print("\n".join(map(printable, self._unsaid)), markup=False, highlight=False)
-            self._unsaid.clear()
+        if self._pending:
+            self._console.print("\n".join(map(printable, self._pending)), markup=False, highlight=False)
+            self._pending.clear()
 
     def tick(self) -> None:
         """Redraws, limited by `_DRAW_SECONDS`."""

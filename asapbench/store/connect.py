@@ -27,7 +27,7 @@ from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
 from asapbench.store import postgresql
 from asapbench.store.reading import Place, place_to_read
 from asapbench.store.records import without_password
-from asapbench.store.rows import ForeignRowError
+from asapbench.store.rows import UntrustedRowError
 
 _URLS = "sqlite:///PATH or postgresql://HOST/NAME"
 
@@ -147,7 +147,7 @@ class Database:
                 raise fault(f"{self.name} {_sqlite_reason(error)}") from error
             kind = ServerAwayError if postgresql.is_away(error) else StoreError
             raise kind(f"{self.name} {postgresql.reason(error, user=self.engine.url.username)}") from error
-        except ForeignRowError as error:
+        except UntrustedRowError as error:
             raise StoreError(f"{self.name} {error}") from error
         except UnicodeDecodeError as error:  # SQLite's message about a damaged schema contains the damaged bytes
             raise StoreError(f"{self.name} {DAMAGED} ({error})") from error

@@ -78,7 +78,7 @@ class _Held:
 
 @dataclass(frozen=True)
 class _Lineage:
-    """A lineage, joined from two databases."""
+    """A lineage, combined from two databases."""
 
     attempts: dict[str, Row]
     epochs: Rows
@@ -174,7 +174,7 @@ class _Merging:
         agreed: dict[str, _Lineage] = {}
         for lineage, rows in _by_lineage(theirs.of_cell(cell_id).values()).items():
             try:
-                agreed[lineage] = _joined(lineage, rows, ours, theirs)
+                agreed[lineage] = _combined(lineage, rows, ours, theirs)
             except ContradictionError as found:
                 self._refuse(cell_id, label, found.row.get("attempt_id") or found.row["id"], found)
         taken = {attempt_id: row for held in agreed.values() for attempt_id, row in held.attempts.items()}
@@ -186,9 +186,10 @@ class _Merging:
         self._compare(label, merge_rules.in_order(list((before | taken).values())), curves, taken=set(agreed))
         return list(taken)
 
-    def _write_attempts(self, cell_id: str, before: Mapping[str, Row], joined: Mapping[str, Row]) -> None:
+    def _write_attempts(self, cell_id: str, before: Mapping[str, Row], combined: Mapping[str, Row]) -> None:
         after = {
-            row["id"]: row | {"number": n} for n, row in enumerate(merge_rules.in_order(list(joined.values())), start=1)
+            row["id"]: row | {"number": n}
+            for n, row in enumerate(merge_rules.in_order(list(combined.values())), start=1)
         }
         if any(after[key]["number"] != row["number"] for key, row in before.items()):
             # Numbers are unique at every moment, so all are moved away before any is assigned again.
@@ -282,8 +283,8 @@ def _by_lineage(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def _joined(lineage: str, rows: Sequence[Row], ours: _Held, theirs: _Held) -> _Lineage:
-    """A lineage joined from both databases; `rows` are its attempts in theirs. Raises ContradictionError."""
+def _combined(lineage: str, rows: Sequence[Row], ours: _Held, theirs: _Held) -> _Lineage:
+    """A lineage combined from both databases; `rows` are its attempts in theirs. Raises ContradictionError."""
     here = ours.attempts
     return _Lineage(
         {row["id"]: merge_rules.attempt(here[row["id"]], row) if row["id"] in here else row for row in rows},
@@ -292,8 +293,8 @@ def _joined(lineage: str, rows: Sequence[Row], ours: _Held, theirs: _Held) -> _L
     )
 
 
-def _union(ours: Rows, theirs: Rows, joined: Callable[[Row, Row], Row]) -> Rows:
-    return ours | {key: joined(ours[key], row) if key in ours else row for key, row in theirs.items()}
+def _union(ours: Rows, theirs: Rows, combined: Callable[[Row, Row], Row]) -> Rows:
+    return ours | {key: combined(ours[key], row) if key in ours else row for key, row in theirs.items()}
 
 
 def _arriving(row: Row) -> Row:

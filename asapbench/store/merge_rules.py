@@ -1,6 +1,6 @@
 """What two databases together know of one attempt, epoch or angle: rows in, a row out, no SQL.
 
-Every join is associative, commutative and idempotent, so that the order of merging does not matter. Rows that cannot
+Every rule is associative, commutative and idempotent, so that the order of merging does not matter. Rows that cannot
 both be true raise `ContradictionError`.
 """
 

@@ -16,7 +16,7 @@ from asapbench.errors import NoDatabaseError, StoreError
 from asapbench.paths import without_links
 from asapbench.store import postgresql
 from asapbench.store.connect import Database
-from asapbench.store.rows import RESTORE_IT, ForeignRowError
+from asapbench.store.rows import RESTORE_IT, UntrustedRowError
 
 KNOWN = ("0001", "0002", "0003")
 """Every revision, oldest first, as in migrations/versions; a test keeps them equal."""
@@ -116,7 +116,7 @@ def _upgrade(connection: Connection, *, to: str = HEAD) -> None:
     try:
         command.upgrade(config, to)
     except CommandError as error:
-        raise ForeignRowError(f"cannot be upgraded ({error}): {RESTORE_IT}") from error
+        raise UntrustedRowError(f"cannot be upgraded ({error}): {RESTORE_IT}") from error
 
 
 @contextmanager

@@ -18,40 +18,40 @@ _LARGE = 1e100
 """No number that is measured or chosen is larger; infinity is not valid either. Only a loss has no bound."""
 
 
-class ForeignRowError(Exception):
+class UntrustedRowError(Exception):
     """A row that asapbench cannot have written. The message completes a sentence that starts with the database."""
 
 
 def checked(kind: type[T], row: Mapping[str, Any] | RowMapping) -> T:
-    """`row` as a `kind`, a dataclass whose fields have its names. Raises ForeignRowError."""
+    """`row` as a `kind`, a dataclass whose fields have its names. Raises UntrustedRowError."""
     for name, value in row.items():
         if isinstance(value, float) and abs(value) >= _LARGE and not name.endswith("_loss"):
-            raise _foreign(name, f"{value} is not a number that could be measured")
+            raise _untrusted(name, f"{value} is not a number that could be measured")
     try:
         found: T = _adapter(cast("Hashable", kind)).validate_python(dict(row))
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
-        raise _foreign(".".join(map(str, fault["loc"])), fault["msg"]) from error
+        raise _untrusted(".".join(map(str, fault["loc"])), fault["msg"]) from error
     return found
 
 
 def number(name: str, value: object) -> float:
-    """The value of column `name` as a number. Raises ForeignRowError."""
+    """The value of column `name` as a number. Raises UntrustedRowError."""
     if isinstance(value, int | float) and abs(value) < _LARGE:
         return value
-    raise _foreign(name, f"{value!r} is not a number that could be measured")
+    raise _untrusted(name, f"{value!r} is not a number that could be measured")
 
 
 def from_json(name: str, text: str) -> Any:
-    """The value of column `name` as JSON. Raises ForeignRowError."""
+    """The value of column `name` as JSON. Raises UntrustedRowError."""
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
-        raise _foreign(name, str(error)) from error
+        raise _untrusted(name, str(error)) from error
 
 
-def _foreign(name: str, fault: str) -> ForeignRowError:
-    return ForeignRowError(f"holds a row that asapbench did not write ({name}: {fault}): {RESTORE_IT}")
+def _untrusted(name: str, fault: str) -> UntrustedRowError:
+    return UntrustedRowError(f"holds a row that asapbench did not write ({name}: {fault}): {RESTORE_IT}")
 
 
 @cache

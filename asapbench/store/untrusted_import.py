@@ -90,7 +90,7 @@ def _copy(file: Path, copy: Database) -> None:
             revision = _revision(theirs, str(file))
         migrate.make(copy, revision=revision)
         try:
-            # The foreign file is opened innermost, so that errors name it.
+            # The untrusted file is opened innermost, so that errors name it.
             with copy.writing() as ours, _reading(other) as theirs:
                 _fill(theirs, ours)
             migrate.upgrade(copy)
