@@ -51,7 +51,7 @@ def trained(folder: Path) -> Path:
 
 
 def test_a_run_that_is_stopped_resumes_from_another_folder_and_is_reported(folder: Path) -> None:
-    process = start(folder, "run", "suites/mine.toml", "--set", "epochs=40")
+    process = start(folder, "run", "suites/mine.toml", "--set", "epochs=20")
     wait_until(lambda: recorded(folder) >= 1, "an epoch")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
