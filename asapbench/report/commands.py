@@ -14,7 +14,7 @@ from asapbench.suite.cell import Cell, plain
 from asapbench.suite.load import load
 
 _FILTERS = ("model", "rule", "optimizer.weight_decay")
-"""Keys of `--only`, in the order that needs the fewest commands; cells that these do not tell apart go by identity."""
+"""Keys of `--only`, in the order that needs the fewest commands; cells that are equal in all of them go by identity."""
 
 
 def notes_to_finish(

@@ -70,8 +70,8 @@ def nearest(cell: Cell, references: Iterable[Cell]) -> tuple[str, Cell] | None:
     ]
     if not same:
         return None
-    apart, reference = min(same, key=lambda pair: len(pair[0]))
-    return ", ".join(apart), reference
+    fewest, reference = min(same, key=lambda pair: len(pair[0]))
+    return ", ".join(fewest), reference
 
 
 @dataclass(frozen=True)

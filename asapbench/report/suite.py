@@ -70,7 +70,7 @@ def suite_table(
             *_without_metric(found, metric),
         ),
         numbers=tuple(
-            number(summary_of(cell, found), names=names(cell), metric=metric, variant=grid.apart(cell))
+            number(summary_of(cell, found), names=names(cell), metric=metric, variant=grid.long_form_variant(cell))
             for cell in grid.cells
         ),
         metric=str(metric),
@@ -96,7 +96,7 @@ class _Grid:
 
     @cached_property
     def varying(self) -> tuple[str, ...]:
-        """The fields, seed aside, that tell configurations of the same data set, model and rule apart."""
+        """The fields, without the seed, in which configurations of the same data set, model and rule differ."""
         return varying(self.cells)
 
     @cached_property
@@ -139,8 +139,8 @@ class _Grid:
         found = nearest(cell, self.file.cells)
         return found[0] if found else "not in it"
 
-    def apart(self, cell: Cell) -> str:
-        """For the long form: the variant; where there is only one, the deviation."""
+    def long_form_variant(self, cell: Cell) -> str:
+        """The variant, or the deviation if there is only one variant."""
         return self.variant(cell) or self.deviation(cell)
 
     def stub(self, cell: Cell) -> str:

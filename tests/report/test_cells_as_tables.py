@@ -41,7 +41,7 @@ def written(store, path, *, anonymous=False, force=False, suites=(), filters=())
     return path.read_text(encoding="utf-8")
 
 
-def test_csv_has_a_row_a_trained_cell_with_its_accuracies_and_provenance(store, tmp_path):
+def test_csv_has_one_row_for_each_trained_cell_with_accuracies_and_provenance(store, tmp_path):
     rows = {row["cell"]: row for row in csv.DictReader(written(store, tmp_path / "x.csv").splitlines())}
     assert rows.keys() == {cell.id for cell in CELLS[:2]}
     first, second = (rows[cell.id] for cell in CELLS[:2])
@@ -79,12 +79,12 @@ def test_cells_that_differ_in_any_setting_differ_in_its_column(tmp_path, column,
             store.record_epochs(claim, [an_epoch(1, 0.75)])
             store.finish(claim, "done")
         rows = list(csv.DictReader(written(store, tmp_path / "x.csv").splitlines()))
-        told = json.loads(written(store, tmp_path / "x.json"))["cells"]
+        cells = json.loads(written(store, tmp_path / "x.json"))["cells"]
     assert len({row[column] for row in rows}) == 2
-    assert len({cell[column] for cell in told}) == 2
+    assert len({cell[column] for cell in cells}) == 2
 
 
-def test_a_spreadsheet_takes_no_text_for_a_formula(store, tmp_path):
+def test_a_spreadsheet_reads_no_text_as_a_formula(store, tmp_path):
     rows = list(csv.DictReader(written(store, tmp_path / "x.csv").splitlines()))
     assert {row["hardware.processor"] for row in rows} == {"'=EPYC", "Xeon"}
 
@@ -115,7 +115,7 @@ def test_a_file_is_replaced_only_by_force(store, tmp_path):
     assert written(store, path, force=True).startswith("cell,label")
 
 
-def test_a_place_where_no_file_can_be_is_named_without_an_option_that_there_is_not(store, tmp_path):
+def test_an_impossible_place_is_named_by_its_path_alone(store, tmp_path):
     with pytest.raises(AsapbenchError, match="there is no directory") as error:
         written(store, tmp_path / "absent" / "x.csv")
     assert "--out" not in str(error.value)

@@ -80,7 +80,7 @@ def test_each_configuration_is_a_number_once_with_its_published_one() -> None:
     assert (first.rule, first.measured, first.published) == ("bp", pytest.approx(92.0), 92.39)
 
 
-def test_what_is_not_trained_is_counted_with_the_command_that_trains_it() -> None:
+def test_missing_trainings_are_counted_with_the_command_that_trains_them() -> None:
     cells = load("forward_alignment").cells
     for done in (0, 40, len(cells)):
         made = [result(cell, 90.0) for cell in cells[:done]]
@@ -91,7 +91,7 @@ def test_what_is_not_trained_is_counted_with_the_command_that_trains_it() -> Non
         )
 
 
-def test_each_line_has_its_difference_and_n_stands_where_it_is_not_the_usual_one() -> None:
+def test_each_line_has_its_difference_and_an_unusual_n() -> None:
     made = [r for r in results() if r.cell.rule.name != "bp" or r.cell.seed == 0]
     rows = [
         [field.text for field in row.fields] for group in forward_alignment_table(made).groups for row in group.rows

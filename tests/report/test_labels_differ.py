@@ -1,4 +1,4 @@
-"""Configurations that would print alike: each has its row, and texts that tell it from the others."""
+"""Configurations that differ slightly: each has its own row and label."""
 
 from dataclasses import replace
 

@@ -49,7 +49,7 @@ def test_the_ending_chooses_the_format(command: tuple[str, ...], name: str, form
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_dash_is_standard_output_in_the_format_asked_for(
+def test_a_dash_is_standard_output_in_the_requested_format(
     command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -71,7 +71,7 @@ def test_a_dash_is_standard_output_in_the_format_asked_for(
         (("--out", "r.csv", "--format", "json"), "this name asks for csv, --format json does not; leave one"),
     ],
 )
-def test_a_name_that_says_nothing_or_something_else_is_refused_before_anything_is_measured(
+def test_a_name_without_a_format_or_with_another_is_refused_before_the_measurement(
     command: tuple[str, ...], words: tuple[str, ...], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -80,6 +80,6 @@ def test_a_name_that_says_nothing_or_something_else_is_refused_before_anything_i
     assert not list(tmp_path.iterdir())
 
 
-def test_a_format_decides_where_the_ending_says_nothing(tmp_path: Path) -> None:
+def test_the_format_option_decides_where_the_ending_names_none(tmp_path: Path) -> None:
     run("report", "--table", "3", "--format", "csv", "--out", str(tmp_path / "r.dat"))
     assert kind((tmp_path / "r.dat").read_text(encoding="utf-8")) == "csv"

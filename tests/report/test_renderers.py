@@ -27,7 +27,7 @@ def nasty() -> Table:
     return Table(NASTY, NASTY, columns, (Group(NASTY, (row,)),), notes, (number,), "best", "percent", NASTY)
 
 
-def test_csv_reads_back_one_number_a_row_unrounded() -> None:
+def test_csv_reads_back_one_unrounded_number_per_row() -> None:
     rows = list(csv.DictReader(io.StringIO(render(TABLE, Format.CSV))))
     assert len(rows) == 70
     first = next(row for row in rows if row["dataset"] == "mnist" and row["rule"] == "bp")
@@ -82,13 +82,13 @@ def test_no_format_lets_a_control_character_through(form: Format) -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
 
 
-def test_csv_shows_no_formula_to_a_spreadsheet() -> None:
+def test_csv_has_no_formula_for_a_spreadsheet() -> None:
     row = next(csv.DictReader(io.StringIO(render(nasty(), Format.CSV))))
     assert row["model"] == "'=SUM(A1)"
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
-def test_the_terminal_gets_no_line_wider_than_it_is(width: int) -> None:
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     lines = render(TABLE, Format.TERMINAL, width=width).splitlines()
     assert max(cell_len(line) for line in lines if "asapbench" not in line) <= width
     assert all(line == line.rstrip() for line in lines)
@@ -98,7 +98,7 @@ def test_eighty_columns_hold_every_rule_side_by_side() -> None:
     assert re.search(r"^Model +BP +KP +FA +DFA +ASAP", render(TABLE, Format.TERMINAL, width=80), re.MULTILINE)
 
 
-def test_a_narrow_terminal_gets_every_number_in_further_panels() -> None:
+def test_a_narrow_terminal_shows_every_number_in_further_panels() -> None:
     narrow = render(TABLE, Format.TERMINAL, width=40)
     for row in (row for group in TABLE.groups for row in group.rows):
         for field in row.fields:
@@ -112,12 +112,12 @@ def test_commands_are_never_broken() -> None:
             assert f"    {command}\n" in text
 
 
-def test_colour_is_there_only_when_asked_for() -> None:
+def test_colour_needs_a_request() -> None:
     assert "\x1b[" not in render(TABLE, Format.TERMINAL)
     assert "\x1b[1m" in render(TABLE, Format.TERMINAL, color=True)
 
 
-def test_a_terminal_without_unicode_gets_plain_signs_and_no_wider_line() -> None:
+def test_a_terminal_without_unicode_shows_ascii_and_no_wider_line() -> None:
     text = render(TABLE, Format.TERMINAL, width=80, encoding="ascii")
     text.encode("ascii")
     assert "99.27+/-0.14" in text.replace(" ", "")

@@ -24,9 +24,15 @@ def test_diverged_trainings_are_counted_and_not_averaged_in() -> None:
     assert (summary.mean, summary.n, summary.diverged, summary.ended) == (91.0, 2, 1, 3)
 
 
-def test_the_caption_says_n_and_that_it_varies() -> None:
+def test_the_caption_names_n_and_that_it_varies() -> None:
     three, one = Summary((1.0, 2.0, 3.0)), Summary((1.0,))
     assert spread_and_count([three, three]).endswith("over n = 3 seeds")
     assert "n = 3 seeds, unless another n is given below" in spread_and_count([three, three, one])
     assert "no spread" in spread_and_count([one])
     assert spread_and_count([]) == "nothing measured yet"
+
+
+def test_the_samples_are_kept_in_their_order() -> None:
+    summary = Summary((92.0, 90.0, 91.0))
+    assert summary.samples == (92.0, 90.0, 91.0)
+    assert summary.n == 3

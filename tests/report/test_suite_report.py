@@ -18,7 +18,7 @@ def trained(cells: list[Cell]) -> list[Result]:
     return [result(cell, BASE[cell.rule.name] + cell.seed) for cell in cells]
 
 
-def test_rules_stand_side_by_side_with_spread_and_count() -> None:
+def test_rules_are_side_by_side_with_spread_and_count() -> None:
     table = suite_table("quickstart", QUICK.cells, trained(list(QUICK.cells)), metric=Metric.BEST, file=QUICK)
     assert [column.title for column in table.columns] == ["Model", "BP", "KP", "FA", "DFA", "ASAP"]
     assert [group.header for group in table.groups] == ["Digits"]
@@ -62,7 +62,7 @@ def test_no_order_is_printed_where_a_rule_has_several_values(field: str) -> None
         'model = "resnet10"\ndataset = { name = "digits", train_size = [256, 512] }',
     ],
 )
-def test_each_network_and_data_set_with_one_value_a_rule_counts_for_the_order(networks: str) -> None:
+def test_each_network_and_data_set_with_one_value_per_rule_counts_for_the_order(networks: str) -> None:
     head = '[suite]\nname = "two"\n[defaults]\ndataset = "digits"\nlr = 0.1\nepochs = 1\n'
     cells = list(parse(f'{head}[[grid]]\nrule = ["bp", "fa"]\n{networks}', source="two.toml").cells)
     table = suite_table("two", cells, trained(cells), metric=Metric.BEST)
@@ -88,7 +88,7 @@ def test_unfinished_cells_are_counted_with_their_states_and_the_command_to_resum
     assert note.commands == ("asapbench resume quickstart", f"asapbench show {cells[-3].short}")
 
 
-def test_cells_that_deviate_from_the_file_say_so() -> None:
+def test_cells_that_deviate_from_the_file_are_marked() -> None:
     cells = [replace(cell, epochs=1) for cell in QUICK.cells]
     table = suite_table("quickstart", cells, trained(cells), file=QUICK)
     assert [note.text for note in table.notes] == ["deviates from the suite file: epochs 1 instead of 10"]
@@ -110,13 +110,13 @@ def test_cut_and_full_cells_never_share_a_number_or_a_row_or_the_order() -> None
     assert {number.n for number in table.numbers} == {3}
 
 
-def test_a_suite_without_a_file_is_shown_all_the_same() -> None:
+def test_a_suite_without_a_file_is_shown() -> None:
     table = suite_table("mine", QUICK.cells, trained(list(QUICK.cells)))
     assert table.title == "mine"
     assert not table.notes
 
 
-def test_options_of_a_rule_make_a_column_of_their_own() -> None:
+def test_each_choice_of_rule_options_has_its_own_column() -> None:
     four = [replace(c, rule=RULES["asap"].choose({"k": 4})) for c in QUICK.cells if c.rule.name == "asap"]
     table = suite_table("mine", [*QUICK.cells, *four], trained([*QUICK.cells, *four]))
     assert [column.title for column in table.columns][-2:] == ["ASAP", "ASAP(k=4)"]

@@ -20,7 +20,7 @@ def lines(table: Table) -> list[list[str]]:
     return [[field.text for field in row.fields] for group in table.groups for row in group.rows]
 
 
-def test_measured_published_and_difference_stand_below_each_other() -> None:
+def test_measured_published_and_difference_are_below_each_other() -> None:
     results = [result(shipped_cell("mnist", "alexnet", "bp", seed=s), v) for s, v in enumerate((99.0, 99.2, 99.4))]
     table = accuracy_table(1, results)
     assert lines(table)[0][:3] == ["AlexNet", "99.20 ± 0.20", "-"]
@@ -32,7 +32,7 @@ def test_measured_published_and_difference_stand_below_each_other() -> None:
     assert "over n = 3 seeds" in table.caption
 
 
-def test_every_row_and_rule_of_the_paper_is_there_without_any_result() -> None:
+def test_an_empty_database_shows_every_row_and_rule_of_the_paper() -> None:
     table = accuracy_table(1, [])
     assert len(table.numbers) == len(printed_table(1).references) == 70
     assert [group.header for group in table.groups] == ["MNIST", "SVHN", "CIFAR-10", "CIFAR-100", "Tiny ImageNet"]

@@ -41,19 +41,19 @@ def test_only_the_most_frequent_differences_are_named() -> None:
     assert text.endswith("; and 2 more). To show:")
 
 
-def test_a_database_of_other_networks_alone_says_what_it_holds() -> None:
+def test_a_database_of_other_networks_is_described() -> None:
     table = accuracy_table(5, [result(cell, 90.0) for cell in load("quickstart").cells])
     (text,) = (text for text in notes(table) if text.startswith("The database has no result for this table's"))
     assert "BP on Digits, ResNet-10(width=8)" in text
     assert "`asapbench report --suite NAME`" in text
 
 
-def test_a_table_with_numbers_does_not_speak_of_other_networks() -> None:
+def test_a_table_with_numbers_does_not_mention_other_networks() -> None:
     results = [result(cell, 90.0) for cell in (load("quickstart").cells[0], shipped_cell("cifar10", "resnet18", "bp"))]
     assert not any(text.startswith("The database has no result") for text in notes(accuracy_table(5, results)))
 
 
-def test_figure_9_and_section_a2_say_it_too() -> None:
+def test_figure_9_and_section_a2_name_what_they_leave_out() -> None:
     cell = replace(load("dimension_matching").cells[0], epochs=1)
     (note,) = (note for note in dimension_matching([result(cell, 50.0)]).table.notes if "left out" in note.text)
     assert "this figure's cells (epochs 1 instead of 200)" in note.text

@@ -60,7 +60,7 @@ class Line:
 class Averaged:
     """The lines of one configuration over `n` seeds, whose trainings are in `state`.
 
-    `label` tells it from the other configurations; `beside` is the label without the rule.
+    `label` has the fields in which configurations differ; `beside` is the label without the rule.
     """
 
     cell: Cell

@@ -133,14 +133,14 @@ def _draw(bars: Sequence[Bar], described: str) -> Figure:
 
     footnotes = Footnotes()
     marks = [bracketed([footnotes.mark(bar.what)]) if bar.what else "" for bar in bars]
-    apart = "".join(f" {bracketed(note.mark or '')} differs: {note.text}." for note in footnotes.notes())
-    figure, axes = canvas(_TITLE, described + apart)
+    differences = "".join(f" {bracketed(note.mark or '')} differs: {note.text}." for note in footnotes.notes())
+    figure, axes = canvas(_TITLE, described + differences)
     for x, bar in enumerate(bars):
-        _draw_bar(axes, x, bar, narrow=bool(apart))
+        _draw_bar(axes, x, bar, narrow=bool(differences))
     labels = [f"{TITLES[bar.matching]} {mark}".strip() for bar, mark in zip(bars, marks, strict=True)]
-    if apart:  # more bars than there is room for whole titles
+    if differences:  # more bars than there is room for whole titles
         labels = [fill(label, 13) for label in labels]
-    axes.set_xticks(range(len(bars)), labels, fontsize="small" if apart else None)
+    axes.set_xticks(range(len(bars)), labels, fontsize="small" if differences else None)
     axes.set_xlim(-0.5, len(bars) - 0.5)
     axes.set_ylim(0, 100)
     axes.tick_params(axis="x", length=0)

@@ -40,12 +40,12 @@ _NETWORKS = 6
 class Network:
     """One configuration: by layer and quantity its summary over seeds. `cell` is one of them.
 
-    `label` tells it from all others, `apart` from those of its data set, model and rule.
+    `label` has the fields in which networks differ; `variant` is the label without data set, model and rule.
     """
 
     cell: Cell
     label: str
-    apart: str
+    variant: str
     values: Mapping[tuple[str, str], Summary]
 
     @property
@@ -100,8 +100,8 @@ def _network(members: Sequence[tuple[Cell, Sequence[Measurement]]], own: Sequenc
         if row.value is not None and (row.layer, row.quantity) in samples:
             samples[row.layer, row.quantity].append(row.value)
     label = ", ".join(f"trained by {field_text(cell, n)}" if n == "rule" else field_text(cell, n) for n in own)
-    apart = ", ".join(field_text(cell, name) for name in own if name not in ("dataset", "model", "rule"))
-    return Network(cell, label, apart, {place: Summary(tuple(values)) for place, values in samples.items()})
+    variant = ", ".join(field_text(cell, name) for name in own if name not in ("dataset", "model", "rule"))
+    return Network(cell, label, variant, {place: Summary(tuple(values)) for place, values in samples.items()})
 
 
 def _range(numbers: set[int], one: str, many: str = "") -> str:
@@ -142,7 +142,7 @@ def _numbers(network: Network) -> Iterator[Number]:
             names=names(network.cell),
             metric=quantity,
             unit="degrees" if quantity in _DEGREES else "length",
-            variant=", ".join(filter(None, (network.apart, layer))),
+            variant=", ".join(filter(None, (network.variant, layer))),
         )
 
 

@@ -70,7 +70,7 @@ def test_an_angle_that_does_not_exist_is_a_dash() -> None:
     assert texts(drawn(Recorded(result(QUICK, 50.0), angles(None, 80.0))))["ASAP"][0] == ["stem", "-", "80.0"]
 
 
-def test_trainings_under_way_are_drawn_and_named_so() -> None:
+def test_unfinished_trainings_are_drawn_and_named() -> None:
     made = drawn(Recorded(result(QUICK, state="interrupted"), angles(90.0)))
     assert list(texts(made)) == ["ASAP (interrupted)"]
 
@@ -101,7 +101,7 @@ def test_many_layers_and_panels_are_drawn(suffix: str) -> None:
     assert len(picture(drawn(*members), suffix)) > 10_000
 
 
-def test_more_panels_than_a_picture_takes_are_refused_and_tabled() -> None:
+def test_too_many_panels_for_a_picture_are_refused_but_have_a_table() -> None:
     made = drawn(*(Recorded(result(replace(QUICK, lr=n / 10), 50.0), angles(90.0)) for n in range(1, 10)))
     assert len(made.table.groups) == 9
     with pytest.raises(AsapbenchError, match="9 configurations are too many"):
@@ -170,7 +170,7 @@ def test_report_reads_the_database(tmp_path: Path) -> None:
     assert "MNIST" in report("--alignment", "update", "--only", "epochs=1", "--db", url)
 
 
-def test_what_does_not_go_with_angles_is_refused(tmp_path: Path) -> None:
+def test_options_that_angles_do_not_have_are_refused(tmp_path: Path) -> None:
     url = recorded(tmp_path, QUICK)
     with pytest.raises(SuiteError, match="--alignment: name a suite with --suite, or cells with --only"):
         report("--alignment", "weights", "--db", url)

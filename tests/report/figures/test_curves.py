@@ -86,7 +86,7 @@ def test_each_epoch_has_the_mean_and_spread_over_the_seeds() -> None:
         (Quantity.TRAIN_LOSS, 2.0, "nats", "train loss"),
     ],
 )
-def test_every_quantity_is_the_one_it_is_called(quantity: Quantity, first: float, unit: str, metric: str) -> None:
+def test_every_quantity_is_the_one_of_its_name(quantity: Quantity, first: float, unit: str, metric: str) -> None:
     illustration = curves([trained(ASAP, 9.0, 8.0)], quantity)
     number = illustration.table.numbers[0]
     assert (number.measured, number.unit, number.metric) == (pytest.approx(first), unit, metric)
@@ -95,7 +95,7 @@ def test_every_quantity_is_the_one_it_is_called(quantity: Quantity, first: float
     assert axes.get_xlabel() == "epoch"
 
 
-def test_the_lines_are_the_numbers_and_the_legend_stands_as_they_end() -> None:
+def test_the_lines_are_the_numbers_and_the_legend_has_the_order_of_the_final_values() -> None:
     axes = axes_of(TWO_RULES)
     lines = lines_of(TWO_RULES)
     assert lines["BP"] == pytest.approx([15.0, 40.0, 70.0])
@@ -106,7 +106,7 @@ def test_the_lines_are_the_numbers_and_the_legend_stands_as_they_end() -> None:
     assert corners[:, 1].max() == pytest.approx(70.0 + stdev([50.0, 90.0, 70.0]))
 
 
-def test_only_finished_trainings_make_the_mean_where_there_is_one() -> None:
+def test_only_finished_trainings_are_averaged_where_there_is_one() -> None:
     members = [trained(BP, 10.0, 20.0), trained(BP.with_seed(1), 90.0, state="interrupted")]
     members.append(trained(BP.with_seed(2), 5.0, nan, state="diverged"))
     table = curves(members).table
@@ -114,7 +114,7 @@ def test_only_finished_trainings_make_the_mean_where_there_is_one() -> None:
     assert table.notes[0].text.endswith("1 interrupted, 1 diverged.")
 
 
-def test_trainings_under_way_are_drawn_up_to_the_epoch_that_all_have_reached_and_say_so() -> None:
+def test_unfinished_trainings_are_drawn_up_to_the_epoch_that_all_have_reached_and_named() -> None:
     members = [trained(BP, 10.0, 20.0, 30.0, state="running"), trained(BP.with_seed(1), 20.0, 40.0, state="running")]
     assert lines_of(members) == {"BP (running)": [15.0, 30.0]}
 
@@ -126,7 +126,7 @@ def test_a_diverged_configuration_ends_where_its_numbers_do() -> None:
     assert lines_of(members)["ASAP (diverged)"][0] == 30.0
 
 
-def test_labels_hold_what_differs_and_the_heading_what_does_not() -> None:
+def test_labels_have_the_fields_that_differ_and_the_heading_the_shared_ones() -> None:
     four = replace(ASAP, epochs=4)
     table = curves([trained(BP, 1.0), trained(ASAP, 2.0), trained(four, 3.0)]).table
     assert [row.fields[0].text for row in table.groups[0].rows] == [
@@ -161,7 +161,7 @@ def test_rules_keep_their_colour_across_models() -> None:
         assert len({color for label, (color, _) in styles.items() if label.endswith(f" {rule}")}) == 1
 
 
-def test_a_picture_takes_as_many_lines_as_can_be_told_apart_and_the_table_more() -> None:
+def test_a_picture_has_at_most_the_lines_that_a_reader_can_distinguish_and_the_table_more() -> None:
     many = [trained(replace(BP, lr=0.001 * n), 10.0, 20.0) for n in range(1, 30)]
     assert len(curves(many).table.groups[0].rows) == 29
     with pytest.raises(AsapbenchError, match="29 lines are too many for one picture, which takes 28"):
@@ -173,7 +173,7 @@ def test_a_picture_takes_as_many_lines_as_can_be_told_apart_and_the_table_more()
     assert len({(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axes.lines}) == 28
 
 
-def test_a_name_with_dollars_stands_in_the_picture_as_it_is() -> None:
+def test_a_name_with_dollars_is_drawn_unchanged() -> None:
     illustration = learning_curves(TWO_RULES, quantity=Quantity.ACCURACY, heading="costs $5 and $6")
     assert picture(illustration, ".svg").startswith(b"<?xml")
 
@@ -235,7 +235,7 @@ def test_a_filter_without_curves_is_refused(database: str) -> None:
         report("--suite", "quickstart", "--only", "rule=bp", "--db", database)
 
 
-def test_a_database_without_results_says_so_rather_than_that_a_filter_is_wrong(tmp_path: Path) -> None:
+def test_an_empty_database_is_reported_instead_of_a_wrong_filter(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/results.sqlite"
     Store.open(url).close()
     with pytest.raises(AsapbenchError, match="none of these cells has an epoch"):

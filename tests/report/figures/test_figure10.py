@@ -30,7 +30,7 @@ def rows(*angles: float, n: int = 8) -> list[Measurement]:
     return found
 
 
-def test_networks_with_shortcuts_come_first_with_a_row_a_layer() -> None:
+def test_networks_with_shortcuts_are_first_with_one_row_per_layer() -> None:
     table = shortcut_effect_figure([(WITHOUT, rows(80.0, 85.0)), (WITH, rows(40.0, 45.5))]).table
     assert [group.header for group in table.groups] == ["CIFAR-10, ASAP, ResNet-18", "CIFAR-10, ASAP, ResNet-18 (nsc)"]
     texts = [[field.text for field in row.fields] for row in table.groups[0].rows]
@@ -53,13 +53,13 @@ def test_the_angles_of_a_configuration_are_averaged_over_its_seeds() -> None:
     assert "without shortcuts is not among these" in table.notes[0].text
 
 
-def test_cut_trainings_say_so() -> None:
+def test_the_caption_has_the_range_of_epochs_and_batches() -> None:
     table = shortcut_effect_figure([(replace(WITH, epochs=1), rows(1.0, 2.0, n=1)), (WITHOUT, rows(1.0, 2.0))]).table
     assert "trained for 1 to 200 epochs" in table.caption
     assert "1 to 8 batches" in table.caption
 
 
-def test_without_a_measurement_the_way_to_one_is_reported() -> None:
+def test_without_a_measurement_the_error_names_the_command_that_measures() -> None:
     with pytest.raises(AsapbenchError, match="asapbench analyze shortcut CELL CELL"):
         shortcut_effect_figure([])
 
@@ -78,7 +78,7 @@ def test_every_kind_of_picture_is_drawn(suffix: str) -> None:
     assert len(picture(shortcut_effect_figure([(WITH, rows(40.0, 45.0))]), suffix)) > 5_000
 
 
-def test_more_networks_than_a_picture_takes_are_refused_and_tabled() -> None:
+def test_too_many_networks_for_a_picture_are_refused_but_have_a_table() -> None:
     made = shortcut_effect_figure([(replace(WITH, lr=n / 10), rows(1.0, 2.0)) for n in range(1, 8)])
     assert len(made.table.groups) == 7
     with pytest.raises(AsapbenchError, match="7 networks are too many"):

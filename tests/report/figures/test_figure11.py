@@ -23,7 +23,7 @@ def totals(text: str) -> dict[tuple[str, str, str], int]:
     }
 
 
-def test_the_totals_of_the_printed_bars_and_of_the_variants_are_there() -> None:
+def test_the_table_has_the_totals_of_the_printed_bars_and_of_the_variants() -> None:
     found = totals(report("--figure", "11", "--format", "csv"))
     assert found["alexnet", "bp", "batch 128, total"] == 33_523_994
     assert found["alexnet", "asap(k=2)", "batch 128, total"] == 30_867_226

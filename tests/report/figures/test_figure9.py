@@ -65,7 +65,7 @@ def test_what_is_missing_is_a_dash_with_the_command_that_trains_exactly_that() -
     assert dimension_matching([]).table.notes[0].commands == (f"asapbench run {SUITE}",)
 
 
-def test_cells_that_deviate_are_under_way_or_outdated_enter_no_bar() -> None:
+def test_deviating_unfinished_and_outdated_cells_are_in_no_bar() -> None:
     (cell, *_), percent = CELLS, 50.0
     others = [
         result(replace(cell, epochs=2), percent),
@@ -84,12 +84,18 @@ def test_an_unfinished_cell_is_not_reported_as_missing() -> None:
     assert "started, not finished" in {text.get_text() for text in under_way.draw().axes[0].texts}
 
 
-def test_the_metric_chooses_the_epoch() -> None:
+def test_finished_cells_without_the_metric_are_not_reported_as_missing() -> None:
+    (note,) = dimension_matching(trained("max", "average", "random"), metric=Metric.BEST_VAL).table.notes
+    assert note.text.startswith("9 finished trainings have no best-val")
+    assert f"asapbench run {SUITE} --set validation=5000" in note.commands
+
+
+def test_the_metric_selects_the_epoch() -> None:
     assert texts(trained("max"), Metric.LAST)[0][1] == "76.83 ± 0.76"
     assert texts(trained("max"), Metric.BEST)[0][1] == "77.83 ± 0.76"
 
 
-def test_a_cell_that_diverged_says_so() -> None:
+def test_a_diverged_cell_is_named_so() -> None:
     assert texts([result(CELLS[0], state="diverged")])[0][1] == "diverged"
 
 
@@ -100,7 +106,7 @@ def test_it_can_be_drawn_whatever_is_missing(matchings: tuple[str, ...], suffix:
     assert len(picture(dimension_matching([*trained(*matchings), *diverged]), suffix)) > 5000
 
 
-def test_bars_stand_as_high_as_the_numbers() -> None:
+def test_bars_are_as_high_as_the_numbers() -> None:
     (axes,) = dimension_matching(trained("max", "random")).draw().axes
     heights = [patch.get_height() for patch in axes.patches]
     assert heights == pytest.approx([fmean(ACCURACIES["max"]), fmean(ACCURACIES["random"])])
@@ -116,7 +122,7 @@ def test_an_empty_database_is_reported_with_the_command_that_names_it(tmp_path: 
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_deviates_has_a_bar_of_its_own_only_where_it_is_asked_for() -> None:
+def test_deviating_cells_have_their_own_bar_only_on_request() -> None:
     short = [result(replace(cell, epochs=2), 40.0) for cell in CELLS if cell.rule["matching"] == "random"]
     assert [row[1] for row in texts(short)] == ["-", "-", "-"]
     found = dimension_matching([*trained("max"), *short], allow_deviations=True).table

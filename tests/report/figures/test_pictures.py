@@ -42,7 +42,7 @@ def test_the_same_numbers_give_the_same_bytes_in_every_process() -> None:
     assert not re.search(rb"20\d\d-\d\d-\d\d|CreationDate|dc:date", first)
 
 
-def test_each_kind_of_file_is_what_it_says(tmp_path: Path) -> None:
+def test_each_file_has_the_format_of_its_name(tmp_path: Path) -> None:
     for suffix in ("png", "svg", "pdf"):
         report("--figure", "11", "--out", str(tmp_path / f"figure.{suffix}"))
     image = Image.open(tmp_path / "figure.png")
@@ -76,7 +76,7 @@ def test_the_ending_of_the_name_decides_whatever_its_case(tmp_path: Path) -> Non
         ),
     ],
 )
-def test_what_cannot_be_drawn_is_an_error_that_says_why(
+def test_what_cannot_be_drawn_is_an_error_with_the_reason(
     words: tuple[str, ...], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -103,7 +103,7 @@ def test_a_name_with_dollars_is_no_formula() -> None:
         assert not is_math_text(literal("$x$ and $y$"))
 
 
-def test_settings_of_the_user_neither_count_nor_change(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_matplotlib_settings_of_the_user_have_no_effect_and_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     import matplotlib
 
     before = picture(illustration("title"), ".png")
@@ -124,7 +124,7 @@ def test_lines_are_distinguished_without_colour_too() -> None:
     assert len({style["color"] for style in styles}) == len(COLORS)
 
 
-def test_folded_text_has_line_breaks_of_its_own_alone() -> None:
+def test_folded_text_has_only_the_line_breaks_of_the_folding() -> None:
     from asapbench.report.figures.style import folded, inches_wide, styled
 
     with styled():

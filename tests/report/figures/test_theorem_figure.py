@@ -16,7 +16,7 @@ from asapbench.report.figures.theorem import theorem_check
 SMALL = ("theorem", "--runs", "2", "--sizes", "5,4,2")
 
 
-def test_the_table_has_a_row_a_case_and_says_what_each_shows() -> None:
+def test_the_table_has_one_row_per_case_and_states_what_it_shows() -> None:
     text = analyze(*SMALL)
     in_one_line = " ".join(text.split())
     assert "n_h, n_x, n_y = 5, 4, 2; 2 random draws" in in_one_line
@@ -57,7 +57,7 @@ def test_the_picture_can_be_drawn(suffix: str, tmp_path: Path) -> None:
     assert path.stat().st_size > 5000
 
 
-def test_the_picture_has_a_line_a_case_in_each_panel_and_the_theorems_own_on_top() -> None:
+def test_each_panel_has_one_line_per_case_and_the_theorems_case_on_top() -> None:
     figure = theorem_check((5, 4, 2), count=2).draw()
     bounded = sum(runs(case, Sizes(5, 4, 2), 1)[0].bound is not None for case in CASES)
     assert [len(axes.lines) for axes in figure.axes] == [*[len(CASES)] * 3, bounded + 1]
