@@ -73,6 +73,13 @@ def shortcut_effect(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) 
 
     Leaves `model` in training mode with other running statistics. Raises AsapbenchError for a network without such a
     layer.
+
+    >>> import torch
+    >>> from asapbench.suite.catalog import MODELS
+    >>> model = MODELS["resnet10"].build(MODELS["resnet10"].choose({"width": 4}), channels=1, size=8, classes=10)
+    >>> found = shortcut_effect(model, [(torch.rand(4, 1, 8, 8), torch.arange(4))])
+    >>> found[0].layer, found[0].quantity, found[0].n
+    ('stages.1.0.conv1', 'BP to ASAP', 1)
     """
     samples: dict[tuple[str, str], list[float | None]] = {}
     for x, y in batches:

@@ -24,6 +24,10 @@ def render(table: Table, form: Format, *, width: int = 100, color: bool = False,
 
     `width` and `color` are for the terminal format alone. Characters that the encoding lacks are replaced by ASCII
     before the table is laid out and escaped; LaTeX and JSON are ASCII with any encoding.
+
+    >>> from asapbench.report.paper import accuracy_table
+    >>> render(accuracy_table(1, []), Format.MARKDOWN).splitlines()[0]
+    '**Table 1. Test accuracy of BP, KP, FA, DFA and ASAP (k=2)**'
     """
     if form not in (Format.LATEX, Format.JSON):
         table = with_texts(table, lambda text: encodable(text, encoding))
