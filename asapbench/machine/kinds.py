@@ -25,3 +25,8 @@ KINDS = {
     "cuda": DeviceKind(rate=1.5e13, layer_seconds=1e-4, evaluated_together=2000),
     "mps": DeviceKind(rate=1.5e12, layer_seconds=2e-4, evaluated_together=1000, has_float64=False),
 }
+
+
+def kind_of(device_type: str) -> DeviceKind:
+    """The kind of a device by torch's type of it; a type that is not listed, such as `meta`, counts as a CPU."""
+    return KINDS.get(device_type, KINDS["cpu"])

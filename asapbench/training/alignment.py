@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from asapbench.machine.kinds import KINDS
+from asapbench.machine.kinds import kind_of
 from asapbench.metrics import Alignment
 from asapbench.rules import Learner
 from asapbench.rules.engine.program import plain
@@ -55,7 +55,7 @@ def degrees(one: Tensor, other: Tensor) -> float | None:
 
 def _lengths(one: Tensor, other: Tensor) -> Tensor:
     """The norms of both, and of the difference and the sum of their directions; in float64, where the tensors lie."""
-    device = one.device if KINDS[one.device.type].has_float64 else torch.device("cpu")
+    device = one.device if kind_of(one.device.type).has_float64 else torch.device("cpu")
     a, b = (tensor.detach().to(device).double().flatten() for tensor in (one, other))
     lengths = a.norm(), b.norm()
     u, v = a / lengths[0], b / lengths[1]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asapbench.data.batches import Batches
-from asapbench.machine.kinds import KINDS
+from asapbench.machine.kinds import kind_of
 from asapbench.training.environment import arithmetic
 
 
@@ -33,7 +33,7 @@ def evaluate(
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     tally = Tally(device)
-    for x, y in batches.sequential(KINDS[device.type].evaluated_together):
+    for x, y in batches.sequential(kind_of(device.type).evaluated_together):
         if should_stop():
             raise StoppedError
         with arithmetic(device, precision):
@@ -52,7 +52,7 @@ class Tally:
     """
 
     def __init__(self, device: torch.device) -> None:
-        dtype = torch.float64 if KINDS[device.type].has_float64 else torch.float32
+        dtype = torch.float64 if kind_of(device.type).has_float64 else torch.float32
         self.loss_sum = torch.zeros((), dtype=dtype, device=device)
         self.hits = torch.zeros((), dtype=torch.int64, device=device)
         self.seen = 0

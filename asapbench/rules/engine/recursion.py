@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from asapbench.machine.kinds import KINDS
+from asapbench.machine.kinds import kind_of
 from asapbench.rules.engine.layers import FeedbackLayer
 
 _SETTINGS = ("lr", "weight_decay", "momentum", "dampening", "nesterov", "maximize", "betas", "eps", "amsgrad")
@@ -28,7 +28,7 @@ class ScalarRecursion(nn.Module):
 
     def __init__(self, device: torch.device, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        exact = torch.float64 if KINDS[device.type].has_float64 else torch.float32
+        exact = torch.float64 if kind_of(device.type).has_float64 else torch.float32
         self.s: Tensor
         self.q: Tensor
         self.steps: Tensor
