@@ -13,7 +13,7 @@ _NAME = 18
 
 def catalog(
     kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help="rule, model, dataset, optimizer or suite.")
+        str | None, typer.Argument(metavar="[KIND]", help="rule, model, dataset, optimizer, schedule or suite.")
     ] = None,
 ) -> None:
     """List rules, models, data sets, optimizers and suites.
@@ -27,6 +27,7 @@ def catalog(
     from asapbench.suite.catalog import CATALOG
     from asapbench.suite.load import shipped
     from asapbench.suite.options import nearest
+    from asapbench.suite.plugins import provider
 
     kinds = (*CATALOG, "suite")
     if kind is not None and kind.rstrip("s") not in kinds:
@@ -37,7 +38,9 @@ def catalog(
             continue
         console.print(Text(f"{name}s", style="bold"))
         for entry in entries.values():
-            console.print(Text(f"  {entry.name:<{_NAME}} {entry.title}: {entry.source}"))
+            plugin = provider(name, entry.name)
+            origin = "" if plugin is None else f" (plug-in {plugin.source})"
+            console.print(Text(f"  {entry.name:<{_NAME}} {entry.title}: {entry.source}{origin}"))
             for option in (option for option in entry.options if option.is_given):
                 choices = f" ({', '.join(map(str, option.choices))})" if option.choices else ""
                 console.print(Text(f"      {option.name} = {option.default!r}{choices}: {option.help}"))

@@ -57,6 +57,12 @@ def test_a_node_without_the_data_says_what_any_command_says(needs: Needs) -> Non
     assert "asapbench data prepare mnist" in said
 
 
+def test_a_node_without_a_plug_in_names_its_file(needs: Needs, tmp_path: Path) -> None:
+    said = what_is_missing(replace(needs, plugins=(str(tmp_path / "mine.py"),)))
+    assert said is not None
+    assert said.startswith(f"{tmp_path / 'mine.py'}: there is no such plug-in file")
+
+
 def test_two_runs_leave_two_marks_and_take_their_own_away(tmp_path: Path) -> None:
     files = Files(tmp_path)
     first, second = files.mark(), files.mark()
