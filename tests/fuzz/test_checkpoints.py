@@ -263,7 +263,7 @@ def test_what_does_not_fit_is_reported_by_name(path: tuple[Any, ...], value: obj
 def test_the_settings_of_the_optimizer_are_the_cells_and_not_the_files(place: Path) -> None:
     folder = place.parent / "cell"
     assert resumed(folder, changed(content(), ("optimizer", "param_groups", 0, "momentum"), 1e9)) == "resumed"
-    assert trainer(CELL, IMAGES, folder, Recorder()).optimizer.param_groups[0]["momentum"] == 0.9
+    assert trainer(CELL, IMAGES, folder, Recorder()).state.optimizer.param_groups[0]["momentum"] == 0.9
 
 
 def test_a_pipe_is_not_waited_for(place: Path) -> None:
