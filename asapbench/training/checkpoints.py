@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -30,7 +29,7 @@ _WRITES = 10
 class Checkpoints:
     """One attempt's: `directory` takes them, `previous` may hold those of earlier attempts.
 
-    A context: leaving it waits for the write that is pending. `interval`: see `is_due`.
+    `writer` is a context: leaving it waits for the write that is pending. `interval`: see `is_due`.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class Checkpoints:
         self._directory, self._previous, self._listener = directory, tuple(previous), listener
         self._interval = interval
         self.retry_policy = RetryPolicy(RETRY_SECONDS, say=listener.warned, should_stop=listener.should_stop)
-        self._writer = Writer(device)
+        self.writer = Writer(device)
         self._number = checkpoint.next_number(directory)
         self._written = 0
         self._epochs = self._angles = 0
@@ -76,12 +75,12 @@ class Checkpoints:
         With an interval, that many seconds after the last one started. Without, after `CHECKPOINT_SECONDS`, and earlier
         if an epoch waits to be reported, as long as checkpoints take at most a tenth of the time.
         """
-        if not self._writer.is_idle():
+        if not self.writer.is_idle():
             return False
         interval = CHECKPOINT_SECONDS if self._interval is None else self._interval
         if self._interval is None and self.holds_back(epochs):
-            interval = min(interval, _WRITES * self._writer.seconds)
-        return time.monotonic() - self._writer.began >= interval
+            interval = min(interval, _WRITES * self.writer.seconds)
+        return time.monotonic() - self.writer.began >= interval
 
     def write(self, state: Saved) -> None:
         """Hands a snapshot to the writer, with what to report once it is durable."""
@@ -91,7 +90,7 @@ class Checkpoints:
             epochs=state.history[self._epochs :],
             angles=state.alignment[self._angles :],
         )
-        self._writer.write(state.content(), make_durable)
+        self.writer.write(state.content(), make_durable)
         self._number += 1
         self._epochs, self._angles = state.epoch, len(state.alignment)
 
@@ -100,15 +99,6 @@ class Checkpoints:
         checkpoint.prune(self._directory, keep=1)
         if self._written:  # else the last checkpoint is an earlier attempt's
             self._remove_previous()
-
-    def __enter__(self) -> Checkpoints:
-        self._writer.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._writer.__exit__(kind, error, trace)
 
     def _make_durable(
         self, content: dict[str, Any], *, number: int, epochs: Sequence[EpochMetrics], angles: Sequence[Alignment]

@@ -78,10 +78,11 @@ class Trainer:
         self.state = CellState(cell, images, device=device, memory_format=order, warn=listener.warned)
         self.train, self.validation = training_batches(cell, images, device, memory_format=order)
         self.test = testing_batches(cell, images, device, memory_format=order)
+        self._batches = self.train.batches(cell.batch_size)
         self._steps = self._built_steps()
         self._environment: Environment = signature(device, settings, memory_format=order)
         if found is not None:
-            self.state.restore(*found, environment=self._environment, batches=self.train.batches(cell.batch_size))
+            self.state.restore(*found, environment=self._environment, batches=self._batches)
 
     @property
     def progress(self) -> Progress:
@@ -93,7 +94,7 @@ class Trainer:
 
         However it ends, what was reported is durable, and no write is pending.
         """
-        with self.checkpoints:
+        with self.checkpoints.writer:
             progress, cell = self.progress, self.cell
             self.listener.resumed(progress.history, batch=progress.batch, bit_exact=self.state.bit_exact)
             self.checkpoints.start_after(progress.epoch, progress.alignment)
@@ -138,11 +139,10 @@ class Trainer:
 
     def steps(self) -> None:
         """The rest of the epoch's steps. Raises StoppedError, after a whole step, where it was asked to stop."""
-        cell, progress = self.cell, self.progress
+        progress = self.progress
         self.state.learner.train()
         epoch = progress.epoch + 1
         set_rate(self.state.optimizer, self._rate(epoch))
-        batches = self.train.batches(cell.batch_size)
         started = reported = time.monotonic()
         seen_before, before = self.state.tally.seen, progress.seconds
         for examples in self._steps.epoch(epoch, start=progress.batch):
@@ -152,9 +152,8 @@ class Trainer:
             progress.seconds = before + now - started
             if now - reported >= _REPORT_SECONDS:
                 reported = now
-                rate = (self.state.tally.seen - seen_before) / (now - started)
-                self._report(epoch, progress.batch, batches, rate)
-            if progress.batch < batches and self.checkpoints.is_due(progress.epoch):
+                self._report(epoch, (self.state.tally.seen - seen_before) / (now - started))
+            if progress.batch < self._batches and self.checkpoints.is_due(progress.epoch):
                 started += self._write()
             if self.listener.should_stop():
                 raise StoppedError
@@ -164,10 +163,12 @@ class Trainer:
     def _rate(self, epoch: int) -> float:
         return learning_rate(self.cell, epoch)
 
-    def _report(self, epoch: int, batch: int, batches: int, rate: float) -> None:
+    def _report(self, epoch: int, rate: float) -> None:
         self._require_finite(self.state.tally.loss(), epoch, "training")
-        accuracy = self.state.tally.accuracy()
-        self.listener.progressed(epoch=epoch, batch=batch, batches=batches, accuracy=accuracy, rate=rate)
+        self._progressed(epoch, self.progress.batch, accuracy=self.state.tally.accuracy(), rate=rate)
+
+    def _progressed(self, epoch: int, batch: int, *, accuracy: float, rate: float) -> None:
+        self.listener.progressed(epoch=epoch, batch=batch, batches=self._batches, accuracy=accuracy, rate=rate)
 
     def _evaluated(self) -> EpochMetrics:
         epoch = self.progress.epoch + 1
@@ -176,8 +177,7 @@ class Trainer:
         seconds, train_accuracy = self.progress.seconds, self.state.tally.accuracy()
         rate = self.state.tally.seen / seconds if seconds > 0 else 0.0
         if seconds >= _REPORT_SECONDS or len(self.test) > len(self.train):  # else the evaluation is short, too
-            batches = self.train.batches(self.cell.batch_size)
-            self.listener.progressed(epoch=epoch, batch=batches, batches=batches, accuracy=train_accuracy, rate=rate)
+            self._progressed(epoch, self._batches, accuracy=train_accuracy, rate=rate)
         test = self._measured(self.test)
         self._require_finite(test[0], epoch, "test")
         held_out = (None, None) if self.validation is None else self._measured(self.validation)
@@ -200,13 +200,8 @@ class Trainer:
         now = time.monotonic()
         if now - self._reported >= _REPORT_SECONDS:
             self._reported = now
-            self.listener.progressed(
-                epoch=metrics.epoch + 1,
-                batch=0,
-                batches=self.train.batches(self.cell.batch_size),
-                accuracy=metrics.train_accuracy,
-                rate=metrics.samples_per_second,
-            )
+            accuracy, rate = metrics.train_accuracy, metrics.samples_per_second
+            self._progressed(metrics.epoch + 1, 0, accuracy=accuracy, rate=rate)
 
     def _measured(self, batches: Batches) -> tuple[float, float]:
         precision, stop = self.cell.precision, self.listener.should_stop
