@@ -18,11 +18,11 @@ from asapbench.store import postgresql
 from asapbench.store.connect import Database
 from asapbench.store.rows import RESTORE_IT, UntrustedRowError
 
-KNOWN = ("0001", "0002", "0003")
-"""Every revision, oldest first, as in migrations/versions; a test keeps them equal."""
+MIGRATIONS = Path(__file__).parent / "migrations"
+KNOWN = tuple(sorted(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py")))
+"""Every revision, oldest first: a migration is one file."""
 HEAD = KNOWN[-1]
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_SECONDS = 60.0
 
 
