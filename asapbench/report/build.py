@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
@@ -18,6 +19,10 @@ from asapbench.report.suite import suite_table
 from asapbench.report.table import Note, Table
 from asapbench.suite.plugins import lacking
 from asapbench.suite.select import only
+
+if TYPE_CHECKING:
+    from asapbench.report.recorded import RecordedSuite
+    from asapbench.store import Store
 
 SECTION = "A.2"
 """The name in `--table` of the numbers that the paper prints in the text of section A.2."""
@@ -107,7 +112,7 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
     with Store.read_only(url) as store:
         known = recorded_suite(store, suite)
         (cells, unreadable), results = store.readable_cells(known.name), store.results(suite=known.name)
-        notes = [Note(lacking(unreadable))] if unreadable else []
+        notes = [Note(lacking(list(unreadable.values())))] if unreadable else []
         notes += differing_plugins(store, results)
     table = suite_table(
         known.name,
@@ -142,9 +147,18 @@ def by_epoch_report(
         results = [result for result in results if result.cell.id in chosen]
         if isinstance(shown, Quantity):
             epochs = [Recorded(result, store.epochs(result.attempt.lineage)) for result in results]
-            return learning_curves(epochs, quantity=shown, heading=heading)
-        angles = [Recorded(result, store.alignment(result.attempt.lineage)) for result in results]
-        return angle_curves(angles, angle=shown, heading=heading)
+            figure = learning_curves(epochs, quantity=shown, heading=heading)
+        else:
+            angles = [Recorded(result, store.alignment(result.attempt.lineage)) for result in results]
+            figure = angle_curves(angles, angle=shown, heading=heading)
+        notes = [*_left_out(store, known), *differing_plugins(store, results)]
+    return replace(figure, table=replace(figure.table, notes=(*figure.table.notes, *notes)))
+
+
+def _left_out(store: Store, suite: RecordedSuite | None) -> list[Note]:
+    """A note on the cells of a suite, or of the database, that cannot be read here."""
+    unreadable = store.unreadable_cells() if suite is None else [*store.readable_cells(suite.name)[1].values()]
+    return [Note(lacking(unreadable))] if unreadable else []
 
 
 def _with_database(table: Table, url: str) -> Table:

@@ -69,7 +69,7 @@ def recorded_suite(store: Store, suite: str) -> RecordedSuite:
     if record.text is None:
         return RecordedSuite(name, named.title if named else name, named)
     try:
-        data = RecordedData(tuple(dict.fromkeys(cell.dataset for cell in store.suite_cells(name))))
+        data = RecordedData(tuple(dict.fromkeys(cell.dataset for cell in store.readable_cells(name)[0])))
         file = parse(record.text, source=record.source, complete=data.complete)
     except SuiteError:
         text = "This version cannot read the suite file of the run: deviations from the file are not marked."

@@ -14,6 +14,7 @@ from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import require_trainable
 from asapbench.suite.options import Choice
+from asapbench.suite.plugins import lacking
 
 
 def checked_data(cells: Sequence[Cell], named: Path | None) -> tuple[Path, list[Choice]]:
@@ -34,6 +35,7 @@ def require_replaceable(cells: Sequence[Cell]) -> None:
 def record(store: Store, selected: Sequence[Selected]) -> list[str]:
     """Record the suites; returns what the user should know of suites that the database already has."""
     notices = [*other_files(store, selected), *_earlier_revisions(store, selected)]
+    notices += [f"{item.name}: {lacking(item.unreadable)}" for item in selected if item.unreadable]
     for item in selected:
         store.extend_suite(item.name, item.source, item.cells, text=item.text)
     return notices

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from asapbench.errors import PluginError, StoreError, SuiteError
 from asapbench.running.plan import state_of
 from asapbench.running.settings import RunSettings
-from asapbench.store.records import UNFINISHED, State
+from asapbench.store.records import FINAL, UNFINISHED, State
 from asapbench.store.store import Store
 from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import RecordedData
 from asapbench.suite.load import load, parse
+from asapbench.suite.plugins import lacking
 from asapbench.suite.select import choose, data_path, only
 from asapbench.training.settings import TrainingSettings
 
@@ -55,8 +56,9 @@ def select(suites: Sequence[str], request: Request) -> list[Selected]:
 def recorded(store: Store, names: Sequence[str], request: Request, *, load_plugins: bool = False) -> list[Selected]:
     """The cells of suites that the database knows, all of them or those named. Raises StoreError where it has none.
 
-    `load_plugins`: load those that its cells were recorded with on this machine, to train them; otherwise cells that
-    cannot be read without them are left out, and `Selected.unreadable` has their labels.
+    `load_plugins`: load those that its cells were recorded with on this machine, to train them. Cells that cannot be
+    read are left out, and `Selected.unreadable` has their labels. Raises SuiteError if a suite of `names` has such
+    cells without a result and `load_plugins` did not help.
     """
     known = {suite.name: suite for suite in store.suites()}
     if not known:
@@ -65,8 +67,12 @@ def recorded(store: Store, names: Sequence[str], request: Request, *, load_plugi
     for name in names or known:
         cells, unreadable = store.readable_cells(name)
         if unreadable and load_plugins:
-            cells, unreadable = _with_plugins(store, name), []
-        found.append(Selected(name, known[name].source, tuple(cells), known[name].text, tuple(unreadable)))
+            faults = _load_plugins(store, name)
+            cells, unreadable = store.readable_cells(name)
+            if name in names and _has_unfinished(store, unreadable):
+                fault = "; ".join(faults) or lacking(list(unreadable.values()))
+                raise SuiteError(f'{store.name}: suite "{name}": {fault}')
+        found.append(Selected(name, known[name].source, tuple(cells), known[name].text, tuple(unreadable.values())))
     if request.filters:
         kept = {cell.id for cell in only([cell for item in found for cell in item.cells], request.filters)}
         found = [replace(s, cells=tuple(cell for cell in s.cells if cell.id in kept)) for s in found]
@@ -74,14 +80,19 @@ def recorded(store: Store, names: Sequence[str], request: Request, *, load_plugi
     return found
 
 
-def _with_plugins(store: Store, suite: str) -> list[Cell]:
-    """The cells of a suite of this database, the plug-ins loaded that it was run with. Raises SuiteError."""
+def _load_plugins(store: Store, suite: str) -> list[str]:
+    """Loads the plug-ins that the cells of a suite were recorded with; returns why some cannot be loaded."""
+    faults = []
     for named in store.suite_plugins(suite):
         try:
             plugins.load(named)
         except PluginError as error:
-            raise SuiteError(f'{store.name}: suite "{suite}" was run with a plug-in: {error}') from error
-    return store.suite_cells(suite)
+            faults.append(f"was run with a plug-in: {error}")
+    return faults
+
+
+def _has_unfinished(store: Store, cells: Iterable[str]) -> bool:
+    return any(state_of(attempt) not in FINAL for attempt in store.states(list(cells)).values())
 
 
 def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
@@ -92,7 +103,7 @@ def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
         before = known.get(item.name)
         if before is None or os.path.abspath(before.source) == os.path.abspath(item.source):
             continue
-        cells = [*_readable_cells(store, item.name), *item.cells]
+        cells = [*store.readable_cells(item.name)[0], *item.cells]
         if _groups(before.text, cells) - _groups(item.text, cells):
             found.append(
                 f'suite "{item.name}": another file of this name was run with other cells ({before.source}). Reports '
@@ -100,14 +111,6 @@ def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
                 "them apart, give one of the files another name under [suite], or use another --db."
             )
     return found
-
-
-def _readable_cells(store: Store, suite: str) -> list[Cell]:
-    """The recorded cells of a suite; none if this version cannot read them."""
-    try:
-        return store.suite_cells(suite)
-    except SuiteError:
-        return []
 
 
 def _groups(text: str | None, recorded: Sequence[Cell]) -> set[str]:

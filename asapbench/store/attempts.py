@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, and_,
 
 from asapbench.errors import StoreError, SuiteError
 from asapbench.store.cells import chunks, name_of, read_config, require_suite
-from asapbench.store.records import Attempt, Provenance, Result, Timing
+from asapbench.store.records import FINAL, Attempt, Provenance, Result, Timing
 from asapbench.store.rows import checked, from_json, number
 from asapbench.store.schema import attempt as attempts
 from asapbench.store.schema import cell as cells
@@ -110,6 +110,11 @@ def provenance(connection: Connection, provenance_id: str) -> Provenance:
         raise StoreError(f"{name_of(connection)} has no provenance {provenance_id}")
     unpacked = {name: from_json(name, row[name]) for name in ("versions", "hardware")}
     return checked(Provenance, {"commit": row["commit"], "dirty": row["dirty"], **unpacked})
+
+
+def ended_cells(connection: Connection) -> set[str]:
+    """The ids of the cells that have a result, readable or not."""
+    return set(connection.scalars(select(attempts.c.cell_id).where(CURRENT, attempts.c.state.in_(FINAL))))
 
 
 def suite_results(connection: Connection, name: str) -> list[Result]:

@@ -190,16 +190,16 @@ def suite_cells(connection: Connection, name: str) -> list[Cell]:
     return [read_config(row.config) for row in _of_suite(connection, name)]
 
 
-def readable_cells(connection: Connection, name: str) -> tuple[list[Cell], list[str]]:
-    """The cells of a suite that this installation can read, and the labels of the others."""
+def readable_cells(connection: Connection, name: str) -> tuple[list[Cell], dict[str, str]]:
+    """The cells of a suite that this installation can read, and the labels of the others by their identity."""
     require_suite(connection, name)
-    readable, others = [], []
+    found, others = [], {}
     for row in _of_suite(connection, name):
-        try:
-            readable.append(read_config(row.config))
-        except SuiteError:
-            others.append(row.label)
-    return readable, others
+        if (cell := readable(row.config)) is None:
+            others[row.id] = row.label
+        else:
+            found.append(cell)
+    return found, others
 
 
 def suite_plugins(connection: Connection, name: str) -> list[str]:
@@ -211,6 +211,14 @@ def suite_plugins(connection: Connection, name: str) -> list[str]:
         named = places.get("plugins") if isinstance(places, dict) else None
         found |= dict.fromkeys(one for one in (named if isinstance(named, list) else ()) if isinstance(one, str))
     return list(found)
+
+
+def readable(config: str) -> Cell | None:
+    """The cell of a `config` column; None if this version lacks its rule, model or data set."""
+    try:
+        return read_config(config)
+    except SuiteError:
+        return None
 
 
 def _of_suite(connection: Connection, name: str) -> list[Row[Any, Any, Any]]:
@@ -234,13 +242,13 @@ def configuration(connection: Connection, cell_id: str) -> dict[str, Any]:
 
 
 def outdated(connection: Connection, name: str) -> int:
-    """How many cells of the suite were trained under an earlier revision of an entry or of the recipe."""
+    """How many readable cells of the suite were trained under an earlier revision of an entry or of the recipe."""
     query = (
         select(cells.c.id, cells.c.config)
         .join(suite_cell, suite_cell.c.cell_id == cells.c.id)
         .where(suite_cell.c.suite == name, cells.c.id.in_(select(attempts.c.cell_id)))
     )
-    return sum(read_config(row.config).id != row.id for row in connection.execute(query))
+    return sum(cell.id != row.id for row in connection.execute(query) if (cell := readable(row.config)) is not None)
 
 
 def find_id(connection: Connection, prefix: str) -> str:

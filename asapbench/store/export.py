@@ -13,17 +13,16 @@ from pathlib import Path
 from sqlalchemy import Connection, select, update
 
 from asapbench.durable import temporary_beside
-from asapbench.errors import StoreError, SuiteError
+from asapbench.errors import StoreError
 from asapbench.paths import without_links
 from asapbench.store import migrate
-from asapbench.store.cells import read_config, require_suite
+from asapbench.store.cells import readable, require_suite
 from asapbench.store.connect import Database, connect
 from asapbench.store.merge import merge
 from asapbench.store.records import Merged
 from asapbench.store.schema import attempt as attempts
 from asapbench.store.schema import cell as cells
 from asapbench.store.schema import suite_cell
-from asapbench.suite.cell import Cell
 from asapbench.suite.select import only
 
 _NOBODY = {"host": "", "boot_id": "", "pid": 0, "pid_started": 0.0, "error": None, "log_tail": None}
@@ -68,7 +67,7 @@ def chosen(connection: Connection, *, suites: Sequence[str] = (), filters: Seque
     configs: dict[str, str] = {row.id: row.config for row in connection.execute(query)}
     if not filters:
         return list(configs)
-    readable = {cell_id: cell for cell_id, config in configs.items() if (cell := _readable(config)) is not None}
+    readable = {cell_id: cell for cell_id, config in configs.items() if (cell := readable(config)) is not None}
     passed = set(only(list(readable.values()), filters))
     return [cell_id for cell_id, cell in readable.items() if cell in passed]
 
@@ -104,13 +103,6 @@ def _check(path: Path, *, database: Database, force: bool) -> None:
         raise StoreError(f"{path} exists already: {fix}")
     if os.path.exists(f"{path}-wal"):
         raise StoreError(f"{path}-wal is beside it: a program has that database open; end it, or name another file")
-
-
-def _readable(config: str) -> Cell | None:
-    try:
-        return read_config(config)
-    except SuiteError:
-        return None
 
 
 def _sync(path: Path) -> None:

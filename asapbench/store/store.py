@@ -231,6 +231,7 @@ class Store:
     # Reading
 
     states = _reading(attempt_rows.states)
+    ended_cells = _reading(attempt_rows.ended_cells)
     attempts = _reading(attempt_rows.of_cell)
     epochs = _reading(epoch_rows.of_lineage)
     alignment = _reading(alignment_rows.of_lineage)

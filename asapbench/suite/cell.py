@@ -75,7 +75,9 @@ class Cell(Recipe):
         return replace(self, seed=seed)
 
     def to_json(self, *, places: bool = False) -> dict[str, Any]:
-        """Every field and option in full.
+        """Every field and option; a recipe key that may be missing from an identity is left out at its default.
+
+        So an earlier version, which lacks a newer key, reads every cell that does not use it.
 
         `places`: with the paths of its data and plug-ins on this machine, under "places": for the database and the
         workers alone.
@@ -85,7 +87,8 @@ class Cell(Recipe):
         for name in FIELDS:
             value = getattr(self, name)
             if name not in CHOICES:
-                content[name] = value
+                if name not in RECIPE or RECIPE[name].is_stored(value):
+                    content[name] = value
                 continue
             where = _of_role(name, value, "place")
             kept = {option: chosen for option, chosen in (*value.options, *value.local) if option not in where}
@@ -206,6 +209,8 @@ def _table(kind: str, name: str, options: dict[str, Value]) -> Any:
 def _shared(text: str) -> dict[str, Any]:
     """The fields of stored JSON except `lr` and `seed`, checked once for all cells that share them."""
     content = json.loads(text)
+    if unknown := sorted(content.keys() - {*FIELDS, "places"}):
+        raise ValueError(f'unknown key "{unknown[0]}"{nearest(unknown[0], FIELDS)}')
     places = dict(content.get("places", {}))
     tables = {kind: {"name": content[kind]} if isinstance(content[kind], str) else content[kind] for kind in CHOICES}
     found: dict[str, Any] = {kind: _choice(kind, table | places.get(kind, {})) for kind, table in tables.items()}
@@ -257,7 +262,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
         choice: Choice = getattr(cell, kind)
         content[kind] = _table(kind, choice.name, _without_defaults(kind, choice))
     recipe = {name: getattr(cell, name) for name in RECIPE}
-    content |= {name: value for name, value in recipe.items() if RECIPE[name].always or value != RECIPE[name].default}
+    content |= {name: value for name, value in recipe.items() if RECIPE[name].is_stored(value)}
     revisions = dict(zip(CHOICES, _revisions_of(cell), strict=True))
     if revisions["schedule"] == 1:  # as before schedules had revisions
         del revisions["schedule"]

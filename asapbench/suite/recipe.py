@@ -28,6 +28,10 @@ class Key(Option):
 
     always: bool = False
 
+    def is_stored(self, value: Value) -> bool:
+        """Whether a cell with this value says so, in its identity and in the database."""
+        return self.always or value != self.default
+
 
 def _key(default: Value, help: str, **terms: Any) -> Any:
     """A field of `Recipe` with its declaration; `terms` are those of `Key`."""

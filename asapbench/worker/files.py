@@ -19,7 +19,6 @@ from urllib.parse import unquote, urlsplit
 from asapbench.errors import StoreError
 from asapbench.paths import without_links
 from asapbench.store.connect import file_of
-from asapbench.store.records import FINAL
 from asapbench.store.rows import RESTORE_IT
 from asapbench.store.store import Store
 from asapbench.training import CHECKPOINT_SUFFIX
@@ -138,7 +137,7 @@ def _beside(database: Path | None, url: str) -> Files:
 
 def finished_checkpoints(store: Store, files: Files) -> list[tuple[Path, int]]:
     """Checkpoint directories, with their bytes, of cells that have a result and need no checkpoint any more."""
-    final = {result.attempt.cell_id[:20] for result in store.all_results() if result.attempt.state in FINAL}
+    final = {cell_id[:20] for cell_id in store.ended_cells()}
     return [(folder, size(folder)) for folder in files.cells_with_checkpoints() if folder.name in final]
 
 

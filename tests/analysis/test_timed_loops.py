@@ -82,6 +82,7 @@ def test_the_controls_step_is_backpropagation(tmp_path) -> None:
 
 
 def test_the_control_learns() -> None:
+    torch.manual_seed(0)
     loop = plain(cell("bp"))
     assert loop.steps(lambda done: done >= 3) == 40
     first, hits = loop.running_loss, loop.correct
