@@ -195,7 +195,7 @@ def readable_cells(connection: Connection, name: str) -> tuple[list[Cell], dict[
     require_suite(connection, name)
     found, others = [], {}
     for row in _of_suite(connection, name):
-        if (cell := readable(row.config)) is None:
+        if (cell := readable_cell(row.config)) is None:
             others[row.id] = row.label
         else:
             found.append(cell)
@@ -213,7 +213,7 @@ def suite_plugins(connection: Connection, name: str) -> list[str]:
     return list(found)
 
 
-def readable(config: str) -> Cell | None:
+def readable_cell(config: str) -> Cell | None:
     """The cell of a `config` column; None if this version lacks its rule, model or data set."""
     try:
         return read_config(config)
@@ -248,7 +248,9 @@ def outdated(connection: Connection, name: str) -> int:
         .join(suite_cell, suite_cell.c.cell_id == cells.c.id)
         .where(suite_cell.c.suite == name, cells.c.id.in_(select(attempts.c.cell_id)))
     )
-    return sum(cell.id != row.id for row in connection.execute(query) if (cell := readable(row.config)) is not None)
+    return sum(
+        cell.id != row.id for row in connection.execute(query) if (cell := readable_cell(row.config)) is not None
+    )
 
 
 def find_id(connection: Connection, prefix: str) -> str:

@@ -16,7 +16,7 @@ from asapbench.durable import temporary_beside
 from asapbench.errors import StoreError
 from asapbench.paths import without_links
 from asapbench.store import migrate
-from asapbench.store.cells import readable, require_suite
+from asapbench.store.cells import readable_cell, require_suite
 from asapbench.store.connect import Database, connect
 from asapbench.store.merge import merge
 from asapbench.store.records import Merged
@@ -67,7 +67,7 @@ def chosen(connection: Connection, *, suites: Sequence[str] = (), filters: Seque
     configs: dict[str, str] = {row.id: row.config for row in connection.execute(query)}
     if not filters:
         return list(configs)
-    readable = {cell_id: cell for cell_id, config in configs.items() if (cell := readable(config)) is not None}
+    readable = {cell_id: cell for cell_id, config in configs.items() if (cell := readable_cell(config)) is not None}
     passed = set(only(list(readable.values()), filters))
     return [cell_id for cell_id, cell in readable.items() if cell in passed]
 
