@@ -37,6 +37,7 @@ def export(
     from asapbench.cli.text import count, printing_is_optional, say, size
     from asapbench.report.cells import asks_for_table, write_cells
     from asapbench.store import Store
+    from asapbench.suite.plugins import lacking
 
     printing_is_optional()
     is_table = asks_for_table(file)
@@ -44,6 +45,8 @@ def export(
         if is_table:
             number = write_cells(file, store, suites=suites or (), filters=only or (), anonymous=anonymous, force=force)
             say(f"{file}: {count(number, 'cell')}")
+            if unreadable := store.unreadable_cells():
+                say(lacking([f"cell {cell_id[:10]}" for cell_id in unreadable]))
             return
         held = store.export(file, suites=suites or (), filters=only or (), anonymous=anonymous, force=force)
     say(

@@ -157,7 +157,11 @@ def by_epoch_report(
 
 def _left_out(store: Store, suite: RecordedSuite | None) -> list[Note]:
     """A note on the cells of a suite, or of the database, that cannot be read here."""
-    unreadable = store.unreadable_cells() if suite is None else [*store.readable_cells(suite.name)[1].values()]
+    unreadable = (
+        [f"cell {one[:10]}" for one in store.unreadable_cells()]
+        if suite is None
+        else [*store.readable_cells(suite.name)[1].values()]
+    )
     return [Note(lacking(unreadable))] if unreadable else []
 
 

@@ -32,8 +32,8 @@ def attach(
     `sample`: a batch (N, C, H, W) whose shape is that of the data; its values are not used. One forward pass of N
     blank examples is computed: two are enough. `seed` draws feedback weights. `criterion` is the loss of logits (N, K)
     for labels (N,), at the output and at every local classifier; None: cross-entropy. Layers that the rule does not
-    train stop requiring gradients. Raises GraphError, naming the layer, where the rule cannot be attached, and
-    SuiteError for an unknown rule.
+    train stop requiring gradients. Raises GraphError, naming the layer, where the rule cannot be attached, SuiteError
+    for an unknown rule, and TypeError for a criterion that returns no scalar.
 
     >>> import torch
     >>> from torch import nn
@@ -42,9 +42,13 @@ def attach(
     >>> learner.backward(images, labels).logits.shape  # and the rule's gradients are added to .grad
     torch.Size([2, 10])
     """
+    from asapbench.rules.engine.criterion import require_scalar
     from asapbench.rules.engine.graph import capture
 
-    learner = resolve(rule).learner(model, capture(model, sample), seed)
+    flow = capture(model, sample)
+    if criterion is not None:
+        require_scalar(criterion, classes=flow.classes, like=sample)
+    learner = resolve(rule).learner(model, flow, seed)
     if criterion is not None:
         learner.use_criterion(criterion)
     return learner

@@ -7,10 +7,11 @@ no other code lists names.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from asapbench.errors import PluginError
 from asapbench.suite.options import Choice, Entry
 
 if TYPE_CHECKING:
@@ -123,7 +124,18 @@ class ModelEntry(Entry):
         if self.layers is not None:
             return self.layers(choice, channels=channels, size=size, classes=classes)
         measured = importlib.import_module("asapbench.models.networks.measured")
-        found: Iterable[LayerShape] = measured.layers(self.build, choice, channels=channels, size=size, classes=classes)
+        try:
+            found: Sequence[LayerShape] = measured.layers(
+                self.build, choice, channels=channels, size=size, classes=classes
+            )
+        except Exception as error:  # the plug-in's own code
+            shape = f"{channels} x {size} x {size} and {classes} classes"
+            raise PluginError(
+                f"the model {self.name} cannot be built for images of {shape}: {type(error).__name__}: {error}: "
+                "correct it, or use other data"
+            ) from error
+        if not found:
+            raise PluginError(f"the model {self.name} has no convolution and no fully connected layer: correct it")
         return found
 
 

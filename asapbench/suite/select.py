@@ -53,9 +53,10 @@ def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
             kept = [cell for cell in kept if any(cell.id.startswith(value) for value in values)]
             missing = [value for value in values if not any(cell.id.startswith(value) for cell in cells)]
         else:
-            canonical = [_canonical(value) for value in values]
-            kept = [cell for cell in kept if _shown(cell, key, text) in canonical]
-            missing = [v for v, c in zip(values, canonical, strict=True) if c not in present]
+            matches = {value: {value, _canonical(value)} for value in values}  # a text may look like a number
+            wanted_values = set().union(*matches.values())
+            kept = [cell for cell in kept if _shown(cell, key, text) in wanted_values]
+            missing = [value for value, alike in matches.items() if not alike & present]
         if missing:
             if not cells:
                 raise SuiteError(f"--only {text}: there are no cells to choose among")
@@ -72,7 +73,8 @@ def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
 
 def data_path(settings: Sequence[str]) -> str | None:
     """The path in `--set dataset.path=PATH`, which replaces a suite's before its files are read; else None."""
-    return next((_pair("--set", text)[1] for text in settings if _pair("--set", text)[0] == "dataset.path"), None)
+    named = [value for key, value in (_pair("--set", text) for text in settings) if key == "dataset.path"]
+    return _text(named[0]) if named else None
 
 
 def _changed(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
@@ -135,6 +137,12 @@ def _value(text: str) -> Any:
         return text
 
 
+def _text(text: str) -> str:
+    """A value for an option that holds a text: quoted as in TOML, or as it is, `2024` too."""
+    value = _value(text)
+    return value if isinstance(value, str) else text
+
+
 def _canonical(text: str) -> Value:
     value = _value(text)
     return value if isinstance(value, bool | int | float | str) else text
@@ -193,6 +201,8 @@ def _set_option(cells: Sequence[Cell], kind: str, option: str, value: Any, text:
     for choice in dict.fromkeys(getattr(cell, kind) for cell in cells):
         entry = CATALOG[kind][choice.name]
         if option in {o.name for o in entry.options}:
+            if isinstance(entry.option(option).default, str):
+                value = _text(_pair("--set", text)[1])
             try:
                 chosen = entry.choose(entry.given(choice) | {option: value})
             except ValueError as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import nn
 
+from asapbench.errors import SuiteError
 from asapbench.suite.catalog import OPTIMIZERS, SCHEDULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
@@ -70,7 +72,8 @@ def forget_gradients(optimizer: torch.optim.Optimizer) -> None:
 def learning_rate(cell: Cell, epoch: int) -> float:
     """The learning rate of an epoch, counted from 1: `cell.lr` times the factor of the cell's schedule.
 
-    The n epochs of warm-up before it ramp up linearly: epoch i has the rate `cell.lr` i / (n + 1).
+    The n epochs of warm-up before it ramp up linearly: epoch i has the rate `cell.lr` i / (n + 1). Raises SuiteError
+    for a factor that is negative or not finite.
 
     >>> from asapbench.suite.load import load
     >>> cell = load("cifar10").cells[0]
@@ -79,4 +82,7 @@ def learning_rate(cell: Cell, epoch: int) -> float:
     """
     if epoch <= cell.warmup:
         return cell.lr * (epoch / (cell.warmup + 1))
-    return cell.lr * SCHEDULES[cell.schedule.name].factor(cell.schedule, Epoch(epoch, cell.epochs, cell.warmup))
+    factor = SCHEDULES[cell.schedule.name].factor(cell.schedule, Epoch(epoch, cell.epochs, cell.warmup))
+    if not 0 <= factor < math.inf:
+        raise SuiteError(f"the schedule {cell.schedule.name} has the factor {factor} in epoch {epoch}: correct it")
+    return cell.lr * factor

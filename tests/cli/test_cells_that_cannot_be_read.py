@@ -96,6 +96,12 @@ def test_curves_say_what_is_left_out(asapbench: Commands, cells: dict[str, Cell]
     assert "Left out: cells whose rule" in said.out
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.json"])
+def test_an_exported_table_says_what_is_left_out(asapbench: Commands, cells: dict[str, Cell], name: str) -> None:
+    said = asapbench("export", name)
+    assert f"{name}: 1 cell\nLeft out: cells whose rule" in said.out
+
+
 def test_clean_removes_the_checkpoints_of_a_finished_cell(asapbench: Commands, cells: dict[str, Cell]) -> None:
     for name in ("fa", "kp"):
         folder = Path(f"{DB}.files/checkpoints/{cells[name].id[:20]}/attempt")

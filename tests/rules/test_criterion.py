@@ -61,3 +61,16 @@ def test_the_training_loss_is_smoothed_and_the_test_loss_is_not(tmp_path) -> Non
         assert rows[smoothing].test_loss == found[0]
     assert rows[0.0].test_loss == pytest.approx(rows[0.5].test_loss, rel=1e-6)
     assert rows[0.5].train_loss != pytest.approx(rows[0.0].train_loss, rel=1e-3)
+
+
+def test_a_criterion_that_is_a_module_is_no_part_of_the_learner_and_can_be_replaced() -> None:
+    learner = learner_of("dgl", torch.nn.CrossEntropyLoss(weight=torch.ones(4, dtype=torch.float64)))
+    assert not any("criterion" in name for name in learner.state_dict())
+    learner.use_criterion(as_a_user_writes_it)
+    learner.backward(X, Y)
+
+
+@pytest.mark.parametrize("wrong", [lambda logits, y: F.cross_entropy(logits, y, reduction="none"), lambda *_: 0.5])
+def test_a_criterion_that_returns_no_scalar_is_refused(wrong) -> None:
+    with pytest.raises(TypeError, match="a criterion returns the mean loss of a batch"):
+        learner_of("dfa", wrong)

@@ -4,7 +4,7 @@ import pytest
 
 from asapbench.errors import SuiteError
 from asapbench.suite.load import load
-from asapbench.suite.select import choose, only, with_seeds
+from asapbench.suite.select import choose, data_path, only, with_seeds
 
 CELLS = load("cifar10").cells
 
@@ -143,3 +143,11 @@ def test_an_optimizer_and_its_option_are_set_in_either_order() -> None:
 
 
 SETTINGS = ["optimizer=adam", "optimizer.beta1=0.5"]
+
+
+def test_a_text_that_looks_like_a_number_stays_a_text() -> None:
+    (cell,) = choose([CELLS[:1]], settings=["schedule=step", "schedule.milestones=20"])[0]
+    assert cell.schedule["milestones"] == "20"
+    assert only([cell], ["schedule.milestones=20"]) == [cell]
+    assert data_path(["dataset.path=2024"]) == "2024"
+    assert data_path(['dataset.path="sp ace"']) == "sp ace"

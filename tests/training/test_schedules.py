@@ -7,6 +7,7 @@ import torch
 from tiny_cell import Recorder, cell, trainer
 from torch.optim import lr_scheduler
 
+from asapbench.errors import SuiteError
 from asapbench.suite.catalog import SCHEDULES
 from asapbench.suite.schedules import Epoch
 from asapbench.training.optimizer import learning_rate
@@ -60,3 +61,11 @@ def test_a_schedule_that_is_not_in_the_catalog_is_an_error_and_no_other_schedule
 
 def test_a_schedule_counts_the_epochs_behind_the_warm_up() -> None:
     assert (Epoch(6, 20, warmup=5).done, Epoch(6, 20, warmup=5).total) == (0, 15)
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), -0.1])
+def test_a_factor_that_is_no_rate_is_an_error(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = replace(SCHEDULES["constant"], factor=lambda _choice, _epoch: factor)
+    monkeypatch.setitem(SCHEDULES, "constant", wrong)
+    with pytest.raises(SuiteError, match="the schedule constant has the factor"):
+        learning_rate(replace(cell("bp"), schedule=wrong.choose()), 1)

@@ -57,6 +57,14 @@ def error_at_logits(criterion: Criterion, logits: Tensor, y: Tensor) -> Tensor:
     return found
 
 
+def require_scalar(criterion: Criterion, *, classes: int, like: Tensor) -> None:
+    """Raises TypeError unless the criterion returns a scalar for two blank examples of `classes` logits."""
+    found = criterion(like.new_zeros(2, classes), torch.zeros(2, dtype=torch.int64, device=like.device))
+    if not isinstance(found, Tensor) or found.dim() != 0:
+        of = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise TypeError(f"a criterion returns the mean loss of a batch, a scalar tensor; this one returns {of}")
+
+
 def one_hot(y: Tensor, classes: int) -> Tensor:
     """Whether each class (N, classes) is the label. Unlike `F.one_hot` it reads no label on the host."""
     return y.unsqueeze(1) == torch.arange(classes, device=y.device)

@@ -55,7 +55,7 @@ class LocalLearner(Learner):
         super().use_criterion(criterion)
         for module in self.heads.modules():
             if isinstance(module, Head):
-                module.criterion = criterion
+                object.__setattr__(module, "criterion", criterion)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs."""
