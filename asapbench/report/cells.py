@@ -78,7 +78,7 @@ def write_cells(
 
 
 def _row(result: Result, provenance: Provenance, *, anonymous: bool) -> dict[str, Any]:
-    cell, attempt = result.cell, result.attempt
+    cell, attempt = result.cell.without_places(), result.attempt
     row: dict[str, Any] = {"cell": attempt.cell_id, "label": cell.label}
     row |= settings(cell)
     row |= {name: getattr(attempt, name) for name in _OF_ATTEMPT}

@@ -13,12 +13,12 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from asapbench.errors import StoreError, SuiteError
 from asapbench.store.records import SuiteRecord
-from asapbench.store.rows import RESTORE_IT, checked, from_json
+from asapbench.store.rows import RESTORE_IT, checked, from_json, untrusted
 from asapbench.store.schema import attempt as attempts
 from asapbench.store.schema import cell as cells
 from asapbench.store.schema import suite as suites
 from asapbench.store.schema import suite_cell
-from asapbench.suite.cell import Cell
+from asapbench.suite.cell import Cell, without_places
 from asapbench.suite.options import nearest
 
 CHUNK = 2_000
@@ -82,22 +82,30 @@ def _row(cell: Cell) -> dict[str, Any]:
     }
 
 
-def is_placed(row: dict[str, Any]) -> bool:
-    """Whether a row of a cell says where its data are on this machine."""
-    return '"places"' in row["config"] and "places" in json.loads(row["config"])
+def portable(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a cell as another machine may have it: without the paths of its data and plug-ins.
+
+    The configuration is always written again from its content: JSON can spell one key in several ways.
+    """
+    content = _content(row["config"])
+    kept = without_places(content)
+    label = row["label"] if kept == content else _label_without_places(row, kept)
+    return row | {"config": json.dumps(kept, sort_keys=True), "label": label}
 
 
-def without_places(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a cell as another machine may have it: without the paths of its data."""
-    if not is_placed(row):
-        return row
-    content = json.loads(row["config"])
-    del content["places"]
+def _label_without_places(row: dict[str, Any], content: dict[str, Any]) -> str:
     try:
-        label = Cell.from_json(content).label
-    except SuiteError:
-        label = row["label"]
-    return row | {"config": json.dumps(content, sort_keys=True), "label": label}
+        return Cell.from_json(content).label
+    except SuiteError:  # the stored label may have the last part of a path
+        return f"{row['dataset']} {row['model']} {row['rule']} seed {row['seed']}"
+
+
+def _content(config: str) -> dict[str, Any]:
+    """A `config` column as plain data. Raises UntrustedRowError."""
+    content = from_json("config", config)
+    if not isinstance(content, dict):
+        raise untrusted("config", "it is no JSON object")
+    return content
 
 
 @lru_cache(maxsize=20_000)  # a report reads a suite's cells, and then their results
@@ -207,7 +215,7 @@ def suite_plugins(connection: Connection, name: str) -> list[str]:
     found: dict[str, None] = {}
     require_suite(connection, name)
     for row in _of_suite(connection, name):
-        places = json.loads(row.config).get("places") if '"plugins"' in row.config else None
+        places = _content(row.config).get("places")
         named = places.get("plugins") if isinstance(places, dict) else None
         found |= dict.fromkeys(one for one in (named if isinstance(named, list) else ()) if isinstance(one, str))
     return list(found)
@@ -235,10 +243,9 @@ def _of_suite(connection: Connection, name: str) -> list[Row[Any, Any, Any]]:
 def configuration(connection: Connection, cell_id: str) -> dict[str, Any]:
     """A cell as plain data, without places; also one whose rule, model or data set is not installed."""
     config = connection.scalar(select(cells.c.config).where(cells.c.id == cell_id))
-    content = from_json("config", config) if config is not None else None
-    if not isinstance(content, dict):
+    if config is None:
         raise StoreError(f"{name_of(connection)} has no cell {cell_id}")
-    return {key: value for key, value in content.items() if key != "places"}
+    return without_places(_content(config))
 
 
 def outdated(connection: Connection, name: str) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, and_, insert, select, update
 
 from asapbench.store import merge_rules
-from asapbench.store.cells import chunks, is_placed, now, without_places
+from asapbench.store.cells import chunks, now, portable
 from asapbench.store.connect import Database
 from asapbench.store.merge_rules import ContradictionError, Row
 from asapbench.store.records import Conflict, Disagreement, Merged
@@ -27,6 +27,7 @@ from asapbench.store.schema import cell as cells
 from asapbench.store.schema import epoch_metrics, measurement, suite_cell
 from asapbench.store.schema import provenance as provenances
 from asapbench.store.schema import suite as suites
+from asapbench.suite.load import is_portable
 
 _PART = 100
 """Cells whose rows are in memory at a time."""
@@ -127,12 +128,10 @@ class _Merging:
         known = _list_of(self.target, name)
         if self.target.scalar(select(suites.c.name).where(suites.c.name == name)) is None:
             file, text = self.source.execute(select(suites.c.source, suites.c.text).where(suites.c.name == name)).one()
-            # Folders of another machine mean nothing here; a text that names data by their paths cannot be read.
-            named = any(map(is_placed, _rows(self.source, cells.c.id, wanted)))
             row = {
                 "name": name,
-                "source": re.split(r"[/\\]", file)[-1],
-                "text": None if named else text,
+                "source": re.split(r"[/\\]", file)[-1],  # folders of another machine mean nothing here
+                "text": text if text is not None and is_portable(text) else None,
                 "updated_at": now(),
             }
             self._insert(suites, [row], count="suites")
@@ -149,7 +148,7 @@ class _Merging:
         for row in _rows(self.source, cells.c.id, cell_ids):
             known = ours.get(row["id"])
             if known is None:
-                new.append(without_places(row) | {"recorded_at": now()})
+                new.append(portable(row) | {"recorded_at": now()})
             else:
                 try:
                     merge_rules.same(merge_rules.CELL_CONTENT, known, row)

@@ -26,12 +26,12 @@ def checked(kind: type[T], row: Mapping[str, Any] | RowMapping) -> T:
     """`row` as a `kind`, a dataclass whose fields have its names. Raises UntrustedRowError."""
     for name, value in row.items():
         if isinstance(value, float) and abs(value) >= _LARGE and not name.endswith("_loss"):
-            raise _untrusted(name, f"{value} is not a number that could be measured")
+            raise untrusted(name, f"{value} is not a number that could be measured")
     try:
         found: T = _adapter(cast("Hashable", kind)).validate_python(dict(row))
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
-        raise _untrusted(".".join(map(str, fault["loc"])), fault["msg"]) from error
+        raise untrusted(".".join(map(str, fault["loc"])), fault["msg"]) from error
     return found
 
 
@@ -39,7 +39,7 @@ def number(name: str, value: object) -> float:
     """The value of column `name` as a number. Raises UntrustedRowError."""
     if isinstance(value, int | float) and abs(value) < _LARGE:
         return value
-    raise _untrusted(name, f"{value!r} is not a number that could be measured")
+    raise untrusted(name, f"{value!r} is not a number that could be measured")
 
 
 def from_json(name: str, text: str) -> Any:
@@ -47,10 +47,11 @@ def from_json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
-        raise _untrusted(name, str(error)) from error
+        raise untrusted(name, str(error)) from error
 
 
-def _untrusted(name: str, fault: str) -> UntrustedRowError:
+def untrusted(name: str, fault: str) -> UntrustedRowError:
+    """The error about a value of column `name`."""
     return UntrustedRowError(f"holds a row that asapbench did not write ({name}: {fault}): {RESTORE_IT}")
 
 

@@ -98,6 +98,10 @@ class Cell(Recipe):
             found["plugins"] = list(own)
         return content | ({"places": found} if places and found else {})
 
+    def without_places(self) -> Cell:
+        """The same cell as another machine may have it: without the paths of its data."""
+        return Cell.from_json(self.to_json())
+
     @property
     def plugins(self) -> tuple[str, ...]:
         """The plug-ins that provide what this cell chooses, as `suite.plugins.load` finds them again."""
@@ -115,6 +119,20 @@ class Cell(Recipe):
             return cls(**_shared(json.dumps(shared)), lr=lr, seed=seed)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise SuiteError(f"a stored cell cannot be read by this version of asapbench: {error}") from error
+
+
+def without_places(content: dict[str, Any]) -> dict[str, Any]:
+    """The plain data of a cell, also of one that cannot be read, without a path: as `to_json` writes it."""
+    tables = {kind: _without_places(kind, content[kind]) for kind in CHOICES if isinstance(content.get(kind), dict)}
+    return {name: value for name, value in content.items() if name != "places"} | tables
+
+
+def _without_places(kind: str, table: dict[str, Any]) -> dict[str, Any]:
+    """The table of a choice without options that are places: only "places" of the same machine holds these."""
+    name = table.get("name")
+    entry = CATALOG[kind].get(name) if isinstance(name, str) else None
+    places = {option.name for option in entry.options if option.role == "place"} if entry is not None else set()
+    return {option: value for option, value in table.items() if option not in places}
 
 
 def title(kind: str, choice: Choice) -> str:
@@ -212,8 +230,11 @@ def _shared(text: str) -> dict[str, Any]:
     if unknown := sorted(content.keys() - {*FIELDS, "places"}):
         raise ValueError(f'unknown key "{unknown[0]}"{nearest(unknown[0], FIELDS)}')
     places = dict(content.get("places", {}))
-    tables = {kind: {"name": content[kind]} if isinstance(content[kind], str) else content[kind] for kind in CHOICES}
-    found: dict[str, Any] = {kind: _choice(kind, table | places.get(kind, {})) for kind, table in tables.items()}
+    tables = {
+        kind: {"name": content[kind]} if isinstance(content[kind], str) else {**content[kind]} for kind in CHOICES
+    }
+    kept = {kind: _without_places(kind, table) for kind, table in tables.items()}
+    found: dict[str, Any] = {kind: _choice(kind, table | places.get(kind, {})) for kind, table in kept.items()}
     found |= {name: key.checked(content[name]) for name, key in RECIPE.items() if key.always or name in content}
     if found["augment"] == "auto":
         raise ValueError("augment is still to be chosen")

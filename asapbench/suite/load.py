@@ -13,7 +13,8 @@ from typing import Any
 from asapbench.errors import PluginError, SuiteError
 from asapbench.escape import visible
 from asapbench.suite import plugins
-from asapbench.suite.cell import Cell
+from asapbench.suite.catalog import CATALOG
+from asapbench.suite.cell import CHOICES, Cell
 from asapbench.suite.grid import KEYS, Complete, DataPlace, Located, RecordedData, expand
 from asapbench.suite.options import describe, nearest
 from asapbench.suite.places import Path, Places
@@ -77,6 +78,29 @@ def parse(text: str, *, source: str, complete: Complete | None = None, load_plug
         problems.add(("grid",), "the suite has no cells")
         problems.raise_if_any()
     return Suite(cells=tuple(cells.values()), source=source, text=text, **head)
+
+
+def is_portable(text: str) -> bool:
+    """Whether the suite in `text` means the same on another machine: it names no plug-in and no path of data.
+
+    An option that this installation does not know may be a path.
+    """
+    try:
+        document = _toml(text, "")
+    except SuiteError:
+        return False
+    head, grids = document.get("suite"), document.get("grid", [])
+    if not isinstance(head, dict) or head.get("plugins") or not isinstance(grids, list):
+        return False
+    tables = [table for table in (document.get("defaults"), *grids) if isinstance(table, dict)]
+    choices = [(kind, item) for table in tables for kind in CHOICES for item in Located(table.get(kind), ()).items()]
+    return all(_is_portable(kind, item.value) for kind, item in choices if isinstance(item.value, dict))
+
+
+def _is_portable(kind: str, table: dict[str, Any]) -> bool:
+    entry = CATALOG[kind].get(str(table.get("name")))
+    roles = {option.name: option.role for option in entry.options} if entry is not None else {}
+    return all(roles.get(option, "place") != "place" for option in table if option != "name")
 
 
 def locate(name_or_path: str) -> FilePath:

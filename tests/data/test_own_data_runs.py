@@ -186,6 +186,11 @@ def test_an_unnamed_folder_leaves_no_trace_in_an_export(place: Path) -> None:
     content = (place / "out.sqlite").read_bytes()
     assert b"secret" not in content
     assert b"ImageFolder(content=" in content
+    for table in ("out.csv", "out.json"):
+        _said("export", table)
+        text = (place / table).read_text()
+        assert "secret" not in text
+        assert "ImageFolder(content=" in text
 
 
 def test_a_worker_refuses_data_that_change_while_they_are_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
