@@ -8,13 +8,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asapbench.library import load_model, load_results
+    from asapbench.library import load_model, load_plugin, load_results
     from asapbench.rules import Learner, Rule, attach
     from asapbench.suite.cell import Cell
     from asapbench.suite.load import load as load_suite
 
 __version__ = "0.1.0"
-__all__ = ["Cell", "Learner", "Rule", "__version__", "attach", "load_model", "load_results", "load_suite"]
+__all__ = [
+    "Cell",
+    "Learner",
+    "Rule",
+    "__version__",
+    "attach",
+    "load_model",
+    "load_plugin",
+    "load_results",
+    "load_suite",
+]
 
 _HOME = {
     "Cell": "asapbench.suite.cell:Cell",
@@ -22,6 +32,7 @@ _HOME = {
     "Rule": "asapbench.rules:Rule",
     "attach": "asapbench.rules:attach",
     "load_model": "asapbench.library:load_model",
+    "load_plugin": "asapbench.library:load_plugin",
     "load_results": "asapbench.library:load_results",
     "load_suite": "asapbench.suite.load:load",
 }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ def load_results(db: str | Path = DEFAULT_URL, *, suite: str | None = None) -> l
 
     `db`: the path of an SQLite file, or a URL as `--db` takes it. `suite`: the name of a recorded suite; only its
     cells are returned, in its order. Accuracies are fractions of 1. Cells whose rule, model or data set is not
-    installed are left out.
+    installed are left out, with a warning: `load_plugin` loads what they need.
     Raises StoreError for a database that does not exist or an unknown suite.
 
     >>> from asapbench import load_results
@@ -30,9 +31,27 @@ def load_results(db: str | Path = DEFAULT_URL, *, suite: str | None = None) -> l
     [('bp', 'done')]
     """
     from asapbench.store import Store
+    from asapbench.suite.plugins import lacking
 
     with Store.read_only(_url(db)) as store:
+        if unreadable := store.unreadable_cells():
+            warnings.warn(lacking([f"cell {cell_id[:10]}" for cell_id in unreadable]), stacklevel=2)
         return store.results(suite=suite)
+
+
+def load_plugin(plugin: str | Path) -> None:
+    """Loads a plug-in, a Python file or the name of a module, as `--plugin` does: its rules, models and so on.
+
+    Raises PluginError for one that does not exist, fails, or has an entry of a name that is taken.
+
+    >>> from asapbench import load_plugin
+    >>> load_plugin("no_such.py")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    asapbench.errors.PluginError: ...no_such.py: there is no such plug-in file...
+    """
+    from asapbench.suite.plugins import load
+
+    load(os.fspath(plugin))
 
 
 def load_model(cell: str, db: str | Path = DEFAULT_URL, *, files: str | Path | None = None) -> nn.Module:

@@ -415,11 +415,11 @@ def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Reque
     if outcome.reason != "finished":
         lines.append(f"Stopped ({outcome.reason}). To resume: asapbench resume {again}")
         return (1 if outcome.reason == "failures" else 3), lines
+    plugin = "".join(f" --plugin {shlex.quote(os.path.relpath(one) if os.sep in one else one)}" for one in to_name())
     failed = outcome.ended["failed"] + outcome.ended["out_of_memory"] + outcome.ended["interrupted"]
     if failed:
-        lines.append(f"What failed: asapbench status{db}; to retry: asapbench resume {again}")
+        lines.append(f"What failed: asapbench status{plugin}{db}; to retry: asapbench resume {again}")
         return 1, lines
-    plugin = "".join(f" --plugin {shlex.quote(os.path.relpath(one) if os.sep in one else one)}" for one in to_name())
     lines += [f"The results: asapbench report --suite {shlex.quote(item.name)}{plugin}{db}" for item in selected]
     return 0, lines
 

@@ -71,8 +71,9 @@ def recorded_suite(store: Store, suite: str) -> RecordedSuite:
     try:
         data = RecordedData(tuple(dict.fromkeys(cell.dataset for cell in store.readable_cells(name)[0])))
         file = parse(record.text, source=record.source, complete=data.complete)
-    except SuiteError:
-        text = "This version cannot read the suite file of the run: deviations from the file are not marked."
+    except SuiteError as error:
+        reason = str(error).splitlines()[0].removeprefix(f"{record.source}:")
+        text = f"The suite file of the run cannot be read here ({reason}): deviations from the file are not marked."
         return RecordedSuite(name, named.title if named else name, None, (Note(text),))
     notes = tuple(_differing(suite, named, file, record))
     title = named.title if named and (os.path.isfile(suite) or not notes) else file.title

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from commands import Commands
 
+from asapbench import load_results
 from asapbench.metrics import EpochMetrics
 from asapbench.store import OwnerProcess, Provenance, Store
 from asapbench.suite.cell import Cell
@@ -86,7 +87,7 @@ def test_a_report_keeps_its_marks_of_deviation(asapbench: Commands, cells: dict[
     said = asapbench("report", "--suite", "mine")
     assert "epochs 1" in said.out
     assert "deviat" in said.out
-    assert "cannot read the suite file" not in said.out
+    assert "suite file of the run cannot be read" not in said.out
     assert "Left out: cells whose rule" in said.out
 
 
@@ -94,6 +95,12 @@ def test_a_report_keeps_its_marks_of_deviation(asapbench: Commands, cells: dict[
 def test_curves_say_what_is_left_out(asapbench: Commands, cells: dict[str, Cell], choice: tuple[str, str]) -> None:
     said = asapbench("report", "--curves", "train-loss", *choice)
     assert "Left out: cells whose rule" in said.out
+
+
+def test_the_library_warns_of_what_is_left_out(asapbench: Commands, cells: dict[str, Cell]) -> None:
+    with pytest.warns(UserWarning, match="Left out: cells whose rule"):
+        found = load_results(DB)
+    assert [result.cell.rule.name for result in found] == ["bp"]
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.json"])

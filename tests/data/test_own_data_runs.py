@@ -155,7 +155,7 @@ def test_a_text_in_a_database_makes_no_command_read_files(place: Path) -> None:
     with closing(sqlite3.connect(place / "results/asapbench.sqlite")) as connection, connection:
         text = write_suite(place, f'name = "npz", path = "{place}/x.npz"').read_text()
         connection.execute("UPDATE suite SET text = ?", (text,))
-    assert "cannot read the suite file" in _said("report", "--suite", "mine").out
+    assert "suite file of the run cannot be read" in _said("report", "--suite", "mine").out
 
 
 def test_exports_and_merges_hold_the_content_and_the_label_but_no_path(place: Path) -> None:

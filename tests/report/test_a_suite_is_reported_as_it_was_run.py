@@ -97,7 +97,7 @@ def test_a_file_that_this_version_cannot_read_is_said(url: str) -> None:
         store.record_suite("own", "own.toml", load("quickstart").cells, text="[suite]\nname = 1\n")
     table = suite_report("own", url=url)
     assert table.title == "own"
-    assert table.notes[0].text.startswith("This version cannot read the suite file of the run")
+    assert table.notes[0].text.startswith("The suite file of the run cannot be read here (")
 
 
 def test_a_suite_of_an_older_database_is_compared_with_the_shipped_file_as_before(url: str) -> None:
@@ -132,4 +132,4 @@ def test_the_file_that_is_named_gives_the_title_where_the_recorded_one_cannot_be
         store.record_suite("own", "own.toml", load(str(path)).cells, text="[suite]\nname = 1\n")
     table = suite_report(str(path), url=url)
     assert table.title == "My own title (suite own)"
-    assert table.notes[0].text.startswith("This version cannot read the suite file of the run")
+    assert table.notes[0].text.startswith("The suite file of the run cannot be read here (")
