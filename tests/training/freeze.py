@@ -22,9 +22,14 @@ FROZEN = Path(__file__).parent / "frozen"
 
 def cells() -> dict[str, Cell]:
     """By name, cells whose checkpoints hold everything that a checkpoint can hold."""
-    small = {rule: cell(rule) for rule in ("asap", "asfp", "bp", "dfa", "dgl", "forward_alignment", "kp")}
+    rules = (
+        *("as", "asap", "asfp", "asfp_lc", "bp", "dfa", "dgl", "fa"),
+        *("forward_alignment", "kp", "local_errors"),
+    )
+    small = {rule: cell(rule) for rule in rules}
     adamw = {"optimizer": OPTIMIZERS["adamw"].choose(), "lr": 5e-3}
     return small | {
+        "asap_bf16": replace(small["asap"], precision="bf16"),
         "asap_adamw": replace(small["asap"], **adamw),
         "asap_validation": replace(small["asap"], validation=8),
     }
