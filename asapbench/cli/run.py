@@ -89,12 +89,12 @@ def resume(
     request = Request(db=db, filters=only or (), only_states=states(only_state), run=settings, training=training)
     if dry_run:
         with Store.read_only(db) as store:
-            selected = recorded(store, suites or (), request, load_plugins=True)
+            selected = recorded(store, suites or (), request)
         _print_dry_run(selected, request)
         return
     # Not opened for reading first: a database of an older version is upgraded here.
     with Store.existing(db) as store:
-        selected = recorded(store, suites or (), request, load_plugins=True)
+        selected = recorded(store, suites or (), request, load_plugins=say)
         if settings.executor == "slurm":
             _submit(settings)
             return
@@ -130,11 +130,11 @@ def rerun(
     request = Request(db=db, filters=only or (), run=settings, training=training)
     if dry_run:
         with Store.read_only(db) as store:
-            selected = recorded(store, suites or (), request, load_plugins=True)
+            selected = recorded(store, suites or (), request)
         _print_dry_rerun(selected, request)
         return
     with Store.existing(db) as store:
-        status = _train(store, recorded(store, suites or (), request, load_plugins=True), request, supersede=True)
+        status = _train(store, recorded(store, suites or (), request, load_plugins=say), request, supersede=True)
     raise typer.Exit(status)
 
 
@@ -154,6 +154,8 @@ def _print_dry_run(selected: Sequence[Selected], request: Request) -> None:
     from asapbench.running.selection import other_files
     from asapbench.store import Store
 
+    if not _print_left_out(selected):
+        return
     try:
         store = Store.read_only(request.db)
     except NoDatabaseError:
@@ -170,9 +172,23 @@ def _print_dry_rerun(selected: Sequence[Selected], request: Request) -> None:
     from asapbench.cli.text import count
     from asapbench.running.launch import plan
 
+    if not _print_left_out(selected):
+        return
     cells = {cell.id for item in selected for cell in item.cells}
     say(f"The results of {count(len(cells), 'cell')} would be superseded, and these cells trained again:")
     print_plan(plan(None, selected, request))
+
+
+def _print_left_out(selected: Sequence[Selected]) -> bool:
+    """Prints the cells that a dry run cannot read, for it loads no plug-in; returns whether there are others."""
+    from asapbench.suite.plugins import lacking
+
+    for item in selected:
+        if item.unreadable:
+            say(f"{item.name}: {lacking(item.unreadable)}")
+        for plugin in item.plugins:
+            say(f"{item.name}: without --dry-run, this command loads the plug-in {plugin}, which the database names")
+    return any(item.cells for item in selected) or not any(item.unreadable for item in selected)
 
 
 def _train(store: Store, selected: Sequence[Selected], request: Request, *, supersede: bool = False) -> int:

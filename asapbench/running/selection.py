@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from asapbench.errors import PluginError, StoreError, SuiteError
@@ -42,6 +42,8 @@ class Selected:
     cells: tuple[Cell, ...] = field(default=())
     text: str | None = None
     unreadable: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    """Those that the database names for cells that are unreadable without them."""
 
 
 def select(suites: Sequence[str], request: Request) -> list[Selected]:
@@ -53,12 +55,14 @@ def select(suites: Sequence[str], request: Request) -> list[Selected]:
     return [Selected(s.name, s.source, tuple(cells), s.text) for s, cells in zip(loaded, chosen, strict=True) if cells]
 
 
-def recorded(store: Store, names: Sequence[str], request: Request, *, load_plugins: bool = False) -> list[Selected]:
+def recorded(
+    store: Store, names: Sequence[str], request: Request, *, load_plugins: Callable[[str], None] | None = None
+) -> list[Selected]:
     """The cells of suites that the database knows, all of them or those named. Raises StoreError where it has none.
 
-    `load_plugins`: load those that its cells were recorded with on this machine, to train them. Cells that cannot be
-    read are left out, and `Selected.unreadable` has their labels. Raises SuiteError if a suite of `names` has such
-    cells without a result and `load_plugins` did not help.
+    `load_plugins`: load those that its cells were recorded with on this machine, to train them; it is called with a
+    message before each. Cells that cannot be read are left out, and `Selected.unreadable` has their labels. Raises
+    SuiteError if a suite of `names` has such cells without a result and `load_plugins` did not help.
     """
     known = {suite.name: suite for suite in store.suites()}
     if not known:
@@ -66,13 +70,15 @@ def recorded(store: Store, names: Sequence[str], request: Request, *, load_plugi
     found = []
     for name in names or known:
         cells, unreadable = store.readable_cells(name)
-        if unreadable and load_plugins:
-            faults = _load_plugins(store, name)
+        missing = _missing_plugins(store, name) if unreadable else []
+        if unreadable and load_plugins is not None:
+            faults = _load(missing, store, say=load_plugins)
             cells, unreadable = store.readable_cells(name)
             if name in names and _has_unfinished(store, unreadable):
                 fault = "; ".join(faults) or lacking(list(unreadable.values()))
                 raise SuiteError(f'{store.name}: suite "{name}": {fault}')
-        found.append(Selected(name, known[name].source, tuple(cells), known[name].text, tuple(unreadable.values())))
+        suite = Selected(name, known[name].source, tuple(cells), known[name].text)
+        found.append(replace(suite, unreadable=tuple(unreadable.values()), plugins=tuple(missing)))
     if request.filters:
         kept = {cell.id for cell in only([cell for item in found for cell in item.cells], request.filters)}
         found = [replace(s, cells=tuple(cell for cell in s.cells if cell.id in kept)) for s in found]
@@ -80,10 +86,17 @@ def recorded(store: Store, names: Sequence[str], request: Request, *, load_plugi
     return found
 
 
-def _load_plugins(store: Store, suite: str) -> list[str]:
-    """Loads the plug-ins that the cells of a suite were recorded with; returns why some cannot be loaded."""
+def _missing_plugins(store: Store, suite: str) -> list[str]:
+    """The plug-ins that the cells of a suite were recorded with and that are not loaded."""
+    loaded = plugins.sources()
+    return [named for named in store.suite_plugins(suite) if named not in loaded]
+
+
+def _load(missing: Sequence[str], store: Store, *, say: Callable[[str], None]) -> list[str]:
+    """Loads these plug-ins; returns why some cannot be loaded."""
     faults = []
-    for named in store.suite_plugins(suite):
+    for named in missing:
+        say(f"Loading the plug-in {named}: {store.name} records that cells were run with it")
         try:
             plugins.load(named)
         except PluginError as error:

@@ -59,6 +59,7 @@ def test_a_run_that_is_stopped_resumes_from_another_folder_and_is_reported(folde
     (folder / "other").mkdir()
     said = run(folder / "other", "resume", "--db", f"sqlite:///{folder / DB}")
     assert "Ended: 2 done" in said
+    assert f"Loading the plug-in {folder / 'suites' / 'my_rules.py'}: {folder / DB} records that cells" in said
     report = run(folder, "report", "--suite", "suites/mine.toml")
     assert "AS+FA(k=1)" in report
     assert "Tower" in report
@@ -95,6 +96,8 @@ def test_only_training_loads_what_a_database_names(trained: Path) -> None:
             "show": [cell[:10]],
             "report": ["--suite", "mine"],
             "export": [str(trained / "copy.sqlite")],
+            "resume": ["--dry-run"],
+            "rerun": ["mine", "--dry-run"],
         }.items()
     }
     said["merge"] = asapbench("merge", str(trained / DB), "--db", f"sqlite:///{trained / 'merged.sqlite'}")
@@ -102,6 +105,10 @@ def test_only_training_loads_what_a_database_names(trained: Path) -> None:
     assert "asfa (k = 1)" in said["show"].out
     assert "Left out: cells" in said["status"].out
     assert "Left out: cells" in said["report"].out
+    plugin = trained / "suites" / "my_rules.py"
+    for command in ("resume", "rerun"):
+        assert "Left out: cells" in said[command].out
+        assert f"this command loads the plug-in {plugin}, which the database names" in said[command].out
     for name in ("copy.sqlite", "merged.sqlite"):
         with closing(sqlite3.connect(trained / name)) as connection:
             ((config,),) = connection.execute("SELECT config FROM cell").fetchall()
