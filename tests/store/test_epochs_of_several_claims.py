@@ -3,6 +3,7 @@
 import math
 import sqlite3
 from contextlib import closing
+from dataclasses import asdict
 
 import pytest
 from store_examples import TERMS, a_cell, an_angle, an_epoch
@@ -40,6 +41,24 @@ def test_epochs_of_two_claims_are_recorded_together(two, path):
     store.record_many(usual(*both))
     store.record_epochs(both[1], [an_epoch(2)])
     assert rows(path) == [(0, 1, 2), (0, 2, 2), (1, 1, 2), (1, 2, 2)]
+
+
+def test_every_column_is_stored_also_of_losses_that_are_not_finite(two, path):
+    store, (first, second) = two
+    store.record_many(usual(first, second))
+    with closing(sqlite3.connect(path)) as database:
+        database.row_factory = sqlite3.Row
+        stored = database.execute("SELECT * FROM epoch_metrics ORDER BY lineage, epoch").fetchall()
+    expected = [
+        asdict(metrics) | {"lineage": measured.claim.lineage, "attempt_id": measured.claim.attempt_id}
+        for measured in sorted(usual(first, second), key=lambda measured: measured.claim.lineage)
+        for metrics in measured.epochs
+    ]
+    for row in expected:  # SQLite has no NaN
+        row |= {name: None for name, value in row.items() if isinstance(value, float) and math.isnan(value)}
+    assert [dict(row) for row in stored] == expected
+    for claim, measured in zip((first, second), usual(first, second), strict=True):
+        assert repr(store.epochs(claim.lineage)) == repr(measured.epochs)  # NaN is not equal to itself
 
 
 def test_a_lost_claim_does_not_affect_the_other(two, path):
