@@ -62,7 +62,8 @@ def recorded(
 
     `load_plugins`: load those that its cells were recorded with on this machine, to train them; it is called with a
     message before each. Cells that cannot be read are left out, and `Selected.unreadable` has their labels. Raises
-    SuiteError if a suite of `names` has such cells without a result and `load_plugins` did not help.
+    SuiteError if a suite of `names` has no other cells, or such cells without a result, and `load_plugins` did not
+    help.
     """
     known = {suite.name: suite for suite in store.suites()}
     if not known:
@@ -74,16 +75,23 @@ def recorded(
         if unreadable and load_plugins is not None:
             faults = _load(missing, store, say=load_plugins)
             cells, unreadable = store.readable_cells(name)
-            if name in names and _has_unfinished(store, unreadable):
+            if name in names and unreadable and (not cells or _has_unfinished(store, unreadable)):
                 fault = "; ".join(faults) or lacking(list(unreadable.values()))
                 raise SuiteError(f'{store.name}: suite "{name}": {fault}')
         suite = Selected(name, known[name].source, tuple(cells), known[name].text)
         found.append(replace(suite, unreadable=tuple(unreadable.values()), plugins=tuple(missing)))
-    if request.filters:
-        kept = {cell.id for cell in only([cell for item in found for cell in item.cells], request.filters)}
-        found = [replace(s, cells=tuple(cell for cell in s.cells if cell.id in kept)) for s in found]
-        found = [selected for selected in found if selected.cells]
-    return found
+    return _matching(found, request.filters) if request.filters else found
+
+
+def _matching(found: Sequence[Selected], filters: Sequence[str]) -> list[Selected]:
+    """The suites with cells that match. Raises SuiteError if no cell does; it names those that cannot be read."""
+    try:
+        kept = {cell.id for cell in only([cell for item in found for cell in item.cells], filters)}
+    except SuiteError as error:
+        unreadable = [label for item in found for label in item.unreadable]
+        raise SuiteError(f"{error}. {lacking(unreadable)}" if unreadable else str(error)) from error
+    matching = [replace(item, cells=tuple(cell for cell in item.cells if cell.id in kept)) for item in found]
+    return [item for item in matching if item.cells]
 
 
 def _missing_plugins(store: Store, suite: str) -> list[str]:

@@ -80,7 +80,7 @@ def test_results_record_name_version_and_digest_and_identities_no_path(trained: 
 def test_a_plug_in_that_has_moved_is_named_again(trained: Path) -> None:
     os.rename(trained / "suites" / "my_rules.py", trained / "moved.py")
     said = run(trained, "rerun", "mine", status=2)
-    assert 'suite "mine" was run with a plug-in' in said
+    assert 'suite "mine": was run with a plug-in' in said
     assert "my_rules.py: there is no such plug-in file" in said
     assert "Ended: 1 done" in run(trained, "rerun", "mine", "--plugin", "moved.py")
     assert "Ended: 1 done" in run(trained, "rerun", "mine")
@@ -109,6 +109,9 @@ def test_only_training_loads_what_a_database_names(trained: Path) -> None:
     for command in ("resume", "rerun"):
         assert "Left out: cells" in said[command].out
         assert f"this command loads the plug-in {plugin}, which the database names" in said[command].out
+    filtered = asapbench("resume", "--only", "rule.k=1", "--dry-run", "--db", f"sqlite:///{trained / DB}")
+    assert (filtered.status, filtered.out) == (2, "")
+    assert "Left out: cells" in filtered.err
     for name in ("copy.sqlite", "merged.sqlite"):
         with closing(sqlite3.connect(trained / name)) as connection:
             ((config,),) = connection.execute("SELECT config FROM cell").fetchall()
