@@ -19,6 +19,7 @@ from asapbench.machine.hardware import cudnn_version, hardware, versions
 from asapbench.machine.slots import slots
 from asapbench.store.records import without_password
 from asapbench.store.store import Store
+from asapbench.suite.plugins import load_installed
 from asapbench.worker.files import files_at
 
 _LOW_DISK = 5e9
@@ -38,6 +39,7 @@ def diagnose(*, db: str, data: Path | None, files: Path | None) -> Iterator[Find
     """Yields the findings, one subject after the other."""
     yield Finding("ok", "versions", ", ".join(f"{name} {version}" for name, version in versions().items()))
     yield from _torch()
+    yield from _plugins()
     yield _slots()
     yield from _data(data_root(data))
     yield _database(db)
@@ -69,6 +71,11 @@ def _torch() -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding("ok", "CUDA", "no NVIDIA GPU here: cells train on CPU cores")
+
+
+def _plugins() -> Iterator[Finding]:
+    for fault in load_installed():
+        yield Finding("fault", "plug-ins", fault)
 
 
 def _slots() -> Finding:

@@ -33,6 +33,7 @@ def load_results(db: str | Path = DEFAULT_URL, *, suite: str | None = None) -> l
     from asapbench.store import Store
     from asapbench.suite.plugins import lacking
 
+    _load_installed()
     with Store.read_only(_url(db)) as store:
         if unreadable := store.unreadable_cells():
             warnings.warn(lacking([f"cell {cell_id[:10]}" for cell_id in unreadable]), stacklevel=2)
@@ -69,8 +70,16 @@ def load_model(cell: str, db: str | Path = DEFAULT_URL, *, files: str | Path | N
     from asapbench.analysis.saved_weights import kept_weights
     from asapbench.store import Store
 
+    _load_installed()
     with Store.read_only(_url(db)) as store:
         return kept_weights(store, cell, files=None if files is None else Path(files)).model()
+
+
+def _load_installed() -> None:
+    from asapbench.suite.plugins import load_installed
+
+    for fault in load_installed():
+        warnings.warn(fault, stacklevel=3)
 
 
 def _url(db: str | Path) -> str:

@@ -12,7 +12,6 @@ import typer
 from asapbench.cli.options import Command, with_plugins
 from asapbench.cli.text import print_table, printing_is_optional, say
 from asapbench.data.files import data_root, fix
-from asapbench.data.lookup import published, published_set
 from asapbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ def list_(data: Folder = None) -> None:
 
     This checks names and sizes of files; `verify` reads every byte.
     """
+    from asapbench.data.lookup import published
+
     root = data_root(data)
     rows = [(d.name, d.title, _images(d), _here(d, root), _where(d, root)) for d in published()]
     print_table(HEADERS, rows, left=HEADERS, shrinks=HEADERS[-1])
@@ -47,10 +48,11 @@ def prepare(
     data: Folder = None,
 ) -> None:
     """Download data sets once, verify and unpack them. Files that are here and right are not touched."""
-    root = data_root(data)
-    wanted = [published_set(name) for name in names]
+    from asapbench.data.lookup import published_set
     from asapbench.data.prepare import prepare as fetch
 
+    root = data_root(data)
+    wanted = [published_set(name) for name in names]
     printing_is_optional()
     for dataset in wanted:
         with _progress(dataset.name) as received:
@@ -68,10 +70,11 @@ def verify(
     data: Folder = None,
 ) -> None:
     """Verify every byte of data sets against published checksums."""
-    root = data_root(data)
-    wanted = [published_set(name) for name in names] if names else published()
+    from asapbench.data.lookup import published, published_set
     from asapbench.data.prepare import verify as examine
 
+    root = data_root(data)
+    wanted = [published_set(name) for name in names] if names else published()
     wrong = []
     for dataset in wanted:
         verdict = examine(dataset, root)

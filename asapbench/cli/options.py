@@ -7,12 +7,14 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from asapbench.cli.text import say
 from asapbench.errors import SuiteError
 from asapbench.report.render import Format
 from asapbench.store.records import UNFINISHED, State
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Command(TyperCommand):
-    """A command that refuses an option given twice, where the parser would forget the first value; lists add up."""
+    """A command that loads installed plug-ins, and refuses an option given twice, except for lists, which add up."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As usual; a repeated option that takes one value is a usage error."""
@@ -31,6 +33,14 @@ class Command(TyperCommand):
             if times > 1 and isinstance(parameter, TyperOption) and not parameter.multiple:
                 ctx.fail(f"{'/'.join(parameter.opts + parameter.secondary_opts)} is given {times} times: give it once.")
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """As usual, with the plug-ins of installed distributions; one that is broken is a warning."""
+        from asapbench.suite.plugins import load_installed
+
+        for fault in load_installed():
+            say(f"warning: {fault}", err=True)
+        return super().invoke(ctx)
 
 
 def extended(
@@ -116,7 +126,7 @@ DryRun = Annotated[
 ]
 
 
-_NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
+_NUMBER = r"\d{1,10}(?:\.\d{1,400})?"  # any time that is allowed, in digits that tell it from every other float
 _LONGEST = 1e5 * 86_400.0
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 
@@ -138,11 +148,11 @@ def seconds(text: str, option: str) -> float:
 
 
 def time_text(seconds: float | None) -> str | None:
-    """A time in the largest unit of which it is a whole number: `10m`; None for None."""
+    """A time in the largest unit of which it is a whole number: `10m`; `seconds` reads the same float back."""
     if seconds is None:
         return None
     unit = next((name for name, size in _UNITS.items() if seconds % size == 0), "s")
-    return f"{seconds / _UNITS[unit]:.9g}{unit}"
+    return f"{format(Decimal(repr(seconds / _UNITS[unit])).normalize(), 'f')}{unit}"
 
 
 def slot_count(text: str) -> Count:

@@ -415,7 +415,8 @@ def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Reque
     if outcome.reason != "finished":
         lines.append(f"Stopped ({outcome.reason}). To resume: asapbench resume {again}")
         return (1 if outcome.reason == "failures" else 3), lines
-    plugin = "".join(f" --plugin {shlex.quote(os.path.relpath(one) if os.sep in one else one)}" for one in to_name())
+    named = [os.path.relpath(one) if one.endswith(".py") else one for one in to_name()]
+    plugin = "".join(f" --plugin {shlex.quote(one)}" for one in named)
     failed = outcome.ended["failed"] + outcome.ended["out_of_memory"] + outcome.ended["interrupted"]
     if failed:
         lines.append(f"What failed: asapbench status{plugin}{db}; to retry: asapbench resume {again}")

@@ -56,13 +56,15 @@ def attach(
 
 def resolve(rule: str | Choice | Rule) -> Rule:
     """The rule of a name, at its default options, or of a choice. Raises SuiteError."""
+    from asapbench.suite import plugins
     from asapbench.suite.catalog import RULES, rule_class
 
     if isinstance(rule, Rule):
         return rule
+    faults = plugins.load_installed()
     name = rule if isinstance(rule, str) else rule.name
     if name not in RULES:
-        raise SuiteError(f'unknown rule "{name}"{nearest(name, RULES)}')
+        raise SuiteError("; ".join([f'unknown rule "{name}"{nearest(name, RULES)}', *faults]))
     found: Rule = rule_class(name)(RULES[name].choose() if isinstance(rule, str) else rule)
     return found
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from asapbench.machine.kinds import KINDS
 from asapbench.machine.slots import Slot
-from asapbench.store.records import FINAL, Attempt, State, Timing
+from asapbench.store.records import FINAL, Attempt, State
 from asapbench.suite.catalog import dataset_shape
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
 from asapbench.suite.shapes import checkpoint_bytes, layers_for, training_multiplications
 
 if TYPE_CHECKING:
-    from asapbench.store.store import Store
+    from asapbench.store import Store, Timing
 
 
 @dataclass(frozen=True)

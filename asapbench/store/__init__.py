@@ -22,11 +22,11 @@ from asapbench.store.records import (
     Result,
     State,
     SuiteRecord,
-    Timing,
     db_option,
 )
 
 if TYPE_CHECKING:
+    from asapbench.store.attempts import Timing
     from asapbench.store.store import Store
 
 __all__ = [
@@ -56,4 +56,8 @@ def __getattr__(name: str) -> Any:
         from asapbench.store.store import Store
 
         return Store
+    if name == "Timing":
+        from asapbench.store.attempts import Timing
+
+        return Timing
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

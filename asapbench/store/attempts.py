@@ -6,19 +6,20 @@ import hashlib
 import json
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, and_, exists, func, insert, select
 
 from asapbench.errors import StoreError, SuiteError
 from asapbench.store.cells import chunks, name_of, read_config, require_suite
-from asapbench.store.records import FINAL, Attempt, Provenance, Result, Timing
+from asapbench.store.records import FINAL, Attempt, Provenance, Result
 from asapbench.store.rows import checked, from_json, number
 from asapbench.store.schema import attempt as attempts
 from asapbench.store.schema import cell as cells
 from asapbench.store.schema import epoch_metrics, suite_cell
 from asapbench.store.schema import provenance as provenances
+from asapbench.suite.cell import Cell
 
 _NAMES = [field.name for field in fields(Attempt)]
 _COLUMNS = [attempts.c[name] for name in _NAMES]
@@ -164,6 +165,19 @@ def _with_config() -> Select[*tuple[object, ...]]:
 
 def _result(row: Row[*tuple[Any, ...]]) -> Result:
     return Result(read_config(row.config), _attempt(row))
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median `seconds` of an epoch of `config` on `device`, for estimates of what is left."""
+
+    cell_id: str
+    dataset: str
+    model: str
+    rule: str
+    config: Cell
+    device: str
+    seconds: float
 
 
 def timings(connection: Connection) -> list[Timing]:

@@ -6,11 +6,13 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.store.owner_process import OwnerProcess
-from asapbench.suite.cell import Cell
+
+if TYPE_CHECKING:
+    from asapbench.suite.cell import Cell
 
 DEFAULT_URL = "sqlite:///results/asapbench.sqlite"
 
@@ -139,19 +141,6 @@ class Result:
     def outdated(self) -> bool:
         """Whether it was measured under an earlier revision of rule, model, data set or recipe."""
         return self.cell.id != self.attempt.cell_id
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Median `seconds` of an epoch of `config` on `device`, for estimates of what is left."""
-
-    cell_id: str
-    dataset: str
-    model: str
-    rule: str
-    config: Cell
-    device: str
-    seconds: float
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What a suite may name, collected from where it is declared: rules, models, data sets and optimizers.
 
 Each is declared in its own module of `rules/`, `models/`, `data/sets/` or `training/optimizers/`; this module imports
-them all and lists no names. None of them imports torch. An option keeps its name and default for ever; a change that
-alters results raises the entry's `revision`.
+them all and lists no names; `suite.plugins` adds entries of plug-ins. None of them imports torch. An option keeps its
+name and default for ever; a change that alters results raises the entry's `revision`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from asapbench.suite import plugins
 from asapbench.suite.datasets import DatasetEntry, DatasetShape
 from asapbench.suite.entries import ModelEntry, OptimizerEntry, RuleEntry
 from asapbench.suite.options import Choice, Entry
@@ -101,6 +100,3 @@ def dataset_shape(dataset: Choice) -> DatasetShape:
     whole = entry.whole(dataset)
     wanted = dataset.integer("train_size")
     return whole if wanted == 0 or entry.beyond(dataset) else replace(whole, train=wanted)
-
-
-plugins.load_installed()  # last: a plug-in may import anything of this package

@@ -26,6 +26,7 @@ from asapbench.suite.catalog import (
 from asapbench.suite.cell import CHOICES, Cell
 from asapbench.suite.options import Choice, Option, describe, nearest
 from asapbench.suite.places import Path
+from asapbench.suite.plugins import load_installed
 from asapbench.suite.recipe import RECIPE, checked_learning_rate, checked_seed
 
 Report = Callable[[Path, str], None]
@@ -237,7 +238,8 @@ def _choices(kind: str, grid: dict[str, Located], report: Report) -> list[Choice
         elif name not in CATALOG[kind]:
             path = (*item.path, "name") if isinstance(item.value, dict) else item.path
             listed = ", ".join(CATALOG[kind])
-            report(path, f'unknown {kind} "{name}"{nearest(name, CATALOG[kind])} (there are: {listed})')
+            problem = f'unknown {kind} "{name}"{nearest(name, CATALOG[kind])} (there are: {listed})'
+            report(path, "; ".join([problem, *load_installed()]))
         else:
             table = item.value if isinstance(item.value, dict) else {"name": name}
             found += _with_options(kind, name, Located(table, item.path), report)

@@ -44,6 +44,7 @@ def load(name_or_path: str, *, data_path: str | None = None) -> Suite:
     >>> suite.title, len(suite.cells)
     ('Quickstart: 8x8 digits', 30)
     """
+    plugins.load_installed()
     path = locate(name_or_path)
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors on Windows put a mark in front

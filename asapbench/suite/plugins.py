@@ -8,23 +8,24 @@ that is merged, reported or exported never does.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from asapbench.errors import PluginError
+from asapbench.suite import catalog
 
 if TYPE_CHECKING:
-    from asapbench.suite import catalog
+    from importlib.metadata import Distribution
 
 GROUP = "asapbench"
 """The entry points of an installed plug-in: each value is a module."""
@@ -32,7 +33,7 @@ GROUP = "asapbench"
 
 @dataclass(frozen=True)
 class Plugin:
-    """A loaded plug-in. `source` finds it again: an absolute path, or the name of a module."""
+    """A loaded plug-in. `source` finds it again: an absolute path, or a module as `load` takes it."""
 
     name: str
     source: str
@@ -45,6 +46,7 @@ class Plugin:
 
 _loaded: dict[str, Plugin] = {}
 _installed: set[str] = set()
+_faults: list[str] = []
 _provided: dict[tuple[str, str], Plugin] = {}
 """Plug-ins by (kind, name) of the entries that they provide."""
 
@@ -76,12 +78,19 @@ def to_name() -> list[str]:
 def load(named: str, *, folder: Path = Path()) -> Plugin:
     """Loads the plug-in `named`, a file relative to `folder` or the name of a module; once, however often it is asked.
 
+    `MODULE@FOLDER` also searches FOLDER, after all else: so workers find a module of this process's working folder,
+    which they do not search themselves.
     Raises PluginError where there is none, where it fails, and where an entry of it has the name of another.
     """
-    is_file = named.endswith(".py") or os.sep in named or "/" in named
-    source = os.path.abspath(folder / named) if is_file else named
+    name, _, searched = named.partition("@")
+    if not named.endswith(".py") and os.sep not in name and "/" not in name:
+        if named not in _loaded:
+            module = _module(name, searched)
+            _loaded[named] = _taken(module, name if name in _installed else _lasting(module, searched))
+        return _loaded[named]
+    source = os.path.abspath(folder / named)
     if source not in _loaded:
-        _loaded[source] = _taken(_file(source) if is_file else _module(named), source)
+        _loaded[source] = _taken(_file(source), source)
     return _loaded[source]
 
 
@@ -91,13 +100,40 @@ def load_all(named: Sequence[str]) -> None:
         load(one)
 
 
-def load_installed() -> None:
-    """Loads the plug-ins of installed distributions."""
-    for point in importlib.metadata.entry_points(group=GROUP):
-        version = "" if point.dist is None else point.dist.version
-        _installed.add(point.module)
-        if point.module not in _loaded:
-            _loaded[point.module] = _taken(_module(point.module), point.module, version=version)
+def load_installed() -> Sequence[str]:
+    """Loads the plug-ins of installed distributions, once. Returns what is wrong with those that cannot be loaded.
+
+    Whatever takes names of entries from a user calls it first. The import of a module does not, so that a plug-in can
+    import any module of asapbench.
+    """
+    waiting = _distributions()
+    while waiting:  # a plug-in that calls this function finds the rest of the list
+        one = waiting.pop()
+        try:
+            _load_distribution(one)
+        except PluginError as error:
+            _faults.append(f"the plug-in {one.name} {one.version} is left out: {error}, or uninstall {one.name}")
+    return _faults
+
+
+@functools.cache
+def _distributions() -> list[Distribution]:
+    """The installed distributions with plug-ins; of two with one name, the first in the search path."""
+    from importlib.metadata import distributions  # takes long to import
+
+    found = [one for one in distributions() if f"[{GROUP}]" in (one.read_text("entry_points.txt") or "")]
+    return list({one.name: one for one in reversed(found)}.values())
+
+
+def _load_distribution(distribution: Distribution) -> None:
+    try:
+        modules = [point.module for point in distribution.entry_points if point.group == GROUP]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise PluginError("its entry_points.txt cannot be read: write NAME = MODULE in each line") from error
+    for module in modules:
+        _installed.add(module)
+        if module not in _loaded:
+            _loaded[module] = _taken(_module(module), module, version=distribution.version)
 
 
 def lacking(labels: Sequence[str]) -> str:
@@ -113,12 +149,10 @@ def lacking(labels: Sequence[str]) -> str:
 
 def _taken(module: ModuleType, source: str, *, version: str | None = None) -> Plugin:
     """Puts the entries of a loaded module into the catalog, all or none."""
-    from asapbench.suite import catalog
-
     if version is None:
         version = str(getattr(module, "__version__", ""))
     digest = _digest(module)
-    name = Path(source).stem if source.endswith(".py") else source
+    name = Path(source).stem if source.endswith(".py") else module.__name__
     plugin = Plugin(name, source, version, digest)
     new: dict[tuple[str, str], catalog.Declared] = {}
     known = 0
@@ -128,7 +162,7 @@ def _taken(module: ModuleType, source: str, *, version: str | None = None) -> Pl
         if before is found.entry or (key in new and new[key].entry is found.entry):
             known += 1
             continue
-        if before is not None and key in _provided and _provided[key].sha256 == digest:
+        if "." not in module.__name__ and key in _provided and _provided[key].sha256 == digest:
             return _provided[key]  # the same file under another path
         owner = "asapbench" if before is not None else "it"
         if before is not None or key in new:
@@ -152,7 +186,7 @@ def _fault(module: ModuleType, found: catalog.Declared, reason: str) -> PluginEr
 def _file(path: str) -> ModuleType:
     if not os.path.isfile(path):
         raise PluginError(f"{path}: there is no such plug-in file: correct the path, or name it with --plugin FILE")
-    name = f"asapbench_plugin_{hashlib.sha256(path.encode()).hexdigest()[:8]}.{Path(path).stem}"
+    name = f"asapbench_plugin_{hashlib.sha256(path.encode()).hexdigest()[:8]}_{Path(path).stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{path}: it is no Python file: a plug-in ends in .py")
@@ -160,13 +194,15 @@ def _file(path: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pickles of the module look it up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _failed(error, path) from error
     return module
 
 
-def _module(name: str) -> ModuleType:
+def _module(name: str, searched: str = "") -> ModuleType:
+    if searched and searched not in sys.path:
+        sys.path.append(searched)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -176,11 +212,11 @@ def _module(name: str) -> ModuleType:
                 "--plugin my_rules.py"
             ) from error
         raise _failed(error, name) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(error, name) from error
 
 
-def _failed(error: Exception, source: str) -> PluginError:
+def _failed(error: Exception | SystemExit, source: str) -> PluginError:
     """Where the code of a plug-in fails: the last line of the plug-in itself, and why."""
     place = source
     if isinstance(error, SyntaxError) and error.filename:
@@ -196,18 +232,63 @@ def _failed(error: Exception, source: str) -> PluginError:
 
 
 def _digest(module: ModuleType) -> str:
-    """SHA-256 of the module's file; of a package, of all its Python files."""
-    found = hashlib.sha256()
-    roots = [Path(root) for root in getattr(module, "__path__", ())]
-    files: Iterator[Path] = (file for root in roots for file in sorted(root.rglob("*.py")))
+    """SHA-256 of the Python files of the module's package, or of its file and of those beside it that it imports."""
     own = _file_of(module)
-    for file in files if roots else ([Path(own)] if own else []):
+    folder = Path(own or "").parent
+    package = _package(module)
+    if package is not None:
+        folder = Path(_file_of(package) or "").parent
+        files = sorted(folder.rglob("*.py"))
+    else:
+        files = _imported_beside(Path(own)) if own else []
+    found = hashlib.sha256()
+    for file in files:
         content = file.read_bytes()
-        found.update(content if not roots else f"{file.name}\0{len(content)}\0".encode() + content)
+        label = f"{file.relative_to(folder).as_posix()}\0{len(content)}\0".encode() if len(files) > 1 else b""
+        found.update(label + content)
     return found.hexdigest()
 
 
-def _file_of(module: ModuleType) -> str | None:
+def _package(module: ModuleType) -> ModuleType | None:
+    """The outermost package around `module` that is a package with a file of its own, or `module` itself."""
+    parts = module.__name__.split(".")
+    around = (sys.modules.get(".".join(parts[:count])) for count in range(1, len(parts) + 1))
+    return next((one for one in around if one is not None and hasattr(one, "__path__") and _file_of(one)), None)
+
+
+def _imported_beside(file: Path) -> list[Path]:
+    """`file`, and the Python files of its folder that it imports, directly or through each other."""
+    found = [file]
+    for one in found:  # grows
+        for name in _imports(one):
+            loaded = Path(_file_of(sys.modules.get(name)) or os.devnull)
+            if file.parent not in loaded.parents or loaded.suffix != ".py":
+                continue
+            added = sorted(loaded.parent.rglob("*.py")) if loaded.name == "__init__.py" else [loaded]
+            found += [path for path in added if path not in found]
+    return found
+
+
+def _imports(file: Path) -> list[str]:
+    """The top-level names of the modules that a Python file imports, in order."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            found += [alias.name.partition(".")[0] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.append(node.module.partition(".")[0])
+    return found
+
+
+def _lasting(module: ModuleType, searched: str) -> str:
+    """How another process finds the module: with the folder `searched`, or the working folder, that has it."""
+    outermost = sys.modules.get(module.__name__.partition(".")[0])
+    file = Path(_file_of(outermost) or os.devnull)
+    root = file.parent.parent if hasattr(outermost, "__path__") else file.parent
+    return f"{module.__name__}@{root}" if root in (Path.cwd(), Path(searched)) else module.__name__
+
+
+def _file_of(module: ModuleType | None) -> str | None:
     return getattr(module, "__file__", None)
 
 

@@ -28,6 +28,7 @@ def start_serving(receive: Callable[[str], None]) -> IO[str]:
     torch.set_num_interop_threads(1)
     leave_compiler_out()
     try:
+        plugins.load_installed()
         plugins.load_all(sys.argv[1:])
     except PluginError as error:  # changed since the run began, or not on this node
         sys.exit(f"error: {error}")

@@ -19,6 +19,12 @@ def loaded(statement: str, folder) -> list[str]:
     return done.stdout.split("\n")[-2].split()
 
 
+def test_help_imports_no_catalog(tmp_path) -> None:
+    code = "import sys, asapbench.cli; print({'asapbench.suite.catalog', 'asapbench.suite.plugins'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.strip() == "set()"
+
+
 def test_the_command_line_imports_nothing_heavy(tmp_path) -> None:
     assert loaded("import asapbench.cli", tmp_path) == []
 

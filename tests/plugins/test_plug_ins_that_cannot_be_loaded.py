@@ -22,6 +22,7 @@ BAD = {
     HEAD + 'a = ModelEntry("q", "A", "")\nb = ModelEntry("q", "B", "")\n': r'mine\.py:5: it has a model "q" already',
     "from asapbench.rules.base import Rule\nfrom asapbench.suite.entries import RuleEntry\n\n\nclass Mine(Rule):\n"
     '    entry = RuleEntry("mine", "", "")\n': r"mine\.py:6: the rule Mine lacks declares, plan",
+    "import sys\nsys.exit(3)\n": rf"mine\.py:2: {FAILS}: SystemExit: 3: correct it there",
     "x = 1\n": r"mine\.py: it provides nothing",
 }
 SUITE = """\

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,8 @@ def _table() -> NDArray[np.int64]:
     The file of scikit-learn is read directly, because importing scikit-learn takes a worker a second; a version with
     another layout is asked for the data. The fingerprint says whether they are the right ones.
     """
+    from importlib.metadata import distribution  # takes long to import
+
     import numpy as np
 
     path = Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")))
