@@ -78,6 +78,8 @@ def recorded(
             if name in names and unreadable and (not cells or _has_unfinished(store, unreadable)):
                 fault = "; ".join(faults) or lacking(list(unreadable.values()))
                 raise SuiteError(f'{store.name}: suite "{name}": {fault}')
+            for fault in faults:
+                load_plugins(f'{store.name}: suite "{name}": {fault}')
         suite = Selected(name, known[name].source, tuple(cells), known[name].text)
         found.append(replace(suite, unreadable=tuple(unreadable.values()), plugins=tuple(missing)))
     return _matching(found, request.filters) if request.filters else found

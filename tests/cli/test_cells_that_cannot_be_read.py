@@ -66,6 +66,14 @@ def test_resume_trains_the_others_and_says_what_it_leaves_out(asapbench: Command
     assert "Ended: 1 done" in said.out
 
 
+def test_resume_says_why_a_plug_in_cannot_be_loaded(asapbench: Commands, cells: dict[str, Cell]) -> None:
+    alter(cells["kp"].id, "places", {"plugins": ["/absent/rules.py"]})
+    said = asapbench("resume", "--slots", "1")
+    assert (said.status, said.err) == (0, "")
+    assert f"Loading the plug-in /absent/rules.py: {DB} records that cells were run with it" in said.out
+    assert "there is no such plug-in file" in said.out
+
+
 def test_a_named_suite_with_an_unfinished_cell_that_cannot_be_read_is_an_error(
     asapbench: Commands, cells: dict[str, Cell]
 ) -> None:
