@@ -27,7 +27,7 @@ from asapbench.running.view import Outcome, View
 from asapbench.store import db_option
 from asapbench.suite.catalog import DEFAULTS, dataset_shape
 from asapbench.suite.cell import Cell, plain, title
-from asapbench.suite.columns import differing, distinctions
+from asapbench.suite.columns import differing, distinctions, field_value
 from asapbench.suite.plugins import to_name
 from asapbench.worker.protocol import Progressed
 
@@ -383,7 +383,7 @@ def print_plan(plan: Plan) -> None:
                 item.cell.label,
                 item.state,
                 plain(item.cell.lr),
-                *(plain(getattr(item.cell, name)) for name in further),
+                *(field_value(item.cell, field) for field in further),
                 f"{item.epochs_done}/{item.cell.epochs}",
                 duration(item.seconds) if item.left else "",
             )

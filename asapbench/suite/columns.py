@@ -45,10 +45,15 @@ def varying(cells: Sequence[Cell]) -> tuple[str, ...]:
 
 def field_text(cell: Cell, field: str) -> str:
     """`ASAP(k=4)` or `lr 0.03`: what the cell has in a field. Different values have different texts."""
+    if field in CHOICES and field != "schedule":
+        return title(field, getattr(cell, field))
+    return f"{field} {field_value(cell, field)}"
+
+
+def field_value(cell: Cell, field: str) -> str:
+    """`asap(k=4)` or `0.03`: what the cell has in a field, as in a suite file."""
     value = getattr(cell, field)
-    if field == "schedule":
-        return f"{field} {name(field, value)}"
-    return title(field, value) if field in CHOICES else f"{field} {plain(value)}"
+    return name(field, value) if field in CHOICES else plain(value)
 
 
 def distinctions(cells: Iterable[Cell]) -> dict[str, str]:

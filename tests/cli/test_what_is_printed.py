@@ -299,6 +299,7 @@ def test_the_dry_run_has_a_column_for_each_field_that_differs(asapbench: Command
     head, *rows = (line.split() for line in capsys.readouterr().out.splitlines()[:5])
     assert head == ["cell", "configuration", "state", "lr", "schedule", "batch_size", "epochs", "time"]
     assert len({tuple(row[1:]) for row in rows}) == 4
+    assert all({"cosine", "constant"} & set(row) for row in rows)
     print_plan(make_plan(ALIKE[:1], {}, [], SLOTS))
     assert capsys.readouterr().out.splitlines()[0].split() == ["cell", "configuration", "state", "lr", "epochs", "time"]
 
