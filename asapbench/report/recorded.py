@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.errors import AsapbenchError, NoDatabaseError, SuiteError
 from asapbench.report.table import Note
-from asapbench.suite.cell import CHOICES
+from asapbench.suite import plugins
 from asapbench.suite.grid import RecordedData
 from asapbench.suite.load import Suite, load, parse, shipped
 from asapbench.suite.options import nearest
@@ -81,19 +81,31 @@ def recorded_suite(store: Store, suite: str) -> RecordedSuite:
 
 
 def differing_plugins(store: Store, results: Sequence[Result]) -> Iterator[Note]:
-    """A warning for each configuration whose results come from several versions of a plug-in."""
-    ran = {identity: store.provenance(identity).versions for identity in {r.attempt.provenance_id for r in results}}
+    """A warning for each entry whose results for one configuration come from several versions of its plug-in.
+
+    Also if they come from another version than the one that this process has loaded.
+    """
+    ran = store.provenances_of([result.attempt.lineage for result in results])
+    loaded = plugins.versions()
     found: dict[tuple[str, str], set[str]] = {}
     for result in results:
-        for kind in CHOICES:
-            key = f"{kind} {getattr(result.cell, kind).name}"
-            if (plugin := ran[result.attempt.provenance_id].get(key)) is not None:
+        for provenance in ran[result.attempt.lineage]:
+            for key, plugin in result.cell.plugins_in(provenance.versions).items():
                 found.setdefault((result.cell.group, key), set()).add(plugin)
-    differing = {(key, frozenset(plugins)) for (_, key), plugins in found.items() if len(plugins) > 1}
-    for key, plugins in sorted(differing, key=lambda pair: pair[0]):
+    texts: set[str] = set()
+    for (_, key), versions in found.items():
+        shown = " and ".join(sorted(map(plugins.shortened, versions)))
+        now = loaded.get(key)
+        if len(versions) > 1:
+            texts.add(f"Results of the {key} come from different versions of its plug-in ({shown})")
+        elif now is not None and now not in versions:
+            than = plugins.shortened(now)
+            texts.add(
+                f"Results of the {key} come from another version of its plug-in ({shown}) than is loaded ({than})"
+            )
+    for text in sorted(texts):
         yield Note(
-            f"Results of the {key} come from different versions of its plug-in ({' and '.join(sorted(plugins))}): "
-            "train them again with one of them, by asapbench rerun, or raise the revision of the entry."
+            f"{text}: train them again with one version, by asapbench rerun, or raise the revision of the entry."
         )
 
 

@@ -8,6 +8,7 @@ from contextlib import closing
 from asapbench.running.assignment import Options
 from asapbench.running.executors import admission, make_executor, planned_slots
 from asapbench.running.plan import Plan, plan_cells
+from asapbench.running.plugin_changes import other_plugins
 from asapbench.running.preparation import checked_data, record, require_replaceable, supersede_results
 from asapbench.running.runner import Runner
 from asapbench.running.selection import Request, Selected, cells_of, unfinished
@@ -45,6 +46,8 @@ def run(
         the_plan = plan_cells(None if supersede else store, cells, slots, request.only_states)
         files.make([cell.id for cell in todo], weights=request.training.keep_weights)
         notices = record(store, selected)
+        if not supersede:
+            notices += other_plugins(store, selected, files)
         view.begin(the_plan, slots)
         for line in notices:
             view.message(line)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from asapbench.errors import PluginError, StoreError, SuiteError
 from asapbench.running.plan import state_of
 from asapbench.running.settings import RunSettings
-from asapbench.store.records import FINAL, UNFINISHED, State
+from asapbench.store.records import FINAL, UNFINISHED, State, SuiteRecord
 from asapbench.store.store import Store
 from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import RecordedData
-from asapbench.suite.load import load, parse
+from asapbench.suite.load import load, parse, plugins_named
 from asapbench.suite.plugins import lacking
 from asapbench.suite.select import choose, data_path, only
 from asapbench.training.settings import TrainingSettings
@@ -47,12 +48,19 @@ class Selected:
 
 
 def select(suites: Sequence[str], request: Request) -> list[Selected]:
-    """The suite files or shipped suites that have cells the request asks for, with these. Raises SuiteError."""
+    """The suite files or shipped suites that have cells the request asks for, with these. Raises SuiteError.
+
+    Their sources are absolute paths.
+    """
     loaded = [load(suite, data_path=data_path(request.changes)) for suite in suites]
     chosen = choose(
         [suite.cells for suite in loaded], filters=request.filters, settings=request.changes, seeds=request.seeds
     )
-    return [Selected(s.name, s.source, tuple(cells), s.text) for s, cells in zip(loaded, chosen, strict=True) if cells]
+    return [
+        Selected(s.name, os.path.abspath(s.source), tuple(cells), s.text)
+        for s, cells in zip(loaded, chosen, strict=True)
+        if cells
+    ]
 
 
 def recorded(
@@ -71,9 +79,9 @@ def recorded(
     found = []
     for name in names or known:
         cells, unreadable = store.readable_cells(name)
-        missing = _missing_plugins(store, name) if unreadable else []
+        missing = _missing_plugins(store, known[name]) if unreadable else []
         if unreadable and load_plugins is not None:
-            faults = _load(missing, store, say=load_plugins)
+            faults = _load(missing, store, name, say=load_plugins)
             cells, unreadable = store.readable_cells(name)
             if name in names and unreadable and (not cells or _has_unfinished(store, unreadable)):
                 fault = "; ".join(faults) or lacking(list(unreadable.values()))
@@ -96,16 +104,24 @@ def _matching(found: Sequence[Selected], filters: Sequence[str]) -> list[Selecte
     return [item for item in matching if item.cells]
 
 
-def _missing_plugins(store: Store, suite: str) -> list[str]:
-    """The plug-ins that the cells of a suite were recorded with and that are not loaded."""
+def _missing_plugins(store: Store, suite: SuiteRecord) -> list[str]:
+    """The plug-ins of a suite that are not loaded: those that its own file names, then those recorded with its cells.
+
+    A cell has the plug-ins of the suite that was last run with it. Only a file that was run here has an absolute
+    source: the text of a merged suite names no plug-in.
+    """
+    is_own = suite.text is not None and os.path.isabs(suite.source)
+    own = plugins_named(suite.text or "", folder=Path(suite.source).parent) if is_own else []
     loaded = plugins.sources()
-    return [named for named in store.suite_plugins(suite) if named not in loaded]
+    return [one for one in dict.fromkeys([*own, *store.suite_plugins(suite.name)]) if one not in loaded]
 
 
-def _load(missing: Sequence[str], store: Store, *, say: Callable[[str], None]) -> list[str]:
-    """Loads these plug-ins; returns why some cannot be loaded."""
+def _load(missing: Sequence[str], store: Store, suite: str, *, say: Callable[[str], None]) -> list[str]:
+    """Loads these plug-ins until the cells of the suite can be read; returns why some cannot be loaded."""
     faults = []
     for named in missing:
+        if not store.readable_cells(suite)[1]:
+            break
         say(f"Loading the plug-in {named}: {store.name} records that cells were run with it")
         try:
             plugins.load(named)
@@ -128,12 +144,19 @@ def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
             continue
         cells = [*store.readable_cells(item.name)[0], *item.cells]
         if _groups(before.text, cells) - _groups(item.text, cells):
+            ran, named = _shown(before.source), _shown(item.source)
             found.append(
-                f'suite "{item.name}": another file of this name was run with other cells ({before.source}). Reports '
-                f"compare the cells of both with {item.source} and mark those of the other file as deviating. To keep "
+                f'suite "{item.name}": another file of this name was run with other cells ({ran}). Reports '
+                f"compare the cells of both with {named} and mark those of the other file as deviating. To keep "
                 "them apart, give one of the files another name under [suite], or use another --db."
             )
     return found
+
+
+def _shown(source: str) -> str:
+    """The file of a suite, relative to the working folder if it is inside."""
+    relative = os.path.relpath(source)
+    return source if relative.startswith(os.pardir) else relative
 
 
 def _groups(text: str | None, recorded: Sequence[Cell]) -> set[str]:

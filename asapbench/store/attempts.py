@@ -83,6 +83,17 @@ def lineage_ids(connection: Connection, lineage: str) -> list[str]:
     return list(connection.scalars(query))
 
 
+def provenances_of(connection: Connection, lineages: Sequence[str]) -> dict[str, list[Provenance]]:
+    """For each lineage what its attempts ran on, without repetition, the oldest attempt first."""
+    found: dict[str, dict[str, None]] = {}
+    for part in chunks(lineages):
+        query = select(attempts.c.lineage, attempts.c.provenance_id).where(attempts.c.lineage.in_(part))
+        for row in connection.execute(query.order_by(attempts.c.number)):
+            found.setdefault(row.lineage, {})[row.provenance_id] = None
+    known = {one: provenance(connection, one) for ids in found.values() for one in ids}
+    return {lineage: [known[one] for one in ids] for lineage, ids in found.items()}
+
+
 def record_provenance(connection: Connection, provenance: Provenance) -> str:
     """The id of `provenance`, the digest of its content. Records it if it is new."""
     digest = content_id(provenance)

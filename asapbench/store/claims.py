@@ -54,7 +54,7 @@ def claim(
     row = {
         "id": attempt_id,
         "cell_id": cell.id,
-        **_inherited(connection, None if from_scratch else before, attempt_id=attempt_id),
+        **_inherited(connection, None if from_scratch else before, cell, provenance, attempt_id=attempt_id),
         "number": _next_number(connection, cell.id),
         "state": "running",
         "superseded": False,
@@ -74,15 +74,18 @@ def _newest(connection: Connection, cell_id: str, lineage: str) -> Attempt | Non
     return next((attempt for attempt in reversed(own) if not attempt.superseded), None)
 
 
-def _inherited(connection: Connection, before: Attempt | None, *, attempt_id: str) -> dict[str, Any]:
+def _inherited(
+    connection: Connection, before: Attempt | None, cell: Cell, provenance: Provenance, *, attempt_id: str
+) -> dict[str, Any]:
     """What an attempt inherits from the one that it resumes, if any."""
     if before is None:
         return {"lineage": attempt_id, "resumed_from": None, "bit_exact": True, "epochs_done": 0}
+    earlier = reading.provenance(connection, before.provenance_id)
     return {
         "lineage": before.lineage,
         "resumed_from": before.id,
-        # A lineage that contains one inexact attempt stays inexact.
-        "bit_exact": before.bit_exact,
+        # A lineage that contains one inexact attempt, or two versions of a plug-in, is inexact from there.
+        "bit_exact": before.bit_exact and cell.plugins_in(earlier.versions) == cell.plugins_in(provenance.versions),
         "epochs_done": epochs.newest(connection, before.lineage),
     }
 

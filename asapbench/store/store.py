@@ -237,6 +237,7 @@ class Store:
     alignment = _reading(alignment_rows.of_lineage)
     measurements = _reading(measurement_rows.newest)
     provenance = _reading(attempt_rows.provenance)
+    provenances_of = _reading(attempt_rows.provenances_of)
     measured_seconds_per_epoch = _reading(attempt_rows.timings)
     measured_peak_bytes = _reading(attempt_rows.peaks)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from operator import attrgetter
@@ -107,6 +108,11 @@ class Cell(Recipe):
         """The plug-ins that provide what this cell chooses, as `suite.plugins.load` finds them again."""
         chosen = (provider(kind, getattr(self, kind).name) for kind in CHOICES)
         return tuple(dict.fromkeys(plugin.source for plugin in chosen if plugin is not None))
+
+    def plugins_in(self, versions: Mapping[str, str]) -> dict[str, str]:
+        """Those of `versions`, recorded or of `plugins.versions`, that are of plug-ins for what this cell chooses."""
+        keys = (f"{kind} {getattr(self, kind).name}" for kind in CHOICES)
+        return {key: versions[key] for key in keys if key in versions}
 
     @classmethod
     def from_json(cls, content: object) -> Cell:

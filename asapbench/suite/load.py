@@ -104,6 +104,17 @@ def _is_portable(kind: str, table: dict[str, Any]) -> bool:
     return all(roles.get(option, "place") != "place" for option in table if option != "name")
 
 
+def plugins_named(text: str, *, folder: FilePath) -> list[str]:
+    """The plug-ins that the suite in `text`, a file of `folder`, names: paths and modules; none if it is not TOML."""
+    try:
+        head = tomllib.loads(text).get("suite")
+    except (ValueError, RecursionError):
+        return []
+    named = head.get("plugins") if isinstance(head, dict) else None
+    found = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
+    return [os.path.abspath(folder / one) if one.endswith(".py") or "/" in one else one for one in found]
+
+
 def locate(name_or_path: str) -> FilePath:
     """The file of a suite: a path, or the name of a shipped suite. Raises SuiteError with the nearest name."""
     path = FilePath(name_or_path)

@@ -65,6 +65,16 @@ def versions() -> dict[str, str]:
     return {f"{kind} {name}": str(plugin) for (kind, name), plugin in sorted(_provided.items())}
 
 
+def shortened(version: str) -> str:
+    """A recorded version with the first digits of its digest, for messages.
+
+    >>> shortened("my_rules 0.3 sha256:" + "3f2a9c1b" * 8)
+    'my_rules 0.3 sha256:3f2a9c1b'
+    """
+    name, mark, digest = version.partition("sha256:")
+    return f"{name}{mark}{digest[:8]}"
+
+
 def sources() -> list[str]:
     """What another process must load to have the same entries."""
     return list(dict.fromkeys(plugin.source for plugin in _provided.values()))
