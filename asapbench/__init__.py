@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asapbench.library import load_model, load_plugin, load_results
+    from asapbench.api import load_model, load_plugin, load_results
     from asapbench.rules import Learner, Rule, attach
     from asapbench.suite.cell import Cell
     from asapbench.suite.load import load as load_suite
@@ -31,9 +31,9 @@ _HOME = {
     "Learner": "asapbench.rules:Learner",
     "Rule": "asapbench.rules:Rule",
     "attach": "asapbench.rules:attach",
-    "load_model": "asapbench.library:load_model",
-    "load_plugin": "asapbench.library:load_plugin",
-    "load_results": "asapbench.library:load_results",
+    "load_model": "asapbench.api:load_model",
+    "load_plugin": "asapbench.api:load_plugin",
+    "load_results": "asapbench.api:load_results",
     "load_suite": "asapbench.suite.load:load",
 }
 """Where each public name is defined, as module:name."""

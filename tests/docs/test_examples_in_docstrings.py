@@ -11,7 +11,7 @@ import pytest
 import asapbench
 
 ROOT = Path(asapbench.__file__).parent
-LIBRARY = ROOT / "library.py"
+LIBRARY = ROOT / "api.py"
 WITH_EXAMPLES = [path for path in sorted(ROOT.rglob("*.py")) if ">>> " in path.read_text(encoding="utf-8")]
 
 
