@@ -84,12 +84,15 @@ def lineage_ids(connection: Connection, lineage: str) -> list[str]:
 
 
 def provenances_of(connection: Connection, lineages: Sequence[str]) -> dict[str, list[Provenance]]:
-    """For each lineage what its attempts ran on, without repetition, the oldest attempt first."""
-    found: dict[str, dict[str, None]] = {}
+    """For each lineage what its attempts ran on, without repetition, the oldest attempt first.
+
+    A damaged database may have no attempt of a lineage.
+    """
+    found: dict[str, dict[str, None]] = {lineage: {} for lineage in lineages}
     for part in chunks(lineages):
         query = select(attempts.c.lineage, attempts.c.provenance_id).where(attempts.c.lineage.in_(part))
         for row in connection.execute(query.order_by(attempts.c.number)):
-            found.setdefault(row.lineage, {})[row.provenance_id] = None
+            found[row.lineage][row.provenance_id] = None
     known = {one: provenance(connection, one) for ids in found.values() for one in ids}
     return {lineage: [known[one] for one in ids] for lineage, ids in found.items()}
 

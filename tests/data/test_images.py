@@ -1,4 +1,5 @@
 import dataclasses
+import importlib.metadata
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,6 @@ import pytest
 import torch
 
 from asapbench.data.images import load, normalization, statistics
-from asapbench.data.sets import digits as digits_module
 from asapbench.errors import DataError
 from asapbench.suite import catalog
 from asapbench.suite.catalog import DATASETS, dataset_shape
@@ -28,7 +28,7 @@ def test_digits_of_another_scikit_learn_are_asked_for(tmp_path: Path, monkeypatc
         def locate_file(self, path: str) -> Path:
             return tmp_path / path
 
-    monkeypatch.setattr(digits_module, "distribution", lambda _name: OtherDistribution())
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda _name: OtherDistribution())
     assert load(DATASETS["digits"].choose(), tmp_path).fingerprint == DATASETS["digits"].fingerprint
 
 
