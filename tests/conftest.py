@@ -7,11 +7,6 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import contextlib
-
-with contextlib.suppress(ModuleNotFoundError):
-    import setuptools  # noqa: F401 - before anything imports distutils: torch's compiler imports it, and then refuses
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING

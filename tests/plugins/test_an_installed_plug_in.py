@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -20,8 +20,8 @@ EXAMPLE = ROOT / "examples" / "plugin"
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a new environment that sees the packages of this one, with the example installed."""
-    for needed in ("setuptools", "pip"):
-        if importlib.util.find_spec(needed) is None:
+    for needed in ("setuptools", "pip"):  # not by find_spec: looking for pip takes setuptools' distutils away
+        if not any(importlib.metadata.distributions(name=needed)):
             pytest.skip(f"{needed} is not installed, which builds the example")
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder / "venv", system_site_packages=True, with_pip=False)
