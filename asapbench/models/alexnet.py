@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from asapbench.models.options import LINEAR_INIT, LOGITS, PAPER, WIDTH, classifier
-from asapbench.suite.entries import LayerShape, ModelEntry
+from asapbench.models.options import LINEAR_INIT, LOGITS, WIDTH, classifier
+from asapbench.suite.entries import PAPER, LayerShape, ModelEntry
 from asapbench.suite.options import Choice, Option
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from asapbench.models.options import LINEAR_INIT, PAPER, classifier
-from asapbench.suite.entries import LayerShape, ModelEntry
+from asapbench.models.options import LINEAR_INIT, classifier
+from asapbench.suite.entries import PAPER, LayerShape, ModelEntry
 from asapbench.suite.options import Choice, Option
 
 if TYPE_CHECKING:

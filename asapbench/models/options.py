@@ -5,8 +5,6 @@ from __future__ import annotations
 from asapbench.suite.entries import LayerShape
 from asapbench.suite.options import Choice, Option
 
-PAPER = "Woo et al. 2021"
-
 LOGITS = Option("logits_batchnorm", True, "BatchNorm on the logits, as in the released code")
 LINEAR_INIT = Option(
     "linear_init",

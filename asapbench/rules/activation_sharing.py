@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asapbench.rules.base import Declares, LayerPlan, Rule
-from asapbench.rules.options import MATCHING, PAPER, STEM, K, linear_path, stem_of
+from asapbench.rules.options import MATCHING, STEM, K, linear_path, stem_of
 from asapbench.rules.sharing import shared_activations
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import PAPER, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from asapbench.rules.options import (
     FORM,
     LINEAR_FEEDBACK,
     MATCHING,
-    PAPER,
     STEM,
     K,
     explicit_feedback,
@@ -19,7 +18,7 @@ from asapbench.rules.options import (
     stem_of,
 )
 from asapbench.rules.sharing import shared_activations
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import PAPER, RuleEntry
 
 if TYPE_CHECKING:
     from asapbench.rules.engine.graph import Dataflow

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from asapbench.rules.asap import ASAP
 from asapbench.rules.base import Declares, LayerPlan
-from asapbench.rules.options import CLASSIFIER, FEEDBACK_INIT, LINEAR_FEEDBACK, MATCHING, PAPER, STEM, K
-from asapbench.suite.entries import RuleEntry
+from asapbench.rules.options import CLASSIFIER, FEEDBACK_INIT, LINEAR_FEEDBACK, MATCHING, STEM, K
+from asapbench.suite.entries import PAPER, RuleEntry
 
 if TYPE_CHECKING:
     from asapbench.rules.engine.graph import Dataflow

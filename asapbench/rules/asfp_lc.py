@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from asapbench.rules.asfp import ASFP
 from asapbench.rules.base import Declares
 from asapbench.rules.local import LocalRule
-from asapbench.rules.options import PAPER, linear_path, stem_of
-from asapbench.suite.entries import RuleEntry
+from asapbench.rules.options import linear_path, stem_of
+from asapbench.suite.entries import PAPER, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:

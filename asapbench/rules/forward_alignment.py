@@ -14,8 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asapbench.rules.base import Declares, LayerPlan, Rule
-from asapbench.rules.options import PAPER
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import PAPER, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from asapbench.rules.base import Feedback, Stem
 from asapbench.suite.options import Choice, Option
 
-PAPER = "Woo et al. 2021"
-
 LINEAR_FEEDBACK = Option(
     "linear_feedback",
     "uniform",

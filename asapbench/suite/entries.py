@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+PAPER = "Woo et al. 2021"
+"""The source of entries that follow the paper."""
+
 Needs = Literal["convolutions", "linear"]
 """The only networks that a rule can train: those with convolutions, or those without."""
 
