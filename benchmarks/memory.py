@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from written_by_hand import AsapResNet18
 
 from asapbench.models import build, initialise
-from asapbench.models.networks.resnet import BasicBlock
+from asapbench.models.networks.modules import BasicBlock
 from asapbench.rules import attach
 from asapbench.suite.catalog import MODELS, RULES
 

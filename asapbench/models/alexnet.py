@@ -14,19 +14,38 @@ if TYPE_CHECKING:
 
 
 def build(choice: Choice, *, channels: int, size: int, classes: int) -> nn.Module:
-    """The network for images of `channels` x `size` x `size`."""
-    from asapbench.models.networks.alexnet import AlexNet
+    """(N, channels, size, size) -> (N, classes), with 64-128-256 channels and 1024-1024 hidden units by default.
 
-    return AlexNet(
-        channels=channels,
-        size=size,
-        classes=classes,
-        width=choice.integer("width"),
-        kernel=choice.integer("kernel"),
-        hidden=choice.integer("hidden"),
-        logits_batchnorm=choice.flag("logits_batchnorm"),
-        conv_bias=choice.flag("conv_bias"),
+    `kernel=3`: stride 1, padding 2, max-pool 2 (32 -> 34 -> 17 -> 19 -> 9 -> 11 -> 5). `kernel=5`: stride 1, padding 2,
+    max-pool 2 in ceil mode (32 -> 16 -> 8 -> 4).
+    """
+    from torch import nn
+
+    from asapbench.models.networks.modules import Network, logits_batchnorm
+
+    kernel, width, hidden = choice.integer("kernel"), choice.integer("width"), choice.integer("hidden")
+    features, inputs = nn.Sequential(), channels
+    for outputs in (width, 2 * width, 4 * width):
+        features.append(nn.Conv2d(inputs, outputs, kernel, padding=2, bias=choice.flag("conv_bias")))
+        features.extend([nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=kernel == 5)])
+        inputs, size = outputs, _pooled(size, kernel)
+    layers = [nn.Linear(inputs * size * size, hidden), nn.BatchNorm1d(hidden), nn.ReLU()]
+    layers += [nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU()]
+    return Network(
+        {
+            "features": features,
+            "flatten": nn.Flatten(),
+            "hidden": nn.Sequential(*layers),
+            "fc": nn.Linear(hidden, classes),
+            "logits_bn": logits_batchnorm(choice, classes),
+        },
+        unit_ends=[f"features.{number}" for number, part in enumerate(features) if isinstance(part, nn.MaxPool2d)],
     )
+
+
+def _pooled(size: int, kernel: int) -> int:
+    """The side of the maps behind a convolution of maps of side `size` and its max-pool."""
+    return (size + 5 - kernel + (kernel == 5)) // 2
 
 
 def layers(choice: Choice, *, channels: int, size: int, classes: int) -> Iterator[LayerShape]:
@@ -34,10 +53,8 @@ def layers(choice: Choice, *, channels: int, size: int, classes: int) -> Iterato
     kernel, width, hidden = choice.integer("kernel"), choice.integer("width"), choice.integer("hidden")
     inputs, bias = channels, choice.flag("conv_bias")
     for number, outputs in enumerate((width, 2 * width, 4 * width)):
-        size = size + 5 - kernel
-        pooled = (size + (kernel == 5)) // 2
-        name = f"features.{4 * number}"
-        yield LayerShape(name, "conv", inputs, outputs, kernel, size, bias, batchnorm=True, pooled=pooled)
+        name, maps, pooled = f"features.{4 * number}", size + 5 - kernel, _pooled(size, kernel)
+        yield LayerShape(name, "conv", inputs, outputs, kernel, maps, bias, batchnorm=True, pooled=pooled)
         inputs, size = outputs, pooled
     yield LayerShape("hidden.0", "linear", inputs * size * size, hidden, bias=True, batchnorm=True)
     yield LayerShape("hidden.3", "linear", hidden, hidden, bias=True, batchnorm=True)

@@ -14,16 +14,21 @@ if TYPE_CHECKING:
 
 
 def build(choice: Choice, *, channels: int, size: int, classes: int) -> nn.Module:
-    """The network for `channels` x `size` x `size` numbers an example."""
-    from asapbench.models.networks.mlp import MLP
+    """(N, channels, size, size) or (N, inputs) -> (N, classes)."""
+    from torch import nn
 
-    return MLP(
-        inputs=channels * size * size,
-        classes=classes,
-        hidden=choice.integer("hidden"),
-        depth=choice.integer("depth"),
-        nonlinear=choice.flag("nonlinear"),
-        logits_batchnorm=choice.flag("logits_batchnorm"),
+    from asapbench.models.networks.modules import Network, logits_batchnorm
+
+    inputs, hidden, nonlinear = channels * size * size, choice.integer("hidden"), choice.flag("nonlinear")
+    layers = nn.Sequential()
+    for _ in range(choice.integer("depth")):
+        layers.append(nn.Linear(inputs, hidden))
+        if nonlinear:
+            layers.extend([nn.BatchNorm1d(hidden), nn.ReLU()])
+        inputs = hidden
+    last = logits_batchnorm(choice, classes) if nonlinear else nn.Identity()
+    return Network(
+        {"flatten": nn.Flatten(), "hidden": layers, "fc": nn.Linear(inputs, classes), "logits_bn": last}, unit_ends=None
     )
 
 

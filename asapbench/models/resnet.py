@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from asapbench.models.options import LINEAR_INIT, LOGITS, WIDTH, classifier
@@ -13,49 +14,70 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class _Architecture:
-    """A number of residual blocks for each stage, with or without shortcuts."""
+def _build(
+    blocks: Sequence[int], shortcut: bool, choice: Choice, *, channels: int, size: int, classes: int
+) -> nn.Module:
+    """(N, channels, H, W) -> (N, classes) for maps of any size: 3x3 stem of stride 1, no max-pool.
 
-    def __init__(self, blocks: tuple[int, ...], *, shortcut: bool) -> None:
-        self.blocks, self.shortcut = blocks, shortcut
+    Stages of `width`, 2, 4 and 8 times `width` channels, the first block of each later stage with stride 2 and a 1x1
+    projection shortcut. Padding is 1: the appendix prints 2, with which maps would grow and the additions fail.
+    """
+    from torch import nn
 
-    def build(self, choice: Choice, *, channels: int, size: int, classes: int) -> nn.Module:
-        """The network for images of `channels` channels and any size."""
-        from asapbench.models.networks.resnet import ResNet
+    from asapbench.models.networks.modules import BasicBlock, Network, logits_batchnorm
 
-        return ResNet(
-            channels=channels,
-            classes=classes,
-            blocks=self.blocks,
-            shortcut=self.shortcut,
-            width=choice.integer("width"),
-            logits_batchnorm=choice.flag("logits_batchnorm"),
-        )
+    inputs = width = choice.integer("width")
+    stages = nn.Sequential()
+    for stage, count in enumerate(blocks):
+        outputs, layers = width * 2**stage, nn.Sequential()
+        for block in range(count):
+            layers.append(BasicBlock(inputs, outputs, stride=_stride(stage, block), shortcut=shortcut))
+            inputs = outputs
+        stages.append(layers)
+    return Network(
+        {
+            "stem": nn.Conv2d(channels, width, 3, padding=1, bias=False),
+            "stem_bn": nn.BatchNorm2d(width),
+            "stem_relu": nn.ReLU(),
+            "stages": stages,
+            "pool": nn.AdaptiveAvgPool2d(1),
+            "flatten": nn.Flatten(),
+            "fc": nn.Linear(inputs, classes),
+            "logits_bn": logits_batchnorm(choice, classes),
+        },
+        unit_ends=["stem_relu", *(f"stages.{s}.{block}" for s, count in enumerate(blocks) for block in range(count))],
+    )
 
-    def layers(self, choice: Choice, *, channels: int, size: int, classes: int) -> Iterator[LayerShape]:
-        """The stem, two convolutions and sometimes a projection for each block, and the classifier."""
-        inputs = width = choice.integer("width")
-        yield LayerShape("stem", "conv", channels, width, 3, size, batchnorm=True)
-        for stage, count in enumerate(self.blocks):
-            outputs = width * 2**stage
-            for block in range(count):
-                stride = 2 if stage > 0 and block == 0 else 1
-                size = -(-size // stride)
-                name = f"stages.{stage}.{block}"
-                yield LayerShape(f"{name}.conv1", "conv", inputs, outputs, 3, size, batchnorm=True)
-                yield LayerShape(f"{name}.conv2", "conv", outputs, outputs, 3, size, batchnorm=True)
-                if self.shortcut and (stride != 1 or inputs != outputs):
-                    projection = f"{name}.projection.0"
-                    yield LayerShape(projection, "conv", inputs, outputs, 1, size, batchnorm=True, shortcut=True)
-                inputs = outputs
-        yield classifier(choice, inputs, classes)
+
+def _layers(
+    blocks: Sequence[int], shortcut: bool, choice: Choice, *, channels: int, size: int, classes: int
+) -> Iterator[LayerShape]:
+    """The stem, two convolutions and sometimes a projection for each block, and the classifier."""
+    inputs = width = choice.integer("width")
+    yield LayerShape("stem", "conv", channels, width, 3, size, batchnorm=True)
+    for stage, count in enumerate(blocks):
+        outputs = width * 2**stage
+        for block in range(count):
+            name, stride = f"stages.{stage}.{block}", _stride(stage, block)
+            size = -(-size // stride)
+            yield LayerShape(f"{name}.conv1", "conv", inputs, outputs, 3, size, batchnorm=True)
+            yield LayerShape(f"{name}.conv2", "conv", outputs, outputs, 3, size, batchnorm=True)
+            if shortcut and (stride != 1 or inputs != outputs):
+                yield LayerShape(
+                    f"{name}.projection.0", "conv", inputs, outputs, 1, size, batchnorm=True, shortcut=True
+                )
+            inputs = outputs
+    yield classifier(choice, inputs, classes)
+
+
+def _stride(stage: int, block: int) -> int:
+    return 2 if stage > 0 and block == 0 else 1
 
 
 def _entry(name: str, title: str, source: str, blocks: tuple[int, ...], *, shortcut: bool = True) -> ModelEntry:
-    made, options = _Architecture(blocks, shortcut=shortcut), (WIDTH, LOGITS, LINEAR_INIT)
-    return ModelEntry(
-        name, title, source, options=options, build=made.build, layers=made.layers, has_shortcuts=shortcut
-    )
+    build, layers = partial(_build, blocks, shortcut), partial(_layers, blocks, shortcut)
+    options = (WIDTH, LOGITS, LINEAR_INIT)
+    return ModelEntry(name, title, source, options=options, build=build, layers=layers, has_shortcuts=shortcut)
 
 
 _10, _18, _34 = (1, 1, 1, 1), (2, 2, 2, 2), (3, 4, 6, 3)

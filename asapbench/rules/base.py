@@ -71,9 +71,9 @@ class Rule(ABC):
     def declares(self) -> Declares:
         """What this rule, with its options, promises."""
 
-    @abstractmethod
     def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
-        """The plan of each layer that is not trained by plain autograd, by name."""
+        """The plan of each layer that is not trained by plain autograd, by name: none, unless a rule says otherwise."""
+        return {}
 
     def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> Learner:
         """The model with this rule attached; feedback weights are drawn from `seed`."""

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from asapbench.rules.base import Declares, LayerPlan, Rule
+from asapbench.rules.base import Declares, Rule
 from asapbench.suite.entries import RuleEntry
-
-if TYPE_CHECKING:
-    from asapbench.rules.engine.graph import Dataflow
 
 
 class BP(Rule):
@@ -20,7 +15,3 @@ class BP(Rule):
     def declares(self) -> Declares:
         """Own input, transported weights."""
         return Declares(update="own", error_path="transport", linear="transport", stem="trained")
-
-    def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
-        """No layer differs from plain autograd."""
-        return {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asapbench.rules.base import Declares, LayerPlan, Rule
+from asapbench.rules.base import Declares, Rule
 from asapbench.suite.entries import RuleEntry
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ class DFA(Rule):
     def declares(self) -> Declares:
         """Own input, projected output error."""
         return Declares(update="own", error_path="projected", linear="projected", stem="trained")
-
-    def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
-        """Layers keep plain autograd inside their segment."""
-        return {}
 
     def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> DFALearner:
         """The model cut behind each tap. Raises GraphError where there is no activation."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asapbench.rules.base import Declares, LayerPlan, Rule
+from asapbench.rules.base import Declares, Rule
 from asapbench.suite.entries import PAPER, RuleEntry
 from asapbench.suite.options import Option
 
@@ -56,10 +56,6 @@ class ForwardAlignment(Rule):
     def declares(self) -> Declares:
         """Approximate activation, transported weights."""
         return Declares(update="approximate", error_path="transport", linear="transport", stem="trained")
-
-    def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
-        """No layer's error path differs from plain autograd's."""
-        return {}
 
     def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> ForwardAlignmentLearner:
         """The model with the approximate path beside it. Raises GraphError, naming what is not a plain chain."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from asapbench.rules.base import Declares, LayerPlan, Rule
+from asapbench.rules.base import Declares, Rule
 
 if TYPE_CHECKING:
     import torch
@@ -34,10 +34,6 @@ class LocalRule(Rule):
     def declares(self) -> Declares:
         """Own input, transported weights inside a unit, a loss for each unit."""
         return Declares(update="own", error_path="transport", linear="transport", stem="trained", loss="local")
-
-    def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
-        """Inside a unit, layers keep plain autograd."""
-        return {}
 
     def units(self, model: nn.Module, flow: Dataflow) -> list[Unit]:
         """The units that get a head."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asapbench.suite.entries import OptimizerEntry
@@ -12,47 +13,23 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def _sgd(
-    choice: Choice, parameters: list[nn.Parameter], *, lr: float | torch.Tensor, **settings: Any
+def _build(
+    kind: str, choice: Choice, parameters: list[nn.Parameter], *, lr: float | torch.Tensor, **settings: Any
 ) -> torch.optim.Optimizer:
+    """The class `kind` of torch.optim, whose arguments the options are."""
     import torch
 
-    return torch.optim.SGD(
-        parameters,
-        lr=lr,
-        momentum=choice.number("momentum"),
-        weight_decay=choice.number("weight_decay"),
-        nesterov=choice.flag("nesterov"),
-        dampening=choice.number("dampening"),
-        **settings,
-    )
+    terms: dict[str, Any] = dict(choice.options)
+    if "beta1" in terms:
+        terms["betas"] = (terms.pop("beta1"), terms.pop("beta2"))
+    made: torch.optim.Optimizer = getattr(torch.optim, kind)(parameters, lr=lr, **terms, **settings)
+    return made
 
 
 def _nesterov_fault(choice: Choice) -> tuple[str, str] | None:
     if choice.flag("nesterov") and (choice.number("momentum") == 0 or choice.number("dampening") != 0):
         return "nesterov", "Nesterov momentum needs momentum above 0 and dampening 0"
     return None
-
-
-def _adam(
-    choice: Choice, parameters: list[nn.Parameter], *, lr: float | torch.Tensor, **settings: Any
-) -> torch.optim.Optimizer:
-    import torch
-
-    return torch.optim.Adam(parameters, lr=lr, **_terms(choice), **settings)
-
-
-def _adamw(
-    choice: Choice, parameters: list[nn.Parameter], *, lr: float | torch.Tensor, **settings: Any
-) -> torch.optim.Optimizer:
-    import torch
-
-    return torch.optim.AdamW(parameters, lr=lr, **_terms(choice), **settings)
-
-
-def _terms(choice: Choice) -> dict[str, Any]:
-    betas = (choice.number("beta1"), choice.number("beta2"))
-    return {"betas": betas, "eps": choice.number("eps"), "weight_decay": choice.number("weight_decay")}
 
 
 _OPTIONS = (
@@ -66,7 +43,7 @@ adam = OptimizerEntry(
     "Adam",
     "Kingma and Ba 2015",
     options=(*_OPTIONS, Option("weight_decay", 0.0, "coupled weight decay", minimum=0)),
-    build=_adam,
+    build=partial(_build, "Adam"),
     moments=2,
     takes_fused=True,
     takes_capturable=True,
@@ -76,7 +53,7 @@ adamw = OptimizerEntry(
     "AdamW",
     "Loshchilov and Hutter 2019",
     options=(*_OPTIONS, Option("weight_decay", 0.01, "decoupled weight decay", minimum=0)),
-    build=_adamw,
+    build=partial(_build, "AdamW"),
     moments=2,
     takes_fused=True,
     takes_capturable=True,
@@ -91,7 +68,7 @@ sgd = OptimizerEntry(
         Option("nesterov", False, "Nesterov momentum"),
         Option("dampening", 0.0, "dampening of the momentum", minimum=0),
     ),
-    build=_sgd,
+    build=partial(_build, "SGD"),
     takes_fused=True,
     fault=_nesterov_fault,
 )

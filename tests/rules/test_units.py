@@ -78,7 +78,7 @@ def test_residual_blocks_are_found_without_names_too(name: str, monkeypatch: pyt
     model = model_of(name)
     named = described(units(model, "block"))
     assert len(named) == {"resnet10": 5, "resnet18": 9, "resnet34": 17}[name]
-    monkeypatch.setattr(type(model), "unit_ends", None)
+    monkeypatch.setattr(model, "unit_ends", None)
     assert described(units(model, "block")) == named
 
 
