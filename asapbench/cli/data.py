@@ -38,7 +38,7 @@ def list_(data: Folder = None) -> None:
 
     root = data_root(data)
     rows = [(d.name, d.title, _images(d), _here(d, root), _where(d, root)) for d in published()]
-    print_table(HEADERS, rows, left=HEADERS, shrinks=HEADERS[-1])
+    print_table(HEADERS, rows, left=HEADERS)
 
 
 @app.command(cls=Command)

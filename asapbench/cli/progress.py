@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from asapbench.cli import settings
-from asapbench.cli.text import count, duration, percent, print_table, say, size, table_lines
-from asapbench.escape import printable
+from asapbench.cli.text import count, duration, percent, print_table, say, size
+from asapbench.escape import printable, visible
 from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
 from asapbench.running.plan import Plan
@@ -271,19 +271,23 @@ class LiveView(_Counting):
 
     def _drawn(self) -> Table:
         """Everything below the permanent lines. Only the cell's name shrinks; columns that do not fit are left out."""
-        width = self._console.width
         left = "starting" if self.fraction() == 0 else f"{duration(self.seconds_left())} left"
-        columns = {column.name: column.width for column in _COLUMNS if width >= column.from_width}
+        columns = [column for column in _COLUMNS if self._console.width >= column.from_width]
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for column in columns:
+            is_cell = column.name == "cell"
+            table.add_column(
+                column.name, justify="left" if is_cell else "right", min_width=column.width, no_wrap=not is_cell
+            )
         shown = self._shown()
-        rows = [[line[name].rjust(room) for name, room in columns.items()] for line in map(self._line, shown)]
-        header, *lines = table_lines(tuple(columns), rows, left=("cell",), shrinks="cell", width=width)
-        if hidden := len(self._slots) - len(shown):
-            lines.append(f"... and {count(hidden, 'more slot')}")
+        for line in map(self._line, shown):
+            table.add_row(*(Text(line[column.name], no_wrap=True, overflow="ellipsis") for column in columns))
         whole = Table.grid(expand=True)
         whole.add_row(Text(f"{self.finished} of {count(self.cells, 'cell')} · {left}"))
         whole.add_row(ProgressBar(total=1.0, completed=self.fraction()))
-        whole.add_row(Text(header, style="dim", no_wrap=True))
-        whole.add_row(Text("\n".join(lines), no_wrap=True))
+        whole.add_row(table)
+        if hidden := len(self._slots) - len(shown):
+            whole.add_row(Text(f"... and {count(hidden, 'more slot')}"))
         return whole
 
     def _shown(self) -> Sequence[Slot]:
@@ -300,7 +304,7 @@ class LiveView(_Counting):
         if row is None:
             return line
         cell = row.cell
-        line |= {"cell": _rule_first(cell, self._distinctions.get(cell.id, ""))}
+        line |= {"cell": visible(_rule_first(cell, self._distinctions.get(cell.id, "")))}
         line |= {"epoch": f"{min(row.epoch + 1, cell.epochs)}/{cell.epochs}"}
         line |= {"train": percent(row.accuracy), "test": percent(row.test)}
         if row.rate:
@@ -330,7 +334,7 @@ class _Column:
 
 _COLUMNS = (
     _Column("slot", 6, 72),
-    _Column("cell"),
+    _Column("cell", 8),
     _Column("epoch", 7),
     _Column("train", 8, 64),
     _Column("test", 8),
@@ -389,7 +393,6 @@ def print_plan(plan: Plan) -> None:
             )
             for item in items
         ],
-        shrinks="configuration",
         left=("cell", "configuration", "state"),
     )
     if len(plan.items) > _SHOWN:

@@ -132,7 +132,7 @@ def _print_alignment(angles: Sequence[Alignment]) -> None:
     quantities: tuple[Literal["weights", "update"], ...] = ("weights", "update")
     say(f"\nangles after epoch {angles[-1].epoch}, in degrees")
     rows = [(name, *(_degrees(last.get((name, q))) for q in quantities)) for name in dict.fromkeys(n for n, _ in last)]
-    print_table(("layer", *quantities), rows, left=("layer",), shrinks="layer")
+    print_table(("layer", *quantities), rows, left=("layer",))
 
 
 def _degrees(angle: float | None) -> str:

@@ -52,7 +52,6 @@ def status(
             )
             for name, the_plan in plans.items()
         ],
-        shrinks="suite",
         left=("suite",),
     )
     for the_plan in plans.values():

@@ -1,20 +1,16 @@
-"""How durations, sizes, tables and other people's text are printed."""
+"""Prints durations, sizes, tables and text of other people."""
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Sequence
 
 import typer
-from rich.cells import cell_len, set_cell_size
 
-from asapbench.escape import encodable, printable, visible
+from asapbench.escape import encodable, printable
 from asapbench.streams import output_of
-
-_GAP = "  "
-_LEAST = 8
-"""Minimum width of a column that shrinks."""
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -60,42 +56,16 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = (), shrinks: str | None = None
-) -> None:
-    """Prints `table_lines` at the terminal's width; in other output nothing is cut."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    say("\n".join(table_lines(columns, rows, left=left, shrinks=shrinks, width=width)))
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> None:
+    """Prints rows below their titles. Columns are aligned right, except those of `left`.
 
-
-def table_lines(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    left: Sequence[str] = (),
-    shrinks: str | None = None,
-    width: int | None = None,
-) -> list[str]:
-    """A header and a line for each row; columns are aligned right, except those of `left`.
-
-    If the table is wider than `width`, only the column `shrinks` becomes narrower; the rest is left to the terminal.
-
-    >>> table_lines(("rule", "test"), [("ASAP", "97.31 %"), ("BP", "-")], left=["rule"])
-    ['rule     test', 'ASAP  97.31 %', 'BP          -']
+    In a terminal that is too narrow, further columns follow in panels; in other output a row stays one line.
     """
-    texts = [tuple(map(visible, row)) for row in (columns, *rows)]
-    widths = dict(zip(columns, (max(map(cell_len, column)) for column in zip(*texts, strict=True)), strict=True))
-    if shrinks is not None and width is not None:
-        others = sum(widths.values()) - widths[shrinks] + len(_GAP) * (len(columns) - 1)
-        widths[shrinks] = min(widths[shrinks], max(_LEAST, width - others))
-    aligned = [(room, name in left) for name, room in widths.items()]
-    return [
-        _GAP.join(_fitted(text, *column) for text, column in zip(row, aligned, strict=True)).rstrip() for row in texts
-    ]
+    from asapbench.report.render.terminal import panels
+    from asapbench.report.table import Column, Field, Group, Row
 
-
-def _fitted(text: str, room: int, is_left: bool) -> str:
-    if cell_len(text) > room:
-        text = set_cell_size(text, room - 1) + "…"
-    blanks = " " * (room - cell_len(text))
-    return text + blanks if is_left else blanks + text
+    columns = [Column(title, "left" if title in left else "right") for title in titles]
+    group = Group("", tuple(Row(tuple(map(Field, row))) for row in rows))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+    for number, panel in enumerate(panels(columns, (group,), width=width)):
+        say("\n" * (number > 0) + "\n".join(line.plain.rstrip() for line in panel))

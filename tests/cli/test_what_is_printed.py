@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -302,6 +303,26 @@ def test_the_dry_run_has_a_column_for_each_field_that_differs(asapbench: Command
     assert all({"cosine", "constant"} & set(row) for row in rows)
     print_plan(make_plan(ALIKE[:1], {}, [], SLOTS))
     assert capsys.readouterr().out.splitlines()[0].split() == ["cell", "configuration", "state", "lr", "epochs", "time"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_table_in_a_narrow_terminal_continues_in_panels_and_cuts_nothing(width: int, capsys, monkeypatch) -> None:
+    plan = make_plan(CELLS, {}, [], SLOTS)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    print_plan(plan)
+    lines = capsys.readouterr().out.splitlines()[:-4]
+    for item in plan.items:
+        rows = [line for line in lines if line.startswith(item.cell.short)]
+        assert all(len(line) <= width or line == f"{item.cell.short}  {item.cell.label}" for line in rows)
+        assert {item.cell.label, item.state, f"0/{item.cell.epochs}"} <= set(re.split(" {2,}", "  ".join(rows)))
+        assert (len(rows) == 1) is (width >= 80)
+
+
+def test_in_other_output_each_row_of_a_table_is_one_line(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    print_plan(make_plan(CELLS, {}, [], SLOTS))
+    assert [len(re.split(" {2,}", line)) for line in capsys.readouterr().out.splitlines()[:5]] == [6] * 5
 
 
 def test_status_tells_cells_of_one_label_apart(asapbench: Commands) -> None:

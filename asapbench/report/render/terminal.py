@@ -1,4 +1,4 @@
-"""Plain or coloured text for a terminal of a given width.
+"""Tables for a terminal of a given width: the rows of any table in panels, and a whole report, plain or coloured.
 
 A table that is too wide first loses the blanks around its `±`; then its columns continue in further panels, each with
 the row names repeated. Numbers are never broken or cut.
@@ -9,43 +9,92 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from asapbench.escape import encodable, visible
-from asapbench.report.table import Field, Group, Note, Row, Table, bracketed
+from asapbench.report.table import Column, Field, Group, Note, Table, bracketed, with_texts
 
-_GAP = 2
-_SPREAD = re.compile(r" (±|\+/-) ")
+_GAP = "  "
+_WITHOUT_BLANKS = partial(re.compile(r" (±|\+/-) ").sub, r"\1")
 _STYLE = {"plain": "", "strong": "bold", "faint": "dim"}
+
+
+def panels(columns: Sequence[Column], groups: tuple[Group, ...], *, width: float) -> Iterator[list[Text]]:
+    """Yields the lines of each panel, a panel at most `width` wide where the row names and one column fit.
+
+    The first line holds the titles, padded to the panel's width. A row that is empty in a panel is left out.
+
+    >>> from asapbench.report.table import Row
+    >>> rows = (Row((Field("ASAP"), Field("97.31 %"), Field("0.96"))), Row((Field("BP"), Field("-"), Field("1.00"))))
+    >>> for panel in panels((Column("rule", "left"), Column("test"), Column("time")), (Group("", rows),), width=14):
+    ...     print([line.plain for line in panel])
+    ['rule     test', 'ASAP  97.31 %', 'BP          -']
+    ['rule  time', 'ASAP  0.96', 'BP    1.00']
+    """
+    padded = _padded(columns, groups)
+    if _total(padded) > width:
+        groups = with_texts(groups, _WITHOUT_BLANKS)
+        padded = _padded(columns, groups)
+    names, *others = range(len(columns))
+    shown: list[list[int]] = [[]]
+    for place in others:
+        if shown[-1] and _total([padded[p] for p in (names, *shown[-1], place)]) > width:
+            shown.append([])
+        shown[-1].append(place)
+    for places in shown:
+        lines = map(Text(_GAP).join, zip(*(padded[place] for place in (names, *places)), strict=True))
+        panel = [next(lines)]
+        for group in groups:
+            panel += [Text(visible(group.header), style="bold")] if group.header else []
+            rows = [(row, next(lines)) for row in group.rows]
+            panel += [line for row, line in rows if any(row.fields[place].text for place in places)]
+            panel.append(Text())
+        yield panel[:-1]
+
+
+def _padded(columns: Sequence[Column], groups: Sequence[Group]) -> list[list[Text]]:
+    """For each column its title and its fields, all of one width. Footnote marks stand beyond the aligned texts."""
+    rows = [row.fields for group in groups for row in group.rows]
+    padded: list[list[Text]] = []
+    for place, column in enumerate(columns):
+        fields = [Field(column.title, emphasis="strong"), *(row[place] for row in rows)]
+        texts = [_GAP * field.indent + visible(field.text) for field in fields]
+        marks = [bracketed(field.marks) for field in fields]
+        room, hang = max(map(cell_len, texts)), max(map(cell_len, marks))
+        padded.append([])
+        for field, text, mark in zip(fields, texts, marks, strict=True):
+            line = Text().append(text, _STYLE[field.emphasis]).append(mark)
+            line.pad_right(hang - cell_len(mark))
+            (line.pad_left if column.align == "right" else line.pad_right)(room - cell_len(text))
+            padded[-1].append(line)
+    return padded
+
+
+def _total(padded: Sequence[Sequence[Text]]) -> int:
+    """The width of a panel of these columns."""
+    return sum(texts[0].cell_len for texts in padded) + len(_GAP) * (len(padded) - 1)
 
 
 def render_terminal(table: Table, *, width: int = 100, color: bool = False, encoding: str = "utf-8") -> str:
     """The table as lines of at most `width` columns, where a single column of it fits, for a terminal's `encoding`."""
     stream = io.StringIO()
-    console = Console(
-        file=stream,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        no_color=not color,
-        highlight=False,
-        emoji=False,
-        markup=False,
-        width=width,
-    )
+    console = Console(file=stream, force_terminal=color, color_system="standard" if color else None)
     for line in _lines(table, width, encodable("─", encoding)):
         line.rstrip()
         console.print(line, soft_wrap=True)
     return stream.getvalue()
 
 
-def _lines(table: Table, width: int, rule: str) -> list[Text]:
+def _lines(table: Table, width: int, sign: str) -> list[Text]:
     lines = [*_wrapped(table.title, width, "bold"), *_wrapped(table.caption, width, "dim"), Text()]
-    for panel in _panels(table, width, rule):
-        lines += [*panel.lines(), Text()]
+    for titles, *rows in panels(table.columns, table.groups, width=width):
+        rule = Text(sign * titles.cell_len, style="dim")
+        lines += [titles, rule, *rows, rule, Text()]
     if table.summary:
         lines += [*_wrapped(table.summary, width, "bold"), Text()]
     for note in table.notes:
@@ -53,89 +102,6 @@ def _lines(table: Table, width: int, rule: str) -> list[Text]:
     while lines and not lines[-1].plain:
         lines.pop()
     return lines
-
-
-@dataclass(frozen=True)
-class _Panel:
-    """Some columns of the table, after its row names. `widths` of the texts, `hangs` of the footnote marks."""
-
-    columns: tuple[int, ...]
-    table: Table
-    widths: tuple[int, ...]
-    hangs: tuple[int, ...]
-    rule: str
-
-    def lines(self) -> list[Text]:
-        rule = Text(self.rule * self.total, style="dim")
-        titles = Row(tuple(Field(column.title, emphasis="strong") for column in self.table.columns))
-        lines = [self._row(titles), rule]
-        for group in self.table.groups:
-            lines += [
-                Text(visible(group.header), style="bold"),
-                *(self._row(row) for row in self._rows_with_content(group)),
-                Text(),
-            ]
-        return [*lines[:-1], rule]
-
-    @property
-    def total(self) -> int:
-        places = (0, *self.columns)
-        return sum(self.widths[place] + self.hangs[place] for place in places) + _GAP * len(self.columns)
-
-    def _rows_with_content(self, group: Group) -> list[Row]:
-        """The group's rows that are not empty in these columns."""
-        return [row for row in group.rows if any(row.fields[place].text for place in self.columns)]
-
-    def _row(self, row: Row) -> Text:
-        line = Text()
-        for place in (0, *self.columns):
-            field = row.fields[place]
-            text, mark = _text(field), _mark(field)
-            room = self.widths[place] - cell_len(text)
-            if self.table.columns[place].align == "right":
-                text, after = " " * room + text, " " * (self.hangs[place] - cell_len(mark))
-            else:
-                after = " " * (room + self.hangs[place] - cell_len(mark))
-            line.append(" " * _GAP if place else "").append(text, _STYLE[field.emphasis]).append(mark).append(after)
-        return line
-
-
-def _panels(table: Table, width: int, rule: str) -> list[_Panel]:
-    whole = _panel(table, rule)
-    if whole.total > width:
-        table = replace(table, groups=tuple(_tight(group) for group in table.groups))
-        whole = _panel(table, rule)
-    panels: list[list[int]] = [[]]
-    for column in whole.columns:
-        wider = replace(whole, columns=(*panels[-1], column))
-        if panels[-1] and wider.total > width:
-            panels.append([])
-        panels[-1].append(column)
-    return [replace(whole, columns=tuple(columns)) for columns in panels]
-
-
-def _panel(table: Table, rule: str) -> _Panel:
-    rows = [row.fields for group in table.groups for row in group.rows]
-    places = range(len(table.columns))
-    titles = [cell_len(visible(column.title)) for column in table.columns]
-    widths = tuple(max([titles[p], *(cell_len(_text(row[p])) for row in rows)]) for p in places)
-    hangs = tuple(max([0, *(cell_len(_mark(row[p])) for row in rows)]) for p in places)
-    return _Panel(tuple(places)[1:], table, widths, hangs, rule)
-
-
-def _tight(group: Group) -> Group:
-    def tight(row: Row) -> Row:
-        return Row(tuple(replace(field, text=_SPREAD.sub(r"\1", field.text)) for field in row.fields))
-
-    return replace(group, rows=tuple(tight(row) for row in group.rows))
-
-
-def _text(field: Field) -> str:
-    return "  " * field.indent + visible(field.text)
-
-
-def _mark(field: Field) -> str:
-    return bracketed(field.marks)
 
 
 def _note(note: Note, width: int) -> list[Text]:
