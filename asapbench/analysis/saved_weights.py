@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asapbench.data.files import data_root
-from asapbench.data.lookup import check
+from asapbench.data.lookup import located
 from asapbench.errors import StoreError
 from asapbench.store.records import Attempt
 from asapbench.suite.catalog import DATASETS
 from asapbench.suite.cell import Cell
+from asapbench.suite.select import relocated
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from asapbench.data.images import Images
     from asapbench.store import Store
 
 
@@ -45,16 +48,21 @@ class Kept:
         self.require_whole()
         return load(self.path)[1]
 
-    def evaluated(self, data: Path | None) -> tuple[float, float]:
-        """Loss in nats and accuracy as a fraction of 1, on the test data. Raises as `model`, and DataError."""
-        root = data_root(data)
-        check(self.cell.dataset, root)
-
+    def images(self, store: Store, data: Path | None) -> Images:
+        """The cell's data; own data also from where `store` knows the same content. Raises DataError."""
         from asapbench.data.images import load
+
+        root = data_root(data)
+        dataset = located(self.cell.dataset, root, store.data_sets)
+        return load(DATASETS[dataset.name].within(dataset), root)
+
+    def evaluated(self, store: Store, data: Path | None) -> tuple[float, float]:
+        """Loss in nats and accuracy as a fraction of 1, on the test data. Raises as `model`, and DataError."""
+        images = self.images(store, data)
+
         from asapbench.training.weights import evaluated
 
         self.require_whole()
-        images = load(DATASETS[self.cell.dataset.name].within(self.cell.dataset), root)
         return evaluated(self.path, images)[1:]
 
 
@@ -75,3 +83,9 @@ def kept_weights(store: Store, prefix: str, *, files: Path | None = None) -> Kep
         )
     here, written = files_of(store, files).weights(cell_id, current.id), Path(current.weights_path)
     return Kept(cell_id, store.find_cell(prefix), current, here if os.path.isfile(here) else written)
+
+
+def with_places(kept: Sequence[Kept], changes: Sequence[str]) -> list[Kept]:
+    """`kept` with their data where `changes`, such as `dataset.path=PATH`, say. Raises SuiteError."""
+    cells = relocated([one.cell for one in kept], changes)
+    return [replace(one, cell=cell) for one, cell in zip(kept, cells, strict=True)]

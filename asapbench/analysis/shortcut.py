@@ -25,13 +25,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asapbench.analysis.saved_weights import Kept, kept_weights
-from asapbench.data.files import data_root
-from asapbench.data.lookup import check
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.machine.hardware import commit, hardware, versions
 from asapbench.metrics import Measurement
 from asapbench.store import Provenance
-from asapbench.suite.catalog import DATASETS
 from asapbench.suite.select import only
 
 if TYPE_CHECKING:
@@ -196,18 +193,14 @@ def analyze_cell(store: Store, kept: Kept, *, batches: int, data: Path | None) -
 
     Raises AsapbenchError for a network that has no layer to measure, StoreError and DataError for what is missing.
     """
-    root = data_root(data)
-    check(kept.cell.dataset, root)
-
     import torch
 
-    from asapbench.data.images import load
     from asapbench.training.batches import training_batches
     from asapbench.training.environment import configure
 
     device = torch.device("cpu")
     configure(device, threads=1, deterministic=True, precision=kept.cell.precision)
-    images = load(DATASETS[kept.cell.dataset.name].within(kept.cell.dataset), root)
+    images = kept.images(store, data)
     train, _ = training_batches(kept.cell, images, device, memory_format=torch.contiguous_format)
     rows = shortcut_effect(kept.model(), islice(train.epoch(1, kept.cell.batch_size), batches))
     provenance = Provenance(*commit(), versions(), hardware())

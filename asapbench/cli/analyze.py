@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Command, Db, Form, Only, Out, joined, names, whole_numbers, with_plugins
+from asapbench.cli.options import Command, Db, Form, Only, Out, SetPlace, joined, names, whole_numbers, with_plugins
 from asapbench.cli.settings import Data, FilesDir
 from asapbench.store import DEFAULT_URL
 
@@ -68,6 +68,7 @@ def shortcut(
         str | None, typer.Option("--suite", help="Every cell of a recorded suite that kept its weights.")
     ] = None,
     only: Only = None,
+    set_: SetPlace = None,
     batches: Annotated[int, typer.Option("--batches", min=1, help="Training batches to average over.")] = 8,
     data: Data = None,
     files: FilesDir = None,
@@ -79,6 +80,7 @@ def shortcut(
 
     Appendix E's g1, g2 and the angle between BP's and ASAP's weight changes.
     """
+    from asapbench.analysis.saved_weights import with_places
     from asapbench.analysis.shortcut import analyze_cell, chosen
     from asapbench.report.figures.shortcut import figure10
     from asapbench.report.out import check, deliver
@@ -87,7 +89,7 @@ def shortcut(
     check(form, out, has_picture=True)
     with Store.open(db) as store:
         kept = chosen(store, cells or (), suite=suite, filters=only or (), files=files)
-        for one in kept:
+        for one in with_places(kept, set_ or ()):
             analyze_cell(store, one, batches=batches, data=data)
         made = figure10(store, store.results(cell_ids=[one.cell_id for one in kept]))
     deliver(made, form=form, out=out)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Db
+from asapbench.cli.options import Db, SetPlace
 from asapbench.cli.settings import Data, FilesDir
 from asapbench.cli.text import say
 from asapbench.store import DEFAULT_URL
@@ -14,6 +14,7 @@ from asapbench.store import DEFAULT_URL
 
 def evaluate(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="The first digits of a cell's identity.")],
+    set_: SetPlace = None,
     db: Db = DEFAULT_URL,
     data: Data = None,
     files: FilesDir = None,
@@ -22,13 +23,13 @@ def evaluate(
 
     `run --keep-weights` keeps them. The recorded accuracy is printed too.
     """
-    from asapbench.analysis.saved_weights import kept_weights
+    from asapbench.analysis.saved_weights import kept_weights, with_places
     from asapbench.cli.text import percent
     from asapbench.store import Store
 
     with Store.read_only(db) as store:
-        kept = kept_weights(store, cell, files=files)
-    loss, accuracy = kept.evaluated(data)
+        [kept] = with_places([kept_weights(store, cell, files=files)], set_ or ())
+        loss, accuracy = kept.evaluated(store, data)
     say(f"{kept.cell.label} ({kept.cell.short})")
     say(f"weights   {kept.path}")
     say(f"test      {percent(accuracy)}, loss {loss:.4f}")

@@ -98,6 +98,14 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change cells, as in epochs=1 or rule.k=4. Repeatable."),
 ]
+SetPlace = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Where your own data are, as in dataset.path=PATH. Repeatable.",
+    ),
+]
 Seeds = Annotated[
     list[str] | None,
     typer.Option("--seeds", metavar="SEEDS", help="Seeds instead of the suite's: 0,1 or 0-4. Repeatable."),

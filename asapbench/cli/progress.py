@@ -407,7 +407,8 @@ def print_plan(plan: Plan) -> None:
 
 def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Request) -> tuple[int, list[str]]:
     """The exit status, and the lines at the end of a run: its outcome and the next command."""
-    again = f"{shlex.join(item.name for item in selected)}{_given(request)}"
+    names = [] if request.leaves_out else [item.name for item in selected]
+    again = f"{shlex.join(['asapbench', 'resume', *names])}{_given(request)}"
     db = db_option(request.db)
     lines = []
     if outcome.ended:
@@ -416,13 +417,14 @@ def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Reque
     if outcome.in_other_runs:
         lines.append(f"{count(outcome.in_other_runs, 'cell')} left to another run of this database")
     if outcome.reason != "finished":
-        lines.append(f"Stopped ({outcome.reason}). To resume: asapbench resume {again}")
+        lines.append(f"Stopped ({outcome.reason}). To resume: {again}")
         return (1 if outcome.reason == "failures" else 3), lines
     named = [os.path.relpath(one) if one.endswith(".py") else one for one in to_name()]
     plugin = "".join(f" --plugin {shlex.quote(one)}" for one in named)
     failed = outcome.ended["failed"] + outcome.ended["out_of_memory"] + outcome.ended["interrupted"]
-    if failed:
-        lines.append(f"What failed: asapbench status{plugin}{db}; to retry: asapbench resume {again}")
+    lines += [f"{count(number, 'cell')} left out: {fault}" for fault, number in outcome.left_out.items()]
+    if failed or outcome.left_out:
+        lines.append(f"What failed: asapbench status{plugin}{db}; to retry: {again}")
         return 1, lines
     lines += [f"The results: asapbench report --suite {shlex.quote(item.name)}{plugin}{db}" for item in selected]
     return 0, lines

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asapbench.cli.options import Db, DryRun, Only, OnlyState, Seeds, Set, joined, states
+from asapbench.cli.options import Db, DryRun, Only, OnlyState, Seeds, Set, SetPlace, joined, states
 from asapbench.cli.settings import with_settings
 from asapbench.cli.text import printing_is_optional, say
 from asapbench.running.settings import RunSettings
@@ -72,6 +72,7 @@ def run(
 def resume(
     suites: Recorded = None,
     only: Only = None,
+    set_: SetPlace = None,
     only_state: OnlyState = None,
     dry_run: DryRun = False,
     db: Db = DEFAULT_URL,
@@ -86,7 +87,15 @@ def resume(
     from asapbench.running.selection import Request, recorded
     from asapbench.store import Store
 
-    request = Request(db=db, filters=only or (), only_states=states(only_state), run=settings, training=training)
+    request = Request(
+        db=db,
+        filters=only or (),
+        changes=set_ or (),
+        only_states=states(only_state),
+        leaves_out=not suites,
+        run=settings,
+        training=training,
+    )
     if dry_run:
         with Store.read_only(db) as store:
             selected = recorded(store, suites or (), request)
@@ -106,6 +115,7 @@ def resume(
 def rerun(
     suites: Recorded = None,
     only: Only = None,
+    set_: SetPlace = None,
     dry_run: DryRun = False,
     db: Db = DEFAULT_URL,
     *,
@@ -127,7 +137,7 @@ def rerun(
     if settings.executor == "slurm":
         # A job that is queued again would supersede its own results.
         raise SuiteError("rerun: --executor slurm is for run and resume")
-    request = Request(db=db, filters=only or (), run=settings, training=training)
+    request = Request(db=db, filters=only or (), changes=set_ or (), run=settings, training=training)
     if dry_run:
         with Store.read_only(db) as store:
             selected = recorded(store, suites or (), request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,10 @@ class Dataset(DatasetEntry, ABC):
     @abstractmethod
     def check(self, dataset: Choice, root: Path) -> None:
         """Raises DataError when a file of `dataset` is missing or has changed. Quick: it reads no file again."""
+
+    def located(self, dataset: Choice, known: Iterable[Choice]) -> Iterator[Choice]:
+        """`dataset` at other places, those of the recorded data sets `known`; most data sets have none."""
+        return iter(())
 
     @abstractmethod
     def arrays(self, dataset: Choice, root: Path) -> tuple[Arrays, str]:

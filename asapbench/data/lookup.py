@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from asapbench.data.dataset import Dataset
@@ -22,6 +24,22 @@ def dataset_of(choice: Choice) -> Dataset:
 def check(choice: Choice, root: Path) -> None:
     """Raises DataError when a file that `choice` needs is missing or has another size. Reads no file whole."""
     dataset_of(choice).check(choice, root)
+
+
+def located(choice: Choice, root: Path, recorded: Callable[[str], Sequence[Choice]]) -> Choice:
+    """`choice` where its data are: at its own place, else at one that `recorded` knows for them by the entry's name.
+
+    Raises DataError, of its own place, if they are at none.
+    """
+    try:
+        check(choice, root)
+        return choice
+    except DataError:
+        for other in dataset_of(choice).located(choice, recorded(choice.name)):
+            with suppress(DataError):
+                check(other, root)
+                return other
+        raise
 
 
 def published() -> list[Published]:

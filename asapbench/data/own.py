@@ -11,9 +11,10 @@ import hashlib
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from asapbench import paths
 from asapbench.data import cache
@@ -30,6 +31,9 @@ _REVISION = "1"
 _DIGITS = 8
 _SHAPE = ("channels", "size", "classes", "train", "test")
 
+_NAME_IT = "--set dataset.path=PATH"
+"""The option of the commands that use data."""
+
 OPTIONS = (
     TRAIN_SIZE,
     Option("path", "", "where the data are: absolute, in ~, or relative to the suite file", role="place"),
@@ -37,6 +41,12 @@ OPTIONS = (
     Option("content", "", "SHA-256 of their content: read from the data", role="content"),
     *(Option(name, 0, "read from the data", minimum=0, role="found") for name in ("classes", "train", "test")),
 )
+
+
+def missing(path: Path, kind: Literal["file", "folder"]) -> DataError:
+    """The error where `path` is not of this kind."""
+    fault = f"not a {kind}" if path.exists() else f"there is no such {kind}"
+    return DataError(f"{path}: {fault}: correct the path, or name it with {_NAME_IT}")
 
 
 @dataclass(frozen=True)
@@ -85,8 +95,17 @@ class OwnData(Dataset):
         found = self._known(path, dataset)
         for name, value in found.items():
             if dataset[name] not in (value, self.option(name).default):
-                raise DataError(f"{path}: {name} is {value}, and not {dataset[name]}: leave {name} out")
+                now, wanted = (str(one)[:_DIGITS] for one in (value, dataset[name]))
+                raise DataError(
+                    f"{path}: {name} is {now}, and not {wanted}: name the path of such data, or leave {name} out of "
+                    "the suite"
+                )
         return self.choose({**self.given(dataset), **found, "path": str(path)})
+
+    def located(self, dataset: Choice, known: Iterable[Choice]) -> Iterator[Choice]:
+        """`dataset` at the paths of those of `known` that had the same content."""
+        paths = [dict(other.local).get("path") for other in known if other["content"] == dataset["content"]]
+        yield from (self.with_options(dataset, path=path) for path in dict.fromkeys(paths) if path is not None)
 
     def check(self, dataset: Choice, root: Path) -> None:
         """Raises DataError where the data are missing or not those of the cell. Reads files only if one has changed."""
@@ -125,7 +144,7 @@ class OwnData(Dataset):
             needs = 'it needs path = "...", where the data are'
             if dataset["content"]:
                 needs = f"it is not known where data of content {dataset.text('content')[:_DIGITS]} are on this machine"
-            raise DataError(f"{self.name}: {needs}: name it in the suite, or with --set dataset.path=PATH")
+            raise DataError(f"{self.name}: {needs}: name it in the suite, or with {_NAME_IT}")
         try:
             return Path(os.path.abspath(folder / Path(str(given)).expanduser()))
         except RuntimeError as error:

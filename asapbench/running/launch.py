@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
+from asapbench.data.files import data_root
+from asapbench.errors import DataError
+from asapbench.paths import without_links
 from asapbench.running.assignment import Options
 from asapbench.running.executors import admission, make_executor, planned_slots
 from asapbench.running.plan import Plan, plan_cells
 from asapbench.running.plugin_changes import other_plugins
-from asapbench.running.preparation import checked_data, record, require_replaceable, supersede_results
+from asapbench.running.preparation import record, require_replaceable, supersede_results, with_data
 from asapbench.running.runner import Runner
 from asapbench.running.selection import Request, Selected, cells_of, unfinished
 from asapbench.running.signals import stopped_by_signals
@@ -34,12 +38,22 @@ def run(
     """Record the suites and train the cells without a result; `supersede`: all cells, superseding their results.
 
     Raises DataError and SuiteError, before anything is changed, where data are missing or a device is not here.
+    With `request.leaves_out`, cells whose data are missing are left out, if there are others.
     """
     cells = cells_of(selected)
     todo = cells if supersede else unfinished(store, cells, request.only_states)
     if supersede:
         require_replaceable(todo)
-    data, datasets = checked_data(todo, request.run.data)
+    root = data_root(request.run.data)
+    todo, missing = with_data(store, todo, root)
+    if missing and not (request.leaves_out and todo):
+        raise DataError(next(iter(missing)))
+    left_out = {cell.id for others in missing.values() for cell in others}
+    cells = [cell for cell in cells if cell.id not in left_out]
+    placed = {cell.id: cell for cell in todo}
+    selected = [replace(item, cells=tuple(placed.get(cell.id, cell) for cell in item.cells)) for item in selected]
+    data = without_links(root)
+    datasets = list({(cell.dataset, cell.dataset.local): cell.dataset for cell in todo}.values())
     files = files_of(store, request.run.files)
     with closing(make_executor(request.run, request.training, files=files, data=data, datasets=datasets)) as executor:
         slots = executor.slots
@@ -58,4 +72,6 @@ def run(
         allowed = admission(store, slots, request.run)
         runner = Runner(store, todo, executor, options=options, view=view, admission=allowed)
         with stopped_by_signals(runner, store):
-            return runner.run()
+            outcome = runner.run()
+        outcome.left_out = {fault: len(others) for fault, others in missing.items()}
+        return outcome

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from asapbench.data.files import data_root
-from asapbench.data.lookup import check
-from asapbench.paths import without_links
+from asapbench.data.lookup import located
+from asapbench.errors import DataError
 from asapbench.running import leases
 from asapbench.running.selection import Selected, other_files
 from asapbench.store.store import Store
@@ -17,13 +17,27 @@ from asapbench.suite.options import Choice
 from asapbench.suite.plugins import lacking
 
 
-def checked_data(cells: Sequence[Cell], named: Path | None) -> tuple[Path, list[Choice]]:
-    """The folder of the data sets, and the data sets of `cells`, which are there. Raises DataError."""
-    root = data_root(named)
-    datasets = list({(cell.dataset, cell.dataset.local): cell.dataset for cell in cells}.values())
-    for dataset in datasets:
-        check(dataset, root)
-    return without_links(root), datasets
+def with_data(store: Store, cells: Sequence[Cell], root: Path) -> tuple[list[Cell], dict[str, list[Cell]]]:
+    """The cells whose data are there, with the place of these, and the other cells by what is wrong with their data.
+
+    Own data are also found where the database knows the same content.
+    """
+    found: dict[object, Choice | str] = {}
+    there: list[Cell] = []
+    others: dict[str, list[Cell]] = {}
+    for cell in cells:
+        key = cell.dataset, cell.dataset.local
+        if key not in found:
+            try:
+                found[key] = located(cell.dataset, root, store.data_sets)
+            except DataError as error:
+                found[key] = str(error)
+        dataset = found[key]
+        if isinstance(dataset, str):
+            others.setdefault(dataset, []).append(cell)
+        else:
+            there.append(replace(cell, dataset=dataset) if dataset.local != cell.dataset.local else cell)
+    return there, others
 
 
 def require_replaceable(cells: Sequence[Cell]) -> None:

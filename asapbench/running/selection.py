@@ -17,7 +17,7 @@ from asapbench.suite.cell import Cell
 from asapbench.suite.grid import RecordedData
 from asapbench.suite.load import load, parse, plugins_named
 from asapbench.suite.plugins import lacking
-from asapbench.suite.select import choose, data_path, only
+from asapbench.suite.select import choose, data_path, only, relocated
 from asapbench.training.settings import TrainingSettings
 
 
@@ -30,6 +30,8 @@ class Request:
     changes: Sequence[str] = ()
     seeds: str | None = None
     only_states: Sequence[State] = ()
+    leaves_out: bool = False
+    """Cells whose data are missing are left out if others are to train; else they are an error."""
     run: RunSettings = field(default_factory=RunSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
@@ -90,7 +92,9 @@ def recorded(
                 load_plugins(f'{store.name}: suite "{name}": {fault}')
         suite = Selected(name, known[name].source, tuple(cells), known[name].text)
         found.append(replace(suite, unreadable=tuple(unreadable.values()), plugins=tuple(missing)))
-    return _matching(found, request.filters) if request.filters else found
+    found = _matching(found, request.filters) if request.filters else found
+    changed = {cell.id: cell for cell in relocated([cell for item in found for cell in item.cells], request.changes)}
+    return [replace(item, cells=tuple(changed[cell.id] for cell in item.cells)) for item in found]
 
 
 def _matching(found: Sequence[Selected], filters: Sequence[str]) -> list[Selected]:

@@ -22,11 +22,15 @@ Reason = Literal["finished", "time limit", "signal", "failures"]
 
 @dataclass
 class Outcome:
-    """Why the run ended, and how many of its cells ended in each state."""
+    """Why the run ended, and how many of its cells ended in each state.
+
+    `left_out` counts cells that could not be trained, by the reason.
+    """
 
     reason: Reason = "finished"
     ended: Counter[str] = field(default_factory=Counter)
     in_other_runs: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 class View(Protocol):

@@ -19,7 +19,7 @@ from asapbench.store.schema import cell as cells
 from asapbench.store.schema import suite as suites
 from asapbench.store.schema import suite_cell
 from asapbench.suite.cell import Cell, without_places
-from asapbench.suite.options import nearest
+from asapbench.suite.options import Choice, nearest
 
 CHUNK = 2_000
 """Values in one IN list: far from the limits of SQLite (32,766) and PostgreSQL (65,535)."""
@@ -227,6 +227,13 @@ def readable_cell(config: str) -> Cell | None:
         return read_config(config)
     except SuiteError:
         return None
+
+
+def data_sets(connection: Connection, name: str) -> list[Choice]:
+    """The data sets of this entry that the readable cells have, each with its places on this machine; newest first."""
+    query = select(cells.c.config).where(cells.c.dataset == name).order_by(cells.c.recorded_at.desc())
+    found = [cell.dataset for config in connection.scalars(query) if (cell := readable_cell(config)) is not None]
+    return list({(dataset, dataset.local): dataset for dataset in found}.values())
 
 
 def _of_suite(connection: Connection, name: str) -> list[Row[Any, Any, Any]]:

@@ -154,6 +154,7 @@ class Store:
     suite_cells = _reading(cell_rows.suite_cells)
     readable_cells = _reading(cell_rows.readable_cells)
     suite_plugins = _reading(cell_rows.suite_plugins)
+    data_sets = _reading(cell_rows.data_sets)
     configuration = _reading(cell_rows.configuration)
     outdated_cells = _reading(cell_rows.outdated)
     find_cell_id = _reading(cell_rows.find_id)

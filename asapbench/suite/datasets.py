@@ -77,7 +77,7 @@ class DatasetEntry(Entry):
         """`dataset`, with all training examples if it asks for more: what earlier versions trained on."""
         if self.beyond(dataset) is None:
             return dataset
-        return self.choose(dict((*dataset.options, *dataset.local)) | {"train_size": 0})
+        return self.with_options(dataset, train_size=0)
 
     def completed(self, dataset: Choice, *, folder: Path) -> Choice:
         """`dataset` with what only its files can tell, such as their content; most data sets need nothing.

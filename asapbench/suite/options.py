@@ -135,6 +135,10 @@ class Entry:
         """The options of `choice` as a suite gives them: without what is read from the data."""
         return {name: value for name, value in (*choice.options, *choice.local) if self.option(name).is_given}
 
+    def with_options(self, choice: Choice, **given: Value) -> Choice:
+        """`choice` with the options `given` in place of its own. Raises ValueError."""
+        return self.choose({**dict((*choice.options, *choice.local)), **given})
+
     def choose(self, given: Mapping[str, Value] | None = None) -> Choice:
         """The entry with `given` options, the others at their defaults. Raises ValueError."""
         given = dict(given or {})

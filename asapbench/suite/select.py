@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from asapbench.errors import SuiteError
+from asapbench.errors import DataError, SuiteError
 from asapbench.suite.catalog import CATALOG, DATASETS, DEFAULTS
 from asapbench.suite.cell import CHOICES, Cell
 from asapbench.suite.grid import MOST_CELLS, DataPlace, impossible
@@ -75,6 +75,38 @@ def data_path(settings: Sequence[str]) -> str | None:
     """The path in `--set dataset.path=PATH`, which replaces a suite's before its files are read; else None."""
     named = [value for key, value in (_pair("--set", text) for text in settings) if key == "dataset.path"]
     return _text(named[0]) if named else None
+
+
+def relocated(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
+    """Recorded cells with `settings` that make no other cells of them: `dataset.path=PATH` and `dataset.label=NAME`.
+
+    A path is for the cells whose data are there. Raises SuiteError for another setting, or a path or label that no
+    cell can take.
+    """
+    found = list(cells)
+    for text in settings:
+        key, value = _pair("--set", text)
+        kind, _, option = key.partition(".")
+        options = [one for entry in CATALOG.get(kind, {}).values() for one in entry.options if one.name == option]
+        if not options or any(one.is_identity for one in options):
+            raise SuiteError(
+                f"--set {text}: this would make other cells: recorded ones take dataset.path=PATH and "
+                "dataset.label=NAME; `asapbench run SUITE` takes all settings"
+            )
+        taken, faults = {}, []
+        for choice in dict.fromkeys(cell.dataset for cell in found):
+            entry = DATASETS[choice.name]
+            if option not in {one.name for one in entry.options}:
+                continue
+            try:
+                changed = entry.with_options(choice, **{option: _text(value)})
+                taken[choice] = DataPlace().complete(changed) if entry.option(option).role == "place" else changed
+            except (ValueError, DataError) as error:
+                faults.append(str(error))
+        if not taken:
+            raise SuiteError(f"--set {text}: {faults[0] if faults else 'no cell has own data'}")
+        found = [replace(cell, dataset=taken.get(cell.dataset, cell.dataset)) for cell in found]
+    return found
 
 
 def _changed(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:

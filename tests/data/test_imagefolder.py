@@ -72,6 +72,14 @@ def test_images_are_cropped_to_their_middle_and_resized(tmp_path: Path) -> None:
     assert (grey.train_images[0] == 200).all()
 
 
+def test_hidden_folders_and_those_of_archives_are_no_classes_and_hold_no_images(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "pets", count=4)
+    before = _choice(folder)
+    for name in (".ipynb_checkpoints", "__MACOSX", "cat/.ipynb_checkpoints", "cat/__MACOSX"):
+        write_images(folder / name, classes=["cat"], count=1)
+    assert _choice(folder)["content"] == before["content"]
+
+
 def test_images_in_folders_of_a_class_count_and_hidden_and_other_files_do_not(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "pets", count=4)
     (folder / "cat" / "more").mkdir()

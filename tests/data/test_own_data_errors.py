@@ -14,6 +14,8 @@ from PIL import Image
 from asapbench.errors import SuiteError
 from asapbench.suite.load import load
 
+CORRECT = "correct the path, or name it with --set dataset.path=PATH"
+
 
 def _refused(folder: Path, dataset: str, *, model: str = "mlp", more: str = "") -> str:
     with pytest.raises(SuiteError) as caught:
@@ -81,7 +83,7 @@ def _file(path: Path) -> None:
         (_file, "pets: not a folder: correct the path"),
         (_empty, "pets: no class folders: put the images of each class into a folder of its own"),
         (_loose_images, "pets: no class folders: put the images of each class into a folder of its own"),
-        (_empty_class, "pets/bird: no image in this class folder (.png, .jpg, "),
+        (_empty_class, "pets/bird: this folder stands beside the class folders and holds no image (.png, .jpg, "),
         (_one_class, "pets: it has images of 1 class: a data set needs two or more class folders"),
         (_single_image, "pets/cat: one image: a class needs one to train on and one to test on"),
         (_no_test, "pets: it has train/, but neither test/ nor val/: add one with the same class folders"),
@@ -131,7 +133,7 @@ def test_arrays_that_cannot_be_used_are_one_error_at_their_path(
 
 def test_a_file_that_holds_something_else_is_one_error_at_its_path(tmp_path: Path) -> None:
     path, dataset = tmp_path / "x.npz", 'name = "npz", path = "x.npz"'
-    assert _refused(tmp_path, dataset) == "4:34: x.npz: there is no such file: correct the path"
+    assert _refused(tmp_path, dataset) == "4:34: x.npz: there is no such file: " + CORRECT
     path.write_bytes(b"no arrays")
     assert _refused(tmp_path, dataset).startswith("4:34: x.npz: not an .npz file of plain arrays (")
     with path.open("wb") as stream:
@@ -142,7 +144,7 @@ def test_a_file_that_holds_something_else_is_one_error_at_its_path(tmp_path: Pat
     assert _refused(tmp_path, dataset).startswith("4:34: x.npz: not an .npz file of plain arrays (")
     path.unlink()
     path.mkdir()
-    assert _refused(tmp_path, dataset) == "4:34: x.npz: not a file: correct the path"
+    assert _refused(tmp_path, dataset) == "4:34: x.npz: not a file: " + CORRECT
 
 
 class _Payload:
@@ -173,7 +175,9 @@ def test_options_that_do_not_fit_the_data_are_refused(tmp_path: Path) -> None:
     assert "there is no such user" in _refused(tmp_path, 'name = "npz", path = "~nobody-of-this-name/x"')
     assert "there is no such file" in _refused(tmp_path, 'name = "npz", path = "a\\u0000b"')
     assert "leave test_share out" in _refused(tmp_path, f"{folder}, test_share = 0.5")
-    assert "x.npz: classes is 2, and not 3: leave classes out" in _refused(tmp_path, f"{npz}, classes = 3")
+    assert "x.npz: classes is 2, and not 3: name the path of such data, or leave classes out" in _refused(
+        tmp_path, f"{npz}, classes = 3"
+    )
     assert "content must be a SHA-256" in _refused(tmp_path, f'{npz}, content = "abc"')
     assert "label must be at most 64 printable" in _refused(tmp_path, f'{npz}, label = "a\\u0000b"')
     assert "train_size 41 is more than the 40 training images" in _refused(tmp_path, f"{npz}, train_size = 41")

@@ -56,7 +56,6 @@ def test_the_guides_table_lists_the_options_of_a_command(name: str) -> None:
             "--help",
             "--db",
             "--plugin",
-            "--set",
             "--seeds",
         }
     else:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asapbench.data.cache import Arrays
-from asapbench.data.own import OPTIONS, OwnData
+from asapbench.data.own import OPTIONS, OwnData, missing
 from asapbench.errors import DataError
 from asapbench.suite.options import Choice, Option, Value
 
@@ -107,7 +107,7 @@ def _layout(path: Path, dataset: Choice) -> tuple[int, Rows, Rows]:
 def _parts(path: Path) -> list[Classes]:
     """The images of the folder, or of its training and its test folder. Raises DataError if there are none."""
     if not path.is_dir():
-        raise DataError(f"{path}: {'not a folder' if path.exists() else 'there is no such folder'}: correct the path")
+        raise missing(path, "folder")
     top = _folders(path)
     if "train" not in top or not _folders(path / "train"):
         return [_classes(path, path)]
@@ -119,15 +119,12 @@ def _parts(path: Path) -> list[Classes]:
 def _classes(path: Path, folder: Path) -> Classes:
     found = {}
     for name in _folders(folder):
-        files = sorted(
-            f"{below}/{file}"
-            for where, _, inside in os.walk(folder / name)
-            for below in [Path(where).relative_to(path).as_posix()]
-            for file in inside
-            if file.lower().endswith(_ENDINGS) and not file.startswith(".")
-        )
+        files = sorted(file.relative_to(path).as_posix() for file in _images(folder / name))
         if not files:
-            raise DataError(f"{folder / name}: no image in this class folder ({', '.join(_ENDINGS)}): add or remove it")
+            raise DataError(
+                f"{folder / name}: this folder stands beside the class folders and holds no image "
+                f"({', '.join(_ENDINGS)}): move or remove it, or add the images of its class"
+            )
         found[name] = files
     if not found:
         raise DataError(f"{folder}: no class folders: put the images of each class into a folder of its own")
@@ -135,9 +132,21 @@ def _classes(path: Path, folder: Path) -> Classes:
 
 
 def _folders(path: Path) -> list[str]:
-    """The names of the folders in `path` in order, without hidden ones."""
+    """The names of the folders in `path` in order, without those that `_is_hidden`."""
     with os.scandir(path) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(entry.name for entry in entries if entry.is_dir() and not _is_hidden(entry.name))
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    """The images in the folder and in the folders below it."""
+    for where, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        yield from (Path(where, name) for name in files if name.lower().endswith(_ENDINGS) and not _is_hidden(name))
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's data: `.ipynb_checkpoints`, or `__MACOSX` from an archive."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def _split(path: Path, classes: Classes, share: float) -> tuple[Classes, Classes]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asapbench.data.cache import Arrays
-from asapbench.data.own import OPTIONS, OwnData
+from asapbench.data.own import OPTIONS, OwnData, missing
 from asapbench.errors import DataError
 from asapbench.suite.options import Choice, Option, Value
 
@@ -31,7 +31,7 @@ class Npz(OwnData):
     def sources(self, path: Path) -> Iterator[tuple[str, os.stat_result]]:
         """The file."""
         if not path.is_file():
-            raise DataError(f"{path}: {'not a file' if path.exists() else 'there is no such file'}: correct the path")
+            raise missing(path, "file")
         yield "npz", path.stat()
 
     def found(self, path: Path, dataset: Choice) -> Mapping[str, Value]:
