@@ -12,6 +12,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def main() -> None:
     torch.set_num_threads(1)
     content = state(given.width)
     found: dict[str, list[float]] = {"written there": [], "snapshot": [], "snapshot until durable": []}
-    with tempfile.TemporaryDirectory(dir=given.folder) as name, Writer(torch.device("cpu")) as writer:
+    with tempfile.TemporaryDirectory(dir=given.folder) as name, closing(Writer(torch.device("cpu"))) as writer:
         alone, beside = Path(name) / "alone", Path(name) / "beside"
         for number in range(1, given.rounds + 2):
             found["written there"].append(seconds(partial(checkpoint.write, content, alone, number=number)))

@@ -41,7 +41,7 @@ from asapbench.machine.hardware import hardware, versions
 from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
 from asapbench.running.assignment import Options, assign
-from asapbench.running.local_executor import LocalExecutor
+from asapbench.running.executors import LocalExecutor
 from asapbench.running.plan import plan_cells
 from asapbench.running.runner import Runner
 from asapbench.store import Claim, Measured, Provenance

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asapbench.randomness import integers, permutation
-from asapbench.suite.recipe import AUGMENTATIONS
 
 PADDING = 4
 """Raw pixels of black, value 0, on each side before the random crop (App. C)."""
@@ -55,8 +53,8 @@ class Batches:
     `images` is uint8 or float32 (N, C, H, W), `labels` int64 (N,); `mean` and `std` are by channel, of uint8 pixels in
     units of 0..1.
     `augment` is "none", or "crop_flip": torchvision's RandomCrop(padding=4) and RandomHorizontalFlip on raw pixels (the
-    border is black), then normalised. A batch is images (B, C, H, W) of `dtype` in the order of `memory_format`,
-    normalised in float32, and labels (B,); both are new tensors. The CPU path keeps one buffer: do not interleave two
+    border is black), then normalised. A batch is float32 images (B, C, H, W) in the order of `memory_format` and labels
+    (B,); both are new tensors. The CPU path keeps one buffer: do not interleave two
     iterators of one object from several threads.
     """
 
@@ -71,11 +69,9 @@ class Batches:
         subset: Tensor | None = None,
         device: torch.device,
         seed: int,
-        dtype: torch.dtype = torch.float32,
         memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
-        _require_usable(images, labels, mean=mean, std=std, augment=augment)
-        self.seed, self.augment, self.device, self.dtype = seed, augment, device, dtype
+        self.seed, self.augment, self.device = seed, augment, device
         self._memory_format = memory_format
         self._labels = labels.to(device)
         padding = PADDING if augment == "crop_flip" else 0
@@ -84,9 +80,8 @@ class Batches:
             if device.type != "cpu":  # otherwise a device would hold all images for each subset
                 images, subset = images[subset], None
         self._subset = subset
-        self._store: _Store = (
-            _Sliced(images, padding) if device.type == "cpu" else _Gathered(images, padding, device=device)
-        )
+        on_cpu = device.type == "cpu"
+        self._store = _Sliced(images, padding) if on_cpu else _Gathered(images, padding, device=device)
         by_channel = (1, len(mean), 1, 1)
         unit = 255 if images.dtype == torch.uint8 else 1
         scale = [1 / (unit * s) for s in std]
@@ -100,7 +95,7 @@ class Batches:
 
     def batches(self, batch_size: int) -> int:
         """How many batches an epoch has; the last may be smaller."""
-        return -(-len(self) // _positive(batch_size))
+        return -(-len(self) // batch_size)
 
     def draws(self, epoch: int) -> Draws:
         """Order and augmentation of epoch `epoch`, drawn for all of it at once: from the seed and the epoch only."""
@@ -113,15 +108,8 @@ class Batches:
         return Draws(order, top, left, torch.from_numpy(drawn[2] % 2 == 1))
 
     def epoch(self, number: int, batch_size: int, *, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The shuffled, augmented, normalised batches of epoch `number`, from batch index `start` to the end.
-
-        Raises ValueError for a `start` beyond the epoch's batches (one past the last yields none).
-        """
-        if not 0 <= start <= self.batches(batch_size):
-            raise ValueError(f"the epoch has {self.batches(batch_size)} batches: it cannot start at {start}")
-        return self._epoch(*self.placed(number), batch_size, start)
-
-    def _epoch(self, draws: Draws, labels: Tensor, batch_size: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The shuffled, augmented, normalised batches of epoch `number`, from batch index `start` to the end."""
+        draws, labels = self.placed(number)
         for first in range(start * batch_size, len(self), batch_size):
             part = slice(first, first + batch_size)
             yield self.cut(draws, part), labels[part]
@@ -138,9 +126,6 @@ class Batches:
 
     def sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The normalised batches in the order of the examples, not augmented: for evaluation."""
-        return self._sequential(_positive(batch_size))
-
-    def _sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         for first in range(0, len(self), batch_size):
             part = slice(first, first + batch_size)
             chosen = part if self._subset is None else self._subset[part]
@@ -149,21 +134,14 @@ class Batches:
     def _normalised(self, pixels: Tensor) -> Tensor:
         # Two roundings, never a fused multiply-add: the same bits on every device. The product is a new tensor.
         normalised = torch.mul(pixels, self._scale).sub_(self._shift)
-        return normalised.to(self.dtype, memory_format=self._memory_format)
-
-
-class _Store(Protocol):
-    """The images, and how raw pixels are cut from them."""
-
-    def augmented(self, draws: Draws, part: slice | Tensor) -> Tensor:
-        """The positions `part` of an epoch: raw (B, C, H, W), which the next call may overwrite."""
-
-    def plain(self, part: slice | Tensor) -> Tensor:
-        """The images `part` as they are: raw (B, C, H, W), which the caller may not write to."""
+        return normalised.to(memory_format=self._memory_format)
 
 
 class _Sliced:
     """On a CPU: each sample is one slice of its image, copied into one reused buffer whose border is black.
+
+    `augmented`: the positions `part` of an epoch, raw (B, C, H, W), which the next call may overwrite. `plain`: the
+    images `part` as they are, which the caller may not write to.
 
     The images are not copied: they may be in a file that other workers map too.
     """
@@ -213,7 +191,7 @@ def _overlaps(side: int, padding: int) -> list[tuple[slice, slice]]:
 
 
 class _Gathered:
-    """On an accelerator: a batch is one gather from the padded images."""
+    """As `_Sliced`, on an accelerator: a batch is one gather from the padded images."""
 
     def __init__(self, images: Tensor, padding: int, *, device: torch.device) -> None:
         self._padding = padding
@@ -236,23 +214,3 @@ class _Gathered:
     def plain(self, part: slice | Tensor) -> Tensor:
         p = self._padding
         return self._padded[part, :, p : p + len(self._rows), p : p + len(self._columns)]
-
-
-def _require_usable(
-    images: Tensor, labels: Tensor, *, mean: Sequence[float], std: Sequence[float], augment: str
-) -> None:
-    """Raises ValueError for arguments that do not fit each other."""
-    if images.dtype not in (torch.uint8, torch.float32) or images.dim() != 4:
-        raise ValueError(f"images must be uint8 or float32 (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
-    if labels.shape != images.shape[:1]:
-        raise ValueError(f"{len(images)} images have labels of shape {tuple(labels.shape)}")
-    if len(mean) != images.shape[1] or len(std) != images.shape[1] or min(std) <= 0:
-        raise ValueError(f"{images.shape[1]} channels need as many means and positive deviations: {mean}, {std}")
-    if augment not in AUGMENTATIONS:
-        raise ValueError(f"augment must be one of {', '.join(AUGMENTATIONS)}, not {augment!r}")
-
-
-def _positive(batch_size: int) -> int:
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
-    return batch_size

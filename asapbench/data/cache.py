@@ -111,29 +111,18 @@ def arrays(
         return made, made.digest()
 
 
-@contextlib.contextmanager
-def _lock(folder: Path, name: str, cache: Path) -> Iterator[None]:
-    """One process at a time writes files of `name`. Raises _UnusableError."""
+def _lock(folder: Path, name: str, cache: Path) -> contextlib.AbstractContextManager[object]:
+    """Held by one process at a time, which writes files of `name`. Makes the folder. Raises _UnusableError."""
     from filelock import FileLock
 
-    lock = FileLock(folder / f"{name}.images.lock")
     try:
-        _make(folder)
-        lock.acquire()
+        if not folder.exists():
+            with contextlib.suppress(FileExistsError):  # another worker was faster
+                folder.mkdir(parents=True)
+                folder.chmod(folder.stat().st_mode | 0o055)  # other users may read it, whatever the umask
+        return FileLock(folder / f"{name}.images.lock").acquire()
     except (OSError, NotImplementedError) as error:
         raise _UnusableError(cache, "written", error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _make(folder: Path) -> None:
-    """Makes the folder if it is missing; other users may read it, whatever the umask. Raises OSError."""
-    if not folder.exists():
-        with contextlib.suppress(FileExistsError):  # another worker was faster
-            folder.mkdir(parents=True)
-            folder.chmod(folder.stat().st_mode | 0o055)
 
 
 def _made(

@@ -6,7 +6,6 @@ all. An archive that the user has put where `Source.place` says is used instead 
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import http.client
 import tarfile
@@ -15,6 +14,7 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,6 +31,8 @@ State = Literal["complete", "damaged", "missing"]
 
 _TIMEOUT = 60.0
 """Seconds without a byte before a download fails."""
+_UNPACKING = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, KeyError)
+"""What the libraries raise that unpack an archive."""
 
 
 @dataclass(frozen=True)
@@ -73,33 +75,32 @@ def prepare(
         ) from error
 
 
-@contextlib.contextmanager
-def _lock(name: str, root: Path, *, say: Say) -> Iterator[None]:
-    """One process at a time prepares a data set."""
+def _lock(name: str, root: Path, *, say: Say) -> AbstractContextManager[object]:
+    """Held by one process at a time, which prepares the data set."""
     from filelock import FileLock, Timeout
 
     folder = root / OWN_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{name}.lock")
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         say(f"{name}: waiting for another asapbench that prepares it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire()
 
 
 def _fetch_missing(dataset: Published, root: Path, *, say: Say, received: Received) -> Verdict:
     wrong = {fault.path for fault in dataset.damage(dataset.choose(), root)}  # another process may have fetched some
     for source in dataset.sources:
         if wrong.intersection(source.holds) or (wrong and not source.holds):
-            archive, downloaded = _archive(dataset, root, source, say=say, received=received)
+            archive, is_downloaded = _archive(dataset, root, source, say=say, received=received)
             say(f"{dataset.name}: unpacking")
-            _unpack(dataset, archive, root, source)
-            if downloaded:
+            try:
+                dataset.unpack(archive, source, root)
+            except _UNPACKING as error:
+                fault = f"{archive} cannot be unpacked ({error})"
+                raise DataError(f"{dataset.name}: {fault}: {dataset.fix(root)}") from error
+            if is_downloaded:
                 archive.unlink(missing_ok=True)
     verdict = verify(dataset, root)
     if verdict.state != "complete":
@@ -152,11 +153,3 @@ def _download(url: str, target: Path, *, received: Received) -> None:
                 yield block
 
         write_whole(target, blocks())
-
-
-def _unpack(dataset: Published, archive: Path, root: Path, source: Source) -> None:
-    """Puts the files of a verified archive into their places. Raises DataError for one that cannot be unpacked."""
-    try:
-        dataset.unpack(archive, source, root)
-    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, KeyError) as error:
-        raise DataError(f"{dataset.name}: {archive} cannot be unpacked ({error}): {dataset.fix(root)}") from error

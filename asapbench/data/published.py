@@ -130,7 +130,7 @@ class PublishedFiles(Published):
 
     def faults(self, dataset: Choice, root: Path) -> list[Fault]:
         """Missing files, and files of another size. Any part of the data set needs all of them."""
-        return [fault for file in self.files if (fault := _size_fault(file, root)) is not None]
+        return [Fault(file.path, fault) for file in self.files if (fault := _size_fault(file, root)) is not None]
 
     def damage(self, dataset: Choice, root: Path) -> list[Fault]:
         """Sizes first, then the digests of the files of the right size."""
@@ -187,17 +187,16 @@ def put(stream: IO[bytes] | gzip.GzipFile | None, target: Path, *, sync: bool = 
     write_whole(target, blocks(), sync=sync)
 
 
-def _size_fault(file: DataFile, root: Path) -> Fault | None:
+def _size_fault(file: DataFile, root: Path) -> str | None:
+    """What is wrong with the file itself or its size, or None."""
     try:
-        status = (root / file.path).stat()
+        size = (root / file.path).stat().st_size
     except FileNotFoundError:
-        return Fault(file.path, MISSING)
+        return MISSING
     except OSError as error:
-        return Fault(file.path, f"unreadable ({error.strerror})")
+        return f"unreadable ({error.strerror})"
     if not (root / file.path).is_file():
-        return Fault(file.path, "not a file")
-    if status.st_size < file.size:
-        return Fault(file.path, f"cut short ({status.st_size} of {file.size} bytes)")
-    if status.st_size > file.size:
-        return Fault(file.path, f"too long ({status.st_size} instead of {file.size} bytes)")
-    return None
+        return "not a file"
+    if size == file.size:
+        return None
+    return f"{'cut short' if size < file.size else 'too long'} ({size} of {file.size} bytes)"

@@ -1,4 +1,4 @@
-"""The executor and the slots that the settings ask for."""
+"""The executor of this machine, and the executor and the slots that the settings ask for."""
 
 from __future__ import annotations
 
@@ -9,16 +9,36 @@ from typing import Any
 
 from asapbench.errors import WorkerError, install_extra
 from asapbench.machine import compilers
+from asapbench.machine.memory import KernelKills
 from asapbench.machine.slots import Slot, free_bytes, slots
 from asapbench.running.admission import Admission
-from asapbench.running.executor import Executor
-from asapbench.running.local_executor import LocalExecutor
 from asapbench.running.settings import RunSettings
 from asapbench.store.store import Store
 from asapbench.suite import plugins
 from asapbench.suite.options import Choice
 from asapbench.training.settings import TrainingSettings
 from asapbench.worker.files import Files
+from asapbench.worker.process import WorkerProcess
+from asapbench.worker.supervision import Executor, Inbox
+
+
+class LocalExecutor:
+    """One process per slot on this machine, each with its own log in `files`."""
+
+    def __init__(self, slots: Sequence[Slot], files: Files) -> None:
+        self.slots, self._files, self._kills = slots, files, KernelKills()
+
+    def notices(self) -> Sequence[str]:
+        """None: the slots of one machine stay."""
+        return ()
+
+    def start(self, slot: Slot, inbox: Inbox) -> WorkerProcess:
+        """Start a process on `slot`."""
+        return WorkerProcess(slot, log=self._files.log(slot.number), inbox=inbox, kills=self._kills)
+
+    def close(self) -> None:
+        """Remove the logs: the end of each that matters is in the database."""
+        self._files.remove_logs()
 
 
 def make_executor(

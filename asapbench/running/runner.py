@@ -22,7 +22,6 @@ from asapbench.running.admission import Admission
 from asapbench.running.assignment import Options, assign
 from asapbench.running.awake_clock import AwakeClock
 from asapbench.running.cell_queue import CellQueue
-from asapbench.running.executor import Executor
 from asapbench.running.retries import Fault, Retries, Retry, state_after
 from asapbench.running.slot_states import SlotState, SlotStates
 from asapbench.running.view import Outcome, Reason, View
@@ -39,7 +38,7 @@ from asapbench.worker.protocol import (
     Resumed,
     Warned,
 )
-from asapbench.worker.supervision import Inbox, WorkerEvent
+from asapbench.worker.supervision import Executor, Inbox, WorkerEvent
 
 _LEASE_SECONDS = 10.0
 _RECEIVE_SECONDS = 0.4

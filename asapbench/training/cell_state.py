@@ -29,7 +29,10 @@ Environment = dict[str, str | int | bool]
 
 @dataclass
 class Progress:
-    """Where training stands: completed epochs, and batches done and seconds spent in the epoch under way."""
+    """Where training stands: completed epochs, and batches done and seconds spent in the epoch under way.
+
+    `Saved` has the same fields.
+    """
 
     epoch: int = 0
     batch: int = 0
@@ -77,14 +80,9 @@ class CellState:
 
     def saved(self, environment: Environment) -> Saved:
         """The state as it is now; its tensors are not copied."""
-        progress = self.progress
         return Saved(
             cell=self.cell.id,
-            epoch=progress.epoch,
-            batch=progress.batch,
-            seconds=progress.seconds,
-            history=progress.history,
-            alignment=progress.alignment,
+            **vars(self.progress),
             tally=self.tally.state(),
             model=self.model.state_dict(),
             rule=self.learner.rule_state(),

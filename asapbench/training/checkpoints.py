@@ -29,7 +29,7 @@ _WRITES = 10
 class Checkpoints:
     """One attempt's: `directory` takes them, `previous` may hold those of earlier attempts.
 
-    `writer` is a context: leaving it waits for the write that is pending. `interval`: see `is_due`.
+    `writer` must be closed, which waits for the write that is pending. `interval`: see `is_due`.
     """
 
     def __init__(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -94,7 +95,7 @@ class Trainer:
 
         However it ends, what was reported is durable, and no write is pending.
         """
-        with self.checkpoints.writer:
+        with closing(self.checkpoints.writer):
             progress, cell = self.progress, self.cell
             self.listener.resumed(progress.history, batch=progress.batch, bit_exact=self.state.bit_exact)
             self.checkpoints.start_after(progress.epoch, progress.alignment)

@@ -1,10 +1,12 @@
-"""Final weights, kept on request: a file that loads again, without running code, into a plain model."""
+"""Final weights, kept on request: a file that loads again, without running code, into a plain model.
+
+`checkpoint.write_file` writes them: the content is that of `CellState.weights`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
 
 from torch import nn
 
@@ -17,11 +19,6 @@ from asapbench.training import checkpoint
 from asapbench.training.batches import testing_batches
 from asapbench.training.environment import configure, memory_format
 from asapbench.training.evaluate import evaluate
-
-
-def save(content: dict[str, Any], path: Path) -> str:
-    """Writes `CellState.weights()` durably; returns the SHA-256 of the content."""
-    return checkpoint.write_file(content, path)
 
 
 def load(path: Path) -> tuple[Cell, nn.Module]:

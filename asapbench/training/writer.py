@@ -2,7 +2,7 @@
 
 The training thread copies the state and trains on; the copy cannot change while it is written. At most one checkpoint
 is pending: the buffers of the copy are kept and used again, because new memory costs more than the copy. What a write
-raises is raised on the training thread, at the latest where the `with` block ends, which waits for the last write.
+raises is raised on the training thread, at the latest by `close`, which waits for the last write.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import copy
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -53,12 +52,8 @@ class Writer:
         if pending is not None:
             pending.result()
 
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Waits for the write that is pending, and ends the thread. Raises what the last write raised."""
         try:
             self.wait()
         finally:

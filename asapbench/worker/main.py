@@ -29,9 +29,9 @@ from asapbench.streams import steady_streams
 from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
+from asapbench.training.checkpoint import write_file
 from asapbench.training.environment import is_out_of_memory, release_memory
 from asapbench.training.trainer import Trainer
-from asapbench.training.weights import save
 from asapbench.worker.protocol import (
     COMMAND,
     Aligned,
@@ -155,7 +155,7 @@ def _trained(command: Train, channel: Channel, stop: threading.Event) -> Ended:
         digest = None
         if state == "done" and command.weights is not None:
             weights, path = trainer.state.weights(), Path(command.weights)
-            digest = trainer.checkpoints.retry_policy.call(lambda: save(weights, path))
+            digest = trainer.checkpoints.retry_policy.call(lambda: write_file(weights, path))
         return Ended(attempt=attempt, state=state, bit_exact=trainer.state.bit_exact, weights_digest=digest)
     except DivergedError as error:
         exact = trainer is None or trainer.state.bit_exact

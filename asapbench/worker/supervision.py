@@ -1,8 +1,13 @@
-"""The runner's interface to a worker on any executor: slot, commands, events in one inbox, and the cause of its end."""
+"""The runner's interface to executors and their workers: slots, commands, events in one inbox, the cause of an end.
+
+An executor starts the same worker process wherever it runs. The runner reads the events of all workers from one inbox
+and is the only writer of the database.
+"""
 
 from __future__ import annotations
 
 import queue
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -49,3 +54,20 @@ class WorkerEvent:
 
 
 Inbox = queue.SimpleQueue[WorkerEvent]
+
+
+class Executor(Protocol):
+    """Where cells train."""
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """Every slot there is now. A number is never used for another slot."""
+
+    def notices(self) -> Sequence[str]:
+        """Messages to the user about slots that appeared or vanished since the last call."""
+
+    def start(self, slot: Slot, inbox: Inbox) -> Worker:
+        """Start a worker on `slot`; its events, and at last its end, arrive in `inbox`."""
+
+    def close(self) -> None:
+        """Release what the executor holds; every worker has been closed before."""

@@ -35,11 +35,6 @@ def test_another_epoch_or_seed_gives_another_order_and_other_crops(random_batche
         assert not torch.equal(first.top, other.top)
 
 
-def test_a_start_beyond_the_epoch_is_refused(random_batches: Callable[..., Batches]) -> None:
-    with pytest.raises(ValueError, match="the epoch has 4 batches: it cannot start at 5"):
-        random_batches().epoch(0, 16, start=5)
-
-
 def test_the_batch_size_does_not_change_what_an_example_looks_like(random_batches: Callable[..., Batches]) -> None:
     small = torch.cat([images for images, _ in random_batches().epoch(0, 7)])
     large = torch.cat([images for images, _ in random_batches().epoch(0, 50)])

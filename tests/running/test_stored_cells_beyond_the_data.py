@@ -17,7 +17,7 @@ from asapbench.store import OwnerProcess, Provenance, Store
 from asapbench.suite.catalog import DATASETS
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
-from asapbench.training.weights import save
+from asapbench.training.checkpoint import write_file
 
 BEYOND = DATASETS["digits"].choose({"train_size": 5000})
 SAYS = "train_size 5000 is more than the 1438 training images that digits has: take at most 1438, or 0 for all"
@@ -32,7 +32,7 @@ def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     cells = [replace(load("quickstart").cells[0], dataset=BEYOND, epochs=1, seed=seed) for seed in (0, 1)]
     path = tmp_path / f"{cells[0].short}.weights"
     model = build(cells[0].model, channels=1, size=8, classes=10)
-    digest = save({"cell": cells[0].to_json(), "model": model.state_dict(), "rule": {}}, path)
+    digest = write_file({"cell": cells[0].to_json(), "model": model.state_dict(), "rule": {}}, path)
     with Store.open() as store:
         store.record_suite("old", "old.toml", cells)
         owner = OwnerProcess.of_this_process()

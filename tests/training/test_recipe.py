@@ -10,6 +10,7 @@ from asapbench.data.images import Images
 from asapbench.errors import CheckpointError, DivergedError
 from asapbench.suite.catalog import OPTIMIZERS
 from asapbench.training import weights
+from asapbench.training.checkpoint import write_file
 from asapbench.training.optimizer import build_optimizer
 
 
@@ -61,14 +62,14 @@ def test_kept_weights_evaluate_to_the_recorded_accuracy(images: Images, tmp_path
     recorder = Recorder()
     run = trainer(cell("asap"), images, tmp_path, recorder)
     run.fit()
-    weights.save(run.state.weights(), tmp_path / "a.weights")
+    write_file(run.state.weights(), tmp_path / "a.weights")
     found, loss, accuracy = weights.evaluated(tmp_path / "a.weights", images)
     assert found == run.cell
     assert (loss, accuracy) == (recorder.rows[-1].test_loss, recorder.rows[-1].test_accuracy)
 
 
 def test_weights_of_another_model_are_refused(images: Images, tmp_path) -> None:
-    weights.save({"cell": cell("bp").to_json(), "model": {"x": torch.zeros(1)}}, tmp_path / "a.weights")
+    write_file({"cell": cell("bp").to_json(), "model": {"x": torch.zeros(1)}}, tmp_path / "a.weights")
     with pytest.raises(CheckpointError, match="not weights of the model"):
         weights.load(tmp_path / "a.weights")
 

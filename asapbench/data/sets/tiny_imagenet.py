@@ -14,6 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -44,12 +45,7 @@ class UndecodableError(Exception):
 
     def __init__(self, path: str, what: str) -> None:
         super().__init__(f"{path} is {what}")
-        self.path, self.what = path, what
-
-    @property
-    def fault(self) -> Fault:
-        """The same as a fault of a file."""
-        return Fault(self.path, self.what)
+        self.fault = Fault(path, what)
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,15 @@ class TinyImageNet(Published):
 
     def damage(self, dataset: Choice, root: Path) -> list[Fault]:
         """Files at fault; if there are none, images that cannot be decoded or whose checksum is wrong."""
-        return self.faults(dataset, root) or _undecodable(root, dataset.integer("classes"))
+        if found := self.faults(dataset, root):
+            return found
+        known = manifest(root)
+        for path in layout(root, dataset.integer("classes")).paths():
+            try:
+                decode_image(root, path, known=known)
+            except UndecodableError as error:
+                found.append(error.fault)
+        return found
 
     def part_there(self, root: Path) -> Choice | None:
         """The first classes that are complete, two at least."""
@@ -155,36 +159,29 @@ def missing(root: Path, classes: int) -> list[Fault]:
         wanted = layout(root, classes)
     except UndecodableError as error:
         return [Fault(FOLDER, MISSING) if error.fault == Fault(WNIDS, MISSING) else error.fault]
-    sizes = _sizes(root, wanted)
-    known = manifest(root)
+    there, known = _files(root, wanted), manifest(root)
+    folders = {os.path.dirname(path) for path in there}
     found: dict[str, str] = {}
     for path in wanted.paths():
-        folder = os.path.dirname(path)
-        if folder not in sizes:
+        folder, status = os.path.dirname(path), there.get(path)
+        if folder not in folders:
             found[folder] = MISSING
-        elif (fault := _size_fault(sizes[folder].get(os.path.basename(path)), known.get(path))) is not None:
-            found[path] = fault
+        elif status is None:
+            found[path] = MISSING
+        elif path in known and status.st_size != known[path][1]:
+            found[path] = f"damaged ({status.st_size} bytes instead of {known[path][1]})"
+        elif status.st_size == 0:
+            found[path] = "empty"
     return [Fault(path, what) for path, what in found.items()]
 
 
-def _size_fault(status: os.stat_result | None, known: tuple[int, int] | None) -> str | None:
-    if status is None:
-        return MISSING
-    if known is not None and status.st_size != known[1]:
-        return f"damaged ({status.st_size} bytes instead of {known[1]})"
-    return "empty" if status.st_size == 0 else None
-
-
-def _sizes(root: Path, wanted: Layout) -> dict[str, dict[str, os.stat_result]]:
-    """By folder, by file name; a folder that cannot be listed is left out."""
-    sizes: dict[str, dict[str, os.stat_result]] = {}
+def _files(root: Path, wanted: Layout) -> dict[str, os.stat_result]:
+    """By path below the root, the files in the folders of `wanted`; none of a folder that cannot be listed."""
+    found: dict[str, os.stat_result] = {}
     for folder in {os.path.dirname(path) for path in wanted.paths()}:
-        try:
-            with os.scandir(root / folder) as entries:
-                sizes[folder] = {entry.name: entry.stat() for entry in entries if entry.is_file()}
-        except OSError:
-            continue
-    return sizes
+        with suppress(OSError), os.scandir(root / folder) as entries:
+            found |= {f"{folder}/{entry.name}": entry.stat() for entry in entries if entry.is_file()}
+    return found
 
 
 def complete_classes(root: Path) -> int:
@@ -217,7 +214,7 @@ def decode(root: Path, wanted: Layout) -> Arrays:
     def images(rows: tuple[tuple[str, int], ...]) -> NDArray[np.uint8]:
         pixels = np.empty((len(rows), 3, SIDE, SIDE), dtype=np.uint8)
         for place, (path, _) in enumerate(rows):
-            pixels[place] = decode_image(root, path, crc=known[path][0] if path in known else None)
+            pixels[place] = decode_image(root, path, known=known)
         return pixels
 
     def labels(rows: tuple[tuple[str, int], ...]) -> NDArray[np.int64]:
@@ -226,14 +223,14 @@ def decode(root: Path, wanted: Layout) -> Arrays:
     return Arrays(images(wanted.train), labels(wanted.train), images(wanted.test), labels(wanted.test))
 
 
-def decode_image(root: Path, path: str, *, crc: int | None) -> NDArray[np.uint8]:
-    """One image as (3, 64, 64); grey ones get three equal channels. Raises UndecodableError."""
+def decode_image(root: Path, path: str, *, known: Mapping[str, tuple[int, int]]) -> NDArray[np.uint8]:
+    """One image as (3, 64, 64); grey ones get three equal channels. `known`: the manifest. Raises UndecodableError."""
     import numpy as np
     from PIL import Image
 
     try:
         content = (root / path).read_bytes()
-        if crc is not None and zlib.crc32(content) != crc:
+        if path in known and zlib.crc32(content) != known[path][0]:
             raise UndecodableError(path, "damaged (checksum)")
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             pixels = np.asarray(image.convert("RGB"))
@@ -246,31 +243,18 @@ def decode_image(root: Path, path: str, *, crc: int | None) -> NDArray[np.uint8]
     return pixels.transpose(2, 0, 1)
 
 
-def _undecodable(root: Path, classes: int) -> list[Fault]:
-    """Images with another checksum than the manifest's; without a manifest, images that cannot be decoded."""
-    known = manifest(root)
-    found = []
-    for path in layout(root, classes).paths():
-        try:
-            decode_image(root, path, crc=known[path][0] if path in known else None)
-        except UndecodableError as error:
-            found.append(error.fault)
-    return found
-
-
 def stamp(root: Path, wanted: Layout) -> str:
     """What the decoded images depend on: the files, their order and labels, and the decoder."""
     import PIL
     from PIL import features
 
-    sizes = _sizes(root, wanted)
+    there = _files(root, wanted)
 
     def sources() -> Iterator[tuple[str, os.stat_result]]:
         for path, label in chain(wanted.train, wanted.test):
-            status = sizes.get(os.path.dirname(path), {}).get(os.path.basename(path))
-            if status is None:
+            if path not in there:
                 raise UndecodableError(path, MISSING)
-            yield f"{path} {label}", status
+            yield f"{path} {label}", there[path]
 
     return cache.stamp(f"{PIL.__version__} {features.version('jpg')}", sources())
 
