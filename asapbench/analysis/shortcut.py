@@ -154,9 +154,9 @@ def places(flow: Dataflow) -> list[Place]:
 
 def _adds(node: fx.Node, shared: fx.Node, program: fx.GraphModule) -> bool:
     """Whether `node` is a sum that `shared` is part of, or the nonlinearity behind one."""
-    from asapbench.rules.engine.ops import is_activation
+    from asapbench.rules.engine.ops import ACTIVATION
 
-    total = node.all_input_nodes[0] if is_activation(node, program) else node
+    total = node.all_input_nodes[0] if ACTIVATION.has(node, program) else node
     return shared in total.all_input_nodes
 
 

@@ -13,7 +13,7 @@ from asapbench.randomness import fan_in_uniform
 from asapbench.rules.engine.graph import Dataflow, WeightLayer, WeightModule
 from asapbench.rules.engine.layers import FeedbackLayer
 from asapbench.rules.engine.learner import Learner
-from asapbench.rules.engine.ops import is_activation
+from asapbench.rules.engine.ops import ACTIVATION
 from asapbench.rules.engine.program import add_module, compiled
 
 Activation = Callable[[Tensor], Tensor]
@@ -27,7 +27,8 @@ def approximated(
     `how` is the rule's option `approximate`; `of_activation`: each C is applied to the real activation before it, not
     to its approximation.
     """
-    _refuse_convolutions(flow)
+    if convolution := next((layer.name for layer in flow.layers if layer.is_convolution), None):
+        raise GraphError(f"{convolution}: a convolution; forward_alignment is for fully connected networks")
     program = flow.program
     approximations: dict[str, ApproximateActivation] = {}
     layers: dict[str, FeedbackLayer] = {}
@@ -35,7 +36,7 @@ def approximated(
     for layer, behind in zip(flow.layers, flow.layers[1:], strict=False):
         batchnorm, activation = _between(flow, layer, behind)
         approximation = ApproximateActivation(layer.module, batchnorm, activation, how)
-        approximation.draw(seed=seed, name=layer.name)
+        fan_in_uniform(approximation.weight, seed=seed, purpose="feedback", name=layer.name)
         approximations[layer.name] = approximation
         with program.graph.inserting_before(behind.node):
             arguments = (source, layer.node) if approximation.borrows else (source,)
@@ -77,7 +78,7 @@ class ApproximateActivation(nn.Module):
     """h~ = phi~(C h) (N, O) for h (N, I), where `layer`, then `batchnorm` and `activation` if there are, give the real.
 
     `how` is the rule's option `approximate`. `borrows`: statistics are those of the layer's real output, which is then
-    the second argument.
+    the second argument. C, `weight`, is drawn by its maker.
     """
 
     def __init__(
@@ -91,10 +92,6 @@ class ApproximateActivation(nn.Module):
         self.borrows = how == "own" and batchnorm is not None
         self.weight: Tensor
         self.register_buffer("weight", torch.empty_like(layer.weight, requires_grad=False), persistent=False)
-
-    def draw(self, *, seed: int, name: str) -> None:
-        """Draws C for the layer called `name`, U(+-1/sqrt(fan_in))."""
-        fan_in_uniform(self.weight, seed=seed, purpose="feedback", name=name)
 
     @torch.no_grad()
     def forward(self, h: Tensor, real: Tensor | None = None) -> Tensor:
@@ -115,12 +112,6 @@ class ApproximateActivation(nn.Module):
         return F.batch_norm(approximate, mean, variance, scale, shift, eps=batchnorm.eps)
 
 
-def _refuse_convolutions(flow: Dataflow) -> None:
-    for layer in flow.layers:
-        if layer.is_convolution:
-            raise GraphError(f"{layer.name}: a convolution; forward_alignment is for fully connected networks")
-
-
 def _between(
     flow: Dataflow, layer: WeightLayer, behind: WeightLayer
 ) -> tuple[nn.BatchNorm1d | None, Activation | None]:
@@ -132,7 +123,7 @@ def _between(
         module = flow.program.get_submodule(str(node.target)) if node.op == "call_module" else None
         if isinstance(module, nn.BatchNorm1d) and batchnorm is None:
             batchnorm = module
-        elif is_activation(node, flow.program) and batchnorm is None and activation is None:
+        elif ACTIVATION.has(node, flow.program) and batchnorm is None and activation is None:
             activation = module if module is not None else _called(node)
         elif not isinstance(module, nn.Identity):
             raise GraphError(

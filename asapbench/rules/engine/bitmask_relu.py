@@ -20,10 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from asapbench.rules.engine import host
+from asapbench.rules.engine.ops import RELU
 from asapbench.rules.engine.program import add_module
-
-_RELU_CALLS = {torch.relu, torch.relu_, F.relu, F.relu_}
-_RELU_METHODS = {"relu", "relu_"}
 
 
 class ReLUByBits(torch.autograd.Function):
@@ -88,7 +86,7 @@ def lean(program: fx.GraphModule, keeping_nothing: Collection[fx.Node]) -> None:
     """
     device = next(program.parameters()).device
     for relu in list(program.graph.nodes):
-        if _is_relu(relu, program) and _read_only_by(keeping_nothing, relu):
+        if RELU.has(relu, program) and _read_only_by(keeping_nothing, relu):
             target = add_module(LeanReLU().to(device), program, kind="lean", layer=relu.name)
             with program.graph.inserting_before(relu):
                 replacement = program.graph.call_module(target, (relu.args[0],))
@@ -151,14 +149,6 @@ def _places(like: Tensor) -> Tensor:
 def bits_of_bytes() -> Tensor:
     """(256, 8), uint8: the bits of each byte, its lowest first."""
     return torch.tensor([[byte >> place & 1 for place in range(8)] for byte in range(256)], dtype=torch.uint8)
-
-
-def _is_relu(node: fx.Node, program: fx.GraphModule) -> bool:
-    if node.op == "call_module":
-        return type(program.get_submodule(str(node.target))) is nn.ReLU
-    if node.op == "call_function":
-        return node.target in _RELU_CALLS
-    return node.op == "call_method" and node.target in _RELU_METHODS
 
 
 def _read_only_by(readers: Collection[fx.Node], node: fx.Node) -> bool:

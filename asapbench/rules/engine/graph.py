@@ -17,10 +17,10 @@ from torch import Tensor, fx, nn
 
 from asapbench.errors import GraphError
 from asapbench.rules.engine.ops import (
+    ACTIVATION,
     CONCATENATIONS,
-    is_activation,
+    MAX_POOL,
     is_in_place,
-    is_max_pool,
     is_supported,
     is_supported_module,
 )
@@ -81,21 +81,18 @@ class Dataflow:
 
     def taps(self) -> list[fx.Node]:
         """Outputs of activations, moved past a max-pool that follows directly (where DFA's error enters)."""
-        found = []
-        for node in self.program.graph.nodes:
-            if is_activation(node, self.program):
-                found.append(self.behind_max_pool(node))
-        return found
+        nodes = self.program.graph.nodes
+        return [self.behind_max_pool(node) for node in nodes if ACTIVATION.has(node, self.program)]
 
     def behind_max_pool(self, node: fx.Node) -> fx.Node:
         """`node`, or the last max-pool that follows it directly."""
-        while len(node.users) == 1 and is_max_pool(next(iter(node.users)), self.program):
+        while len(node.users) == 1 and MAX_POOL.has(next(iter(node.users)), self.program):
             node = next(iter(node.users))
         return node
 
     def before_max_pool(self, node: fx.Node) -> fx.Node:
         """`node`; where it is a max-pool, the pool's input."""
-        while is_max_pool(node, self.program):
+        while MAX_POOL.has(node, self.program):
             (node,) = node.all_input_nodes
         return node
 

@@ -66,10 +66,12 @@ class Learner(nn.Module):
         return self.feedback_pairs()
 
     def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """What an optimizer is given: the model's trained parameters, then the learned feedback weights."""
-        for name, parameter in self.model.named_parameters():
-            if parameter.requires_grad:
-                yield name, parameter
+        """What an optimizer is given: the model's trained parameters, then what the rule learns beside it."""
+        yield from ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)
+        yield from self.learned_beside()
+
+    def learned_beside(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What the rule learns beside the model: here the learned feedback weights that have no recursion."""
         for name, layer in self.feedback_layers.items():
             if layer.learned is not None:
                 yield f"feedback.{name}", layer.learned
@@ -102,8 +104,8 @@ class Learner(nn.Module):
         return None
 
     def rule_state(self) -> dict[str, Any]:
-        """What a checkpoint keeps beside the model's state: learned feedback, or the recursion's scalars."""
-        state: dict[str, Any] = {f"feedback.{n}": p.detach() for n, p in self._learned()}
+        """What a checkpoint keeps beside the model's state: what is learned there, and the recursion's scalars."""
+        state: dict[str, Any] = {name: parameter.detach() for name, parameter in self.learned_beside()}
         if self.recursion is not None:
             state |= {f"recursion.{name}": value for name, value in self.recursion.state_dict().items()}
         return state
@@ -111,8 +113,8 @@ class Learner(nn.Module):
     @torch.no_grad()
     def load_rule_state(self, state: dict[str, Any]) -> None:
         """Takes back what `rule_state` gave. Raises KeyError where something is missing."""
-        for name, parameter in self._learned():
-            parameter.copy_(state[f"feedback.{name}"])
+        for name, parameter in self.learned_beside():
+            parameter.copy_(state[name])
         if self.recursion is not None:
             self.recursion.load({name: state[f"recursion.{name}"] for name in self.recursion.state_dict()})
 
@@ -134,8 +136,3 @@ class Learner(nn.Module):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
-
-    def _learned(self) -> Iterator[tuple[str, nn.Parameter]]:
-        for name, layer in self.feedback_layers.items():
-            if layer.learned is not None:
-                yield name, layer.learned

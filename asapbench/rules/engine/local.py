@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -74,21 +73,12 @@ class LocalLearner(Learner):
             scalar = scalar + one
         return Objective(scalar, loss.detach(), logits.detach())
 
-    def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The model's, the learned feedback weights, then those of the heads."""
-        yield from super().trained_parameters()
-        yield from self._head_parameters()
-
-    def rule_state(self) -> dict[str, Any]:
-        """Learned feedback, and what the heads have learned."""
-        return super().rule_state() | {name: parameter.detach() for name, parameter in self._head_parameters()}
-
-    @torch.no_grad()
-    def load_rule_state(self, state: dict[str, Any]) -> None:
-        """Takes back what `rule_state` gave. Raises KeyError where something is missing."""
-        super().load_rule_state(state)
-        for name, parameter in self._head_parameters():
-            parameter.copy_(state[name])
+    def learned_beside(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The learned feedback weights, then the parameters of the heads."""
+        yield from super().learned_beside()
+        for unit, head in zip(self.units, self.heads, strict=True):
+            for name, parameter in head.named_parameters():
+                yield f"head.{unit}.{name}", parameter
 
     def fixed_feedback(self) -> Iterator[tuple[str, Tensor]]:
         """The fixed tensors of feedback layers, then those of the heads."""
@@ -96,8 +86,3 @@ class LocalLearner(Learner):
         for unit, head in zip(self.units, self.heads, strict=True):
             for name, buffer in head.named_buffers(remove_duplicate=False):
                 yield f"head.{unit}.{name}", buffer
-
-    def _head_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        for unit, head in zip(self.units, self.heads, strict=True):
-            for name, parameter in head.named_parameters():
-                yield f"head.{unit}.{name}", parameter

@@ -28,18 +28,24 @@ class Kind:
         return node.op == "call_method" and node.target in self.methods
 
 
-_ACTIVATION = Kind(
+RELU = Kind(
+    modules=(nn.ReLU,),
+    functions=frozenset({torch.relu, torch.relu_, F.relu, F.relu_}),
+    methods=frozenset({"relu", "relu_"}),
+)
+ACTIVATION = Kind(
     modules=(
-        nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid,
+        *RELU.modules, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Tanh, nn.Sigmoid,
         nn.Softplus, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish,
     ),
-    functions=frozenset({
-        torch.relu, torch.relu_, torch.tanh, torch.sigmoid, F.relu, F.relu_, F.relu6, F.leaky_relu, F.elu, F.gelu,
-        F.silu, F.mish, F.tanh, F.sigmoid, F.softplus, F.hardtanh, F.hardswish,
-    }),
-    methods=frozenset({"relu", "relu_", "tanh", "sigmoid"}),
+    functions=RELU.functions | {
+        torch.tanh, torch.sigmoid, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.mish, F.tanh, F.sigmoid, F.softplus,
+        F.hardtanh, F.hardswish,
+    },
+    methods=RELU.methods | {"tanh", "sigmoid"},
 )  # fmt: skip
-_MAX_POOL = Kind(
+"""Elementwise nonlinearities."""
+MAX_POOL = Kind(
     modules=(nn.MaxPool2d, nn.AdaptiveMaxPool2d),
     functions=frozenset({F.max_pool2d, F.adaptive_max_pool2d, torch.max_pool2d}),
 )
@@ -47,7 +53,7 @@ _AVERAGE_POOL = Kind(
     modules=(nn.AvgPool2d, nn.AdaptiveAvgPool2d),
     functions=frozenset({F.avg_pool2d, F.adaptive_avg_pool2d}),
 )
-_ADDITION = Kind(
+ADDITION = Kind(
     functions=frozenset({operator.add, operator.iadd, torch.add}),
     methods=frozenset({"add", "add_"}),
 )
@@ -58,26 +64,11 @@ _OTHER = Kind(
     functions=frozenset({torch.flatten}),
     methods=frozenset({"flatten", "view", "reshape", "contiguous", "size"}),
 )  # fmt: skip
-_SUPPORTED = (_ACTIVATION, _MAX_POOL, _AVERAGE_POOL, _ADDITION, _OTHER)
+_SUPPORTED = (ACTIVATION, MAX_POOL, _AVERAGE_POOL, ADDITION, _OTHER)
 
 CONCATENATIONS: frozenset[Callable[..., object]] = frozenset(
     {torch.cat, torch.concat, torch.concatenate, torch.stack, torch.hstack}
 )
-
-
-def is_activation(node: fx.Node, program: fx.GraphModule) -> bool:
-    """Whether a node applies an elementwise nonlinearity."""
-    return _ACTIVATION.has(node, program)
-
-
-def is_addition(node: fx.Node, program: fx.GraphModule) -> bool:
-    """Whether a node adds tensors."""
-    return _ADDITION.has(node, program)
-
-
-def is_max_pool(node: fx.Node, program: fx.GraphModule) -> bool:
-    """Whether a node pools by maximum."""
-    return _MAX_POOL.has(node, program)
 
 
 def is_supported(node: fx.Node, program: fx.GraphModule) -> bool:

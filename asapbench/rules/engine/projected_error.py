@@ -18,7 +18,10 @@ from asapbench.rules.engine.program import add_module, add_outputs, compiled, cu
 
 
 def projected(model: nn.Module, flow: Dataflow, seed: int) -> DFALearner:
-    """The model cut behind each tap. Raises GraphError where there is no activation."""
+    """The model cut behind each tap, where a B (classes, units), normal with variance 1 / classes, leads the error in.
+
+    Raises GraphError where there is no activation.
+    """
     taps = flow.taps()
     if not taps:
         raise GraphError("dfa: the network has no activation for the projected error to enter at")
@@ -28,8 +31,10 @@ def projected(model: nn.Module, flow: Dataflow, seed: int) -> DFALearner:
     given: list[fx.Node] = []
     for tap in taps:
         cut(tap, [user for user in tap.users if user is not output], program)
-        weight = _projection(flow.classes, flow.shape(tap)[1:], seed, tap.name)
-        projection = Projection(weight.to(like))
+        units, deviation = flow.shape(tap)[1:], 1 / math.sqrt(flow.classes)
+        size = (flow.classes, units.numel())
+        weight = normal(size, deviation=deviation, seed=seed, purpose="projection", name=tap.name)
+        projection = Projection(weight.view(flow.classes, *units).to(like))
         target = add_module(projection, program, kind="projection", layer=tap.name)
         with program.graph.inserting_after(tap):
             given.append(program.graph.call_module(target, (tap,)))
@@ -126,10 +131,3 @@ class WithError(torch.autograd.Function):
         (grad,) = grad_outputs
         (error,) = ctx.saved_tensors
         return grad, None, *([grad * error] * ctx.entries)
-
-
-def _projection(classes: int, shape: torch.Size, seed: int, name: str) -> Tensor:
-    """B (classes, *shape), normal with variance 1 / classes."""
-    deviation = 1 / math.sqrt(classes)
-    drawn = normal((classes, shape.numel()), deviation=deviation, seed=seed, purpose="projection", name=name)
-    return drawn.view(classes, *shape)

@@ -15,7 +15,7 @@ from torch import fx, nn
 
 from asapbench.errors import GraphError
 from asapbench.rules.engine.graph import Dataflow, WeightLayer, carrying_error
-from asapbench.rules.engine.ops import is_activation, is_addition, is_max_pool
+from asapbench.rules.engine.ops import ACTIVATION, ADDITION, MAX_POOL
 from asapbench.rules.engine.program import cut
 
 
@@ -66,7 +66,7 @@ def end_before(layer: WeightLayer, flow: Dataflow) -> fx.Node:
     """Where a unit ends that `layer` comes after: at its input, or at the maps that are averaged or flattened to it."""
     kept = {each.node for each in flow.layers}
     node = layer.input
-    while node not in kept and not is_max_pool(node, flow.program):
+    while node not in kept and not MAX_POOL.has(node, flow.program):
         before = [parent for parent in node.all_input_nodes if parent.name in flow.shapes]
         if not before or flow.shape(before[0]) == flow.shape(node):
             break
@@ -88,7 +88,7 @@ def _block_ends(model: nn.Module, flow: Dataflow) -> list[fx.Node]:
     """Where the model's blocks end: as it says in `unit_ends`, or else its residual blocks and what is before them."""
     if (named := getattr(model, "unit_ends", None)) is not None:
         return sorted((_end_of_module(name, flow) for name in named), key=flow.path.index)
-    additions = [node for node in flow.path if is_addition(node, flow.program)]
+    additions = [node for node in flow.path if ADDITION.has(node, flow.program)]
     if not additions:
         raise GraphError(
             f"{type(model).__name__}: there are no residual blocks to be units; use unit = conv, or name the "
@@ -111,7 +111,7 @@ def _end_of_block(addition: fx.Node, flow: Dataflow) -> fx.Node:
     """The activation behind an addition, moved past a max-pool that follows; the addition where there is none."""
     layers = {layer.node for layer in flow.layers}
     behind = takewhile(lambda node: node not in layers, flow.path[flow.path.index(addition) + 1 :])
-    activation = next((node for node in behind if is_activation(node, flow.program)), None)
+    activation = next((node for node in behind if ACTIVATION.has(node, flow.program)), None)
     return addition if activation is None else flow.behind_max_pool(activation)
 
 
