@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 from asapbench.errors import StoreError
 from asapbench.store import Attempt
@@ -21,34 +20,43 @@ _LONGEST_STEP = 5.0
 """Seconds: during a longer time between two looks this machine slept, perhaps with the owner."""
 
 
-@dataclass
-class _Seen:
-    lease: int
-    looked: float
-    still: float = 0.0
+class AwakeClock:
+    """A clock of the time during which this process was awake: `now` advances only in `tick`.
+
+    The runner measures with it how long a worker has been silent. A process that was suspended, or whose machine slept,
+    receives nothing, and that time must not count. `longest_step`: seconds that one tick adds at most.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, longest_step: float = 2.0) -> None:
+        self._clock, self._ticked, self._longest_step, self.now = clock, clock(), longest_step, 0.0
+
+    def tick(self) -> None:
+        """Advance by the time since the last tick."""
+        now = self._clock()
+        self.now += min(now - self._ticked, self._longest_step)
+        self._ticked = now
 
 
 class LeaseMonitor:
     """Detects leases that no longer advance. Neither the time of day nor sleep of this machine counts."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, _Seen] = {}
+        self._clock = AwakeClock(time.monotonic, longest_step=_LONGEST_STEP)
+        self._seen: dict[str, tuple[int, float]] = {}
+        """By attempt: its lease, and when that was first seen."""
 
     def is_stale(self, attempt: Attempt) -> bool:
-        """Whether the lease has not advanced for `STALE_SECONDS` of looking; the first look only notes it."""
-        now = time.monotonic()
-        seen = self._seen.get(attempt.id)
-        if seen is None or seen.lease != attempt.lease:
-            self._seen[attempt.id] = _Seen(attempt.lease, now)
+        """Whether the lease has not advanced for `STALE_SECONDS`; the first look only notes it."""
+        self._clock.tick()
+        lease, since = self._seen.get(attempt.id, (None, 0.0))
+        if lease != attempt.lease:
+            self._seen[attempt.id] = attempt.lease, self._clock.now
             return False
-        seen.still += min(now - seen.looked, _LONGEST_STEP)
-        seen.looked = now
-        return seen.still >= STALE_SECONDS
+        return self._clock.now - since >= STALE_SECONDS
 
     def has_advanced(self, attempt: Attempt) -> bool:
         """Whether the lease has advanced since the last look."""
-        seen = self._seen.get(attempt.id)
-        return seen is not None and seen.lease != attempt.lease
+        return attempt.id in self._seen and self._seen[attempt.id][0] != attempt.lease
 
 
 def release(

@@ -20,8 +20,8 @@ from asapbench.machine.slots import Slot
 from asapbench.running import leases
 from asapbench.running.admission import Admission
 from asapbench.running.assignment import Options, assign
-from asapbench.running.awake_clock import AwakeClock
 from asapbench.running.cell_queue import CellQueue
+from asapbench.running.leases import AwakeClock
 from asapbench.running.retries import Fault, Retries, Retry, state_after
 from asapbench.running.slot_states import SlotState, SlotStates
 from asapbench.running.view import Outcome, Reason, View

@@ -15,8 +15,8 @@ class Looking:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        self.watch = leases.LeaseMonitor()
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        self.watch = leases.LeaseMonitor()
 
     def finds(self, *, lease: int, seconds: float, every: float = 3.0) -> list[bool]:
         """Whether the lease is stale, at each of the looks in so many seconds."""

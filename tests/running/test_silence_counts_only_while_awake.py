@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asapbench.running.awake_clock import AwakeClock
+from asapbench.running.leases import AwakeClock
 from asapbench.running.slot_states import SlotState
 
 

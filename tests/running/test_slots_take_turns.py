@@ -12,7 +12,7 @@ from fake_workers import FakeExecutor, FakeWorker, Quiet, make_runner
 from asapbench.machine.slots import Slot
 from asapbench.running import runner as module
 from asapbench.running.admission import Admission
-from asapbench.running.awake_clock import AwakeClock
+from asapbench.running.leases import AwakeClock
 from asapbench.running.slot_states import SlotStates
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
