@@ -8,31 +8,42 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-
-def temporary_beside(path: Path, ending: str) -> Path:
-    """A hidden name in the folder of `path`. Process numbers are not unique: every container counts from 1."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{ending}")
+from asapbench.errors import AsapbenchError
+from asapbench.paths import without_links
 
 
-def write_whole(
-    path: Path, blocks: Iterable[bytes | memoryview], *, sync: bool = True, mode: int | None = None
-) -> None:
-    """Writes `blocks` to a temporary file beside `path`, syncs it and moves it to `path`, with the rights `mode`.
+def check_place(path: Path, what: str, *, replace: bool = True) -> None:
+    """Raises AsapbenchError, which calls the file `what`, if this user cannot write a file at `path`.
 
-    The folder must exist; `sync_directories` makes the name durable. Raises OSError, and what `blocks` raises; then
-    `path` is unchanged and the temporary file is removed.
+    Without `replace` also if there is one.
     """
-    temporary = temporary_beside(path, ".part")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise AsapbenchError(f"{what}: this is {'a directory' if os.path.isdir(path) else 'not a file'}; name a file")
+    if os.path.exists(path) and not replace:
+        raise AsapbenchError(f"{what} exists already: name another file, or replace it with --force")
+    if not os.path.isdir(path.parent):  # Path.is_dir raises where this user may not enter the folder above
+        raise AsapbenchError(f"{what}: there is no directory {path.parent}; create it first")
+    folder = without_links(path).parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise AsapbenchError(f"{what}: the directory {folder} cannot be written to; change its rights, or name another")
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, sync: bool = True, mode: int | None = None) -> Iterator[Path]:
+    """A hidden name beside `path` for the block to write: at its end that file is synced and moved to `path`.
+
+    It gets the rights `mode`. The folder must exist; `sync_directories` makes the name durable. Raises OSError, and
+    what the block raises; then `path` is unchanged and the temporary file is removed.
+    """
+    # Process numbers are not unique: every container counts from 1.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:
-        with temporary.open("xb") as stream:
-            for block in blocks:
-                stream.write(block)
-            if sync:
-                stream.flush()
-                os.fsync(stream.fileno())
+        yield temporary
+        if sync:
+            _sync(temporary)
         if mode is not None:
             temporary.chmod(mode)
         os.replace(temporary, path)
@@ -40,6 +51,15 @@ def write_whole(
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def write_whole(
+    path: Path, blocks: Iterable[bytes | memoryview], *, sync: bool = True, mode: int | None = None
+) -> None:
+    """Writes `blocks` to `path` as `replacing` does. Raises OSError, and what `blocks` raises."""
+    with replacing(path, sync=sync, mode=mode) as temporary, temporary.open("xb") as stream:
+        for block in blocks:
+            stream.write(block)
 
 
 def sync_directories(directory: Path) -> None:
@@ -54,8 +74,12 @@ def sync_directories(directory: Path) -> None:
     for folder in (directory.absolute(), *directory.absolute().parents):
         if folder.stat().st_dev != device or not os.access(folder, os.R_OK):
             return
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -12,86 +12,49 @@ from collections.abc import Callable
 
 _SIGNS: dict[str, tuple[str, str]] = {
     "±": ("+/-", r"$\pm$"),
-    "∓": ("-/+", r"$\mp$"),
     "−": ("-", "$-$"),
     "×": ("x", r"$\times$"),
     "·": ("*", r"$\cdot$"),
     "∗": ("*", "$*$"),
-    "÷": ("/", r"$\div$"),
-    "∘": (" o ", r"$\circ$"),
-    "⊙": (" (.) ", r"$\odot$"),
-    "⊗": (" (x) ", r"$\otimes$"),
     "≤": ("<=", r"$\leq$"),
     "≥": (">=", r"$\geq$"),
-    "≪": ("<<", r"$\ll$"),
-    "≫": (">>", r"$\gg$"),
     "≠": ("!=", r"$\neq$"),
     "≈": ("~", r"$\approx$"),
-    "≡": ("==", r"$\equiv$"),
-    "∼": ("~", r"$\sim$"),
-    "∝": (" prop. to ", r"$\propto$"),
     "∞": ("inf", r"$\infty$"),
-    "∈": (" in ", r"$\in$"),
     "√": ("sqrt ", r"$\surd$"),
     "∑": ("sum ", r"$\sum$"),
-    "∏": ("prod ", r"$\prod$"),
-    "∂": ("d", r"$\partial$"),
-    "∇": ("grad ", r"$\nabla$"),
     "‖": ("||", r"$\|$"),
     "→": ("->", r"$\rightarrow$"),
     "←": ("<-", r"$\leftarrow$"),
-    "↔": ("<->", r"$\leftrightarrow$"),
-    "⇒": ("=>", r"$\Rightarrow$"),
-    "↑": ("(up)", r"$\uparrow$"),
-    "↓": ("(down)", r"$\downarrow$"),
     "°": (" deg", r"$^{\circ}$"),
     "′": ("'", "$'$"),
-    "‰": (" per mille", r"~per mille"),
     "µ": ("u", r"$\mu$"),
-    "⁄": ("/", "/"),
-    "∕": ("/", "/"),
     "–": ("-", "{--}"),
     "—": (" - ", "{---}"),
-    "―": (" - ", "{---}"),
     "…": ("...", r"\ldots{}"),
     "“": ('"', "{``}"),
     "”": ('"', "{''}"),
-    "„": ('"', ",,"),
     "‘": ("'", "{`}"),
     "’": ("'", "{'}"),
-    "«": ('"', "{``}"),
-    "»": ('"', "{''}"),
     "•": ("*", r"$\bullet$"),
-    "†": ("+", r"\dag{}"),
-    "‡": ("++", r"\ddag{}"),
     "§": ("sec. ", r"\S{}"),
-    "©": ("(c)", r"\copyright{}"),
-    "€": ("EUR ", "EUR~"),
-    "£": ("GBP ", r"\pounds{}"),
     "ß": ("ss", r"\ss{}"),
     "ø": ("o", r"\o{}"),
     "Ø": ("O", r"\O{}"),
     "æ": ("ae", r"\ae{}"),
     "Æ": ("AE", r"\AE{}"),
-    "œ": ("oe", r"\oe{}"),
-    "Œ": ("OE", r"\OE{}"),
     "ł": ("l", r"\l{}"),
     "Ł": ("L", r"\L{}"),
-    "ı": ("i", r"\i{}"),
 }
 """A character's ASCII and its LaTeX. Hyphens and quotes are in braces: LaTeX joins those that stand side by side."""
 _SIGNS |= dict.fromkeys("‐‑‒⁃─﹣－", ("-", "{-}"))
 _SIGNS |= dict.fromkeys("\u00a0\u1680\u2000\u2001\u2002\u2003\u2007\u3000", (" ", "~"))
 _SIGNS |= dict.fromkeys("\u2004\u2005\u2006\u2008\u2009\u200a\u202f\u205f", (" ", r"\,"))
 
-_GREEK = {
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
-    "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "ο": "omicron", "π": "pi", "ρ": "rho",
-    "σ": "sigma", "τ": "tau", "υ": "upsilon", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
-}  # fmt: skip
 _LATIN_CAPITALS = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABEZHIKMNOPTX", strict=True))
 """Greek capitals that LaTeX has no command for, since they look like Latin ones."""
-for _letter, _name in _GREEK.items():
+for _letter in "αβγδεζηθικλμνξοπρστυφχψω":
+    _name = unicodedata.name(_letter).rpartition(" ")[2].lower().replace("lamda", "lambda")
     _capital = _letter.upper()
     _roman = _LATIN_CAPITALS.get(_capital)
     _SIGNS[_letter] = (_name, "$o$" if _name == "omicron" else rf"$\{_name}$")

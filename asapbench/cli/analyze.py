@@ -91,7 +91,7 @@ def shortcut(
         kept = chosen(store, cells or (), suite=suite, filters=only or (), files=files)
         for one in with_places(kept, set_ or ()):
             analyze_cell(store, one, batches=batches, data=data)
-        made = figure10(store, store.results(cell_ids=[one.cell_id for one in kept]))
+        made = figure10(store, store.results_of([one.cell_id for one in kept]))
     deliver(made, form=form, out=out)
 
 

@@ -44,6 +44,7 @@ def run(
 
     A second run trains nothing. Stop it with Ctrl-C at any time: `asapbench resume` continues from there.
     """
+    from asapbench.errors import NoDatabaseError
     from asapbench.running.selection import Request, select
     from asapbench.store import Store
 
@@ -58,14 +59,16 @@ def run(
     )
     selected = select(suites, request)
     if dry_run:
-        _print_dry_run(selected, request)
-        return
-    if settings.executor == "slurm":
+        try:
+            with Store.read_only(db) as store:
+                _print_dry_run(store, selected, request)
+        except NoDatabaseError:
+            _print_dry_run(None, selected, request)
+    elif settings.executor == "slurm":
         _submit(settings)
-        return
-    with Store.open(db) as store:
-        status = _train(store, selected, request)
-    raise typer.Exit(status)
+    else:
+        with Store.open(db) as store:
+            _train(store, selected, request)
 
 
 @with_settings()
@@ -84,8 +87,7 @@ def resume(
 
     Without a name: every suite that the database knows.
     """
-    from asapbench.running.selection import Request, recorded
-    from asapbench.store import Store
+    from asapbench.running.selection import Request
 
     request = Request(
         db=db,
@@ -96,19 +98,7 @@ def resume(
         run=settings,
         training=training,
     )
-    if dry_run:
-        with Store.read_only(db) as store:
-            selected = recorded(store, suites or (), request)
-        _print_dry_run(selected, request)
-        return
-    # Not opened for reading first: a database of an older version is upgraded here.
-    with Store.existing(db) as store:
-        selected = recorded(store, suites or (), request, load_plugins=say)
-        if settings.executor == "slurm":
-            _submit(settings)
-            return
-        status = _train(store, selected, request)
-    raise typer.Exit(status)
+    _train_recorded(suites or (), request, dry_run=dry_run)
 
 
 @with_settings()
@@ -129,8 +119,7 @@ def rerun(
     Name suites or --only (or both): a rerun of everything names every suite.
     """
     from asapbench.errors import SuiteError
-    from asapbench.running.selection import Request, recorded
-    from asapbench.store import Store
+    from asapbench.running.selection import Request
 
     if not suites and not only:
         raise SuiteError("rerun: name a suite, or cells with --only, as in --only rule=asap")
@@ -138,14 +127,25 @@ def rerun(
         # A job that is queued again would supersede its own results.
         raise SuiteError("rerun: --executor slurm is for run and resume")
     request = Request(db=db, filters=only or (), changes=set_ or (), run=settings, training=training)
+    _train_recorded(suites or (), request, dry_run=dry_run, supersede=True)
+
+
+def _train_recorded(suites: Sequence[str], request: Request, *, dry_run: bool, supersede: bool = False) -> None:
+    """Trains recorded cells, those without a result or, with `supersede`, all; or prints what it would train."""
+    from asapbench.running.selection import recorded
+    from asapbench.store import Store
+
     if dry_run:
-        with Store.read_only(db) as store:
-            selected = recorded(store, suites or (), request)
-        _print_dry_rerun(selected, request)
+        with Store.read_only(request.db) as store:
+            _print_dry_run(store, recorded(store, suites, request), request, supersede=supersede)
         return
-    with Store.existing(db) as store:
-        status = _train(store, recorded(store, suites or (), request, load_plugins=say), request, supersede=True)
-    raise typer.Exit(status)
+    # Not opened for reading first: a database of an older version is upgraded here.
+    with Store.existing(request.db) as store:
+        selected = recorded(store, suites, request, load_plugins=say)
+        if request.run.executor == "slurm":
+            _submit(request.run)
+        else:
+            _train(store, selected, request, supersede=supersede)
 
 
 def _submit(settings: RunSettings) -> None:
@@ -157,40 +157,14 @@ def _submit(settings: RunSettings) -> None:
     say(f"Slurm job {job.number}; what it prints: {job.log}")
 
 
-def _print_dry_run(selected: Sequence[Selected], request: Request) -> None:
-    from asapbench.cli.progress import print_plan
-    from asapbench.errors import NoDatabaseError
-    from asapbench.running.launch import plan
-    from asapbench.running.selection import other_files
-    from asapbench.store import Store
-
-    if not _print_left_out(selected):
-        return
-    try:
-        store = Store.read_only(request.db)
-    except NoDatabaseError:
-        print_plan(plan(None, selected, request))
-        return
-    with store:
-        print_plan(plan(store, selected, request))
-        for line in other_files(store, selected):
-            say(line)
-
-
-def _print_dry_rerun(selected: Sequence[Selected], request: Request) -> None:
+def _print_dry_run(
+    store: Store | None, selected: Sequence[Selected], request: Request, *, supersede: bool = False
+) -> None:
+    """Prints the plan, after the cells that a dry run cannot read: it loads no plug-in."""
     from asapbench.cli.progress import print_plan
     from asapbench.cli.text import count
     from asapbench.running.launch import plan
-
-    if not _print_left_out(selected):
-        return
-    cells = {cell.id for item in selected for cell in item.cells}
-    say(f"The results of {count(len(cells), 'cell')} would be superseded, and these cells trained again:")
-    print_plan(plan(None, selected, request))
-
-
-def _print_left_out(selected: Sequence[Selected]) -> bool:
-    """Prints the cells that a dry run cannot read, for it loads no plug-in; returns whether there are others."""
+    from asapbench.running.selection import other_files
     from asapbench.suite.plugins import lacking
 
     for item in selected:
@@ -198,11 +172,18 @@ def _print_left_out(selected: Sequence[Selected]) -> bool:
             say(f"{item.name}: {lacking(item.unreadable)}")
         for plugin in item.plugins:
             say(f"{item.name}: without --dry-run, this command loads the plug-in {plugin}, which the database names")
-    return any(item.cells for item in selected) or not any(item.unreadable for item in selected)
+    cells = {cell.id for item in selected for cell in item.cells}
+    if not cells and any(item.unreadable for item in selected):
+        return
+    if supersede:
+        say(f"The results of {count(len(cells), 'cell')} would be superseded, and these cells trained again:")
+    print_plan(plan(None if supersede else store, selected, request))
+    for line in other_files(store, selected) if store is not None and not supersede else ():
+        say(line)
 
 
-def _train(store: Store, selected: Sequence[Selected], request: Request, *, supersede: bool = False) -> int:
-    """Trains and prints how the run ended; the exit status."""
+def _train(store: Store, selected: Sequence[Selected], request: Request, *, supersede: bool = False) -> None:
+    """Trains, prints how the run ended, and exits with its status."""
     from asapbench.cli.progress import closing_lines, open_view
     from asapbench.running.launch import run as train
 
@@ -212,4 +193,4 @@ def _train(store: Store, selected: Sequence[Selected], request: Request, *, supe
     status, lines = closing_lines(outcome, selected, request)
     for line in lines:
         say(line)
-    return status
+    raise typer.Exit(status)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asapbench.durable import check_place
 from asapbench.errors import AsapbenchError
-from asapbench.report.out import check_place, write_whole
+from asapbench.report.out import write_whole
 from asapbench.report.render.data import csv_text
 from asapbench.suite.columns import settings
 
@@ -62,12 +62,10 @@ def write_cells(
 
     Raises AsapbenchError for a file that cannot be written or exists already, StoreError and SuiteError as the store.
     """
-    check_place(path, str(path))
-    if os.path.exists(path) and not force:
-        raise AsapbenchError(f"{path} exists already: name another file, or replace it with --force")
+    check_place(path, str(path), replace=force)
     unreadable = set(store.unreadable_cells())
     chosen = [cell_id for cell_id in store.chosen(suites=suites, filters=filters) if cell_id not in unreadable]
-    results = store.results(cell_ids=chosen)
+    results = store.results_of(chosen)
     rows = [_row(result, store.provenance(result.attempt.provenance_id), anonymous=anonymous) for result in results]
     if path.suffix.lower() == ".csv":
         content = csv_text(dict.fromkeys(name for row in rows for name in row), rows)

@@ -77,7 +77,7 @@ def check(form: Format | None, out: Path | None, *, has_picture: bool) -> None:
     """Raises AsapbenchError if a report cannot be written to `out`. Commands check this before a long measurement."""
     if out is None or out == STANDARD_OUTPUT:
         return
-    check_place(out, f"--out {out}")
+    durable.check_place(out, f"--out {out}")
     if chosen_format(form, out) is None and not has_picture:
         raise AsapbenchError(f"--out {out}: a table is no picture; end the name in {_or(_TABLES)}")
 
@@ -88,24 +88,12 @@ def write_whole(path: Path, content: str | bytes, *, what: str | None = None) ->
     Raises AsapbenchError, which calls the file `what`, by default `--out PATH`.
     """
     what = f"--out {path}" if what is None else what
-    check_place(path, what)
+    durable.check_place(path, what)
     # A link stays a link: its target is replaced.
     try:
         durable.write_whole(without_links(path), [content if isinstance(content, bytes) else content.encode()])
     except OSError as error:
         raise AsapbenchError(f"{what}: the report cannot be written: {error.strerror or error}") from error
-
-
-def check_place(path: Path, what: str) -> None:
-    """Raises AsapbenchError, which calls the file `what`, if this user cannot write a file at `path`."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        kind = "a directory; name a file in it" if os.path.isdir(path) else "not a file; leave --out out to print"
-        raise AsapbenchError(f"{what}: this is {kind}")
-    if not os.path.isdir(path.parent):
-        raise AsapbenchError(f"{what}: there is no directory {path.parent}; create it first")
-    folder = without_links(path).parent
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise AsapbenchError(f"{what}: the directory {folder} cannot be written to; change its rights, or name another")
 
 
 def show(table: Table, form: Format) -> None:

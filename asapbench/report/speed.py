@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from asapbench.analysis.speed import Benched, LoopName, Peak, Speed, peak_of
 from asapbench.report.configuration import MISSING, names
-from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
+from asapbench.report.statistics import Summary
+from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped
 from asapbench.suite.cell import Cell, title
 from asapbench.suite.columns import field_text, varying
 
@@ -20,21 +21,16 @@ _COLUMNS = ("s/epoch", "samples/s", "min", "max", "/ eager", "arithmetic", "band
 
 def speed_table(found: Benched, *, teraflops: float | None = None, gigabytes: float | None = None) -> Table:
     """The measurements as a table; peaks are those known of the devices, or those given, in TFLOP/s and GB/s."""
-    peaks = [peak_of(speed.device, teraflops=teraflops, gigabytes=gigabytes) for speed in found.speeds]
+    known = [(speed, peak_of(speed.device, teraflops=teraflops, gigabytes=gigabytes)) for speed in found.speeds]
     footnotes = Footnotes()
     others = [name for name in varying([speed.cell for speed in found.speeds]) if name not in _NAMED]
-    groups: dict[str, list[Row]] = {}
-    for speed, peak in zip(found.speeds, peaks, strict=True):
-        groups.setdefault(_heading(speed.cell, others), []).extend(_rows(speed, peak, footnotes))
     return Table(
         title=_TITLE,
         caption=_caption(found),
-        columns=(Column("", "left"), *(Column(name) for name in _COLUMNS)),
-        groups=tuple(Group(header, tuple(rows)) for header, rows in groups.items()),
-        notes=(*footnotes.notes(), *_notes(found, peaks)),
-        numbers=tuple(
-            number for speed, peak in zip(found.speeds, peaks, strict=True) for number in _numbers(speed, peak, others)
-        ),
+        columns=(Column("", "left"), *map(Column, _COLUMNS)),
+        groups=grouped((_heading(speed.cell, others), _rows(speed, peak, footnotes)) for speed, peak in known),
+        notes=(*footnotes.notes(), *_notes(found, known)),
+        numbers=tuple(number for speed, peak in known for number in _numbers(speed, peak, others)),
         metric=_METRIC,
         unit=_UNIT,
     )
@@ -62,34 +58,28 @@ def _terms(cell: Cell, names: Sequence[str]) -> Iterator[str]:
 
 
 def _label(speed: Speed, name: LoopName) -> str:
-    return {
-        "own": title("rule", speed.cell.rule),
-        "together": f"{speed.slots} at once",
-        "eager": "eager loop",
-    }[name]
+    return {"own": title("rule", speed.cell.rule), "together": f"{speed.slots} at once", "eager": "eager loop"}[name]
 
 
 def _rows(speed: Speed, peak: Peak, footnotes: Footnotes) -> Iterator[Row]:
     for name, loop in speed.loops.items():
         marks = () if loop.error is None else (footnotes.mark(f"ended: {loop.error}"),)
-        stub = Field(_label(speed, name), marks, indent=0 if name == "own" else 1)
         ratios = speed.against_eager(name)
-        yield Row(
-            (
-                stub,
-                Field(_figures(speed.epoch_seconds(name)), emphasis="strong" if name == "own" else "plain"),
-                Field(_whole(loop.rate)),
-                Field(_whole(min(loop.rates, default=None))),
-                Field(_whole(max(loop.rates, default=None))),
-                Field(f"{statistics.median(ratios):.2f}" if ratios else MISSING),
-                Field(_percent(speed.share_of_arithmetic(name, peak))),
-                Field(_percent(speed.share_of_bandwidth(name, peak))),
-                Field(_whole(None if loop.peak_bytes is None else loop.peak_bytes / _MIB)),
-            )
+        texts = (
+            _whole(loop.rate),
+            _whole(min(loop.rates, default=None)),
+            _whole(max(loop.rates, default=None)),
+            f"{statistics.median(ratios):.2f}" if ratios else MISSING,
+            _percent(speed.share_of_arithmetic(name, peak)),
+            _percent(speed.share_of_bandwidth(name, peak)),
+            _whole(None if loop.peak_bytes is None else loop.peak_bytes / _MIB),
         )
+        stub = Field(_label(speed, name), marks, indent=0 if name == "own" else 1)
+        epoch = Field(_figures(speed.epoch_seconds(name)), emphasis="strong" if name == "own" else "plain")
+        yield Row((stub, epoch, *map(Field, texts)))
 
 
-def _notes(found: Benched, peaks: Sequence[Peak]) -> Iterator[Note]:
+def _notes(found: Benched, known: Sequence[tuple[Speed, Peak]]) -> Iterator[Note]:
     if found.stopped:
         yield Note("Stopped before the end: the last row has fewer rounds, and the rest was not measured.")
     if any("eager" in speed.loops for speed in found.speeds):
@@ -99,12 +89,10 @@ def _notes(found: Benched, peaks: Sequence[Peak]) -> Iterator[Note]:
         )
     if any(speed.slots > 1 for speed in found.speeds):
         yield Note("at once: several processes on one device; samples/s and memory are summed.")
-    if any(peak != Peak() for peak in peaks):
-        yield Note(
-            "arithmetic, bandwidth: the least time that the device's peaks allow, in percent of what was measured."
-        )
-    unknown = {speed.device for speed, peak in zip(found.speeds, peaks, strict=True) if peak == Peak()} - {""}
-    if unknown:
+    if any(peak != Peak() for _, peak in known):
+        text = "arithmetic, bandwidth: the least time that the device's peaks allow, in percent of what was measured."
+        yield Note(text)
+    if unknown := {speed.device for speed, peak in known if peak == Peak()} - {""}:
         yield Note(
             f"arithmetic, bandwidth: the peaks of {', '.join(sorted(unknown))} are unknown; set them with "
             "--peak-tflops and --peak-bandwidth."
@@ -115,12 +103,11 @@ def _numbers(speed: Speed, peak: Peak, others: Sequence[str]) -> Iterator[Number
     dataset, model, rule = names(speed.cell)
     for name, loop in speed.loops.items():
         ratios = speed.against_eager(name)
-        spread = statistics.stdev(loop.rates) if len(loop.rates) > 1 else None
-        ratio_spread = statistics.stdev(ratios) if len(ratios) > 1 else None
+        label = () if name == "own" else (_label(speed, name),)
         values: dict[str, tuple[float | None, float | None]] = {
             "seconds an epoch": (speed.epoch_seconds(name), None),
-            "samples a second": (loop.rate, spread),
-            "times the eager loop": (statistics.median(ratios) if ratios else None, ratio_spread),
+            "samples a second": (loop.rate, Summary(tuple(loop.rates)).sd),
+            "times the eager loop": (statistics.median(ratios) if ratios else None, Summary(tuple(ratios)).sd),
             "fraction of the arithmetic floor": (speed.share_of_arithmetic(name, peak), None),
             "fraction of the bandwidth floor": (speed.share_of_bandwidth(name, peak), None),
             "bytes at the peak": (loop.peak_bytes, None),
@@ -130,28 +117,18 @@ def _numbers(speed: Speed, peak: Peak, others: Sequence[str]) -> Iterator[Number
                 dataset=dataset,
                 model=model,
                 rule=rule,
-                variant=", ".join((*_variant(speed, name), *_terms(speed.cell, others), what)),
+                variant=", ".join((*label, *_terms(speed.cell, others), what)),
                 measured=value,
                 sd=sd,
                 n=len(loop.rounds),
-                diverged=0,
-                published=None,
-                difference=None,
                 metric=_METRIC,
                 unit=_UNIT,
             )
 
 
-def _variant(speed: Speed, name: LoopName) -> Iterator[str]:
-    if name != "own":
-        yield _label(speed, name)
-
-
 def _figures(value: float | None) -> str:
     """Three significant figures."""
-    if value is None:
-        return MISSING
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return _whole(value) if value is None or value >= 100 else f"{value:.3g}"
 
 
 def _whole(value: float | None) -> str:

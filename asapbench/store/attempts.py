@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, and_, exists, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, insert, select
 
-from asapbench.errors import StoreError, SuiteError
-from asapbench.store.cells import chunks, name_of, read_config, require_suite
+from asapbench.errors import StoreError
+from asapbench.store.cells import ORDER, chunks, name_of, read_config, readable_cell, require_suite
 from asapbench.store.records import FINAL, Attempt, Provenance, Result
 from asapbench.store.rows import checked, from_json, number
 from asapbench.store.schema import attempt as attempts
@@ -132,16 +132,20 @@ def ended_cells(connection: Connection) -> set[str]:
     return set(connection.scalars(select(attempts.c.cell_id).where(CURRENT, attempts.c.state.in_(FINAL))))
 
 
-def suite_results(connection: Connection, name: str) -> list[Result]:
-    """The current attempts of a suite's readable cells, in its order. Raises StoreError for an unknown suite."""
-    require_suite(connection, name)
-    query = (
-        _with_config()
-        .join(suite_cell, suite_cell.c.cell_id == cells.c.id)
-        .where(suite_cell.c.suite == name)
-        .order_by(suite_cell.c.position)
-    )
-    return _readable(connection.execute(query))[0]
+def results(connection: Connection, *, suite: str | None = None) -> list[Result]:
+    """The current attempt of each readable cell that has one, in any state: of a suite in its order, or of all.
+
+    Raises StoreError for an unknown suite.
+    """
+    query = _with_config()
+    if suite is None:
+        query = query.order_by(*ORDER)
+    else:
+        require_suite(connection, suite)
+        query = query.join(suite_cell, suite_cell.c.cell_id == cells.c.id).where(suite_cell.c.suite == suite)
+        query = query.order_by(suite_cell.c.position)
+    readable = ((row, readable_cell(row.config)) for row in connection.execute(query))
+    return [Result(cell, _attempt(row)) for row, cell in readable if cell is not None]
 
 
 def results_of(connection: Connection, cell_ids: Sequence[str]) -> list[Result]:
@@ -149,27 +153,14 @@ def results_of(connection: Connection, cell_ids: Sequence[str]) -> list[Result]:
     found: dict[str, Result] = {}
     for part in chunks(cell_ids):
         query = _with_config().where(cells.c.id.in_(part))
-        found |= {row.cell: _result(row) for row in connection.execute(query)}
+        found |= {row.cell: Result(read_config(row.config), _attempt(row)) for row in connection.execute(query)}
     return [found[cell_id] for cell_id in dict.fromkeys(cell_ids) if cell_id in found]
 
 
-def all_results(connection: Connection) -> tuple[list[Result], list[str]]:
-    """The current attempts of all cells, and the ids of cells that this version cannot read."""
-    c = cells.c
-    query = _with_config().order_by(c.dataset, c.model, c.rule, c.lr, c.group_id, c.seed)
-    return _readable(connection.execute(query))
-
-
-def _readable(rows: Iterable[Row[*tuple[Any, ...]]]) -> tuple[list[Result], list[str]]:
-    """The results of rows, and the ids of cells that cannot be read: their rule, model or data set is not installed."""
-    results: list[Result] = []
-    unreadable: list[str] = []
-    for row in rows:
-        try:
-            results.append(_result(row))
-        except SuiteError:
-            unreadable.append(row.cell)
-    return results, unreadable
+def unreadable_cells(connection: Connection) -> list[str]:
+    """Cells with attempts that this version cannot read: their rule, model or data set is not installed."""
+    rows = connection.execute(_with_config().order_by(*ORDER))
+    return [row.cell for row in rows if readable_cell(row.config) is None]
 
 
 def _with_config() -> Select[*tuple[object, ...]]:
@@ -177,18 +168,10 @@ def _with_config() -> Select[*tuple[object, ...]]:
     return select(cells.c.id.label("cell"), cells.c.config, *_COLUMNS).select_from(joined).where(CURRENT)
 
 
-def _result(row: Row[*tuple[Any, ...]]) -> Result:
-    return Result(read_config(row.config), _attempt(row))
-
-
 @dataclass(frozen=True)
 class Timing:
     """Median `seconds` of an epoch of `config` on `device`, for estimates of what is left."""
 
-    cell_id: str
-    dataset: str
-    model: str
-    rule: str
     config: Cell
     device: str
     seconds: float
@@ -196,16 +179,15 @@ class Timing:
 
 def timings(connection: Connection) -> list[Timing]:
     """For each configuration (without the seed) and device, the median time of an epoch of its newest timed attempt."""
-    found: list[Timing] = []
-    for row, seconds in _newest_timed(connection):
-        try:
-            config = read_config(row[cells.c.config])
-        except SuiteError:
-            continue
-        values = {name: row[cells.c[name]] for name in ("dataset", "model", "rule")}
-        values |= {"cell_id": row[cells.c.id], "config": config, "device": row[attempts.c.device]}
-        found.append(checked(Timing, values | {"seconds": statistics.median(seconds)}))
-    return found
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for config, device, taken in connection.execute(_timed_epochs()):
+        seconds.setdefault((config, device), []).append(number("seconds", taken))
+    cells_of = {config: readable_cell(config) for config, _ in seconds}
+    return [
+        checked(Timing, {"config": cell, "device": device, "seconds": statistics.median(values)})
+        for (config, device), values in seconds.items()
+        if (cell := cells_of[config]) is not None
+    ]
 
 
 def peaks(connection: Connection, kind: str) -> dict[str, int]:
@@ -223,17 +205,8 @@ def peaks(connection: Connection, kind: str) -> dict[str, int]:
     return {row[0]: int(number("peak_memory_bytes", row[1])) for row in connection.execute(query)}
 
 
-def _newest_timed(connection: Connection) -> list[tuple[RowMapping, list[float]]]:
-    seconds: dict[str, list[float]] = {}
-    rows: dict[str, RowMapping] = {}
-    for row in connection.execute(_timed_epochs()).mappings():
-        attempt_id = row[attempts.c.id]
-        rows[attempt_id] = row
-        seconds.setdefault(attempt_id, []).append(number("seconds", row[epoch_metrics.c.seconds]))
-    return [(rows[attempt_id], values) for attempt_id, values in seconds.items()]
-
-
-def _timed_epochs() -> Select[*tuple[object, ...]]:
+def _timed_epochs() -> Select[*tuple[Any, ...]]:
+    """The configuration, device and seconds of the epochs at the end of each attempt that is timed."""
     timed = exists().where(epoch_metrics.c.lineage == attempts.c.lineage, epoch_metrics.c.attempt_id == attempts.c.id)
     rank = func.row_number().over(
         partition_by=(cells.c.group_id, attempts.c.device),
@@ -245,10 +218,9 @@ def _timed_epochs() -> Select[*tuple[object, ...]]:
         .where(attempts.c.superseded.is_(False), attempts.c.epochs_done > 0, timed)
         .subquery()
     )
-    c = cells.c
     return (
-        select(c.id, c.config, c.dataset, c.model, c.rule, attempts.c.id, attempts.c.device, epoch_metrics.c.seconds)
-        .join(attempts, attempts.c.cell_id == c.id)
+        select(cells.c.config, attempts.c.device, epoch_metrics.c.seconds)
+        .join(attempts, attempts.c.cell_id == cells.c.id)
         .join(ranked, and_(ranked.c.id == attempts.c.id, ranked.c.rank == 1))
         .join(
             epoch_metrics,
@@ -258,5 +230,5 @@ def _timed_epochs() -> Select[*tuple[object, ...]]:
                 epoch_metrics.c.epoch > attempts.c.epochs_done - TIMED_EPOCHS,
             ),
         )
-        .order_by(c.dataset, c.model, c.rule, c.lr, c.id, attempts.c.device)
+        .order_by(*ORDER, attempts.c.device)
     )

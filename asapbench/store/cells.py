@@ -24,6 +24,9 @@ from asapbench.suite.options import Choice, nearest
 CHUNK = 2_000
 """Values in one IN list: far from the limits of SQLite (32,766) and PostgreSQL (65,535)."""
 
+ORDER = tuple(cells.c[name] for name in ("dataset", "model", "rule", "lr", "group_id", "seed", "id"))
+"""How cells are listed where no suite orders them."""
+
 _LISTED = 5
 
 
@@ -137,7 +140,7 @@ def _record(
     insert_missing(connection, [cell for cell in members.values() if cell is not None])
     ids = list(members)
     old = connection.execute(select(suites.c.source, suites.c.text).where(suites.c.name == name)).one_or_none()
-    old_ids = _cell_ids(connection, name)
+    old_ids = cell_ids_of(connection, name)
     if old is not None and tuple(old) == (source, text) and old_ids == ids:
         return
     values = {"source": source, "text": text, "updated_at": now()}
@@ -156,18 +159,14 @@ def extend_suite(
     connection: Connection, name: str, source: str, wanted: Sequence[Cell], *, text: str | None = None
 ) -> None:
     """Adds the missing cells to the suite; the others stay, so that `resume` forgets nothing."""
-    members: dict[str, Cell | None] = {}
-    for row in _of_suite(connection, name):
-        try:
-            cell = read_config(row.config)
-            members[cell.id] = cell
-        except SuiteError:
-            members[row.id] = None
+    known = [(row.id, readable_cell(row.config)) for row in _of_suite(connection, name)]
+    members = {cell_id if cell is None else cell.id: cell for cell_id, cell in known}
     members |= {cell.id: cell for cell in wanted}
     _record(connection, name, source=source, members=members, text=text)
 
 
-def _cell_ids(connection: Connection, name: str) -> list[str]:
+def cell_ids_of(connection: Connection, name: str) -> list[str]:
+    """The identities of a suite's cells, in its order."""
     query = select(suite_cell.c.cell_id).where(suite_cell.c.suite == name).order_by(suite_cell.c.position)
     return list(connection.scalars(query))
 
@@ -262,9 +261,8 @@ def outdated(connection: Connection, name: str) -> int:
         .join(suite_cell, suite_cell.c.cell_id == cells.c.id)
         .where(suite_cell.c.suite == name, cells.c.id.in_(select(attempts.c.cell_id)))
     )
-    return sum(
-        cell.id != row.id for row in connection.execute(query) if (cell := readable_cell(row.config)) is not None
-    )
+    found = [(row.id, readable_cell(row.config)) for row in connection.execute(query)]
+    return sum(cell is not None and cell.id != cell_id for cell_id, cell in found)
 
 
 def find_id(connection: Connection, prefix: str) -> str:

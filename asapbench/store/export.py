@@ -12,11 +12,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, update
 
-from asapbench.durable import temporary_beside
+from asapbench.durable import check_place, replacing, sync_directories
 from asapbench.errors import StoreError
 from asapbench.paths import without_links
 from asapbench.store import migrate
-from asapbench.store.cells import readable_cell, require_suite
+from asapbench.store.cells import ORDER, readable_cell, require_suite
 from asapbench.store.connect import Database, connect
 from asapbench.store.merge import merge
 from asapbench.store.records import Merged
@@ -33,22 +33,24 @@ _NOBODY = {"host": "", "boot_id": "", "pid": 0, "pid_started": 0.0, "error": Non
 def written(path: Path, *, database: Database, force: bool) -> Iterator[Database]:
     """An empty database that becomes the file `path` if the block succeeds, and is removed if it fails.
 
-    Raises StoreError for a path that cannot be written.
+    Raises AsapbenchError for a path that cannot be written.
     """
-    _check(path, database=database, force=force)
-    temporary = temporary_beside(path, ".tmp")
+    check_place(path, str(path), replace=force)
+    if database.path is not None and without_links(path) == without_links(database.path):
+        raise StoreError(f"{path}: this is the database itself; name another file")
+    if os.path.exists(f"{path}-wal"):
+        raise StoreError(f"{path}-wal is beside it: a program has that database open; end it, or name another file")
     try:
-        with closing(connect(str(temporary), writable=True)) as file:
-            migrate.make(file)
-            yield file
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.absolute().parent)
+        with replacing(path) as temporary:
+            try:
+                with closing(connect(str(temporary), writable=True)) as file:
+                    migrate.make(file)
+                    yield file
+            finally:
+                temporary.with_name(f"{temporary.name}-journal").unlink(missing_ok=True)
+        sync_directories(path.parent)
     except OSError as error:
         raise StoreError(f"{path}: the export cannot be written: {error.strerror or error}") from error
-    finally:
-        for ending in ("", "-journal"):
-            temporary.with_name(temporary.name + ending).unlink(missing_ok=True)
 
 
 def chosen(connection: Connection, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -> list[str]:
@@ -57,13 +59,12 @@ def chosen(connection: Connection, *, suites: Sequence[str] = (), filters: Seque
     No filter matches a cell that this version cannot read. Raises StoreError for an unknown suite, SuiteError for a
     filter that no cell matches.
     """
-    c = cells.c
-    query = select(c.id, c.config).order_by(c.dataset, c.model, c.rule, c.lr, c.group_id, c.seed, c.id)
+    query = select(cells.c.id, cells.c.config).order_by(*ORDER)
     if suites:
         for name in suites:
             require_suite(connection, name)
         named = select(suite_cell.c.cell_id).where(suite_cell.c.suite.in_(suites))
-        query = query.where(c.id.in_(named))
+        query = query.where(cells.c.id.in_(named))
     configs: dict[str, str] = {row.id: row.config for row in connection.execute(query)}
     if not filters:
         return list(configs)
@@ -87,28 +88,3 @@ def fill(
         if anonymous:
             target.execute(update(attempts).values(_NOBODY))
     return held
-
-
-def _check(path: Path, *, database: Database, force: bool) -> None:
-    if not os.path.isdir(path.parent):  # Path.is_dir raises where this user may not enter the folder above
-        raise StoreError(f"{path}: there is no directory {path.parent}; make it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise StoreError(
-            f"{path}: the directory {path.parent} cannot be written to; change its rights, or name another"
-        )
-    if database.path is not None and without_links(path) == without_links(database.path):
-        raise StoreError(f"{path}: this is the database itself; name another file")
-    if os.path.exists(path) and not (force and os.path.isfile(path)):
-        fix = "name another file, or replace it with --force" if os.path.isfile(path) else "name a file"
-        raise StoreError(f"{path} exists already: {fix}")
-    if os.path.exists(f"{path}-wal"):
-        raise StoreError(f"{path}-wal is beside it: a program has that database open; end it, or name another file")
-
-
-def _sync(path: Path) -> None:
-    """Makes a file, or the names in a directory, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,6 @@ data are, and when and from which file it recorded a cell or a suite.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,7 +16,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, and_, insert, select, update
 
 from asapbench.store import merge_rules
-from asapbench.store.cells import chunks, now, portable
+from asapbench.store.cells import cell_ids_of, chunks, now, portable
 from asapbench.store.connect import Database
 from asapbench.store.merge_rules import ContradictionError, Row
 from asapbench.store.records import Conflict, Disagreement, Merged
@@ -31,6 +30,16 @@ from asapbench.suite.load import is_portable
 
 _PART = 100
 """Cells whose rows are in memory at a time."""
+
+_COUNTED = {
+    cells: "cells",
+    attempts: "attempts",
+    epoch_metrics: "epochs",
+    angles: "angles",
+    measurement: "measurements",
+    suites: "suites",
+}
+"""The field of `Merged` that counts the new rows of a table."""
 
 _EPOCH_KEY = ("lineage", "epoch")
 _ANGLE_KEY = ("lineage", "epoch", "layer", "quantity")
@@ -62,7 +71,7 @@ def merge(
     names = list(source.scalars(select(suites.c.name).order_by(suites.c.name))) if suite_names is None else suite_names
     for name in names:
         merging.take_suite(name, set(chosen))
-    return merging.merged()
+    return merging.merged
 
 
 @dataclass(frozen=True)
@@ -90,20 +99,7 @@ class _Lineage:
 class _Merging:
     source: Connection
     target: Connection
-    counts: Counter[str] = field(default_factory=Counter)
-    conflicts: list[Conflict] = field(default_factory=list)
-    disagreements: list[Disagreement] = field(default_factory=list)
-    in_training: list[str] = field(default_factory=list)
-
-    def merged(self) -> Merged:
-        """The result so far."""
-        names = ("cells", "attempts", "further", "epochs", "angles", "measurements", "suites")
-        return Merged(
-            **{name: self.counts[name] for name in names},
-            conflicts=tuple(self.conflicts),
-            disagreements=tuple(self.disagreements),
-            in_training=tuple(self.in_training),
-        )
+    merged: Merged = field(default_factory=Merged)
 
     def take(self, cell_ids: Sequence[str]) -> None:
         """Adds these cells, with all rows that belong to them."""
@@ -115,17 +111,17 @@ class _Merging:
         taken: list[str] = []
         for cell_id, label in labels.items():
             if any(row["state"] == "running" for row in ours.of_cell(cell_id).values()):
-                self.in_training.append(cell_id)
+                self.merged.in_training.append(cell_id)
             else:
                 taken += self._take_attempts(cell_id, label, ours, theirs)
         self._take_measurements(taken)
 
     def take_suite(self, name: str, among: set[str]) -> None:
         """Appends the new cells of a suite to its list."""
-        wanted = [cell_id for cell_id in _list_of(self.source, name) if cell_id in among]
+        wanted = [cell_id for cell_id in cell_ids_of(self.source, name) if cell_id in among]
         if not wanted:
             return
-        known = _list_of(self.target, name)
+        known = cell_ids_of(self.target, name)
         if self.target.scalar(select(suites.c.name).where(suites.c.name == name)) is None:
             file, text = self.source.execute(select(suites.c.source, suites.c.text).where(suites.c.name == name)).one()
             row = {
@@ -134,7 +130,7 @@ class _Merging:
                 "text": text if text is not None and is_portable(text) else None,
                 "updated_at": now(),
             }
-            self._insert(suites, [row], count="suites")
+            self._insert(suites, [row])
         new = [cell_id for cell_id in wanted if cell_id not in set(known)]
         if new:
             first = len(known)
@@ -156,7 +152,7 @@ class _Merging:
                     self._refuse(row["id"], known["label"], None, found)
                     continue
             labels[row["id"]] = row["label"]
-        self._insert(cells, new, count="cells")
+        self._insert(cells, new)
         return labels
 
     def _take_provenance(self, theirs: _Held) -> None:
@@ -179,8 +175,8 @@ class _Merging:
         taken = {attempt_id: row for held in agreed.values() for attempt_id, row in held.attempts.items()}
         self._write_attempts(cell_id, before, before | taken)
         for lineage, held in agreed.items():
-            self._write(epoch_metrics, _EPOCH_KEY, ours.epochs.get(lineage, {}), held.epochs, count="epochs")
-            self._write(angles, _ANGLE_KEY, ours.angles.get(lineage, {}), held.angles, count="angles")
+            self._write(epoch_metrics, _EPOCH_KEY, ours.epochs.get(lineage, {}), held.epochs)
+            self._write(angles, _ANGLE_KEY, ours.angles.get(lineage, {}), held.angles)
         curves = ours.epochs | {lineage: held.epochs for lineage, held in agreed.items()}
         self._compare(label, merge_rules.in_order(list((before | taken).values())), curves, taken=set(agreed))
         return list(taken)
@@ -200,16 +196,16 @@ class _Merging:
         for key, row in before.items():
             if after[key] != row:
                 of_merge = ("number", "superseded")
-                self.counts["further"] += _without(after[key], *of_merge) != _without(row, *of_merge)
+                self.merged.further += _without(after[key], *of_merge) != _without(row, *of_merge)
                 self.target.execute(update(attempts).where(attempts.c.id == key).values(after[key]))
-        self._insert(attempts, new, count="attempts")
+        self._insert(attempts, new)
 
     def _take_measurements(self, attempt_ids: Sequence[str]) -> None:
         """Adds the missing rows of analyses."""
         column = measurement.c.attempt_id
         ours = {tuple(_without(row, "id").items()) for row in _rows(self.target, column, attempt_ids)}
         theirs = [_without(row, "id") for row in _rows(self.source, column, attempt_ids)]
-        self._insert(measurement, [row for row in theirs if tuple(row.items()) not in ours], count="measurements")
+        self._insert(measurement, [row for row in theirs if tuple(row.items()) not in ours])
 
     def _compare(self, label: str, rows: Sequence[Row], curves: Mapping[str, Rows], *, taken: set[str]) -> None:
         """Finds trainings that should have the same bits and do not; at least one of them was just added."""
@@ -228,23 +224,24 @@ class _Merging:
                 merge_rules.same(merge_rules.RESULT, ours[epoch], theirs[epoch], of=f"epoch {epoch} ")
             except ContradictionError as found:
                 pair, values = (one["id"], other["id"]), (found.ours, found.theirs)
-                self.disagreements.append(Disagreement(one["cell_id"], label, pair, found.what, values))
+                self.merged.disagreements.append(Disagreement(one["cell_id"], label, pair, found.what, values))
                 return
 
     def _refuse(self, cell_id: str, label: str, attempt_id: str | None, found: ContradictionError) -> None:
-        self.conflicts.append(Conflict(cell_id, label, attempt_id, found.what, found.ours, found.theirs))
+        self.merged.conflicts.append(Conflict(cell_id, label, attempt_id, found.what, found.ours, found.theirs))
 
-    def _write(self, table: Table, key: Sequence[str], before: Rows, after: Rows, *, count: str) -> None:
+    def _write(self, table: Table, key: Sequence[str], before: Rows, after: Rows) -> None:
         for place, row in after.items():
             if place in before and row != before[place]:
                 own = and_(*(table.c[name] == value for name, value in zip(key, place, strict=True)))
                 self.target.execute(update(table).where(own).values(row))
-        self._insert(table, [row for place, row in after.items() if place not in before], count=count)
+        self._insert(table, [row for place, row in after.items() if place not in before])
 
-    def _insert(self, table: Table, rows: Sequence[Row], *, count: str = "") -> None:
-        self.counts[count] += len(rows)
+    def _insert(self, table: Table, rows: Sequence[Row]) -> None:
         if rows:
             self.target.execute(insert(table), rows)
+        if name := _COUNTED.get(table):
+            setattr(self.merged, name, getattr(self.merged, name) + len(rows))
 
 
 def _held(connection: Connection, cell_ids: Sequence[str], *, also: Sequence[str] = ()) -> _Held:
@@ -304,8 +301,3 @@ def _arriving(row: Row) -> Row:
 
 def _without(row: Row, *names: str) -> Row:
     return {name: value for name, value in row.items() if name not in names}
-
-
-def _list_of(connection: Connection, suite: str) -> list[str]:
-    query = select(suite_cell.c.cell_id).where(suite_cell.c.suite == suite).order_by(suite_cell.c.position)
-    return list(connection.scalars(query))

@@ -172,20 +172,20 @@ class Disagreement:
     values: tuple[object, object]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Merged:
-    """What a merge has added. `further` counts attempts that had more epochs in the other database.
+    """What a merge has added so far. `further` counts attempts that had more epochs in the other database.
 
     `in_training` are cells that a run trains here: nothing of their attempts was added.
     """
 
-    cells: int
-    attempts: int
-    further: int
-    epochs: int
-    angles: int
-    measurements: int
-    suites: int
-    conflicts: tuple[Conflict, ...]
-    disagreements: tuple[Disagreement, ...]
-    in_training: tuple[str, ...]
+    cells: int = 0
+    attempts: int = 0
+    further: int = 0
+    epochs: int = 0
+    angles: int = 0
+    measurements: int = 0
+    suites: int = 0
+    conflicts: list[Conflict] = field(default_factory=list)
+    disagreements: list[Disagreement] = field(default_factory=list)
+    in_training: list[str] = field(default_factory=list)

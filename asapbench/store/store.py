@@ -26,7 +26,7 @@ from asapbench.store import measurements as measurement_rows
 from asapbench.store import merge as merging
 from asapbench.store.connect import Database, connect
 from asapbench.store.quarantine import require_whole
-from asapbench.store.records import DEFAULT_URL, Attempt, Claim, Measured, Merged, Result
+from asapbench.store.records import DEFAULT_URL, Attempt, Claim, Measured, Merged
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -231,6 +231,9 @@ class Store:
 
     # Reading
 
+    results = _reading(attempt_rows.results)
+    results_of = _reading(attempt_rows.results_of)
+    unreadable_cells = _reading(attempt_rows.unreadable_cells)
     states = _reading(attempt_rows.states)
     ended_cells = _reading(attempt_rows.ended_cells)
     attempts = _reading(attempt_rows.of_cell)
@@ -241,26 +244,6 @@ class Store:
     provenances_of = _reading(attempt_rows.provenances_of)
     measured_seconds_per_epoch = _reading(attempt_rows.timings)
     measured_peak_bytes = _reading(attempt_rows.peaks)
-
-    def results(self, *, suite: str | None = None, cell_ids: Sequence[str] | None = None) -> list[Result]:
-        """The current attempt of each cell that has one, in any state: of a suite in its order, of `cell_ids` in
-        theirs, of both, or of all. Raises StoreError for an unknown suite, SuiteError for a cell that cannot be read.
-        """
-        if suite is None and cell_ids is None:
-            return self.all_results()
-        if suite is None:
-            return self._database.read(attempt_rows.results_of, cell_ids or ())
-        found = self._database.read(attempt_rows.suite_results, suite)
-        wanted = None if cell_ids is None else set(cell_ids)
-        return [result for result in found if wanted is None or result.attempt.cell_id in wanted]
-
-    def all_results(self) -> list[Result]:
-        """The current attempt of every cell, except those of `unreadable_cells`."""
-        return self._database.read(attempt_rows.all_results)[0]
-
-    def unreadable_cells(self) -> list[str]:
-        """Cells with attempts that this version cannot read: their rule, model or data set is not installed."""
-        return self._database.read(attempt_rows.all_results)[1]
 
 
 def _prepare(database: Database) -> None:

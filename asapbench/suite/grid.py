@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
@@ -100,15 +100,15 @@ def expand(grid: dict[str, Located], report: Report, *, complete: Complete) -> I
     chosen = {kind: _choices(kind, grid, report) for kind in CHOICES}
     chosen["dataset"] = list(_completed(chosen["dataset"], grid, report, complete=complete))
     plain = {name: _plain(option, grid, report) for name, option in RECIPE.items()}
-    seeds, rates = _seeds(grid, report), _Rates(grid, report)
-    rates.check_names([choice.name for choice in chosen["rule"]])
-    counts = (len(values) for values in (*chosen.values(), *plain.values(), seeds, rates.longest()))
-    if _too_many(counts, (), report):
+    seeds = list(_taken(grid["seeds"], checked_seed, report)) if "seeds" in grid else [0]
+    rates = _rates(grid, [choice.name for choice in chosen["rule"]], report)
+    longest = max(rates.values(), key=len, default=[])
+    if _too_many(map(len, (*chosen.values(), *plain.values(), seeds, longest)), (), report):
         return
     for choices in itertools.product(*chosen.values()):
         choice = dict(zip(chosen, choices, strict=True))
         rule, dataset = choice["rule"].name, choice["dataset"].name
-        for lr, seed, values in itertools.product(rates.of(rule), seeds, itertools.product(*plain.values())):
+        for lr, seed, values in itertools.product(rates.get(rule, ()), seeds, itertools.product(*plain.values())):
             recipe = dict(zip(plain, values, strict=True))
             if recipe["augment"] == "auto":
                 recipe["augment"] = DATASETS[dataset].augment
@@ -276,10 +276,6 @@ def _plain(option: Option, grid: dict[str, Located], report: Report) -> list[Any
     return list(_taken(grid[option.name], option.checked, report)) if option.name in grid else [option.default]
 
 
-def _seeds(grid: dict[str, Located], report: Report) -> list[int]:
-    return list(_taken(grid["seeds"], checked_seed, report)) if "seeds" in grid else [0]
-
-
 def _taken(located: Located, checked: Callable[[object], T], report: Report) -> Iterator[T]:
     """The checked items; errors of the others go to `report`."""
     for item in located.items():
@@ -297,40 +293,21 @@ def _too_many(counts: Iterable[int], path: Path, report: Report) -> bool:
     return total > MOST_CELLS
 
 
-class _Rates:
-    """Learning rates: one number, a list of them, or a table by rule as in the paper's Table 3."""
-
-    def __init__(self, grid: dict[str, Located], report: Report) -> None:
-        self._report = report
-        self._lr = grid.get("lr")
-        if self._lr is None:
-            report((), "no learning rate: add lr = ... here or under [defaults]")
-        self._is_table = self._lr is not None and isinstance(self._lr.value, dict)
-        self._known: dict[str, list[float]] = {}
-        if self._lr is not None and self._is_table:
-            for name, value in self._lr.value.items():
-                self._known[name] = self._numbers(Located(value, (*self._lr.path, name)))
-        elif self._lr is not None:
-            self._known[""] = self._numbers(self._lr)
-
-    def check_names(self, rules: list[str]) -> None:
-        """Reports rules of the table that do not exist or are not trained, and rules without a rate."""
-        if self._lr is None or not self._is_table:
-            return
-        for name in self._known:
-            if name not in CATALOG["rule"]:
-                self._report((*self._lr.path, name), f'unknown rule "{name}"{nearest(name, CATALOG["rule"])}')
-        for name in dict.fromkeys(rules):
-            if name not in self._known:
-                self._report(self._lr.path, f'no learning rate for the rule "{name}": add {name} = ...')
-
-    def of(self, rule: str) -> list[float]:
-        """The rates for one rule."""
-        return self._known.get(rule if self._is_table else "", [])
-
-    def longest(self) -> list[float]:
-        """The rates of the rule with the most rates."""
-        return max(self._known.values(), key=len, default=[])
-
-    def _numbers(self, located: Located) -> list[float]:
-        return list(_taken(located, checked_learning_rate, self._report))
+def _rates(grid: dict[str, Located], rules: Sequence[str], report: Report) -> dict[str, list[float]]:
+    """The learning rates by rule: a number or a list for all of `rules`, or a table as the paper's Table 3."""
+    if "lr" not in grid:
+        report((), "no learning rate: add lr = ... here or under [defaults]")
+        return {}
+    lr = grid["lr"]
+    if not isinstance(lr.value, dict):
+        shared = list(_taken(lr, checked_learning_rate, report))
+        return dict.fromkeys(rules, shared)
+    located = {name: Located(value, (*lr.path, name)) for name, value in lr.value.items()}
+    rates = {name: list(_taken(rate, checked_learning_rate, report)) for name, rate in located.items()}
+    for name in rates:
+        if name not in CATALOG["rule"]:
+            report(located[name].path, f'unknown rule "{name}"{nearest(name, CATALOG["rule"])}')
+    for name in dict.fromkeys(rules):
+        if name not in rates:
+            report(lr.path, f'no learning rate for the rule "{name}": add {name} = ...')
+    return rates

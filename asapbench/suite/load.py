@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -66,13 +67,13 @@ def parse(text: str, *, source: str, complete: Complete | None = None, load_plug
     problems = _Problems(text, source)
     head = _head(document, problems)
     if load_plugins:
-        _load_plugins(document, problems, folder=FilePath(source).parent)
+        _load_plugins(_named_plugins(document), problems, folder=FilePath(source).parent)
     complete = complete or RecordedData().complete
     defaults = _table(document.get("defaults", {}), ("defaults",), problems)
     cells: dict[str, Cell] = {}
     for number, grid in enumerate(_grids(document, problems)):
         own = _table(grid, ("grid", number), problems)
-        for cell in expand(defaults | own, problems.under(("grid", number)), complete=complete):
+        for cell in expand(defaults | own, partial(problems.add, within=("grid", number)), complete=complete):
             cells.setdefault(cell.id, cell)
     problems.raise_if_any()
     if not cells:
@@ -107,12 +108,17 @@ def _is_portable(kind: str, table: dict[str, Any]) -> bool:
 def plugins_named(text: str, *, folder: FilePath) -> list[str]:
     """The plug-ins that the suite in `text`, a file of `folder`, names: paths and modules; none if it is not TOML."""
     try:
-        head = tomllib.loads(text).get("suite")
-    except (ValueError, RecursionError):
+        found = _named_plugins(_toml(text, "")).values()
+    except SuiteError:
         return []
-    named = head.get("plugins") if isinstance(head, dict) else None
-    found = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
     return [os.path.abspath(folder / one) if one.endswith(".py") or "/" in one else one for one in found]
+
+
+def _named_plugins(document: Mapping[str, Any]) -> dict[int, str]:
+    """The plug-ins that a suite names, by their place in its list."""
+    head = document.get("suite")
+    named = head.get("plugins") if isinstance(head, dict) else None
+    return {n: one for n, one in enumerate(named if isinstance(named, list) else ()) if isinstance(one, str)}
 
 
 def locate(name_or_path: str) -> FilePath:
@@ -145,11 +151,9 @@ class _Problems:
         self._text, self._source = text, source
         self._found: dict[tuple[Path, str, bool], None] = {}
 
-    def add(self, path: Path, message: str, *, at_key: bool = False) -> None:
-        self._found[path, message, at_key] = None
-
-    def under(self, prefix: Path) -> _Under:
-        return _Under(self, prefix)
+    def add(self, path: Path, message: str, *, at_key: bool = False, within: Path = ()) -> None:
+        """Adds a problem at `path`; an empty path is the place `within`, which lacks something itself."""
+        self._found[path or within, message, at_key] = None
 
     def raise_if_any(self) -> None:
         if not self._found:
@@ -160,17 +164,6 @@ class _Problems:
             line, column = places.of_key(path) if at_key else places.of_value(path)
             lines.append((line, column, f"{self._source}:{line}:{column}: {visible(message)}"))
         raise SuiteError("\n".join(text for _, _, text in sorted(lines)))
-
-
-@dataclass(frozen=True)
-class _Under:
-    """Reports with a path that is empty where the grid itself lacks something."""
-
-    problems: _Problems
-    prefix: Path
-
-    def __call__(self, path: Path, message: str) -> None:
-        self.problems.add(path or self.prefix, message)
 
 
 def _toml(text: str, source: str) -> dict[str, Any]:
@@ -213,15 +206,12 @@ def _head(document: Mapping[str, Any], problems: _Problems) -> dict[str, Any]:
     return {"name": name, "title": title or name, "tables": tuple(tables)}
 
 
-def _load_plugins(document: Mapping[str, Any], problems: _Problems, *, folder: FilePath) -> None:
-    head = document.get("suite")
-    named = head.get("plugins") if isinstance(head, dict) else None
-    for number, one in enumerate(named if isinstance(named, list) else ()):
-        if isinstance(one, str):
-            try:
-                plugins.load(one, folder=folder)
-            except PluginError as error:
-                problems.add(("suite", "plugins", number), str(error))
+def _load_plugins(named: Mapping[int, str], problems: _Problems, *, folder: FilePath) -> None:
+    for number, one in named.items():
+        try:
+            plugins.load(one, folder=folder)
+        except PluginError as error:
+            problems.add(("suite", "plugins", number), str(error))
     problems.raise_if_any()  # what a plug-in lacks is unknown below
 
 

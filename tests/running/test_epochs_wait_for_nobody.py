@@ -35,8 +35,8 @@ def run(folder: Path, executor: FakeExecutor) -> None:
     with Store.open(f"sqlite:///{folder}/results.sqlite") as store:
         store.record_suite("small", "here", CELLS)
         make_runner(store, CELLS, executor, folder).run()
-        assert [result.attempt.state for result in store.all_results()] == ["done"] * len(CELLS)
-        assert [result.attempt.epochs_done for result in store.all_results()] == [1] * len(CELLS)
+        assert [result.attempt.state for result in store.results()] == ["done"] * len(CELLS)
+        assert [result.attempt.epochs_done for result in store.results()] == [1] * len(CELLS)
 
 
 def test_epochs_are_written_before_the_ends_that_came_with_them(tmp_path: Path, written: list[str]) -> None:

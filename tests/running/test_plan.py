@@ -16,7 +16,7 @@ CELLS = load("quickstart").cells
 
 
 def timing(cell, seconds: float, device: str = "cpu") -> Timing:
-    return Timing(cell.id, cell.dataset.name, cell.model.name, cell.rule.name, cell, device, seconds)
+    return Timing(cell, device, seconds)
 
 
 def attempt(state: str, epochs: int, *, dead: bool = False) -> SimpleNamespace:

@@ -110,7 +110,7 @@ def test_a_cell_whose_end_waits_to_be_recorded_is_not_hung(
     outcome = make_runner(store, seeds(4), executor, tmp_path, view=view, hang_seconds=HANG_SECONDS).run()
     assert dict(outcome.ended) == {"done": 4}
     assert not view.messages
-    assert [result.attempt.state for result in store.all_results()] == ["done"] * 4
+    assert [result.attempt.state for result in store.results()] == ["done"] * 4
 
 
 @pytest.mark.usefixtures("one_at_a_time")

@@ -61,7 +61,7 @@ def test_its_result_is_not_superseded_by_a_rerun_that_cannot_train_it(cells: lis
     assert said.status == 2
     assert SAYS in said.err
     with Store.read_only() as store:
-        assert [result.attempt.state for result in store.all_results()] == ["done"]
+        assert [result.attempt.state for result in store.results()] == ["done"]
 
 
 def test_a_run_fails_it_by_name_and_does_not_try_again(cells: list[Cell], tmp_path: Path) -> None:

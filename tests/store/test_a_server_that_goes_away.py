@@ -139,7 +139,7 @@ def test_a_server_that_stays_away_is_named_with_the_fix_in_one_line(store, postg
     store._database.retry_policy.seconds = 0.5
     postgresql_server.stop()
     try:
-        for use in (lambda: store.record_epochs(claim, [an_epoch(1)]), store.all_results):
+        for use in (lambda: store.record_epochs(claim, [an_epoch(1)]), store.results):
             with pytest.raises(ServerAwayError, match="cannot be reached: is its server running") as raised:
                 use()
             assert "\n" not in str(raised.value)
@@ -169,4 +169,4 @@ def test_a_writer_waits_for_another_one_no_longer_than_it_says(postgresql_url, m
         with pytest.raises(StoreError, match="is locked by another process: end that process, or wait"):
             other.claim(a_cell(), **TERMS)
         with Store.read_only(postgresql_url) as reader:
-            assert reader.all_results() == []
+            assert reader.results() == []

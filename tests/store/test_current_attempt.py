@@ -49,15 +49,13 @@ def test_results_are_chosen_by_suite_by_cell_or_by_both(store):
     for cell in [*cells, a_cell(9)]:
         trained(store, cell)
 
-    def seeds(**chosen):
-        return [result.cell.seed for result in store.results(**chosen)]
+    def seeds(results):
+        return [result.cell.seed for result in results]
 
-    assert seeds(suite="mine") == [3, 1, 2]
-    assert seeds(cell_ids=[a_cell(9).id, a_cell(1).id, a_cell(7).id]) == [9, 1]
-    assert seeds(suite="mine", cell_ids=[a_cell(9).id, a_cell(2).id]) == [2]
-    assert sorted(seeds()) == [1, 2, 3, 9]
-    assert seeds(cell_ids=[]) == []
-    assert store.all_results() == store.results()
+    assert seeds(store.results(suite="mine")) == [3, 1, 2]
+    assert seeds(store.results_of([a_cell(9).id, a_cell(1).id, a_cell(7).id])) == [9, 1]
+    assert sorted(seeds(store.results())) == [1, 2, 3, 9]
+    assert store.results_of([]) == []
 
 
 def test_a_result_is_the_current_attempt_in_any_state(store):

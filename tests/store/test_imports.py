@@ -14,6 +14,6 @@ def test_the_records_cost_no_sqlalchemy():
 
 
 def test_alembic_is_imported_only_to_migrate_and_torch_never(path):
-    use = f"from asapbench.store import Store\nwith Store.open({str(path)!r}) as store:\n    store.all_results()"
+    use = f"from asapbench.store import Store\nwith Store.open({str(path)!r}) as store:\n    store.results()"
     assert {"sqlalchemy", "alembic"} <= modules_after(use)
     assert not {"alembic", "filelock", "torch"} & modules_after(use)

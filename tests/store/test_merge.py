@@ -78,7 +78,7 @@ def test_a_database_that_a_run_is_writing_to_is_read_beside_it(store, other):
     other.record_epochs(claim, [an_epoch(2)])
     other.finish(claim, "done")
     outcome = merged(store, other)[0]
-    assert (outcome.attempts, outcome.further, outcome.epochs, outcome.conflicts) == (0, 1, 1, ())
+    assert (outcome.attempts, outcome.further, outcome.epochs, outcome.conflicts) == (0, 1, 1, [])
     assert (current(store, a_cell()).state, current(store, a_cell()).epochs_done) == ("done", 2)
 
 
@@ -161,7 +161,7 @@ def test_a_cell_that_is_being_trained_here_is_left_out_and_named(store, other):
     trained(other, a_cell(), **THERE)
     trained(other, a_cell(1), **THERE)
     outcome = merged(store, other)[0]
-    assert outcome.in_training == (a_cell().id,)
+    assert outcome.in_training == [a_cell().id]
     assert current(store, a_cell(1)).state == "done"
     store.record_epochs(claim, [an_epoch(1)])
     store.finish(claim, "done")
@@ -172,7 +172,7 @@ def test_an_attempt_whose_process_is_dead_does_not_keep_its_cell_out(store, othe
     dead = replace(OwnerProcess.of_this_process(), pid_started=-60.0)
     store.claim(a_cell(), **(TERMS | {"owner": dead}))
     trained(other, a_cell(), **THERE)
-    assert merged(store, other)[0].in_training == ()
+    assert merged(store, other)[0].in_training == []
     assert current(store, a_cell()).state == "done"
 
 

@@ -93,7 +93,7 @@ def test_a_conflict_found_again_changes_nothing_again(pair):
 def test_speed_and_memory_of_an_epoch_are_no_conflict(pair):
     ours, theirs = pair
     change(theirs, "UPDATE epoch_metrics SET seconds = 99, samples_per_second = 1, peak_memory_bytes = 5")
-    assert merge(ours, theirs).conflicts == ()
+    assert merge(ours, theirs).conflicts == []
 
 
 def test_an_attempt_id_that_another_cell_has_here_is_a_conflict(pair, tmp_path):
@@ -120,7 +120,7 @@ def test_trainings_that_should_agree_bit_for_bit_and_do_not_are_both_kept_and_na
     outcome = merge(*paths)
     [found] = outcome.disagreements
     assert (found.cell_id, found.what, found.values) == (a_cell().id, "epoch 2 train_loss", (1.25, 1.5))
-    assert (outcome.attempts, outcome.conflicts) == (1, ())
+    assert (outcome.attempts, outcome.conflicts) == (1, [])
     with Store.read_only(str(paths[0])) as store:
         assert tuple(a.id for a in store.attempts(a_cell().id)) == found.attempt_ids
 
@@ -133,4 +133,4 @@ def test_trainings_on_other_hardware_or_versions_may_differ(tmp_path, other):
     for path, terms, tests in zip(paths, ({}, other), ((0.5,), (0.25,)), strict=True):
         with Store.open(str(path)) as store:
             trained(store, a_cell(), tests=tests, **terms)
-    assert merge(*paths).disagreements == ()
+    assert merge(*paths).disagreements == []

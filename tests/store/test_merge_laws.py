@@ -185,7 +185,7 @@ def test_merging_again_changes_nothing(workshop, world):
             outcome.angles,
             outcome.measurements,
         ) == (0,) * 6
-        assert outcome.conflicts == ()
+        assert outcome.conflicts == []
 
 
 @laws

@@ -29,7 +29,7 @@ def test_a_path_with_odd_characters_is_taken_as_it_stands(tmp_path):
     with Store.open(str(path)) as store:
         trained(store, a_cell())
     with Store.read_only(str(path)) as store:
-        assert len(store.all_results()) == 1
+        assert len(store.results()) == 1
     assert path.stat().st_size > 0
 
 
@@ -78,7 +78,7 @@ def test_a_damaged_database_is_named_with_the_fix(path):
     content[2 * page :] = random.Random(0).randbytes(len(content) - 2 * page)
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"results\.sqlite is damaged: restore it"), Store.open(str(path)) as store:
-        store.all_results()
+        store.results()
 
 
 def test_a_directory_is_not_a_database(tmp_path):
@@ -98,7 +98,7 @@ def test_a_read_only_file_is_refused_by_a_writer_and_read_by_a_reader(path):
         with pytest.raises(StoreError, match="is read-only: make it writable"):
             Store.open(str(path))
         with Store.read_only(str(path)) as store:
-            assert len(store.all_results()) == 1
+            assert len(store.results()) == 1
     finally:
         path.parent.chmod(0o700)
 

@@ -17,7 +17,7 @@ def test_a_url_without_a_driver_means_psycopg(postgresql_url):
         assert store._database.engine.driver == "psycopg"
         assert store.path is None
     with Store.read_only(postgresql_url) as store:
-        assert [result.cell for result in store.all_results()] == [a_cell()]
+        assert [result.cell for result in store.results()] == [a_cell()]
 
 
 def test_another_driver_is_refused_with_the_one_to_use():
@@ -96,7 +96,7 @@ def test_a_user_who_may_not_write_reads_and_is_reported_what_a_writer_needs(post
             trained(store, a_cell())
         postgresql_server.administer(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}", database=name)
         with Store.read_only(reader) as store:
-            assert [result.cell for result in store.all_results()] == [a_cell()]
+            assert [result.cell for result in store.results()] == [a_cell()]
         with Store.open(reader) as store, pytest.raises(StoreError, match="gives this user too few rights"):
             store.claim(a_cell(1), **TERMS)
     finally:
@@ -121,7 +121,7 @@ def test_the_advice_on_rights_helps_whatever_is_missing(postgresql_server, postg
 
     def read():
         with Store.read_only(other) as store:
-            return len(store.all_results())
+            return len(store.results())
 
     def write():
         with Store.open(other) as store:

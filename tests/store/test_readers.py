@@ -10,7 +10,7 @@ from asapbench.store import Store, connect
 def test_a_reader_reads_while_a_writer_writes(store, url):
     trained(store, a_cell())
     with Store.read_only(url) as reader, store._database.writing():
-        assert [result.cell for result in reader.all_results()] == [a_cell()]
+        assert [result.cell for result in reader.results()] == [a_cell()]
     with Store.read_only(url) as reader:
         claim = store.claim(a_cell(1), **TERMS)
         store.record_epochs(claim, [an_epoch(1)])
@@ -32,5 +32,5 @@ def test_a_database_in_a_directory_that_cannot_be_written_to_is_read(path, monke
     access = os.access
     monkeypatch.setattr(connect.os, "access", lambda p, mode: mode != os.W_OK and access(p, mode))
     with Store.read_only(str(path)) as reader:
-        assert len(reader.all_results()) == 1
+        assert len(reader.results()) == 1
         assert sorted(p.name for p in path.parent.glob("*-wal")) == []

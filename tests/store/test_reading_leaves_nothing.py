@@ -64,7 +64,7 @@ def names(folder: Path) -> set[Path]:
 
 def devices(path: Path) -> list[str]:
     with Store.read_only(str(path)) as store:
-        return [result.attempt.device for result in store.all_results()]
+        return [result.attempt.device for result in store.results()]
 
 
 def test_a_reader_finds_every_row_and_leaves_the_folder_as_it_was(named: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_folder_that_may_not_be_written_to_is_read_too(named: Path, left: Path
     before = content(tmp_path)
     code = (
         "import sys; from asapbench.store import Store\n"
-        "with Store.read_only(sys.argv[1]) as store: print([r.attempt.device for r in store.all_results()])"
+        "with Store.read_only(sys.argv[1]) as store: print([r.attempt.device for r in store.results()])"
     )
     try:
         said = subprocess.run(
@@ -122,7 +122,7 @@ def test_a_reader_beside_a_writer_sees_what_it_commits_and_nothing_is_left(tmp_p
     with Store.open(str(path)) as writer:
         with Store.read_only(str(path)) as reader:
             trained(writer, a_cell())
-            assert len(reader.all_results()) == 1
+            assert len(reader.results()) == 1
         assert devices(path) == ["cpu"]
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["x.sqlite", "x.sqlite.lock"]
 
@@ -135,11 +135,11 @@ def test_what_cannot_be_followed_is_refused_when_it_changes_under_the_reader(
         trained(store, a_cell())
     monkeypatch.setattr(os, "access", lambda *_: False)  # a folder of another user, who may start a run at any time
     with Store.read_only(str(path)) as reader:
-        assert len(reader.all_results()) == 1
+        assert len(reader.results()) == 1
         with closing(sqlite3.connect(path)) as writer, writer:
             writer.execute("UPDATE attempt SET device = 'changed'")
         with pytest.raises(UnavailableError, match=r"x\.sqlite was written to while it was read: try again"):
-            reader.all_results()
+            reader.results()
 
 
 def test_a_half_done_transaction_of_an_older_kind_is_undone_in_a_copy(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_cell_of_an_earlier_revision_is_visibly_old(store, monkeypatch):
     old = a_cell()
     trained(store, old)
     monkeypatch.setitem(CATALOG["rule"], "asap", replace(CATALOG["rule"]["asap"], revision=2))
-    [result] = store.all_results()
+    [result] = store.results()
     assert result.outdated
     assert result.attempt.cell_id == old.id == store.find_cell_id(old.id[:12])
     assert store.states([a_cell().id]) == {a_cell().id: None}
@@ -103,7 +103,7 @@ def test_a_cell_whose_rule_is_gone_spoils_no_other(store, monkeypatch):
     trained(store, a_cell(rule="dfa"))
     trained(store, a_cell(rule="bp"))
     monkeypatch.delitem(CATALOG["rule"], "dfa")
-    assert [result.cell for result in store.all_results()] == [a_cell(rule="bp")]
+    assert [result.cell for result in store.results()] == [a_cell(rule="bp")]
     [unreadable] = store.unreadable_cells()
     assert len(unreadable) == 64
     assert len(store.measured_seconds_per_epoch()) == 1

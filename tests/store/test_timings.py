@@ -12,8 +12,7 @@ def timed(store, cell, seconds, **terms):
 def test_the_time_of_an_epoch_is_the_median_so_that_a_slow_first_one_does_not_count(store):
     timed(store, a_cell(), [60.0, 2.0, 3.0, 2.5, 2.5])
     [timing] = store.measured_seconds_per_epoch()
-    assert (timing.seconds, timing.device, timing.config, timing.cell_id) == (2.5, "cpu", a_cell(), a_cell().id)
-    assert (timing.dataset, timing.model, timing.rule) == ("digits", "resnet10", "asap")
+    assert (timing.seconds, timing.device, timing.config) == (2.5, "cpu", a_cell())
 
 
 def test_only_the_newest_epochs_are_timed(store):

@@ -14,6 +14,7 @@ from asapbench.metrics import Alignment
 from asapbench.report.configuration import plain_field
 from asapbench.report.figures.by_epoch import ByEpoch, Line, Recorded, by_epoch, draw_line, label_epochs
 from asapbench.report.figures.picture import Illustration
+from asapbench.report.figures.style import COLORS, MARKERS, legend_beside, line_style, literal, panels
 from asapbench.report.published import SOURCE
 from asapbench.report.quantity import Angle
 from asapbench.report.statistics import Summary
@@ -108,12 +109,9 @@ def angle_curves(
         metric=f"angle of {angle}",
         unit="degrees",
         label=label,
+        missing=f"--alignment {angle}: none of these cells has such an angle; `asapbench run --alignment` measures "
+        "them, `asapbench rerun --alignment` those that are done",
     )
-    if found is None:
-        raise AsapbenchError(
-            f"--alignment {angle}: none of these cells has such an angle; `asapbench run --alignment` measures them, "
-            "`asapbench rerun --alignment` those that are done"
-        )
     shared = f"{found.shared}. " if found.shared else ""
     described = f"{shared}{what or angle.described}, in degrees (0: agreement, 90: no relation); {found.spread}."
     table = found.table(
@@ -142,8 +140,6 @@ def _lines(members: Sequence[Recorded[Alignment]], titles: dict[str, str]) -> It
 def _draw(found: ByEpoch, described: str) -> Figure:
     from matplotlib.ticker import MultipleLocator
 
-    from asapbench.report.figures.style import literal, panels
-
     count = len(found.configurations)
     if count > _PANELS:
         raise AsapbenchError(
@@ -171,8 +167,6 @@ def _draw(found: ByEpoch, described: str) -> Figure:
 
 
 def _draw_panel(axes: Axes, lines: Sequence[Line]) -> None:
-    from asapbench.report.figures.style import legend_beside, literal
-
     for place, line in enumerate(lines):
         draw_line(axes, line, label=literal(line.label), markersize=4, style=_style(place, len(lines)))
     axes.axhline(90, color="black", linewidth=0.8, linestyle="--")
@@ -184,8 +178,6 @@ def _draw_panel(axes: Axes, lines: Sequence[Line]) -> None:
 def _style(place: int, count: int) -> dict[str, Any]:
     """The palette's for a few lines; for many, colours by depth, from the first layer to the last."""
     from matplotlib import colormaps
-
-    from asapbench.report.figures.style import COLORS, MARKERS, line_style
 
     if count <= len(COLORS):
         return line_style(place)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import nan
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from asapbench.errors import AsapbenchError
 from asapbench.report.configuration import distinguishing_fields, names, number, state_text
 from asapbench.report.statistics import Summary, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Note, Number, Row, Table, grouped
@@ -46,11 +46,6 @@ class Line:
     points: tuple[Summary, ...]
 
     @property
-    def means(self) -> list[float]:
-        """The mean at each epoch, NaN where there is none."""
-        return [nan if point.mean is None else point.mean for point in self.points]
-
-    @property
     def end(self) -> Summary:
         """The summary at the last epoch that has a number."""
         return next((point for point in reversed(self.points) if point.n), Summary())
@@ -70,11 +65,6 @@ class Averaged:
     n: int
     lines: tuple[Line, ...]
 
-    def name(self, usual: int) -> str:
-        """The label, with the state if that is not done, and n if that is not `usual`."""
-        remarks = [*([] if self.state == "done" else [self.state]), *([] if self.n == usual else [f"n = {self.n}"])]
-        return f"{self.label} ({', '.join(remarks)})" if remarks else self.label
-
 
 @dataclass(frozen=True)
 class ByEpoch:
@@ -91,9 +81,13 @@ class ByEpoch:
 
     @property
     def names(self) -> list[str]:
-        """The label of each configuration, with its state and n where they are unusual."""
-        usual = usual_count(self._ends)
-        return [configuration.name(usual) for configuration in self.configurations]
+        """The label of each configuration, with its state if that is not done, and n if that is not the usual one."""
+        usual, found = usual_count(self._ends), []
+        for one in self.configurations:
+            remarks = ("" if one.state == "done" else one.state, "" if one.n == usual else f"n = {one.n}")
+            inner = ", ".join(filter(None, remarks))
+            found.append(f"{one.label} ({inner})" if inner else one.label)
+        return found
 
     @property
     def spread(self) -> str:
@@ -163,19 +157,21 @@ def by_epoch(
     heading: str,
     metric: str,
     unit: str,
+    missing: str,
     label: Callable[[Cell], str] | None = None,
-) -> ByEpoch | None:
-    """A configuration for each `Cell.group` that has rows, in the order in which they first appear; None without any.
+) -> ByEpoch:
+    """A configuration for each `Cell.group` that has rows, in the order in which they first appear.
 
     `lines` makes the lines of one configuration from its comparable trainings. `label` names a configuration; by
-    default the fields in which it differs from the others do. Outdated results are left out.
+    default the fields in which it differs from the others do. Outdated results are left out. Raises AsapbenchError,
+    with the text `missing`, where there is no configuration.
     """
     groups: dict[str, list[Recorded[RowT]]] = {}
     for one in recorded:
         if one.rows and not one.result.outdated:
             groups.setdefault(one.result.cell.group, []).append(one)
     if not groups:
-        return None
+        raise AsapbenchError(missing)
     chosen = [_comparable(members) for members in groups.values()]
     own, shared = distinguishing_fields([members[0].result.cell for members in chosen])
     configurations = []
@@ -209,13 +205,15 @@ def _states(groups: Iterable[Sequence[Recorded[RowT]]]) -> Counter[str]:
 
 def draw_line(axes: Axes, line: Line, *, label: str, markersize: int, style: dict[str, Any]) -> None:
     """The means, and a band of one standard deviation where there is one."""
-    means, spreads = line.means, [point.sd or 0.0 for point in line.points]
+    import numpy as np
+
+    means = np.array([np.nan if point.mean is None else point.mean for point in line.points])
+    spreads = np.array([point.sd or 0.0 for point in line.points])
     every = max(1, len(means) // 10)
     axes.plot(line.epochs, means, label=label, markevery=every, markersize=markersize, **style)
-    if any(spreads):
-        lower = [mean - spread for mean, spread in zip(means, spreads, strict=True)]
-        upper = [mean + spread for mean, spread in zip(means, spreads, strict=True)]
-        axes.fill_between(line.epochs, lower, upper, color=style["color"], alpha=0.15, linewidth=0)
+    if spreads.any():
+        color = style["color"]
+        axes.fill_between(line.epochs, means - spreads, means + spreads, color=color, alpha=0.15, linewidth=0)
 
 
 def label_epochs(axes: Axes) -> None:

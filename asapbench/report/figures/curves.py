@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 from asapbench.errors import AsapbenchError
 from asapbench.metrics import EpochMetrics
 from asapbench.report.configuration import measured_field
-from asapbench.report.figures.by_epoch import (
-    Averaged,
-    ByEpoch,
-    Line,
-    Recorded,
-    by_epoch,
-    draw_line,
-    label_epochs,
-)
+from asapbench.report.figures.by_epoch import Averaged, ByEpoch, Line, Recorded, by_epoch, draw_line, label_epochs
 from asapbench.report.figures.picture import Illustration
+from asapbench.report.figures.style import (
+    COLORS,
+    DASHES,
+    LEGEND_INCHES,
+    LINES,
+    LINES_PER_INCH,
+    canvas,
+    folded,
+    inches_wide,
+    legend_beside,
+    line_style,
+)
 from asapbench.report.quantity import Quantity
 from asapbench.report.statistics import Summary
 from asapbench.report.table import Field, Footnotes, Note, Table
@@ -39,9 +43,8 @@ def learning_curves(recorded: Iterable[Recorded[EpochMetrics]], *, quantity: Qua
         points = tuple(Summary(values if all(map(isfinite, values)) else ()) for values in samples)
         yield Line("", tuple(range(1, len(points) + 1)), points)
 
-    found = by_epoch(recorded, lines, heading=heading, metric=quantity.words, unit=quantity.unit)
-    if found is None:
-        raise AsapbenchError("--curves: none of these cells has an epoch yet; `asapbench status` says what is running")
+    missing = "--curves: none of these cells has an epoch yet; `asapbench status` says what is running"
+    found = by_epoch(recorded, lines, heading=heading, metric=quantity.words, unit=quantity.unit, missing=missing)
     described = f"{quantity.described}; {found.spread}."
     return Illustration(_table(found, described), lambda: _draw(found, described))
 
@@ -60,16 +63,6 @@ def _table(found: ByEpoch, described: str) -> Table:
 
 
 def _draw(found: ByEpoch, described: str) -> Figure:
-    from asapbench.report.figures.style import (
-        LEGEND_INCHES,
-        LINES,
-        LINES_PER_INCH,
-        canvas,
-        folded,
-        inches_wide,
-        legend_beside,
-    )
-
     if len(found.configurations) > LINES:
         raise AsapbenchError(
             f"--curves: {len(found.configurations)} lines are too many for one picture, which takes {LINES}; choose "
@@ -100,8 +93,6 @@ def _height(configuration: Averaged) -> float:
 
 def _styles(configurations: Sequence[Averaged]) -> list[dict[str, Any]]:
     """One colour for each rule and dashes for the other differences, where there are enough of both; else by place."""
-    from asapbench.report.figures.style import COLORS, DASHES, line_style
-
     rules = list(dict.fromkeys(one.cell.rule for one in configurations))
     others = list(dict.fromkeys(one.beside for one in configurations))
     if 1 < len(rules) <= len(COLORS) and len(others) <= len(DASHES):

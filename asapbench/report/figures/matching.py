@@ -24,6 +24,7 @@ from asapbench.report.configuration import (
     number,
 )
 from asapbench.report.figures.picture import Illustration
+from asapbench.report.figures.style import COLORS, canvas
 from asapbench.report.published import SOURCE, Reference, printed_table
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Summary, spread_and_count
@@ -129,8 +130,6 @@ def _row(bar: Bar, footnotes: Footnotes) -> Row:
 
 
 def _draw(bars: Sequence[Bar], described: str) -> Figure:
-    from asapbench.report.figures.style import canvas
-
     footnotes = Footnotes()
     marks = [bracketed([footnotes.mark(bar.what)]) if bar.what else "" for bar in bars]
     differences = "".join(f" {bracketed(note.mark or '')} differs: {note.text}." for note in footnotes.notes())
@@ -151,8 +150,6 @@ def _draw(bars: Sequence[Bar], described: str) -> Figure:
 
 def _draw_bar(axes: Axes, x: int, bar: Bar, *, narrow: bool) -> None:
     """The bar with its mean in it, or the reason why there is none, and the published number as a dashed line."""
-    from asapbench.report.figures.style import COLORS
-
     mean = bar.summary.mean
     if mean is None:
         unfinished = bar.found is not None and bool(bar.found.unfinished)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from asapbench.analysis.memory import Accesses, asap, asap_with_feedback, backpropagation
 from asapbench.errors import AsapbenchError
 from asapbench.report.figures.picture import Illustration
+from asapbench.report.figures.style import COLORS, canvas, legend_beside
 from asapbench.report.published import SOURCE
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
 from asapbench.suite.catalog import DATASETS, MODELS
@@ -147,8 +148,6 @@ def _row(bar: Bar) -> Row:
 
 def _draw(found: Mapping[str, Sequence[Bar]], *, title: str, setting: str) -> Figure:
     from matplotlib.patches import Patch
-
-    from asapbench.report.figures.style import COLORS, canvas, legend_beside
 
     drawn = {model: [bar for bar in bars if not bar.with_feedback] for model, bars in found.items()}
     titles = dict.fromkeys(bar.title for bars in drawn.values() for bar in bars)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from asapbench.report.figures.style import styled
 from asapbench.report.table import Table
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ class Illustration:
 
 def picture(illustration: Illustration, suffix: str) -> bytes:
     """The bytes of the picture in the format of `suffix`: `.png`, `.svg` or `.pdf`."""
-    from asapbench.report.figures.style import styled
-
     stream = io.BytesIO()
     with styled(), warnings.catch_warnings():
         # A name from a database may have letters that the font lacks: matplotlib draws boxes for them.

@@ -15,6 +15,7 @@ from asapbench.errors import AsapbenchError
 from asapbench.metrics import Measurement
 from asapbench.report.configuration import distinguishing_fields, names, number, plain_field
 from asapbench.report.figures.picture import Illustration
+from asapbench.report.figures.style import COLORS, inches_wide, legend_beside, literal, panels
 from asapbench.report.published import SOURCE
 from asapbench.report.statistics import Summary, spread_and_count
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
@@ -147,8 +148,6 @@ def _numbers(network: Network) -> Iterator[Number]:
 
 
 def _draw(networks: Sequence[Network], subtitle: str) -> Figure:
-    from asapbench.report.figures.style import inches_wide, literal, panels
-
     if len(networks) > _NETWORKS:
         raise AsapbenchError(
             f"--figure 10: {len(networks)} networks are too many for one picture, which takes {_NETWORKS}; "
@@ -171,8 +170,6 @@ def _draw(networks: Sequence[Network], subtitle: str) -> Figure:
 
 
 def _draw_angles(axes: Axes, networks: Sequence[Network], layers: Sequence[str]) -> None:
-    from asapbench.report.figures.style import COLORS, legend_beside, literal
-
     bars = [
         (literal(network.label), COLORS[place], [network.values.get((layer, ANGLE)) for layer in layers])
         for place, network in enumerate(networks)
@@ -186,8 +183,6 @@ def _draw_angles(axes: Axes, networks: Sequence[Network], layers: Sequence[str])
 
 
 def _draw_lengths(axes: Axes, network: Network, layers: Sequence[str]) -> None:
-    from asapbench.report.figures.style import legend_beside
-
     roles = ("g1+g2 = BP", "g1", "g2 = ASAP") if network.has_shortcuts else ("g1+g2", "g1 = BP", "g2 = ASAP")
     shades = ("#333333", "#888888", "#CCCCCC")
     bars = [

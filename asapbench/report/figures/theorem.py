@@ -13,6 +13,7 @@ from asapbench.analysis.theorem import CASES, HORIZON, ZERO, Array, Case, Sizes,
 from asapbench.errors import AsapbenchError
 from asapbench.report.configuration import MISSING, number
 from asapbench.report.figures.picture import Illustration
+from asapbench.report.figures.style import DASHES, legend_beside, line_style, panels
 from asapbench.report.published import SOURCE
 from asapbench.report.statistics import Summary
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
@@ -150,8 +151,6 @@ def _numbers(checked: Sequence[Checked], sizes: Sizes) -> Iterator[Number]:
 def _draw(checked: Sequence[Checked], sizes: Sizes, count: int) -> Figure:
     import numpy as np
 
-    from asapbench.report.figures.style import legend_beside, panels
-
     described = f"{_caption(sizes, count)}: their median, and the range from the least to the largest."
     figure, grid = panels(_TITLE, described, len(_PANELS), columns=2, width=11.0, height=3.4)
     last = max(float(run.times[-1]) for found in checked for run in found.runs)
@@ -176,8 +175,6 @@ def _draw(checked: Sequence[Checked], sizes: Sizes, count: int) -> Figure:
 def _band(axes: Axes, place: int, found: Checked, times: Array, quantity: Callable[[Trajectory], Array | None]) -> None:
     """The median of the runs and their range, if all have the quantity. The first case, the theorem's, is on top."""
     import numpy as np
-
-    from asapbench.report.figures.style import DASHES, line_style
 
     measured = [(run.times, values) for run in found.runs if (values := quantity(run)) is not None]
     if len(measured) < len(found.runs):
