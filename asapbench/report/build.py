@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
@@ -19,10 +18,6 @@ from asapbench.report.suite import suite_table
 from asapbench.report.table import Note, Table
 from asapbench.suite.plugins import lacking
 from asapbench.suite.select import only
-
-if TYPE_CHECKING:
-    from asapbench.report.recorded import RecordedSuite
-    from asapbench.store import Store
 
 SECTION = "A.2"
 """The name in `--table` of the numbers that the paper prints in the text of section A.2."""
@@ -86,19 +81,20 @@ def paper_table(table: str, *, url: str, metric: Metric | None = None, allow_dev
     paper's. Raises AsapbenchError for an unknown table, StoreError for a named database that does not exist.
     """
     table, chosen = table.upper(), metric or Metric.BEST
+    if table == "3" and metric is not None:
+        raise AsapbenchError("--metric: Table 3 holds learning rates, which have no metric; leave it out")
+    if table == "3" and allow_deviations:
+        raise AsapbenchError("--allow-deviations: Table 3 holds the suites' own learning rates; leave it out")
+    if table == SECTION and allow_deviations:
+        raise AsapbenchError(f"--allow-deviations: {SECTION} has readings, each in a row of its own; leave it out")
     if table == "3":
-        if metric is not None:
-            raise AsapbenchError("--metric: Table 3 holds learning rates, which have no metric; leave it out")
-        if allow_deviations:
-            raise AsapbenchError("--allow-deviations: Table 3 holds the suites' own learning rates; leave it out")
         return table3()
     if table == SECTION:
-        if allow_deviations:
-            raise AsapbenchError(f"--allow-deviations: {SECTION} has readings, each in a row of its own; leave it out")
-        return _with_database(forward_alignment_table(recorded_results(url), metric=chosen), url)
-    if table not in map(str, ACCURACIES):
+        made = forward_alignment_table(recorded_results(url), metric=chosen)
+    elif table in map(str, ACCURACIES):
+        made = accuracy_table(int(table), recorded_results(url), metric=chosen, allow_deviations=allow_deviations)
+    else:
         raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
-    made = accuracy_table(int(table), recorded_results(url), metric=chosen, allow_deviations=allow_deviations)
     return _with_database(made, url)
 
 
@@ -112,8 +108,7 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
     with Store.read_only(url) as store:
         known = recorded_suite(store, suite)
         (cells, unreadable), results = store.readable_cells(known.name), store.results(suite=known.name)
-        notes = [Note(lacking(list(unreadable.values())))] if unreadable else []
-        notes += differing_plugins(store, results)
+        notes = [*_left_out(list(unreadable.values())), *differing_plugins(store, results)]
     table = suite_table(
         known.name,
         cells,
@@ -151,17 +146,15 @@ def by_epoch_report(
         else:
             angles = [Recorded(result, store.alignment(result.attempt.lineage)) for result in results]
             figure = angle_curves(angles, angle=shown, heading=heading)
-        notes = [*_left_out(store, known), *differing_plugins(store, results)]
+        if known is None:
+            unreadable = [f"cell {one[:10]}" for one in store.unreadable_cells()]
+        else:
+            unreadable = list(store.readable_cells(known.name)[1].values())
+        notes = [*_left_out(unreadable), *differing_plugins(store, results)]
     return replace(figure, table=replace(figure.table, notes=(*figure.table.notes, *notes)))
 
 
-def _left_out(store: Store, suite: RecordedSuite | None) -> list[Note]:
-    """A note on the cells of a suite, or of the database, that cannot be read here."""
-    unreadable = (
-        [f"cell {one[:10]}" for one in store.unreadable_cells()]
-        if suite is None
-        else [*store.readable_cells(suite.name)[1].values()]
-    )
+def _left_out(unreadable: Sequence[str]) -> list[Note]:
     return [Note(lacking(unreadable))] if unreadable else []
 
 

@@ -11,6 +11,7 @@ from asapbench.report.published import Reference
 from asapbench.report.quantity import Metric
 from asapbench.report.table import Note
 from asapbench.suite.cell import Cell, plain
+from asapbench.suite.columns import settings
 from asapbench.suite.load import load
 
 _FILTERS = ("model", "rule", "optimizer.weight_decay")
@@ -75,10 +76,4 @@ def _filters(wanted: set[str], cells: Sequence[Cell], keys: Sequence[str]) -> li
 
 
 def _value(cell: Cell, key: str) -> str:
-    match key:
-        case "model":
-            return cell.model.name
-        case "rule":
-            return cell.rule.name
-        case _:
-            return plain(cell.optimizer.number("weight_decay"))
+    return plain(settings(cell)[key])

@@ -98,8 +98,13 @@ def forward_alignment_table(results: Iterable[Result], *, metric: Metric = Metri
     layout = _Layout(found, Footnotes(), usual_count(measured))
     groups = {"Published": [_published_row("BP", 0), _published_row(RULES[RULE].title, 1)]}
     for reading in all_readings:
-        rows = groups.setdefault(reading.network, [])
-        rows += layout.reading(reading) if rows else [*layout.control(reading), *layout.reading(reading)]
+        # BP is the same for every reading of a network.
+        if reading.network not in groups:
+            groups[reading.network] = layout.rows(Field("BP"), reading, 0)
+        marks = (layout.footnotes.mark("the default of model and rule"),) if reading.is_default else ()
+        far = distance(reading, found)
+        text = "" if far is None else f"{far:.2f}"
+        groups[reading.network] += layout.rows(Field(reading.stub, marks), reading, 1, text)
     return Table(
         title="Section A.2. Test accuracy of BP and Forward Alignment on MNIST",
         caption=(
@@ -115,8 +120,6 @@ def forward_alignment_table(results: Iterable[Result], *, metric: Metric = Metri
             *left_out(deviations(found, cells), of="table", command=f"asapbench report --suite {SUITE}"),
         ),
         numbers=tuple(_numbers(all_readings, found, metric)),
-        metric=str(metric),
-        unit="percent",
         summary=_best_fit(all_readings, found),
     )
 
@@ -132,23 +135,13 @@ def distance(reading: Reading, found: Mapping[str, Configuration]) -> float | No
 
 @dataclass(frozen=True)
 class _Layout:
-    """The rows of a network: BP's, then those of each reading."""
+    """The rows of a reading."""
 
     found: Mapping[str, Configuration]
     footnotes: Footnotes
     usual: int
 
-    def control(self, reading: Reading) -> list[Row]:
-        """BP, which is the same for every reading of a network."""
-        return self._rows(Field("BP"), reading, 0, "")
-
-    def reading(self, reading: Reading) -> list[Row]:
-        """Forward Alignment under one reading."""
-        marks = (self.footnotes.mark("the default of model and rule"),) if reading.is_default else ()
-        far = distance(reading, self.found)
-        return self._rows(Field(reading.stub, marks), reading, 1, "" if far is None else f"{far:.2f}")
-
-    def _rows(self, stub: Field, reading: Reading, place: int, far: str) -> list[Row]:
+    def rows(self, stub: Field, reading: Reading, place: int, far: str = "") -> list[Row]:
         """The rows of the rule at `place` among the cells of each network: 0 for BP, 1 for Forward Alignment."""
         summaries = [summary_of(cell, self.found) for cell in reading.cells[place::2]]
         rows = [Row((stub, *(measured_field(summary, self.footnotes) for summary in summaries), Field(far)))]

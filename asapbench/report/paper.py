@@ -34,7 +34,6 @@ from asapbench.report.published import (
     WEIGHT_DECAY,
     Line,
     Printed,
-    PrintedTable,
     printed_table,
 )
 from asapbench.report.quantity import Metric
@@ -42,8 +41,6 @@ from asapbench.report.statistics import Summary, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped
 from asapbench.store import Result
 from asapbench.suite.cell import plain, title
-
-_RATE = "initial learning rate"
 
 ACCURACIES = (1, 2, 4, 5)
 """The printed tables that hold test accuracies. Table 3 holds learning rates."""
@@ -78,24 +75,26 @@ def table3() -> Table:
         columns=(Column("Model", "left"), *map(Column, printed.columns)),
         groups=groups,
         notes=footnotes.notes(),
-        numbers=tuple(map(_rate_number, printed.numbers)),
-        metric=_RATE,
-        unit="1",
+        numbers=tuple(
+            number(_rate(one), names=one.key[:3], metric="initial learning rate", published=one.value, unit="1")
+            for one in printed.numbers
+        ),
     )
 
 
 def _rates_rows(line: Line, footnotes: Footnotes) -> tuple[Row, Row]:
     ours, theirs = [], []
     for printed in line.numbers:
-        rate = _rate(printed)
+        rate = _rate(printed).mean
         marks = () if rate == printed.value else (footnotes.mark("differs from the published learning rate"),)
         ours.append(Field(MISSING if rate is None else scientific(rate), marks, emphasis="strong"))
         theirs.append(Field(scientific(printed.value), emphasis="faint"))
     return Row((Field(line.stub), *ours)), Row((faint("published"), *theirs))
 
 
-def _rate(printed: Printed) -> float | None:
-    return None if printed.reference is None else printed.reference.cell.lr
+def _rate(printed: Printed) -> Summary:
+    """The learning rate of the suite's cell, if there is one."""
+    return Summary(() if printed.reference is None else (printed.reference.cell.lr,))
 
 
 def scientific(rate: float) -> str:
@@ -105,12 +104,6 @@ def scientific(rate: float) -> str:
     ('3e-2', '1e-4')
     """
     return f"{Decimal(repr(rate)).normalize():e}".replace("e+", "e")
-
-
-def _rate_number(printed: Printed) -> Number:
-    rate = _rate(printed)
-    measured = Summary(() if rate is None else (rate,))
-    return number(measured, names=printed.key[:3], metric=_RATE, published=printed.value, unit="1")
 
 
 def accuracy_table(
@@ -139,14 +132,11 @@ def accuracy_table(
         groups=groups,
         notes=(
             *layout.footnotes.notes(),
-            *map(Note, _REMARKS.get(table, ())),
-            *_notes(table, printed, found, metric),
-            *_left_out(table, [] if allow_deviations else deviating, sum(result.outdated for result in results)),
+            *_notes(table, found, metric, left=[] if allow_deviations else deviating),
+            *_outdated(results),
             *([] if measured or deviating else _others(found.values())),
         ),
         numbers=tuple(one for line in printed.lines for one in layout.numbers(line, metric)),
-        metric=str(metric),
-        unit="percent",
     )
 
 
@@ -189,27 +179,27 @@ class _Layout:
         return [(by_cell[other.reference], other) for other in self.deviating if other.reference in by_cell]
 
 
-def _notes(table: int, printed: PrintedTable, found: Mapping[str, Configuration], metric: Metric) -> Iterator[Note]:
+def _notes(
+    table: int, found: Mapping[str, Configuration], metric: Metric, *, left: Sequence[Deviation]
+) -> Iterator[Note]:
+    yield from map(Note, _REMARKS.get(table, ()))
     if metric is not Metric.BEST:
         text = "The published numbers are assumed to be at the best test epoch; the measured ones are"
         yield Note(f"{text} {metric.described}.")
-    yield from notes_to_finish(printed.references, found, metric=metric, report=f"--table {table}")
+    yield from notes_to_finish(printed_table(table).references, found, metric=metric, report=f"--table {table}")
+    yield from left_out(left, of="table", command=f"asapbench report --table {table} --allow-deviations")
 
 
-def _left_out(table: int, deviating: Sequence[Deviation], outdated: int) -> Iterator[Note]:
-    command = f"asapbench report --table {table} --allow-deviations"
-    yield from left_out(deviating, of="table", command=command)
-    if outdated:
+def _outdated(results: Iterable[Result]) -> Iterator[Note]:
+    if outdated := sum(result.outdated for result in results):
         yield Note(f"{counted(outdated, 'result')} left out: measured with an earlier revision of the code.")
 
 
 def _others(found: Iterable[Configuration]) -> Iterator[Note]:
     """Why a table shows nothing of a database that is not empty."""
     cells = [configuration.cell for configuration in found if configuration.summary.ended]
-    if cells:
-        trained = [
-            f"{title('rule', c.rule)} on {title('dataset', c.dataset)}, {title('model', c.model)}" for c in cells
-        ]
+    trained = [f"{title('rule', c.rule)} on {title('dataset', c.dataset)}, {title('model', c.model)}" for c in cells]
+    if trained:
         yield Note(
             "The database has no result for this table's data sets, networks and rules. "
             f"`asapbench report --suite NAME` shows what it has ({some(trained)})."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from asapbench.errors import AsapbenchError, NoDatabaseError, SuiteError
 from asapbench.report.table import Note
 from asapbench.suite import plugins
-from asapbench.suite.grid import RecordedData
+from asapbench.suite.grid import data_of_cells
 from asapbench.suite.load import Suite, load, parse, shipped
 from asapbench.suite.options import nearest
 
@@ -69,13 +69,13 @@ def recorded_suite(store: Store, suite: str) -> RecordedSuite:
     if record.text is None:
         return RecordedSuite(name, named.title if named else name, named)
     try:
-        data = RecordedData(tuple(dict.fromkeys(cell.dataset for cell in store.readable_cells(name)[0])))
-        file = parse(record.text, source=record.source, complete=data.complete)
+        complete = data_of_cells(store.readable_cells(name)[0])
+        file = parse(record.text, source=record.source, complete=complete)
     except SuiteError as error:
         reason = str(error).splitlines()[0].removeprefix(f"{record.source}:")
         text = f"The suite file of the run cannot be read here ({reason}): deviations from the file are not marked."
         return RecordedSuite(name, named.title if named else name, None, (Note(text),))
-    notes = tuple(_differing(suite, named, file, record))
+    notes = _differing(suite, named, file, record)
     title = named.title if named and (os.path.isfile(suite) or not notes) else file.title
     return RecordedSuite(name, title, file, notes)
 
@@ -95,25 +95,22 @@ def differing_plugins(store: Store, results: Sequence[Result]) -> Iterator[Note]
     texts: set[str] = set()
     for (_, key), versions in found.items():
         shown = " and ".join(sorted(map(plugins.shortened, versions)))
-        now = loaded.get(key)
+        now = loaded.get(key, "")
         if len(versions) > 1:
-            texts.add(f"Results of the {key} come from different versions of its plug-in ({shown})")
-        elif now is not None and now not in versions:
+            texts.add(f"{key} come from different versions of its plug-in ({shown})")
+        elif now and now not in versions:
             than = plugins.shortened(now)
-            texts.add(
-                f"Results of the {key} come from another version of its plug-in ({shown}) than is loaded ({than})"
-            )
+            texts.add(f"{key} come from another version of its plug-in ({shown}) than is loaded ({than})")
+    fix = "train them again with one version, by asapbench rerun, or raise the revision of the entry"
     for text in sorted(texts):
-        yield Note(
-            f"{text}: train them again with one version, by asapbench rerun, or raise the revision of the entry."
-        )
+        yield Note(f"Results of the {text}: {fix}.")
 
 
-def _differing(suite: str, named: Suite | None, file: Suite, record: SuiteRecord) -> list[Note]:
+def _differing(suite: str, named: Suite | None, file: Suite, record: SuiteRecord) -> tuple[Note, ...]:
     """A note if the file that the user names has other cells than the file of the run."""
     if named is None or {cell.group for cell in named.cells} == {cell.group for cell in file.cells}:
-        return []
+        return ()
     which = f"The shipped suite {suite}" if suite in shipped() and not os.path.isfile(suite) else suite
     ran = re.split(r"[/\\]", record.source)[-1]
     text = f"{which} has other cells than the file of the run ({ran}): rows are compared with the file of the run."
-    return [Note(f"{text} To run its current cells:", (f"asapbench run {suite}",))]
+    return (Note(f"{text} To run its current cells:", (f"asapbench run {suite}",)),)

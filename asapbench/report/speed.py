@@ -13,7 +13,6 @@ from asapbench.suite.cell import Cell, title
 from asapbench.suite.columns import field_text, varying
 
 _TITLE = "Speed of training"
-_METRIC, _UNIT = "speed of training", "as the variant names it"
 _MIB = 2**20
 _NAMED = ("batch_size", "precision")
 _COLUMNS = ("s/epoch", "samples/s", "min", "max", "/ eager", "arithmetic", "bandwidth", "peak MiB")
@@ -31,8 +30,6 @@ def speed_table(found: Benched, *, teraflops: float | None = None, gigabytes: fl
         groups=grouped((_heading(speed.cell, others), _rows(speed, peak, footnotes)) for speed, peak in known),
         notes=(*footnotes.notes(), *_notes(found, known)),
         numbers=tuple(number for speed, peak in known for number in _numbers(speed, peak, others)),
-        metric=_METRIC,
-        unit=_UNIT,
     )
 
 
@@ -121,8 +118,8 @@ def _numbers(speed: Speed, peak: Peak, others: Sequence[str]) -> Iterator[Number
                 measured=value,
                 sd=sd,
                 n=len(loop.rounds),
-                metric=_METRIC,
-                unit=_UNIT,
+                metric="speed of training",
+                unit="as the variant names it",
             )
 
 

@@ -25,7 +25,7 @@ from asapbench.report.statistics import spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Footnotes, Note, Row, Table, grouped
 from asapbench.store import Result
 from asapbench.store.records import FINAL
-from asapbench.suite.catalog import CATALOG
+from asapbench.suite.catalog import MODELS, RULES
 from asapbench.suite.cell import Cell, title
 from asapbench.suite.columns import field_text, varying
 from asapbench.suite.load import Suite
@@ -70,11 +70,14 @@ def suite_table(
             *_without_metric(found, metric),
         ),
         numbers=tuple(
-            number(summary_of(cell, found), names=names(cell), metric=metric, variant=grid.long_form_variant(cell))
+            number(
+                summary_of(cell, found),
+                names=names(cell),
+                metric=metric,
+                variant=grid.variant(cell) or grid.deviation(cell),
+            )
             for cell in grid.cells
         ),
-        metric=str(metric),
-        unit="percent",
         summary=_order(grid, found),
     )
 
@@ -102,7 +105,8 @@ class _Grid:
     @cached_property
     def shared(self) -> str:
         """The model options that all configurations have: `(width=8)`."""
-        options = {_options(cell) for cell in self.cells}
+        models = {cell.model for cell in self.cells}
+        options = {title("model", model).removeprefix(MODELS[model.name].title) for model in models}
         return options.pop() if len(options) == 1 else ""
 
     @cached_property
@@ -139,15 +143,6 @@ class _Grid:
         found = nearest(cell, self.file.cells)
         return found[0] if found else "not in it"
 
-    def long_form_variant(self, cell: Cell) -> str:
-        """The variant, or the deviation if there is only one variant."""
-        return self.variant(cell) or self.deviation(cell)
-
-    def stub(self, cell: Cell) -> str:
-        """The name of the configuration's row."""
-        model = title("model", cell.model).removesuffix(self.shared)
-        return ", ".join(filter(None, (model, self.variant(cell))))
-
 
 def _rows(
     grid: _Grid, found: Mapping[str, Configuration], footnotes: Footnotes, *, usual: int
@@ -163,7 +158,8 @@ def _rows(
             measured_field(summary, footnotes) if rule in by_rule else Field("")
             for rule, summary in zip(grid.rules, summaries, strict=True)
         ]
-        row = Row((Field(grid.stub(first), marks), *shown))
+        stub = ", ".join(filter(None, (title("model", first.model).removesuffix(grid.shared), grid.variant(first))))
+        row = Row((Field(stub, marks), *shown))
         yield title("dataset", first.dataset), (row, *counts_row(summaries, usual=usual))
 
 
@@ -191,7 +187,7 @@ def _without_order(grid: _Grid, found: Mapping[str, Configuration]) -> Iterator[
     """Why there is no order, where the reason is not a lack of numbers."""
     measured = {cell.rule for row in grid.compared for cell in row.values() if cell.group in found}
     if len(measured) > 1 and (several := grid.with_several_values):
-        rules = ", ".join(CATALOG["rule"][name].title for name in several)
+        rules = ", ".join(RULES[name].title for name in several)
         yield Note(
             f"No order from best to worst: {rules} {'has' if len(several) == 1 else 'have'} several values on one "
             "network, and a choice among them needs validation data."
@@ -214,8 +210,3 @@ def _without_metric(found: Mapping[str, Configuration], metric: Metric) -> Itera
     if lacking := sum(configuration.without_metric for configuration in found.values()):
         validation = ": it needs examples held out for validation (--set validation=...)"
         yield Note(f"{lacking} finished cells have no {metric}{validation if metric is Metric.BEST_VAL else ''}.")
-
-
-def _options(cell: Cell) -> str:
-    """The model's options that are not at their default: `(width=8)`."""
-    return title("model", cell.model).removeprefix(CATALOG["model"][cell.model.name].title)

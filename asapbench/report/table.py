@@ -88,7 +88,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Table:
-    """A report. `metric` and `unit` apply to all `numbers`; `summary` is a line directly below the rows."""
+    """A report. `summary` is a line directly below the rows."""
 
     title: str
     caption: str
@@ -96,8 +96,6 @@ class Table:
     groups: tuple[Group, ...]
     notes: tuple[Note, ...]
     numbers: tuple[Number, ...]
-    metric: str
-    unit: str
     summary: str = ""
 
 

@@ -14,7 +14,7 @@ from asapbench.store.records import FINAL, UNFINISHED, State, SuiteRecord
 from asapbench.store.store import Store
 from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
-from asapbench.suite.grid import RecordedData
+from asapbench.suite.grid import data_of_cells
 from asapbench.suite.load import load, parse, plugins_named
 from asapbench.suite.plugins import lacking
 from asapbench.suite.select import choose, data_path, only, relocated
@@ -165,9 +165,10 @@ def _shown(source: str) -> str:
 
 def _groups(text: str | None, recorded: Sequence[Cell]) -> set[str]:
     """The groups of a suite file's cells, with the data of `recorded`; none if its text is unknown or unreadable."""
-    data = RecordedData(tuple(dict.fromkeys(cell.dataset for cell in recorded)))
     try:
-        return {cell.group for cell in parse(text, source="", complete=data.complete).cells} if text else set()
+        return (
+            {cell.group for cell in parse(text, source="", complete=data_of_cells(recorded)).cells} if text else set()
+        )
     except SuiteError:
         return set()
 

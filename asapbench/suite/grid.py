@@ -57,38 +57,35 @@ Complete = Callable[[Choice], Choice]
 """Gives the choice of a data set what only its files can tell. Raises DataError."""
 
 
-@dataclass(frozen=True)
-class DataPlace:
-    """How a suite's path of data is read: relative to `folder`; `path`, relative to the working folder, replaces it."""
+def data_of_files(folder: FilePath = FilePath(), path: str | None = None) -> Complete:
+    """Reads the data at a suite's path, relative to `folder`; `path`, relative to the working folder, replaces it."""
 
-    folder: FilePath = FilePath()
-    path: str | None = None
-
-    def complete(self, choice: Choice) -> Choice:
-        """A data set with what is found in its files. Raises DataError."""
+    def complete(choice: Choice) -> Choice:
         entry = DATASETS[choice.name]
-        if self.path is None or not entry.reads_a_path:
-            return entry.completed(choice, folder=self.folder)
-        return entry.completed(entry.choose(entry.given(choice) | {"path": self.path}), folder=FilePath())
+        if path is None or not entry.reads_a_path:
+            return entry.completed(choice, folder=folder)
+        return entry.completed(entry.choose(entry.given(choice) | {"path": path}), folder=FilePath())
+
+    return complete
 
 
-@dataclass(frozen=True)
-class RecordedData:
-    """The data sets of recorded cells, newest last: a text that a database holds must not make asapbench read files."""
+def data_of_cells(cells: Iterable[Cell] = ()) -> Complete:
+    """The data of recorded cells: those of the same settings, and of the same path's last part if there are such.
 
-    known: tuple[Choice, ...] = ()
+    A text that a database holds must not make asapbench read files.
+    """
+    known = list(dict.fromkeys(cell.dataset for cell in cells))
 
-    def complete(self, choice: Choice) -> Choice:
-        """The recorded data set of these settings, of the same path's last part if there is one. Raises DataError."""
+    def complete(choice: Choice) -> Choice:
         entry = DATASETS[choice.name]
         if not entry.reads_a_path:
             return choice
-        of_entry = (known for known in self.known if known.name == choice.name)
-        alike = [known for known in of_entry if entry.settings(known) == entry.settings(choice)]
-        same_place = [known for known in alike if _last_part(known) == _last_part(choice)]
-        for known in reversed(same_place or alike):
-            return known
-        raise DataError(f"{choice.name}: no recorded cell has these data")
+        alike = [one for one in known if one.name == choice.name and entry.settings(one) == entry.settings(choice)]
+        if not alike:
+            raise DataError(f"{choice.name}: no recorded cell has these data")
+        return ([one for one in alike if _last_part(one) == _last_part(choice)] or alike)[-1]
+
+    return complete
 
 
 def _last_part(choice: Choice) -> str:
@@ -136,61 +133,44 @@ def require_trainable(cell: Cell) -> None:
 
 def impossible(cell: Cell) -> Impossible | None:
     """Why these values cannot be trained together, or None."""
-    checks = (_wrong_size, _wrong_optimizer, _wrong_schedule, _wrong_for_data, _wrong_rule)
-    return next((fault for check in checks if (fault := check(cell)) is not None), None)
+    return next(itertools.chain(_faults_of_size(cell), _faults_of_choices(cell)), None)
 
 
-def _wrong_optimizer(cell: Cell) -> Impossible | None:
+def _faults_of_choices(cell: Cell) -> Iterator[Impossible]:
     if reason := OPTIMIZERS[cell.optimizer.name].fault(cell.optimizer):
-        return Impossible(f"optimizer.{reason[0]}", reason[1])
-    return None
-
-
-def _wrong_schedule(cell: Cell) -> Impossible | None:
+        yield Impossible(f"optimizer.{reason[0]}", reason[1])
     if cell.warmup >= cell.epochs:
-        return Impossible("warmup", f"warmup {cell.warmup} leaves no epoch of {cell.epochs} behind it: choose less")
+        yield Impossible("warmup", f"warmup {cell.warmup} leaves no epoch of {cell.epochs} behind it: choose less")
     if reason := SCHEDULES[cell.schedule.name].fault(cell.schedule, cell.epochs):
-        return Impossible(f"schedule.{reason[0]}", f"{cell.schedule.name}: {reason[1]}")
-    return None
-
-
-def _wrong_for_data(cell: Cell) -> Impossible | None:
-    """Why the model or the augmentation does not suit this kind of data, or None."""
+        yield Impossible(f"schedule.{reason[0]}", f"{cell.schedule.name}: {reason[1]}")
+    model, data = MODELS[cell.model.name], cell.dataset.name
     if cell.normalization == "released" and DATASETS[cell.dataset.name].released is None:
         known = ", ".join(name for name, entry in DATASETS.items() if entry.released is not None)
-        return Impossible(
-            "normalization", f"the released code has no normalization for {cell.dataset.name} (it has for {known})"
-        )
-    if not dataset_shape(cell.dataset).is_features:
-        return None
-    if cell.augment != "none":
-        return Impossible("augment", f'{cell.augment} moves pixels, and {cell.dataset.name} has none: use "none"')
-    if MODELS[cell.model.name].has_convolutions:
+        yield Impossible("normalization", f"the released code has no normalization for {data} (it has for {known})")
+    is_features = dataset_shape(cell.dataset).is_features
+    if is_features and cell.augment != "none":
+        yield Impossible("augment", f'{cell.augment} moves pixels, and {data} has none: use "none"')
+    if is_features and model.has_convolutions:
         fit = ", ".join(name for name, entry in MODELS.items() if not entry.has_convolutions)
-        return Impossible("model", f"{cell.model.name} needs images, and the data are feature vectors: use {fit}")
-    return None
+        yield Impossible("model", f"{model.name} needs images, and the data are feature vectors: use {fit}")
+    if unsuited := RULES[cell.rule.name].unsuited(model):
+        yield Impossible("rule", unsuited)
 
 
-def _wrong_size(cell: Cell) -> Impossible | None:
-    """Which size does not fit the data and why, or None."""
+def _faults_of_size(cell: Cell) -> Iterator[Impossible]:
     if fault := DATASETS[cell.dataset.name].beyond(cell.dataset):
-        return Impossible("dataset.train_size", fault)
+        yield Impossible("dataset.train_size", fault)
     whole = dataset_shape(cell.dataset).train
     train = whole - cell.validation
     if whole < 2:
-        return Impossible(
-            "dataset.train_size", f"train_size {whole} is too small to train on: take at least 2, or 0 for all"
-        )
+        text = f"train_size {whole} is too small to train on: take at least 2, or 0 for all"
+        yield Impossible("dataset.train_size", text)
     if train < 2:
         leaves = f"validation {cell.validation} leaves {max(train, 0)} of {whole} training examples"
-        return Impossible("validation", f"{leaves}: hold out at most {whole - 2}")
+        yield Impossible("validation", f"{leaves}: hold out at most {whole - 2}")
     if train % cell.batch_size == 1:
-        return Impossible(
-            "batch_size",
-            f"{train} training examples in batches of {cell.batch_size} leave a last batch of one example, on which "
-            "BatchNorm has no variance: choose another batch_size",
-        )
-    return None
+        text = f"{train} training examples in batches of {cell.batch_size} leave a last batch of one example, on which"
+        yield Impossible("batch_size", f"{text} BatchNorm has no variance: choose another batch_size")
 
 
 def _place(key: str, cell: Cell, grid: dict[str, Located]) -> Path:
@@ -212,11 +192,6 @@ def _place_of(key: str, value: Any, grid: dict[str, Located]) -> Path:
                 if one.value == dict((*value.options, *value.local)).get(option):
                     return one.path
     return ()
-
-
-def _wrong_rule(cell: Cell) -> Impossible | None:
-    reason = RULES[cell.rule.name].unsuited(MODELS[cell.model.name])
-    return None if reason is None else Impossible("rule", reason)
 
 
 def _choices(kind: str, grid: dict[str, Located], report: Report) -> list[Choice]:

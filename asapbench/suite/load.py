@@ -16,7 +16,7 @@ from asapbench.escape import visible
 from asapbench.suite import plugins
 from asapbench.suite.catalog import CATALOG
 from asapbench.suite.cell import CHOICES, Cell
-from asapbench.suite.grid import KEYS, Complete, DataPlace, Located, RecordedData, expand
+from asapbench.suite.grid import KEYS, Complete, Located, data_of_cells, data_of_files, expand
 from asapbench.suite.options import describe, nearest
 from asapbench.suite.places import Path, Places
 
@@ -52,7 +52,7 @@ def load(name_or_path: str, *, data_path: str | None = None) -> Suite:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SuiteError(f"{path}: the suite cannot be read: {reason}") from error
-    complete = DataPlace(path.parent, data_path).complete
+    complete = data_of_files(path.parent, data_path)
     return parse(text, source=str(path), complete=complete, load_plugins=True)
 
 
@@ -68,7 +68,7 @@ def parse(text: str, *, source: str, complete: Complete | None = None, load_plug
     head = _head(document, problems)
     if load_plugins:
         _load_plugins(_named_plugins(document), problems, folder=FilePath(source).parent)
-    complete = complete or RecordedData().complete
+    complete = complete or data_of_cells()
     defaults = _table(document.get("defaults", {}), ("defaults",), problems)
     cells: dict[str, Cell] = {}
     for number, grid in enumerate(_grids(document, problems)):

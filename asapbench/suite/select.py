@@ -12,7 +12,7 @@ from typing import Any
 from asapbench.errors import DataError, SuiteError
 from asapbench.suite.catalog import CATALOG, DATASETS, DEFAULTS
 from asapbench.suite.cell import CHOICES, Cell
-from asapbench.suite.grid import MOST_CELLS, DataPlace, impossible
+from asapbench.suite.grid import MOST_CELLS, data_of_files, impossible
 from asapbench.suite.options import Choice, Value, nearest
 from asapbench.suite.recipe import RECIPE, checked_learning_rate, checked_seed
 
@@ -239,7 +239,7 @@ def _set_option(cells: Sequence[Cell], kind: str, option: str, value: Any, text:
                 chosen = entry.choose(entry.given(choice) | {option: value})
             except ValueError as error:
                 raise SuiteError(f"--set {text}: {error}") from error
-            choices[choice] = DataPlace().complete(chosen) if kind == "dataset" else chosen
+            choices[choice] = data_of_files()(chosen) if kind == "dataset" else chosen
     changed = []
     for cell in cells:
         settled: dict[str, Any] = {kind: choices.get(getattr(cell, kind), getattr(cell, kind))}

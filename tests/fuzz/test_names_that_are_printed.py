@@ -31,7 +31,7 @@ def table(text: str) -> Table:
     number = Number(dataset=text, model=text, rule=text, variant=text, measured=1.0, metric="best", unit="percent")
     group = Group(text, (Row((Field(text), Field(text))),))
     notes = (Note(text, commands=(text,)),)
-    return Table(text, text, (Column(text, "left"), Column(text)), (group,), notes, (number,), "best", "percent", text)
+    return Table(text, text, (Column(text, "left"), Column(text)), (group,), notes, (number,), text)
 
 
 @fuzz(100)

@@ -62,7 +62,7 @@ def _shipped_tables() -> Iterator[Table]:
 def titled(text: str) -> Table:
     group = Group(text, (Row((Field(text, ("a",)), Field("-1.5", ("a", "b")))),))
     columns, notes = (Column(text, "left"), Column("BP")), (Note(text, (text,), "a"),)
-    return Table(text, text, columns, (group,), notes, (), "percent", "1")
+    return Table(text, text, columns, (group,), notes, ())
 
 
 def test_latex_is_ascii_whatever_the_text_is() -> None:

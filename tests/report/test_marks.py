@@ -127,7 +127,7 @@ def test_a_command_that_prints_signs_ends_well_in_any_encoding(encoding: str) ->
 
 def test_what_replaces_a_sign_is_escaped_for_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = (Row((Field("‖a‖ ∗ ≤"), Field("1"))),)
-    table = Table("a", "b", (Column("x"), Column("y")), (Group("g", rows),), (Note("n"),), (), "m", "u")
+    table = Table("a", "b", (Column("x"), Column("y")), (Group("g", rows),), (Note("n"),), ())
     line = next(part for part in printed(table, Format.MARKDOWN, "ascii", monkeypatch).splitlines() if "&lt;=" in part)
     assert len(re.findall(r"(?<!\\)\|", line)) == 3
     assert r"\*" in line

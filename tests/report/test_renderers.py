@@ -24,7 +24,7 @@ def nasty() -> Table:
     row = Row((Field("[46]", indent=1), Field(NASTY, ("a",))))
     notes = (Note(NASTY, commands=(NASTY,), mark="a"), Note("[48] *not* known"))
     columns = (Column(NASTY, "left"), Column("BP"))
-    return Table(NASTY, NASTY, columns, (Group(NASTY, (row,)),), notes, (number,), "best", "percent", NASTY)
+    return Table(NASTY, NASTY, columns, (Group(NASTY, (row,)),), notes, (number,), NASTY)
 
 
 def test_csv_reads_back_one_unrounded_number_per_row() -> None:

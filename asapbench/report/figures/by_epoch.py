@@ -132,8 +132,6 @@ class ByEpoch:
             groups=grouped(rows),
             notes=tuple(notes),
             numbers=self.numbers,
-            metric=self.metric,
-            unit=self.unit,
         )
 
     @property

@@ -111,8 +111,6 @@ def dimension_matching(
             number(bar.summary, names=names(bar.cell), metric=metric, published=bar.published, variant=bar.what)
             for bar in bars
         ),
-        metric=str(metric),
-        unit="percent",
     )
     return Illustration(table, lambda: _draw(bars, f"{setting} ({SOURCE}, D.2). {measured}"))
 

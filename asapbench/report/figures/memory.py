@@ -32,7 +32,6 @@ _SCALE = 1e6
 _BARS_PER_INCH = 2
 
 _TITLE = "External memory accesses of one training step"
-_METRIC, _UNIT = "external memory accesses", "numbers read or written"
 
 
 @dataclass(frozen=True)
@@ -128,15 +127,13 @@ def _table(found: Mapping[str, Sequence[Bar]], *, title: str, batch: int, datase
                 rule=bar.rule,
                 variant=f"{'with B, ' if bar.with_feedback else ''}batch {batch}, {part}",
                 measured=count,
-                metric=_METRIC,
-                unit=_UNIT,
+                metric="external memory accesses",
+                unit="numbers read or written",
             )
             for model, bars in found.items()
             for bar in bars
             for part, count in bar.accesses.by_name.items()
         ),
-        metric=_METRIC,
-        unit=_UNIT,
     )
 
 

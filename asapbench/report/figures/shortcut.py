@@ -125,8 +125,6 @@ def _table(networks: Sequence[Network], shared: str, described: str) -> Table:
         ),
         notes=(Note(text),) if len(kinds) == 1 else (),
         numbers=tuple(one for network in networks for one in _numbers(network)),
-        metric="weight changes of BP and ASAP",
-        unit="degrees, or length of a gradient",
     )
 
 

@@ -113,8 +113,6 @@ def _table(checked: Sequence[Checked], sizes: Sizes, count: int) -> Table:
             ),
         ),
         numbers=tuple(_numbers(checked, sizes)),
-        metric=_METRIC,
-        unit=_UNIT,
     )
 
 

@@ -33,14 +33,20 @@ def render_json(table: Table) -> str:
     content = {
         "title": table.title,
         "caption": table.caption,
-        "metric": table.metric,
-        "unit": table.unit,
+        "metric": _shared(number.metric for number in table.numbers),
+        "unit": _shared(number.unit for number in table.numbers),
         "spread": "sample standard deviation",
         "summary": table.summary or None,
         "numbers": [asdict(number) for number in table.numbers],
         "notes": [asdict(note) for note in table.notes],
     }
     return json.dumps(content, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _shared(texts: Iterable[str]) -> str | None:
+    """The text, where all are the same."""
+    different = set(texts)
+    return different.pop() if len(different) == 1 else None
 
 
 def inert(text: str) -> str:

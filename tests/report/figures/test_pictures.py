@@ -86,7 +86,7 @@ def test_what_cannot_be_drawn_is_an_error_with_the_reason(
 
 
 def illustration(title: str) -> Illustration:
-    empty = Table("", "", (), (), (), (), "", "")
+    empty = Table("", "", (), (), (), ())
     return Illustration(empty, lambda: canvas(title, title)[0])
 
 
