@@ -18,8 +18,8 @@ from sqlalchemy import BindParameter, Connection, Update, and_, bindparam, func,
 
 from asapbench.errors import AttemptLostError, StoreError
 from asapbench.metrics import EpochMetrics
-from asapbench.store import alignment, epochs
 from asapbench.store import attempts as reading
+from asapbench.store import epochs
 from asapbench.store.cells import chunks, insert_missing, now
 from asapbench.store.owner_process import OwnerProcess
 from asapbench.store.records import FINAL, Attempt, Claim, EndState, Measured, Provenance
@@ -173,11 +173,7 @@ def record(connection: Connection, measured: Measured) -> None:
     """
     claim = measured.claim
     require(connection, claim)
-    new = epochs.missing(connection, claim, measured.epochs)
-    angles = alignment.missing(connection, claim, measured.alignment)
-    alignment.add(connection, claim, angles)
-    if new:
-        epochs.add(connection, claim, new)
+    if epochs.add_missing(connection, claim, measured.epochs, measured.alignment):
         done = epochs.newest(connection, claim.lineage)
         connection.execute(_mine(claim.attempt_id, claim.lease).values(epochs_done=done))
 

@@ -1,4 +1,4 @@
-"""Rows of epochs: one for each epoch of a lineage, written once. A repeated epoch must repeat the result.
+"""Rows of epochs, and of angles by layer and epoch, of a lineage: written once. A repeat must be the same result.
 
 NaN is stored as NULL, the only form that SQLite keeps.
 """
@@ -6,20 +6,23 @@ NaN is stored as NULL, the only form that SQLite keeps.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, RowMapping, func, insert, select
 
 from asapbench.errors import EpochConflictError
-from asapbench.metrics import HOW_FAST, EpochMetrics
+from asapbench.metrics import HOW_FAST, Alignment, EpochMetrics
 from asapbench.store.records import Claim
 from asapbench.store.rows import checked
-from asapbench.store.schema import epoch_metrics
+from asapbench.store.schema import alignment, epoch_metrics
+
+T = TypeVar("T")
 
 _NAMES = tuple(field.name for field in fields(EpochMetrics))
 _NAN_IF_NULL = tuple(f.name for f in fields(EpochMetrics) if f.type == "float" and epoch_metrics.c[f.name].nullable)
+_ANGLE = [alignment.c[field.name] for field in fields(Alignment)]
 INSERT = insert(epoch_metrics)
 """Built once: building it costs more than SQLite takes to run it."""
 
@@ -44,34 +47,73 @@ def of_lineage(connection: Connection, lineage: str, *, only: Sequence[int] = ()
     return [_metrics(row) for row in connection.execute(query).mappings()]
 
 
-def missing(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) -> list[EpochMetrics]:
-    """The `rows` that are not stored yet. Raises StoreError for one that differs from its stored row."""
-    if not rows:
-        return []
-    stored = {row.epoch: row for row in of_lineage(connection, claim.lineage, only=[row.epoch for row in rows])}
-    new: dict[int, EpochMetrics] = {}
+def angles_of_lineage(connection: Connection, lineage: str, *, only: Sequence[int] = ()) -> list[Alignment]:
+    """As `of_lineage`, the angles: by epoch, layers in forward order."""
+    query = select(*_ANGLE).where(alignment.c.lineage == lineage).order_by(alignment.c.epoch, alignment.c.id)
+    if only:
+        query = query.where(alignment.c.epoch.between(min(only), max(only)))
+    return [checked(Alignment, row) for row in connection.execute(query).mappings()]
+
+
+def add_missing(
+    connection: Connection, claim: Claim, rows: Sequence[EpochMetrics], angles: Sequence[Alignment]
+) -> bool:
+    """Inserts the rows and angles that are not stored yet; returns whether an epoch is new.
+
+    Raises EpochConflictError, and inserts nothing, if one differs from its stored row.
+    """
+    epochs_given, angles_given = ([row.epoch for row in given] for given in (rows, angles))
+    stored = of_lineage(connection, claim.lineage, only=epochs_given) if rows else []
+    new = _missing(claim, rows, stored, key=lambda row: row.epoch, conflict=_conflict)
+    known = angles_of_lineage(connection, claim.lineage, only=angles_given) if angles else []
+    new_angles = _missing(
+        claim, angles, known, key=lambda row: (row.epoch, row.layer, row.quantity), conflict=_conflict_of_angle
+    )
+    if new_angles:
+        owner = {"attempt_id": claim.attempt_id, "lineage": claim.lineage}
+        connection.execute(insert(alignment), [owner | asdict(row) for row in new_angles])
+    if new:
+        connection.execute(INSERT, values_of(claim, new))
+    return bool(new)
+
+
+def _missing(
+    claim: Claim,
+    rows: Sequence[T],
+    stored: Sequence[T],
+    *,
+    key: Callable[[T], Hashable],
+    conflict: Callable[[T, T], str],
+) -> list[T]:
+    """The `rows` whose key is not among `stored`. Raises EpochConflictError with the text of the first conflict."""
+    known = {key(row): row for row in stored}
+    new = []
     for row in rows:
-        known = stored.get(row.epoch) or new.get(row.epoch)
-        if known is None:
-            new[row.epoch] = row
-        elif not row.same_result(known):
-            raise EpochConflictError(
-                f"cell {claim.cell_id[:10]}: epoch {row.epoch} gave another result than before "
-                f"({_differences(row, known)}); `asapbench rerun --only cell={claim.cell_id[:10]}` trains it again"
-            )
-    return list(new.values())
+        before = known.setdefault(key(row), row)
+        if before is row:
+            new.append(row)
+        elif text := conflict(row, before):
+            short = claim.cell_id[:10]
+            raise EpochConflictError(f"cell {short}: {text}; `asapbench rerun --only cell={short}` trains it again")
+    return new
 
 
-def add(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics]) -> None:
-    """Inserts `rows`, which must be `missing`."""
-    if rows:
-        connection.execute(INSERT, values_of(claim, rows))
+def _conflict(row: EpochMetrics, before: EpochMetrics) -> str:
+    pairs = {name: (getattr(row, name), getattr(before, name)) for name in _NAMES if name not in HOW_FAST}
+    different = [f"{name} {new!r}, was {old!r}" for name, (new, old) in pairs.items() if repr(new) != repr(old)]
+    same = row.same_result(before)
+    return "" if same else f"epoch {row.epoch} gave another result than before ({'; '.join(different)})"
+
+
+def _conflict_of_angle(row: Alignment, before: Alignment) -> str:
+    what = f"after epoch {row.epoch} the angle of {row.layer} ({row.quantity}) is"
+    return "" if row == before else f"{what} {row.degrees!r}, was {before.degrees!r}"
 
 
 def values_of(claim: Claim, rows: Sequence[EpochMetrics]) -> list[dict[str, Any]]:
     """The parameters of `INSERT` for `rows`."""
     owner = {"attempt_id": claim.attempt_id, "lineage": claim.lineage}
-    return [owner | _values(row) for row in rows]
+    return [owner | {name: _null_if_nan(getattr(row, name)) for name in _NAMES} for row in rows]
 
 
 def newest(connection: Connection, lineage: str) -> int:
@@ -98,10 +140,6 @@ def summary(rows: Sequence[EpochMetrics]) -> Summary:
     )
 
 
-def _values(row: EpochMetrics) -> dict[str, Any]:
-    return {name: _null_if_nan(getattr(row, name)) for name in _NAMES}
-
-
 def _null_if_nan(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
@@ -115,8 +153,3 @@ def _metrics(row: RowMapping) -> EpochMetrics:
     if values["validation_loss"] is None and values["validation_accuracy"] is not None:
         values["validation_loss"] = math.nan
     return checked(EpochMetrics, values)
-
-
-def _differences(ours: EpochMetrics, theirs: EpochMetrics) -> str:
-    pairs = {name: (getattr(ours, name), getattr(theirs, name)) for name in _NAMES if name not in HOW_FAST}
-    return "; ".join(f"{name} {new!r}, was {old!r}" for name, (new, old) in pairs.items() if repr(new) != repr(old))

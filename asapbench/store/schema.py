@@ -6,24 +6,9 @@ are never deleted. The views (`result`, `learning_curve`, ...) are for users and
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    Double,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    text,
-)
+import sqlalchemy as sa
 
-metadata = MetaData(
+metadata = sa.MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
         "fk": "fk_%(table_name)s_%(column_0_name)s",
@@ -32,143 +17,143 @@ metadata = MetaData(
     }
 )
 
-cell = Table(
+cell = sa.Table(
     "cell",
     metadata,
-    Column("id", String(64), primary_key=True),
-    Column("config", Text, nullable=False),
-    Column("revision", Text, nullable=False),
-    Column("label", Text, nullable=False),
-    Column("dataset", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("rule", Text, nullable=False),
-    Column("lr", Double, nullable=False),
-    Column("epochs", Integer, nullable=False),
-    Column("batch_size", Integer, nullable=False),
-    Column("seed", BigInteger, nullable=False),
-    Column("group_id", String(64), nullable=False),
-    Column("recorded_at", String(32), nullable=False),
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("config", sa.Text, nullable=False),
+    sa.Column("revision", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("lr", sa.Double, nullable=False),
+    sa.Column("epochs", sa.Integer, nullable=False),
+    sa.Column("batch_size", sa.Integer, nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("group_id", sa.String(64), nullable=False),
+    sa.Column("recorded_at", sa.String(32), nullable=False),
 )
 
-suite = Table(
+suite = sa.Table(
     "suite",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("source", Text, nullable=False),
-    Column("updated_at", String(32), nullable=False),
-    Column("text", Text),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("updated_at", sa.String(32), nullable=False),
+    sa.Column("text", sa.Text),
 )
 
-suite_cell = Table(
+suite_cell = sa.Table(
     "suite_cell",
     metadata,
-    Column("suite", Text, ForeignKey("suite.name"), primary_key=True),
-    Column("cell_id", String(64), ForeignKey("cell.id"), primary_key=True),
-    Column("position", Integer, nullable=False),
+    sa.Column("suite", sa.Text, sa.ForeignKey("suite.name"), primary_key=True),
+    sa.Column("cell_id", sa.String(64), sa.ForeignKey("cell.id"), primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
 )
 
-provenance = Table(
+provenance = sa.Table(
     "provenance",
     metadata,
-    Column("id", String(64), primary_key=True),
-    Column("commit", Text),
-    Column("dirty", Boolean),
-    Column("versions", Text, nullable=False),
-    Column("hardware", Text, nullable=False),
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("commit", sa.Text),
+    sa.Column("dirty", sa.Boolean),
+    sa.Column("versions", sa.Text, nullable=False),
+    sa.Column("hardware", sa.Text, nullable=False),
 )
 
-attempt = Table(
+attempt = sa.Table(
     "attempt",
     metadata,
-    Column("id", String(32), primary_key=True),
-    Column("cell_id", String(64), ForeignKey("cell.id"), nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("lineage", String(32), ForeignKey("attempt.id"), nullable=False),
-    Column("resumed_from", String(32), ForeignKey("attempt.id")),
-    Column("state", String(16), nullable=False),
-    Column("superseded", Boolean, nullable=False),
-    Column("lease", BigInteger, nullable=False),
-    Column("host", Text, nullable=False),
-    Column("boot_id", Text, nullable=False),  # on Linux with the PID namespace, see owner_process.py
-    Column("pid", BigInteger, nullable=False),
-    Column("pid_started", Double, nullable=False),
-    Column("device", Text, nullable=False),
-    Column("provenance_id", String(64), ForeignKey("provenance.id"), nullable=False),
-    Column("bit_exact", Boolean, nullable=False),
-    Column("started_at", String(32), nullable=False),
-    Column("ended_at", String(32)),
-    Column("epochs_done", Integer, nullable=False),
-    Column("error", Text),
-    Column("log_tail", Text),
-    Column("last_test_accuracy", Double),
-    Column("best_test_accuracy", Double),
-    Column("best_test_epoch", Integer),
-    Column("best_val_test_accuracy", Double),
-    Column("best_val_epoch", Integer),
-    Column("weights_path", Text),
-    Column("weights_digest", Text),
-    UniqueConstraint("cell_id", "number"),
-    CheckConstraint(
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("cell_id", sa.String(64), sa.ForeignKey("cell.id"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("lineage", sa.String(32), sa.ForeignKey("attempt.id"), nullable=False),
+    sa.Column("resumed_from", sa.String(32), sa.ForeignKey("attempt.id")),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("superseded", sa.Boolean, nullable=False),
+    sa.Column("lease", sa.BigInteger, nullable=False),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("boot_id", sa.Text, nullable=False),  # on Linux with the PID namespace, see owner_process.py
+    sa.Column("pid", sa.BigInteger, nullable=False),
+    sa.Column("pid_started", sa.Double, nullable=False),
+    sa.Column("device", sa.Text, nullable=False),
+    sa.Column("provenance_id", sa.String(64), sa.ForeignKey("provenance.id"), nullable=False),
+    sa.Column("bit_exact", sa.Boolean, nullable=False),
+    sa.Column("started_at", sa.String(32), nullable=False),
+    sa.Column("ended_at", sa.String(32)),
+    sa.Column("epochs_done", sa.Integer, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("log_tail", sa.Text),
+    sa.Column("last_test_accuracy", sa.Double),
+    sa.Column("best_test_accuracy", sa.Double),
+    sa.Column("best_test_epoch", sa.Integer),
+    sa.Column("best_val_test_accuracy", sa.Double),
+    sa.Column("best_val_epoch", sa.Integer),
+    sa.Column("weights_path", sa.Text),
+    sa.Column("weights_digest", sa.Text),
+    sa.UniqueConstraint("cell_id", "number"),
+    sa.CheckConstraint(
         "state IN ('running', 'done', 'diverged', 'failed', 'out_of_memory', 'interrupted')", name="state_is_known"
     ),
-    Index(
+    sa.Index(
         "one_running_attempt",
         "cell_id",
         unique=True,
-        sqlite_where=text("state = 'running'"),
-        postgresql_where=text("state = 'running'"),
+        sqlite_where=sa.text("state = 'running'"),
+        postgresql_where=sa.text("state = 'running'"),
     ),
-    Index("attempt_of_lineage", "lineage"),
+    sa.Index("attempt_of_lineage", "lineage"),
 )
 
-epoch_metrics = Table(
+epoch_metrics = sa.Table(
     "epoch_metrics",
     metadata,
-    Column("attempt_id", String(32), ForeignKey("attempt.id"), nullable=False),
-    Column("lineage", String(32), ForeignKey("attempt.id"), nullable=False),
-    Column("epoch", Integer, nullable=False),
+    sa.Column("attempt_id", sa.String(32), sa.ForeignKey("attempt.id"), nullable=False),
+    sa.Column("lineage", sa.String(32), sa.ForeignKey("attempt.id"), nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
     # NaN is stored as NULL: SQLite cannot store it.
-    Column("train_loss", Double),
-    Column("train_accuracy", Double),
-    Column("test_loss", Double),
-    Column("test_accuracy", Double),
-    Column("validation_loss", Double),
-    Column("validation_accuracy", Double),
-    Column("lr", Double, nullable=False),
-    Column("seconds", Double, nullable=False),
-    Column("samples_per_second", Double, nullable=False),
-    Column("peak_memory_bytes", BigInteger),
-    UniqueConstraint("lineage", "epoch"),
-    CheckConstraint("epoch >= 1", name="epoch_counts_from_one"),
+    sa.Column("train_loss", sa.Double),
+    sa.Column("train_accuracy", sa.Double),
+    sa.Column("test_loss", sa.Double),
+    sa.Column("test_accuracy", sa.Double),
+    sa.Column("validation_loss", sa.Double),
+    sa.Column("validation_accuracy", sa.Double),
+    sa.Column("lr", sa.Double, nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("samples_per_second", sa.Double, nullable=False),
+    sa.Column("peak_memory_bytes", sa.BigInteger),
+    sa.UniqueConstraint("lineage", "epoch"),
+    sa.CheckConstraint("epoch >= 1", name="epoch_counts_from_one"),
 )
 
-alignment = Table(
+alignment = sa.Table(
     "alignment",
     metadata,
-    Column("id", Integer, primary_key=True),  # rows of one epoch are written in forward order of the layers
-    Column("attempt_id", String(32), ForeignKey("attempt.id"), nullable=False),
-    Column("lineage", String(32), ForeignKey("attempt.id"), nullable=False),
-    Column("epoch", Integer, nullable=False),
-    Column("layer", Text, nullable=False),
-    Column("quantity", String(16), nullable=False),
-    Column("degrees", Double),
-    UniqueConstraint("lineage", "epoch", "layer", "quantity"),
-    CheckConstraint("epoch >= 0", name="epoch_counts_from_zero"),
-    CheckConstraint("quantity IN ('weights', 'update')", name="quantity_is_known"),
+    sa.Column("id", sa.Integer, primary_key=True),  # rows of one epoch are written in forward order of the layers
+    sa.Column("attempt_id", sa.String(32), sa.ForeignKey("attempt.id"), nullable=False),
+    sa.Column("lineage", sa.String(32), sa.ForeignKey("attempt.id"), nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("layer", sa.Text, nullable=False),
+    sa.Column("quantity", sa.String(16), nullable=False),
+    sa.Column("degrees", sa.Double),
+    sa.UniqueConstraint("lineage", "epoch", "layer", "quantity"),
+    sa.CheckConstraint("epoch >= 0", name="epoch_counts_from_zero"),
+    sa.CheckConstraint("quantity IN ('weights', 'update')", name="quantity_is_known"),
 )
 
-measurement = Table(
+measurement = sa.Table(
     "measurement",
     metadata,
-    Column("id", Integer, primary_key=True),  # one analysis writes its rows in order
-    Column("analysis", Text, nullable=False),
-    Column("attempt_id", String(32), ForeignKey("attempt.id"), nullable=False),
-    Column("layer", Text, nullable=False),
-    Column("quantity", Text, nullable=False),
-    Column("value", Double),
-    Column("spread", Double),
-    Column("n", Integer, nullable=False),
-    Column("provenance_id", String(64), ForeignKey("provenance.id"), nullable=False),
-    Column("measured_at", String(32), nullable=False),
-    Index("measurement_of_attempt", "attempt_id", "analysis"),
+    sa.Column("id", sa.Integer, primary_key=True),  # one analysis writes its rows in order
+    sa.Column("analysis", sa.Text, nullable=False),
+    sa.Column("attempt_id", sa.String(32), sa.ForeignKey("attempt.id"), nullable=False),
+    sa.Column("layer", sa.Text, nullable=False),
+    sa.Column("quantity", sa.Text, nullable=False),
+    sa.Column("value", sa.Double),
+    sa.Column("spread", sa.Double),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("provenance_id", sa.String(64), sa.ForeignKey("provenance.id"), nullable=False),
+    sa.Column("measured_at", sa.String(32), nullable=False),
+    sa.Index("measurement_of_attempt", "attempt_id", "analysis"),
 )

@@ -16,7 +16,6 @@ from asapbench.durable import sync_directories
 from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
-from asapbench.store import alignment as alignment_rows
 from asapbench.store import attempts as attempt_rows
 from asapbench.store import cells as cell_rows
 from asapbench.store import claims, migrate
@@ -238,7 +237,7 @@ class Store:
     ended_cells = _reading(attempt_rows.ended_cells)
     attempts = _reading(attempt_rows.of_cell)
     epochs = _reading(epoch_rows.of_lineage)
-    alignment = _reading(alignment_rows.of_lineage)
+    alignment = _reading(epoch_rows.angles_of_lineage)
     measurements = _reading(measurement_rows.newest)
     provenance = _reading(attempt_rows.provenance)
     provenances_of = _reading(attempt_rows.provenances_of)

@@ -16,20 +16,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Double,
-    Integer,
-    MetaData,
-    RowMapping,
-    String,
-    insert,
-    select,
-    text,
-)
+import sqlalchemy as sa
 
 from asapbench.errors import StoreError, SuiteError
 from asapbench.paths import temporary_folder
@@ -101,7 +88,7 @@ def _copy(file: Path, copy: Database) -> None:
 
 
 @contextmanager
-def _reading(other: Database) -> Iterator[Connection]:
+def _reading(other: Database) -> Iterator[sa.Connection]:
     with other.reading() as theirs:
         raw = theirs.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)
@@ -111,7 +98,7 @@ def _reading(other: Database) -> Iterator[Connection]:
         yield theirs
 
 
-def _revision(theirs: Connection, name: str) -> str:
+def _revision(theirs: sa.Connection, name: str) -> str:
     if "alembic_version" not in _tables(theirs):
         raise StoreError(f"{name} is not a database of asapbench; nothing was merged")
     damage = theirs.exec_driver_sql("PRAGMA quick_check(1)").scalar()
@@ -125,15 +112,15 @@ def _revision(theirs: Connection, name: str) -> str:
     return str(revision)
 
 
-def _tables(theirs: Connection) -> set[str]:
+def _tables(theirs: sa.Connection) -> set[str]:
     """Names of real tables: a view or a virtual table would run code."""
     return set(theirs.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0").scalars())
 
 
-def _fill(theirs: Connection, ours: Connection) -> None:
+def _fill(theirs: sa.Connection, ours: sa.Connection) -> None:
     """Copies every row. Raises ValueError for one that cannot be."""
     ours.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # an attempt may come before the one that it resumes
-    tables, present = MetaData(), _tables(theirs)
+    tables, present = sa.MetaData(), _tables(theirs)
     tables.reflect(ours)
     for table in tables.sorted_tables:
         if table.name == "alembic_version":
@@ -144,12 +131,12 @@ def _fill(theirs: Connection, ours: Connection) -> None:
         names = ", ".join(f"t.[{column.name}]" for column in columns)
         found = theirs.exec_driver_sql(f"SELECT {names} FROM main.[{table.name}] AS t")
         for part in found.partitions(_PART):
-            ours.execute(insert(table), [_checked(columns, row) for row in part])
+            ours.execute(sa.insert(table), [_checked(columns, row) for row in part])
     if dangling := ours.exec_driver_sql("PRAGMA foreign_key_check").first():
         raise ValueError(f"a row of {dangling[0]} refers to one of {dangling[2]} that is not there")
 
 
-def _checked(columns: Sequence[Column[Any]], row: Sequence[Any]) -> dict[str, Any]:
+def _checked(columns: Sequence[sa.Column[Any]], row: Sequence[Any]) -> dict[str, Any]:
     """The row, if its values have the types of the columns. Raises ValueError."""
     checked = {}
     for column, value in zip(columns, row, strict=True):
@@ -160,23 +147,23 @@ def _checked(columns: Sequence[Column[Any]], row: Sequence[Any]) -> dict[str, An
     return checked
 
 
-def _value(column: Column[Any], value: Any) -> str | int | float | bool:
+def _value(column: sa.Column[Any], value: Any) -> str | int | float | bool:
     kind = column.type
-    if isinstance(kind, String):
+    if isinstance(kind, sa.String):
         return _text(column, value, longest=kind.length or _LONGEST)
-    if isinstance(kind, Boolean):
+    if isinstance(kind, sa.Boolean):
         if type(value) is int and value in (0, 1):
             return bool(value)
-    elif isinstance(kind, Integer):
-        bits = 63 if isinstance(kind, BigInteger) else 31
+    elif isinstance(kind, sa.Integer):
+        bits = 63 if isinstance(kind, sa.BigInteger) else 31
         if type(value) is int and -(2**bits) <= value < 2**bits:
             return value
-    elif isinstance(kind, Double) and type(value) is float and math.isfinite(value):
+    elif isinstance(kind, sa.Double) and type(value) is float and math.isfinite(value):
         return value
     raise ValueError(f"is {_shown(value)}")
 
 
-def _text(column: Column[Any], value: Any, *, longest: int) -> str:
+def _text(column: sa.Column[Any], value: Any, *, longest: int) -> str:
     if not isinstance(value, str) or len(value) > longest or "\0" in value:
         raise ValueError(f"is {_shown(value)}")
     if longest < _LONGEST and _ID.fullmatch(column.name) and not re.fullmatch(f"[0-9a-f]{{{longest}}}", value):
@@ -187,31 +174,31 @@ def _text(column: Column[Any], value: Any, *, longest: int) -> str:
 
 
 def _shown(value: Any) -> str:
-    text_ = ascii(value)
-    return text_ if len(text_) <= _SHOWN else f"{text_[:_SHOWN]}..."
+    text = ascii(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _check(copy: Connection) -> None:
+def _check(copy: sa.Connection) -> None:
     """Raises ValueError for rows that contradict each other or themselves."""
     for what, query in _IMPOSSIBLE.items():
-        if found := copy.scalar(text(query)):
+        if found := copy.scalar(sa.text(query)):
             raise ValueError(f"attempt {found[:12]}: {what}")
-    for name in copy.scalars(select(suites.c.name)):
+    for name in copy.scalars(sa.select(suites.c.name)):
         if not _SUITE_NAME.fullmatch(name):
             raise ValueError(f"suite {_shown(name)}: no name of a suite")
-    for row in copy.execute(select(provenances)).mappings():
+    for row in copy.execute(sa.select(provenances)).mappings():
         _check_provenance(row)
-    for row in copy.execute(select(cells)).mappings():
+    for row in copy.execute(sa.select(cells)).mappings():
         _check_cell(row)
 
 
-def _check_provenance(row: RowMapping) -> None:
+def _check_provenance(row: sa.RowMapping) -> None:
     versions, hardware = _json(row["versions"]), _json(row["hardware"])
     if content_id(Provenance(row["commit"], row["dirty"], versions, hardware)) != row["id"]:
         raise ValueError(f"provenance {row['id'][:12]}: the content is not that of its identity")
 
 
-def _check_cell(row: RowMapping) -> None:
+def _check_cell(row: sa.RowMapping) -> None:
     """A cell of a rule that is not installed is only text, but its columns must agree with it."""
     config, revision = _json(row["config"]), _json(row["revision"])
     stated = [config.get(name) for name in _PLAIN] + [_name(config.get(name)) for name in ("dataset", "model", "rule")]

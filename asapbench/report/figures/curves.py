@@ -9,20 +9,9 @@ from typing import TYPE_CHECKING, Any
 from asapbench.errors import AsapbenchError
 from asapbench.metrics import EpochMetrics
 from asapbench.report.configuration import measured_field
+from asapbench.report.figures import style
 from asapbench.report.figures.by_epoch import Averaged, ByEpoch, Line, Recorded, by_epoch, draw_line, label_epochs
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.figures.style import (
-    COLORS,
-    DASHES,
-    LEGEND_INCHES,
-    LINES,
-    LINES_PER_INCH,
-    canvas,
-    folded,
-    inches_wide,
-    legend_beside,
-    line_style,
-)
 from asapbench.report.quantity import Quantity
 from asapbench.report.statistics import Summary
 from asapbench.report.table import Field, Footnotes, Note, Table
@@ -63,25 +52,25 @@ def _table(found: ByEpoch, described: str) -> Table:
 
 
 def _draw(found: ByEpoch, described: str) -> Figure:
-    if len(found.configurations) > LINES:
+    if len(found.configurations) > style.LINES:
         raise AsapbenchError(
-            f"--curves: {len(found.configurations)} lines are too many for one picture, which takes {LINES}; choose "
-            "with --only"
+            f"--curves: {len(found.configurations)} lines are too many for one picture, which takes "
+            f"{style.LINES}; choose with --only"
         )
-    labels = [folded(name, LEGEND_INCHES) for name in found.names]
-    figure, axes = canvas(
+    labels = [style.folded(name, style.LEGEND_INCHES) for name in found.names]
+    figure, axes = style.canvas(
         found.heading,
         f"{found.shared}. {described}" if found.shared else described,
-        width=7.0 + max(map(inches_wide, labels)),
-        height=max(4.5, 1.5 + sum(1 + label.count("\n") for label in labels) / LINES_PER_INCH),
+        width=7.0 + max(map(style.inches_wide, labels)),
+        height=max(4.5, 1.5 + sum(1 + label.count("\n") for label in labels) / style.LINES_PER_INCH),
     )
     drawn = zip(found.configurations, labels, _styles(found.configurations), strict=True)
     # The legend lists the lines from top to bottom, in the order of their last values.
-    for one, label, style in sorted(drawn, key=lambda item: _height(item[0])):
-        draw_line(axes, one.lines[0], label=label, markersize=5, style=style)
+    for one, label, look in sorted(drawn, key=lambda item: _height(item[0])):
+        draw_line(axes, one.lines[0], label=label, markersize=5, style=look)
     axes.set_ylabel(f"{found.metric} in {found.unit}")
     label_epochs(axes)
-    legend_beside(axes)
+    style.legend_beside(axes)
     return figure
 
 
@@ -95,6 +84,6 @@ def _styles(configurations: Sequence[Averaged]) -> list[dict[str, Any]]:
     """One colour for each rule and dashes for the other differences, where there are enough of both; else by place."""
     rules = list(dict.fromkeys(one.cell.rule for one in configurations))
     others = list(dict.fromkeys(one.beside for one in configurations))
-    if 1 < len(rules) <= len(COLORS) and len(others) <= len(DASHES):
-        return [line_style(rules.index(one.cell.rule), dashes=others.index(one.beside)) for one in configurations]
-    return [line_style(place) for place in range(len(configurations))]
+    if 1 < len(rules) <= len(style.COLORS) and len(others) <= len(style.DASHES):
+        return [style.line_style(rules.index(one.cell.rule), dashes=others.index(one.beside)) for one in configurations]
+    return [style.line_style(place) for place in range(len(configurations))]
