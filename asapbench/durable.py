@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from asapbench.errors import AsapbenchError
-from asapbench.paths import without_links
 
 
 def check_place(path: Path, what: str, *, replace: bool = True) -> None:
@@ -26,7 +25,7 @@ def check_place(path: Path, what: str, *, replace: bool = True) -> None:
         raise AsapbenchError(f"{what} exists already: name another file, or replace it with --force")
     if not os.path.isdir(path.parent):  # Path.is_dir raises where this user may not enter the folder above
         raise AsapbenchError(f"{what}: there is no directory {path.parent}; create it first")
-    folder = without_links(path).parent
+    folder = os.path.dirname(os.path.realpath(path))  # of a link, the folder of its target
     if not os.access(folder, os.W_OK | os.X_OK):
         raise AsapbenchError(f"{what}: the directory {folder} cannot be written to; change its rights, or name another")
 

@@ -100,7 +100,7 @@ def relocated(cells: Sequence[Cell], settings: Sequence[str]) -> list[Cell]:
                 continue
             try:
                 changed = entry.with_options(choice, **{option: _text(value)})
-                taken[choice] = DataPlace().complete(changed) if entry.option(option).role == "place" else changed
+                taken[choice] = data_of_files()(changed) if entry.option(option).role == "place" else changed
             except (ValueError, DataError) as error:
                 faults.append(str(error))
         if not taken:
