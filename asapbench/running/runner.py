@@ -248,7 +248,8 @@ class Runner:
             item = self._ends.popleft()
             if (state := self._states.of(item.worker)) is not None:
                 if item.event is None:
-                    self._worker_ended(state)
+                    cause = state.worker.cause_of_end()
+                    self._worker_ended(state, cause.how, cause.text)
                 elif isinstance(item.event, Ended) and state.concerns(item.event):
                     self._attempt_ended(state, item.event)
             if time.monotonic() >= until:
@@ -256,54 +257,45 @@ class Runner:
 
     def _attempt_ended(self, state: SlotState, end: Ended) -> None:
         if end.state in ("failed", "out_of_memory"):
-            fault: Fault = "failed" if end.state == "failed" else "out_of_memory"
-            self._ended_badly(state, fault, error=end.error or "", lasting=end.lasting, bit_exact=end.bit_exact)
-            # Its memory and its process-wide state are not to be trusted with the next cell.
-            self._drop(state)
+            self._ended_badly(state, end.state, end)
         else:
-            self._finish(state, end.state, error=end.error, bit_exact=end.bit_exact, weights_digest=end.weights_digest)
-
-    def _worker_ended(self, state: SlotState) -> None:
-        cause, tail = state.worker.cause_of_end(), state.worker.log_tail()
-        if state.reserved is not None:
-            self._start_failed(state, f"{cause.text} before it was ready\n{tail}".strip())
-            return
-        if state.assignment is not None:
-            self._ended_badly(state, cause.how, error=f"{cause.text}\n{tail}".strip())
-        self._drop(state)
+            self._finish(state, end)
 
     def _end_hung(self) -> None:
         """Kill workers that were silent for too long; their cells are retried as after any kill."""
         self._clock.tick()
         limit = self._options.run.hang_seconds
         for state in self._states.silent(self._clock.now, seconds=limit, start_seconds=_START_SECONDS):
-            worker = state.worker
-            worker.kill()
-            error = f"the worker sent nothing for too long (--hang-after) and was killed\n{worker.log_tail()}".strip()
-            if state.assignment is None:
-                self._start_failed(state, error)
-            else:
-                self._ended_badly(state, "hung", error=error)
-                self._drop(state)
+            state.worker.kill()
+            self._worker_ended(state, "hung", "the worker sent nothing for too long (--hang-after) and was killed")
 
-    def _ended_badly(
-        self, state: SlotState, fault: Fault, *, error: str, lasting: bool = False, bit_exact: bool = True
-    ) -> None:
+    def _worker_ended(self, state: SlotState, fault: Fault, cause: str) -> None:
+        """A worker died or was killed while it trained, started or was idle."""
+        is_starting = state.reserved is not None
+        error = f"{cause}{' before it was ready' if is_starting else ''}\n{state.worker.log_tail()}".strip()
+        if state.assignment is not None:
+            self._ended_badly(state, fault, _end(state, "failed", error))
+            return
+        self._drop(state)
+        if is_starting:
+            self._count_failed_start(state.worker.slot, error)
+
+    def _ended_badly(self, state: SlotState, fault: Fault, end: Ended) -> None:
         """Record a bad end, and queue the cell again if it has a retry."""
         held, retry = state.assignment, None
         assert held is not None
-        if self._stop is None and not lasting:
+        if self._stop is None and not end.lasting:
             retry = self._retries.after(held.cell.id, fault, neighbours=held.neighbours)
-        end = state_after(fault, is_resumed=retry is not None or self._stop is not None)
-        if self._finish(state, end, error=error, bit_exact=bit_exact, retry=retry) and retry is not None:
+        recorded = state_after(fault, is_resumed=retry is not None or self._stop is not None)
+        if self._finish(state, end.model_copy(update={"state": recorded}), retry=retry) and retry is not None:
             if retry.neighbours is not None:
                 self._admission.limit(held.cell, retry.neighbours)
             self._queue.defer(held.cell, until=time.monotonic() + retry.wait)
-
-    def _start_failed(self, state: SlotState, cause: str) -> None:
-        """Count a worker that died while it started. Raises WorkerError if no slot is left to try."""
-        slot = state.worker.slot
+        # The worker's memory and its process-wide state are not to be trusted with the next cell.
         self._drop(state)
+
+    def _count_failed_start(self, slot: Slot, cause: str) -> None:
+        """Count a worker that died while it started. Raises WorkerError if no slot is left to try."""
         self._failed_starts[slot.number] += 1
         self._view.message(f"slot {slot.name}: {cause}")
         slots = self._executor.slots
@@ -318,41 +310,32 @@ class Runner:
     def _write_epochs(self) -> None:
         for state, error in self._states.write_epochs(self._store):
             if isinstance(error, EpochConflictError):
-                self._finish(state, "failed", error=str(error))
+                self._finish(state, _end(state, "failed", str(error)))
                 self._drop(state)
             else:
                 self._lost(state, str(error))
 
-    def _finish(
-        self,
-        state: SlotState,
-        end: EndState,
-        *,
-        error: str | None = None,
-        bit_exact: bool = True,
-        weights_digest: str | None = None,
-        retry: Retry | None = None,
-    ) -> bool:
+    def _finish(self, state: SlotState, end: Ended, *, retry: Retry | None = None) -> bool:
         """Record the end; False if another run has the cell by now."""
         held, worker = state.assignment, state.worker
         assert held is not None
         try:
             self._store.finish(
                 held.claim,
-                end,
-                error=error,
-                log_tail=None if error is None else worker.log_tail(),
-                bit_exact=bit_exact,
-                weights_path=None if held.weights is None or weights_digest is None else str(held.weights),
-                weights_digest=weights_digest,
+                end.state,
+                error=end.error,
+                log_tail=None if end.error is None else worker.log_tail(),
+                bit_exact=end.bit_exact,
+                weights_path=None if held.weights is None or end.weights_digest is None else str(held.weights),
+                weights_digest=end.weights_digest,
             )
         except AttemptLostError as lost:
             self._lost(state, str(lost))
             return False
         state.assignment = state.silent_since = None
-        self._view.ended(worker.slot, held.cell, end, error, retry=None if retry is None else retry.text)
+        self._view.ended(worker.slot, held.cell, end.state, end.error, retry=None if retry is None else retry.text)
         if retry is None:
-            self._count(end)
+            self._count(end.state)
         return True
 
     def _count(self, end: EndState) -> None:
@@ -393,4 +376,10 @@ class Runner:
         self._handle_ends(math.inf)
         for state, _ in self._states.training():
             state.worker.kill()
-            self._finish(state, "interrupted", error="stopped at once by a second signal")
+            self._finish(state, _end(state, "interrupted", "stopped at once by a second signal"))
+
+
+def _end(state: SlotState, recorded: EndState, error: str) -> Ended:
+    """The end of the attempt of a slot whose worker does not send one."""
+    assert state.assignment is not None
+    return Ended(attempt=state.assignment.claim.attempt_id, state=recorded, error=error)
