@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from measuring import interleaved, table, terms
+from measuring import terms, interleaved, table
 from threadpoolctl import threadpool_limits
 
 from asapbench.data.images import Images
-from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.metrics import EpochMetrics
 from asapbench.suite.catalog import DATASETS, MODELS, OPTIMIZERS, RULES, SCHEDULES
 from asapbench.suite.cell import Cell
+from asapbench.training.listener import Listener
 from asapbench.training.optimizer import leave_compiler_out
 from asapbench.training.settings import TrainingSettings
 from asapbench.training.trainer import Trainer
@@ -32,7 +32,7 @@ BATCH, LR, MOMENTUM, DECAY, EPSILON = 50, 1e-4, 0.9, 5e-4, 1e-5
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class Listener:
+class Kept(Listener):
     """Keeps the epoch's metrics."""
 
     metrics: EpochMetrics
@@ -40,20 +40,8 @@ class Listener:
     def warned(self, message: str) -> None:
         raise RuntimeError(message)
 
-    def resumed(self, history: Sequence[EpochMetrics], *, batch: int, bit_exact: bool) -> None:
-        pass
-
-    def progressed(self, *, epoch: int, batch: int, batches: int, accuracy: float, rate: float) -> None:
-        pass
-
     def finished_epoch(self, metrics: EpochMetrics) -> None:
         self.metrics = metrics
-
-    def aligned(self, rows: Sequence[Alignment]) -> None:
-        pass
-
-    def should_stop(self) -> bool:
-        return False
 
 
 class Written:
@@ -204,7 +192,7 @@ def measure(rule: str, nonlinear: bool, images: Images, rounds: int) -> None:
         lr=LR, schedule=SCHEDULES["constant"].choose(), epochs=1, batch_size=BATCH, augment="none", seed=0,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        listener = Listener()
+        listener = Kept()
         trainers = [
             Trainer(
                 cell,

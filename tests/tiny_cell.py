@@ -13,6 +13,7 @@ from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import parse
+from asapbench.training.listener import Listener
 from asapbench.training.settings import TrainingSettings
 from asapbench.training.trainer import Trainer
 
@@ -30,7 +31,7 @@ augment = "crop_flip"
 """
 
 
-class Recorder:
+class Recorder(Listener):
     """Keeps what it is told; asks to stop after `stop_after` steps."""
 
     def __init__(self, stop_after: int | None = None) -> None:

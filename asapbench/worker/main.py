@@ -31,6 +31,7 @@ from asapbench.suite.cell import Cell
 from asapbench.suite.options import Choice
 from asapbench.training.checkpoint import write_file
 from asapbench.training.environment import is_out_of_memory, release_memory
+from asapbench.training.listener import Listener
 from asapbench.training.trainer import Trainer
 from asapbench.worker.protocol import (
     COMMAND,
@@ -70,7 +71,7 @@ class Channel:
                 os._exit(1)
 
 
-class EventListener:
+class EventListener(Listener):
     """The listener of one cell: sends each event to the parent, which may have asked it to stop."""
 
     def __init__(self, attempt: str, channel: Channel, stop: threading.Event) -> None:

@@ -23,6 +23,7 @@ from asapbench.suite.catalog import RULES
 from asapbench.suite.entries import RuleEntry
 from asapbench.suite.load import load
 from asapbench.suite.options import Entry
+from asapbench.training.listener import Listener
 from asapbench.training.settings import TrainingSettings
 from asapbench.training.trainer import Trainer
 
@@ -93,7 +94,7 @@ def test_the_rule_is_backpropagation_with_its_own_input_and_b_equal_to_w(rule: t
         assert all(torch.allclose(p.grad, q.grad, rtol=1e-9, atol=1e-12) for p, q in pairs) is equal
 
 
-class Silent:
+class Silent(Listener):
     """A listener that only remembers."""
 
     def __init__(self) -> None:
@@ -102,17 +103,8 @@ class Silent:
     def warned(self, message: str) -> None:
         raise AssertionError(message)
 
-    def resumed(self, history: object, *, batch: int, bit_exact: bool) -> None:
-        pass
-
-    def progressed(self, **_: object) -> None:
-        pass
-
     def finished_epoch(self, metrics: object) -> None:
         self.epochs.append(metrics)
-
-    def should_stop(self) -> bool:
-        return False
 
 
 def test_the_rule_is_refused_where_it_cannot_train(suite: Path) -> None:

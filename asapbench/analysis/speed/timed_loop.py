@@ -6,7 +6,7 @@ same, and the weights stay finite on any images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 
 from asapbench.data.images import Images
-from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.suite.catalog import SCHEDULES
 from asapbench.suite.cell import Cell
 from asapbench.training.cell_state import Progress
 from asapbench.training.environment import arithmetic
 from asapbench.training.evaluate import StoppedError
 from asapbench.training.flops import counted
+from asapbench.training.listener import Listener
 from asapbench.training.settings import TrainingSettings
 from asapbench.training.trainer import Trainer
 
@@ -73,7 +73,7 @@ class TimedLoop:
             return trainer.state.tally.seen - before
 
 
-class _StopAfter:
+class _StopAfter(Listener):
     """A listener that only stops: when `enough` is true of the number of steps since `begin`."""
 
     def __init__(self) -> None:
@@ -86,18 +86,3 @@ class _StopAfter:
     def should_stop(self) -> bool:
         self._steps += 1
         return self._enough(self._steps)
-
-    def warned(self, message: str) -> None:
-        """Ignored."""
-
-    def resumed(self, history: Sequence[EpochMetrics], *, batch: int, bit_exact: bool) -> None:
-        """Ignored."""
-
-    def progressed(self, *, epoch: int, batch: int, batches: int, accuracy: float, rate: float) -> None:
-        """Ignored."""
-
-    def finished_epoch(self, metrics: EpochMetrics) -> None:
-        """Ignored."""
-
-    def aligned(self, rows: Sequence[Alignment]) -> None:
-        """Ignored."""
