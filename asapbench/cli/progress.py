@@ -49,8 +49,22 @@ def open_view() -> Iterator[View]:
         yield view
 
 
-class _Counting:
-    """The state of both views: the plan, and how much of it is done. `cells` counts those to train in this run.
+@dataclass
+class _Tracked:
+    """One cell of the plan and what was reported of it: `epochs` trained, `left` the seconds to its end."""
+
+    distinction: str
+    epoch_seconds: float
+    left: float
+    epochs: float = 0.0
+    accuracy: float | None = None
+    test: float | None = None
+    rate: float | None = None
+    is_evaluated: bool = False
+
+
+class _Progress:
+    """What both views share: how much of the plan is done, and the lines that stay. `cells` counts those to train.
 
     A plan may have ten thousand cells: it is counted once, not for each line.
 
@@ -61,46 +75,88 @@ class _Counting:
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.cells = self.finished = 0
-        self._seconds: dict[str, float] = {}
-        self._left: dict[str, float] = {}
-        self._reached: dict[str, float] = {}
-        self._distinctions: dict[str, str] = {}
+        self._tracked: dict[str, _Tracked] = {}
         self._planned = self._total = self._sum_left = 0.0
+
+    def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
+        """Prints the plan."""
+        self.follow(plan)
+        for line in opening_lines(plan, slots):
+            self.message(line)
 
     def follow(self, plan: Plan) -> None:
         """Counts the plan."""
         self.started = time.monotonic()
         self.cells, self._planned = len(plan.left), plan.seconds
-        self._seconds = {item.cell.id: item.epoch_seconds for item in plan.items}
-        self._left = {item.cell.id: item.seconds for item in plan.left}
-        self._distinctions = distinctions(item.cell for item in plan.items)
-        self._total = self._sum_left = sum(self._left.values())
+        left = {item.cell.id: item.seconds for item in plan.left}
+        named = distinctions(item.cell for item in plan.items)
+        self._tracked = {
+            (name := item.cell.id): _Tracked(named.get(name, ""), item.epoch_seconds, left.get(name, 0.0))
+            for item in plan.items
+        }
+        self._total = self._sum_left = sum(left.values())
 
-    def name(self, cell: Cell) -> str:
-        """The cell's label, with the settings that distinguish it from the plan's other cells of that label."""
-        return f"{cell.label}, {self._distinctions.get(cell.id, '')}".removesuffix(", ")
+    def close(self) -> None:
+        """Nothing to restore."""
 
-    def start_at(self, cell: Cell, epochs: float) -> None:
-        """`cell` starts or resumes after `epochs` of its epochs."""
-        self._reached[cell.id] = epochs
-        self._leave(cell, max(cell.epochs - epochs, 0) * self._seconds.get(cell.id, 0.0))
+    def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
+        """Prints where a resumed cell continues."""
+        self._tracked[cell.id].epochs = 0.0
+        self._reach(cell, epochs_done)
+        if epochs_done or batch:
+            self._say(cell, resumed_text(epochs_done, batch, bit_exact))
 
-    def reach(self, cell: Cell, epochs: float) -> bool:
-        """`cell` has `epochs` of its epochs; False if more were reported before."""
-        if epochs < self._reached.get(cell.id, 0.0):
-            return False
-        self.start_at(cell, epochs)
-        return True
+    def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
+        """Counts; prints nothing."""
+        epochs, is_evaluated = event.epoch - 1 + event.batch / event.batches, event.batch == event.batches
+        self._reach(cell, epochs, event.accuracy, event.rate, is_evaluated=is_evaluated)
 
-    def count_ended(self, cell: Cell) -> None:
-        """`cell` has ended."""
-        self._leave(cell, 0.0)
-        self.finished += 1
+    def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
+        """Counts; prints nothing."""
+        self._tracked[cell.id].test = metrics.test_accuracy
+        self._reach(cell, metrics.epoch, metrics.train_accuracy, metrics.samples_per_second)
 
-    def _leave(self, cell: Cell, seconds: float) -> None:
-        """`seconds` are left of `cell`."""
-        self._sum_left += seconds - self._left.get(cell.id, 0.0)
-        self._left[cell.id] = seconds
+    def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, retry: str | None = None) -> None:
+        """Prints a line for the end of an attempt."""
+        tracked = self._tracked[cell.id]
+        if state != "interrupted" and retry is None:
+            self._leave(tracked, 0.0)
+            self.finished += 1
+        test = f", test {percent(tracked.test)}" if state == "done" and tracked.test is not None else ""
+        self._say(cell, ended_text(state, cell, error, retry=retry) + test)
+
+    def message(self, text: str) -> None:
+        """Prints a line."""
+        say(text)
+
+    def _say(self, cell: Cell, text: str) -> None:
+        """Prints a line about `cell`, with the settings that distinguish it from other cells of its label."""
+        name = f"{cell.label}, {self._tracked[cell.id].distinction}".removesuffix(", ")
+        self._print(f"[{self.finished}/{self.cells}] {name} ({cell.short})  {text}")
+
+    def _print(self, line: str) -> None:
+        say(line)
+
+    def _reach(
+        self,
+        cell: Cell,
+        epochs: float,
+        accuracy: float | None = None,
+        rate: float | None = None,
+        *,
+        is_evaluated: bool = False,
+    ) -> None:
+        """`cell` has trained `epochs` of its epochs, unless more were reported before."""
+        tracked = self._tracked[cell.id]
+        if epochs >= tracked.epochs:
+            tracked.epochs, tracked.accuracy, tracked.rate = epochs, accuracy, rate
+            tracked.is_evaluated = is_evaluated
+            self._leave(tracked, max(cell.epochs - epochs, 0) * tracked.epoch_seconds)
+
+    def _leave(self, tracked: _Tracked, seconds: float) -> None:
+        """`seconds` are left of a cell."""
+        self._sum_left += seconds - tracked.left
+        tracked.left = seconds
 
     def fraction(self) -> float:
         """The share of the estimated time that is done."""
@@ -115,50 +171,25 @@ class _Counting:
         return elapsed * (1 - done) / done
 
 
-class PlainView(_Counting):
+class PlainView(_Progress):
     """Lines, for a log file or a pipe."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[str, float] = {}
-        self._pending: dict[str, tuple[Slot, Cell, EpochMetrics]] = {}
-
-    def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
-        """Prints the plan."""
-        self.follow(plan)
-        for line in opening_lines(plan, slots):
-            say(line)
-
-    def close(self) -> None:
-        """Nothing to restore."""
-
-    def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
-        """Prints where a resumed cell continues."""
-        self.start_at(cell, epochs_done)
-        if epochs_done or batch:
-            self._say(slot, cell, resumed_text(epochs_done, batch, bit_exact))
-
-    def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
-        """Counts; prints nothing."""
-        self.reach(cell, event.epoch - 1 + event.batch / event.batches)
+        self._pending: dict[str, tuple[Cell, EpochMetrics]] = {}
 
     def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
         """Prints a line for the first and the last epoch; for others see `tick`."""
-        self.reach(cell, metrics.epoch)
-        self._pending[cell.id] = slot, cell, metrics
+        super().finished_epoch(slot, cell, metrics)
+        self._pending[cell.id] = cell, metrics
         if metrics.epoch in (1, cell.epochs):
             self._say_epoch(cell.id)
 
     def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, retry: str | None = None) -> None:
-        """Prints a line for the end of an attempt."""
-        if state != "interrupted" and retry is None:
-            self.count_ended(cell)
+        """Prints a line for the end of an attempt, none for epochs before it."""
         self._pending.pop(cell.id, None)
-        self._say(slot, cell, ended_text(state, cell, error, retry=retry))
-
-    def message(self, text: str) -> None:
-        """Prints a line."""
-        say(text)
+        super().ended(slot, cell, state, error, retry=retry)
 
     def tick(self) -> None:
         """Prints a line for the newest epoch of each cell, limited by `_LINE_SECONDS`."""
@@ -168,30 +199,16 @@ class PlainView(_Counting):
                 self._say_epoch(name)
 
     def _say_epoch(self, name: str) -> None:
-        slot, cell, metrics = self._pending.pop(name)
+        cell, metrics = self._pending.pop(name)
         self._last[name] = time.monotonic()
         self._say(
-            slot,
             cell,
             f"epoch {metrics.epoch}/{cell.epochs}  train {percent(metrics.train_accuracy)}  "
             f"test {percent(metrics.test_accuracy)}  {metrics.samples_per_second:,.0f} samples/s",
         )
 
-    def _say(self, slot: Slot, cell: Cell, text: str) -> None:
-        say(f"[{self.finished}/{self.cells}] {self.name(cell)} ({cell.short})  {text}")
 
-
-@dataclass
-class _Row:
-    cell: Cell
-    epoch: int = 0
-    within: float = 0.0
-    accuracy: float | None = None
-    test: float | None = None
-    rate: float | None = None
-
-
-class LiveView(_Counting):
+class LiveView(_Progress):
     """A table that is redrawn: overall progress, then a line per slot as far as the terminal has lines."""
 
     def __init__(self, console: Console) -> None:
@@ -199,23 +216,21 @@ class LiveView(_Counting):
         self._console = console
         self._live: Live | None = None
         self._slots: Sequence[Slot] = ()
-        self._rows: dict[int, _Row] = {}
+        self._training: dict[int, Cell] = {}
         self._drawn_at = 0.0
         self._pending: list[str] = []
 
     def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
-        """Starts drawing."""
-        self.follow(plan)
+        """Prints the plan and starts drawing."""
         self._slots = slots
-        for line in opening_lines(plan, slots):
-            self._console.print(printable(line), markup=False, highlight=False)
+        super().begin(plan, slots)
         if plan.left or plan.states["running"]:
             self._live = Live(self._drawn(), console=self._console, auto_refresh=False, transient=True)
             self._live.start()
 
     def close(self) -> None:
         """Restores the terminal."""
-        self._say_all()
+        self._print_pending()
         if self._live is not None:
             self._live.stop()
 
@@ -223,41 +238,24 @@ class LiveView(_Counting):
         """A slot has started a cell; on a cluster the slot may be new."""
         if slot not in self._slots:
             self._slots = [*self._slots, slot]
-        self.start_at(cell, epochs_done)
-        self._rows[slot.number] = _Row(cell, epochs_done)
-        if epochs_done or batch:
-            self._pending.append(f"{self.name(cell)}  {resumed_text(epochs_done, batch, bit_exact)}")
-
-    def progressed(self, slot: Slot, cell: Cell, event: Progressed) -> None:
-        """Inside an epoch."""
-        if not self.reach(cell, event.epoch - 1 + event.batch / event.batches):
-            return
-        row = self._rows.setdefault(slot.number, _Row(cell))
-        row.epoch, row.within = event.epoch - 1, event.batch / event.batches
-        row.accuracy, row.rate = event.accuracy, event.rate
-
-    def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
-        """An epoch is recorded; the training may be further."""
-        row = self._rows.setdefault(slot.number, _Row(cell))
-        row.test = metrics.test_accuracy
-        if self.reach(cell, metrics.epoch):
-            row.epoch, row.within = metrics.epoch, 0.0
-            row.accuracy, row.rate = metrics.train_accuracy, metrics.samples_per_second
+        self._training[slot.number] = cell
+        super().began(slot, cell, epochs_done=epochs_done, batch=batch, bit_exact=bit_exact)
 
     def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, retry: str | None = None) -> None:
-        """Adds a permanent line above the table at its next drawing: rich draws the table for each print."""
-        if state != "interrupted" and retry is None:
-            self.count_ended(cell)
-        row = self._rows.pop(slot.number, None)
-        test = f", test {percent(row.test)}" if row is not None and state == "done" else ""
-        self._pending.append(f"{self.name(cell)}  {ended_text(state, cell, error, retry=retry)}{test}")
+        """The slot is idle."""
+        self._training.pop(slot.number, None)
+        super().ended(slot, cell, state, error, retry=retry)
 
     def message(self, text: str) -> None:
         """Adds a permanent line above the table at once."""
-        self._pending.append(text)
-        self._say_all()
+        self._print(text)
+        self._print_pending()
 
-    def _say_all(self) -> None:
+    def _print(self, line: str) -> None:
+        """Adds a permanent line above the table at its next drawing: rich draws the table for each print."""
+        self._pending.append(line)
+
+    def _print_pending(self) -> None:
         if self._pending:
             self._console.print("\n".join(map(printable, self._pending)), markup=False, highlight=False)
             self._pending.clear()
@@ -266,7 +264,7 @@ class LiveView(_Counting):
         """Redraws, limited by `_DRAW_SECONDS`."""
         if self._live is not None and (now := time.monotonic()) - self._drawn_at >= _DRAW_SECONDS:
             self._drawn_at = now
-            self._say_all()  # rich draws the old table below these lines; the new one follows
+            self._print_pending()  # rich draws the old table below these lines; the new one follows
             self._live.update(self._drawn(), refresh=True)
 
     def _drawn(self) -> Table:
@@ -295,23 +293,19 @@ class LiveView(_Counting):
         room = max(1, self._console.height - _LINES_AROUND)
         if len(self._slots) <= room:
             return self._slots
-        return sorted(self._slots, key=lambda slot: slot.number not in self._rows)[:room]
+        return sorted(self._slots, key=lambda slot: slot.number not in self._training)[:room]
 
     def _line(self, slot: Slot) -> dict[str, str]:
-        row = self._rows.get(slot.number)
-        line = {column.name: "" for column in _COLUMNS}
-        line |= {"slot": f"{slot.device} {slot.number}", "cell": "-"}
-        if row is None:
+        line = {column.name: "" for column in _COLUMNS} | {"slot": f"{slot.device} {slot.number}", "cell": "-"}
+        if (cell := self._training.get(slot.number)) is None:
             return line
-        cell = row.cell
-        line |= {"cell": visible(_rule_first(cell, self._distinctions.get(cell.id, "")))}
-        line |= {"epoch": f"{min(row.epoch + 1, cell.epochs)}/{cell.epochs}"}
-        line |= {"train": percent(row.accuracy), "test": percent(row.test)}
-        if row.rate:
-            epochs = cell.epochs - row.epoch - row.within
-            line |= {"samples/s": f"{row.rate:,.0f}"}
-            left = duration(epochs * dataset_shape(cell.dataset).train / row.rate)
-            line |= {"left": "evaluating" if row.within == 1 else left}
+        tracked = self._tracked[cell.id]
+        epoch = min(int(tracked.epochs) + (not tracked.is_evaluated), cell.epochs)
+        line |= {"cell": visible(_rule_first(cell, tracked.distinction)), "epoch": f"{epoch}/{cell.epochs}"}
+        line |= {"train": percent(tracked.accuracy), "test": percent(tracked.test)}
+        if tracked.rate:
+            left = duration((cell.epochs - tracked.epochs) * dataset_shape(cell.dataset).train / tracked.rate)
+            line |= {"samples/s": f"{tracked.rate:,.0f}", "left": "evaluating" if tracked.is_evaluated else left}
         return line
 
 
