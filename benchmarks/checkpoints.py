@@ -10,37 +10,29 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
-from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import spread
+from measuring import conditions, in_turn, seconds, spread
+from plain_training import network, sgd
 from tabulate import tabulate
 
-from asapbench.models import build
-from asapbench.suite.catalog import MODELS
 from asapbench.training import checkpoint
 from asapbench.training.writer import Writer
 
 
 def state(width: int) -> dict[str, Any]:
     """The content of a checkpoint of a ResNet-18, without small values."""
-    model = build(MODELS["resnet18"].choose({"width": width}), channels=3, size=32, classes=10)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model = network(width)
+    optimizer = sgd(model.parameters())
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     return {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-
-
-def seconds(action: Callable[[], object]) -> float:
-    before = time.perf_counter()
-    action()
-    return time.perf_counter() - before
 
 
 def main() -> None:
@@ -51,17 +43,27 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     content = state(given.width)
-    found: dict[str, list[float]] = {"written there": [], "snapshot": [], "snapshot until durable": []}
     with tempfile.TemporaryDirectory(dir=given.folder) as name, closing(Writer(torch.device("cpu"))) as writer:
         alone, beside = Path(name) / "alone", Path(name) / "beside"
-        for number in range(1, given.rounds + 2):
-            found["written there"].append(seconds(partial(checkpoint.write, content, alone, number=number)))
-            make_durable = partial(checkpoint.write, directory=beside, number=number)
-            found["snapshot"].append(seconds(partial(writer.write, content, make_durable)))
+        numbers = count(1)
+
+        def snapshot() -> float:
+            make_durable = partial(checkpoint.write, directory=beside, number=next(numbers))
+            return seconds(partial(writer.write, content, make_durable))
+
+        def durable() -> float:
             writer.wait()
-            found["snapshot until durable"].append(writer.seconds)
+            return writer.seconds
+
+        written = partial(checkpoint.write, content, alone)
+        candidates = {
+            "written there": lambda: seconds(lambda: written(number=next(numbers))),
+            "snapshot": snapshot,
+            "snapshot until durable": durable,
+        }
+        found = in_turn(candidates, rounds=given.rounds + 1, warm_up=0)
         size = max(checkpoint.files(beside)).stat().st_size
-    print(f"{size / 1e6:.0f} MB; torch {torch.__version__}, 1 thread, wall time, n = {given.rounds}")
+    print(f"{size / 1e6:.0f} MB; {conditions(given.rounds, figures='wall time')}\n")
     rows = [[name, times[0] * 1e3, *(1e3 * value for value in spread(times[1:]))] for name, times in found.items()]
     print(tabulate(rows, ["", "first ms", "median ms", "min", "max"], floatfmt=".0f", tablefmt="github"))
 

@@ -12,61 +12,31 @@ import statistics
 import tempfile
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from measuring import interleaved, table, terms
-from PIL import Image
-from torchvision import transforms
+from measuring import conditions, interleaved, ratios, table
+from plain_training import network, sgd, training_step
+from torch.utils.data import DataLoader
 
-from asapbench.data.batches import Batches
+from asapbench.analysis.speed.plain_loop import Transformed
 from asapbench.data.files import OWN_FOLDER
-from asapbench.data.images import load
-from asapbench.models import build, initialise
-from asapbench.suite.catalog import DATASETS, MODELS
+from asapbench.data.images import load, random_images
+from asapbench.suite.catalog import DATASETS
+from asapbench.suite.load import load as load_suite
+from asapbench.training.batches import training_batches
 
-MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 BATCH = 128
-CONTROL = "PIL and DataLoader"
+CONTROL, OURS = "PIL and DataLoader", "asapbench"
 FROM_SOURCES, MAPPED = "published files", "mapped file"
 
 
-class PerSample(torch.utils.data.Dataset[Any]):
-    """What torchvision's CIFAR10 with transforms does for each image."""
-
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
-        self.images, self.labels = images.permute(0, 2, 3, 1).numpy(), labels
-        self.transform = transforms.Compose(
-            [
-                transforms.RandomCrop(32, padding=4),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize(MEAN, STD),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
-
-
-def training_step(width: int) -> Callable[[], None]:
-    """Backpropagation through ResNet-18 on a batch of 128, in plain PyTorch."""
-    model = build(MODELS["resnet18"].choose({"width": width}), channels=3, size=32, classes=10)
-    initialise(model, 0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
-    x, y = torch.randn(BATCH, 3, 32, 32), torch.randint(0, 10, (BATCH,))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        torch.autograd.backward(torch.nn.functional.cross_entropy(model(x), y))
-        optimizer.step()
-
-    return step
+def plain_step(width: int) -> Callable[[], None]:
+    """Backpropagation through ResNet-18 on a batch, in plain PyTorch."""
+    model, x, y = network(width), torch.randn(BATCH, 3, 32, 32), torch.randint(0, 10, (BATCH,))
+    return training_step(lambda: torch.nn.functional.cross_entropy(model(x), y), sgd(model.parameters()))
 
 
 def loads(data: Path, folder: Path) -> dict[str, Callable[[], object]]:
@@ -88,23 +58,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the data sets: time the load of CIFAR-10, too")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    images = torch.randint(0, 256, (given.images, 3, 32, 32), dtype=torch.uint8)
-    labels = torch.randint(0, 10, (given.images,))
-    cpu = torch.device("cpu")
-    ours = Batches(images, labels, mean=MEAN, std=STD, augment="crop_flip", device=cpu, seed=0)
-    theirs = torch.utils.data.DataLoader(PerSample(images, labels), batch_size=BATCH, shuffle=True)
+    dataset = DATASETS["cifar10"].choose({"train_size": given.images})
+    cell, images = replace(load_suite("cifar10").cells[0], dataset=dataset), random_images(dataset)
+    ours, _ = training_batches(cell, images, torch.device("cpu"), memory_format=torch.contiguous_format)
+    theirs = DataLoader(Transformed(cell, images), batch_size=BATCH, shuffle=True)
     candidates = {
         CONTROL: lambda: sum(len(y) for _, y in theirs),
-        "asapbench": lambda: sum(len(y) for _, y in ours.epoch(1, BATCH)),
+        OURS: lambda: sum(len(y) for _, y in ours.epoch(1, BATCH)),
     }
     found = interleaved(candidates, rounds=given.rounds)
-    print(f"{given.images} images of 3x32x32, batch {BATCH}; {terms(given.rounds)}\n")
+    print(f"{given.images} images of 3x32x32, batch {BATCH}; {conditions(given.rounds)}\n")
     print(table(found, control=CONTROL))
-    ratios = sorted(a / b for a, b in zip(found[CONTROL], found["asapbench"], strict=True))
-    print(f"\n{ratios[len(ratios) // 2]:.0f} times faster (median; {ratios[0]:.0f} to {ratios[-1]:.0f})")
-    batches = statistics.median(found["asapbench"]) / ours.batches(BATCH)
+    median, least, most = ratios(found, CONTROL, to=OURS)
+    print(f"\n{median:.0f} times faster (median; {least:.0f} to {most:.0f})")
+    batches = statistics.median(found[OURS]) / ours.batches(BATCH)
     for width in given.widths:
-        step = statistics.median(interleaved({"step": training_step(width)}, rounds=given.rounds)["step"])
+        step = statistics.median(interleaved({"step": plain_step(width)}, rounds=given.rounds)["step"])
         print(f"a batch takes {batches / step:.2%} of a training step of ResNet-18 of width {width}")
     if given.data:
         with tempfile.TemporaryDirectory() as folder:

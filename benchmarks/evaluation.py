@@ -14,13 +14,12 @@ from functools import partial
 from itertools import product
 
 import torch
-from measuring import interleaved, table, terms
+from measuring import conditions, interleaved, table
+from plain_training import network
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from asapbench.machine.kinds import KINDS
-from asapbench.models import build, initialise
-from asapbench.suite.catalog import MODELS
 from asapbench.training.environment import arithmetic
 from asapbench.training.optimizer import leave_compiler_out
 
@@ -37,10 +36,9 @@ def logits(model: nn.Module, x: Tensor, together: int, precision: str) -> Tensor
 
 def trained(name: str, width: int, x: Tensor) -> nn.Module:
     """A model whose running statistics are those of `x`."""
-    model = build(MODELS[name].choose({"width": width}), channels=3, size=32, classes=10)
-    initialise(model, 0)
+    model = network(width, model=name)
     with torch.no_grad():
-        model.train()(x)
+        model(x)
     return model.eval()
 
 
@@ -68,7 +66,7 @@ def main() -> None:
                 )
                 candidates[f"{precision}, {order}, {together}, folded"] = run
         difference = (logits(fuse(model), x, CONTROL, "float32") - logits(model, x, CONTROL, "float32")).abs().max()
-        print(f"{name}, width {given.width}, {given.images} images; {terms(given.rounds)}; {difference=:.1g}\n")
+        print(f"{name}, width {given.width}, {given.images} images; {conditions(given.rounds)}; {difference=:.1g}\n")
         control = f"float32, contiguous, {CONTROL}"
         print(table(interleaved(candidates, rounds=given.rounds), control=control), end="\n\n")
 

@@ -12,15 +12,14 @@ backward; the gradient of a layer whose shared activation has half of its channe
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from unittest import mock
 
 import torch
 import torch.nn.functional as F
-from measuring import terms
-from tabulate import tabulate
+from measuring import conditions, in_turn, seconds, table
 from torch import Tensor
 
 from asapbench.rules.engine import bitmask_relu, host
@@ -103,17 +102,7 @@ def channels_last(maps: Tensor) -> Tensor:
 
 def measured(way: Way, device: torch.device) -> Callable[[], float]:
     """Seconds of one call: of the device where that is a GPU, else of the process."""
-    if device.type == "cuda":
-        return _replayed(way)
-    way()
-
-    def run() -> float:
-        before = time.process_time()
-        for _ in range(CALLS):
-            way()
-        return (time.process_time() - before) / CALLS
-
-    return run
+    return _replayed(way) if device.type == "cuda" else partial(seconds, way, clock=time.process_time, calls=CALLS)
 
 
 def _replayed(way: Way) -> Callable[[], float]:
@@ -125,7 +114,6 @@ def _replayed(way: Way) -> Callable[[], float]:
     with torch.cuda.graph(graph):
         for _ in range(CALLS):
             way()
-    graph.replay()
 
     def run() -> float:
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
@@ -150,20 +138,12 @@ def main() -> None:
         parser.error("there is no CUDA device here; --device cpu runs the same on small tensors")
     torch.set_num_threads(1)
     dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[given.precision]
-    rows = []
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else "no GPU"
+    print(f"batch {given.batch}, {given.precision}, {card}; {conditions(given.rounds, figures='interleaved')}")
     for operation, ways in OPERATIONS.items():
         runs = {name: measured(way, device) for name, way in ways(device, dtype, given.batch).items()}
-        rounds = [{name: run() for name, run in runs.items()} for _ in range(given.rounds)]
-        control = next(iter(runs))
-        for name in runs:
-            spread = [1e6 * found[name] for found in rounds]
-            ratio = statistics.median(found[name] / found[control] for found in rounds)
-            title = operation if name == control else ""
-            rows.append([title, name, statistics.median(spread), min(spread), max(spread), ratio])
-    card = torch.cuda.get_device_name(device) if device.type == "cuda" else terms(given.rounds)
-    print(f"batch {given.batch}, {given.precision}, torch {torch.__version__}, n = {given.rounds}; {card}\n")
-    head = ["", "", "median us", "min", "max", "/ first"]
-    print(tabulate(rows, head, floatfmt=("", "", ".1f", ".1f", ".1f", ".3f"), tablefmt="github"))
+        found = in_turn(runs, rounds=given.rounds)
+        print(f"\n{operation}\n\n{table(found, control=next(iter(runs)), unit='us', factor=1e6)}")
 
 
 if __name__ == "__main__":

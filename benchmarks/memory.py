@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import argparse
 import gc
-import platform
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+from measuring import conditions
+from plain_training import network, sgd, training_step
 from tabulate import tabulate
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from written_by_hand import AsapResNet18
 
-from asapbench.models import build, initialise
 from asapbench.models.networks.modules import BasicBlock
 from asapbench.rules import attach
 from asapbench.suite.catalog import MODELS, RULES
@@ -39,14 +39,10 @@ class Subject(NamedTuple):
     state: list[Tensor]
 
 
-def subject(module: nn.Module, loss: Callable[[], Tensor], parameters: list[nn.Parameter]) -> Subject:
-    optimizer = torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
-    return Subject(loss, optimizer, [*module.parameters(), *module.buffers()])
-
-
 def plain(model: nn.Module, x: Tensor, y: Tensor, *, compiled: bool = False) -> Subject:
     forward = torch.compile(model, backend="aot_eager_decomp_partition") if compiled else model
-    return subject(model, lambda: nn.functional.cross_entropy(forward(x), y), [*trained(model)])
+    state = [*model.parameters(), *model.buffers()]
+    return Subject(lambda: nn.functional.cross_entropy(forward(x), y), sgd(model.parameters()), state)
 
 
 def checkpointed(model: nn.Module, x: Tensor, y: Tensor) -> Subject:
@@ -61,17 +57,13 @@ def ours(
     model: nn.Module, rule: str, x: Tensor, y: Tensor, *, form: str = "recursion", compiled: bool = False
 ) -> Subject:
     learner = attach(model, rule, x)
-    found = subject(learner, lambda: objective(x, y).scalar, [p for _, p in learner.trained_parameters()])
+    optimizer = sgd(parameter for _, parameter in learner.trained_parameters())
     if form == "recursion":
-        learner.bind(found.optimizer)
+        learner.bind(optimizer)
     objective = (
         torch.compile(learner.objective, backend="aot_eager_decomp_partition") if compiled else learner.objective
     )
-    return found._replace(state=[*learner.parameters(), *learner.buffers()])
-
-
-def trained(model: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return Subject(lambda: objective(x, y).scalar, optimizer, [*learner.parameters(), *learner.buffers()])
 
 
 def kept(found: Subject) -> int:
@@ -91,12 +83,7 @@ def kept(found: Subject) -> int:
 
 def peak(found: Subject) -> int:
     """Bytes by the allocator's own events."""
-
-    def step() -> None:
-        found.optimizer.zero_grad()
-        torch.autograd.backward(found.loss())
-        found.optimizer.step()
-
+    step = training_step(found.loss, found.optimizer)
     step()
     found.optimizer.zero_grad()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
@@ -130,10 +117,7 @@ def main() -> None:
     torch.set_num_threads(1)
     x, y = torch.randn(given.batch, 3, 32, 32), torch.randint(0, 10, (given.batch,))
 
-    def fresh() -> nn.Module:
-        model = build(MODELS[given.model].choose({"width": given.width}), channels=3, size=32, classes=10)
-        initialise(model, 0)
-        return model.train()
+    fresh = partial(network, given.width, model=given.model)
 
     def by_rule(rule: str, **options: Any) -> Callable[[], Subject]:
         return lambda: ours(fresh(), rule, x, y, **options)
@@ -142,10 +126,7 @@ def main() -> None:
     makers |= {rule: by_rule(rule) for rule in RULES if RULES[rule].needs != "linear"}
     makers |= {f"{rule}, explicit form": by_rule(rule, form="explicit") for rule in ("kp", "asap")}
     if given.model == "resnet18":
-        by_hand = AsapResNet18(given.width).train()
-        makers["ASAP by hand"] = lambda: subject(
-            by_hand, lambda: nn.functional.cross_entropy(by_hand(x), y), trained(by_hand)
-        )
+        makers["ASAP by hand"] = lambda: plain(AsapResNet18(given.width).train(), x, y)
         makers["plain, checkpointed"] = lambda: checkpointed(fresh(), x, y)
     if given.compiled:
         makers[f"{CONTROL}, compiled"] = lambda: plain(fresh(), x, y, compiled=True)
@@ -158,8 +139,7 @@ def main() -> None:
         del found
         gc.collect()
         rows.append([name, *(x for a, b in zip(figures, first, strict=True) for x in (a / MIB, a / b))])
-    print(f"{given.model}, width {given.width}, float32, CIFAR shape, batch {given.batch}; {platform.machine()}, "
-          f"torch {torch.__version__}\n")  # fmt: skip
+    print(f"{given.model}, width {given.width}, CIFAR shape, batch {given.batch}; {conditions(figures='float32')}\n")
     head = ["", "kept MiB", "ratio", "peak MiB", "ratio", "state MiB", "ratio"]
     print(tabulate(rows, head, floatfmt=(".1f", ".1f", ".3f", ".1f", ".3f", ".1f", ".3f"), tablefmt="github"))
 

@@ -8,8 +8,6 @@ Wall time, because the disk is the bottleneck. Epochs of several slots share one
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sqlite3
 import tempfile
 import time
@@ -17,9 +15,8 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from measuring import interleaved, table
+from measuring import conditions, interleaved, made_up_epoch, table
 
-from asapbench.metrics import EpochMetrics
 from asapbench.store import Claim, Measured, OwnerProcess, Provenance
 from asapbench.store.store import Store
 from asapbench.suite.load import load
@@ -54,19 +51,7 @@ def ours(store: Store, slots: int) -> Callable[[], None]:
     numbers = count(1)
 
     def record() -> None:
-        row = EpochMetrics(
-            epoch=next(numbers),
-            train_loss=0.5,
-            train_accuracy=0.5,
-            test_loss=0.5,
-            test_accuracy=0.5,
-            validation_loss=None,
-            validation_accuracy=None,
-            lr=0.1,
-            seconds=4.0,
-            samples_per_second=12_000.0,
-            peak_memory_bytes=None,
-        )
+        row = made_up_epoch(next(numbers))
         store.record_many([Measured(claim, [row]) for claim in claims])
 
     return record
@@ -87,8 +72,8 @@ def main() -> None:
         found = interleaved(candidates, rounds=given.rounds, warm_up=5, clock=time.perf_counter)
         for store in stores.values():
             store.close()
-    print(f"SQLite {sqlite3.sqlite_version}, write-ahead log, synchronous = FULL; {platform.machine()}, "
-          f"{os.cpu_count()} cores; wall time, interleaved, n = {given.rounds}\n")  # fmt: skip
+    print(f"SQLite {sqlite3.sqlite_version}, write-ahead log, synchronous = FULL; "
+          f"{conditions(given.rounds, figures='wall time, interleaved')}\n")  # fmt: skip
     print(table(found, control=CONTROL, unit="ms", factor=1e3))
 
 

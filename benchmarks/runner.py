@@ -19,24 +19,22 @@ import io
 import itertools
 import multiprocessing
 import os
-import platform
 import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import simulated_workers
+from measuring import conditions, in_new_process
 from rich.console import Console
 from tabulate import tabulate
 
 from asapbench.cli.progress import LiveView, PlainView
-from asapbench.machine import processor
 from asapbench.machine.hardware import hardware, versions
 from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
@@ -57,8 +55,6 @@ SETTLE_SECONDS = 3.0
 FILL_SECONDS = 240.0
 """How long all slots may take to start."""
 OWN = "postgresql"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -332,8 +328,8 @@ def main() -> None:
                 wall, cpu = in_new_process(claimed, replace(terms, url=url(), cells=given.claims))
                 claims.append([name, given.claims, wall, cpu])
     print(f"An epoch a second a slot, two signs of life, {given.epochs} epochs a cell, {given.cells:,} cells, "
-          f"{given.view} view; {processor.name()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
-          f"window {given.seconds:.0f} s, n = rows in it\n")  # fmt: skip
+          f"{given.view} view; window {given.seconds:.0f} s, n = rows in it; "
+          f"{conditions(figures='wall time')}\n")  # fmt: skip
     head = [
         "database", "slots", "epochs/s", "/ offered", "delay s: median", "99 %", "most", "most, start to stop", "cores",
         "peak MB", "all slots train after s", "claim ms", "heartbeat ms", "stop s", "n",
@@ -342,12 +338,6 @@ def main() -> None:
     print(tabulate(rows, head, floatfmt=formats, tablefmt="github"))
     print()
     print(tabulate(claims, ["database", "cells claimed", "wall s", "CPU s"], floatfmt=".1f", tablefmt="github"))
-
-
-def in_new_process(work: Callable[[Terms], T], terms: Terms) -> T:
-    """A child's peak memory is its own where it is spawned and not forked."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(work, terms).result()
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ Targets (10,000 cells of 200 epochs): under 2 s and 300 MB each.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
-import platform
 import random
 import sqlite3
 import statistics
@@ -23,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from measuring import conditions, in_new_process
 from tabulate import tabulate
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def write_suite(folder: Path, *, cells: int, epochs: int) -> Path:
 def fill(path: Path, suite: Path) -> None:
     """The suite's cells, each trained; rows written past the store's own doors, which keep one cell a commit.
 
-    Runs in a process of its own: a child's peak memory is never less than its parent's when it is started.
+    Run it in a process of its own: a child's peak memory is never less than its parent's when it is started.
     """
     from asapbench.store import OwnerProcess, Provenance
     from asapbench.store.store import Store
@@ -134,11 +133,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             suite = write_suite(folder, cells=cells, epochs=given.epochs)
-            filling = multiprocessing.get_context("spawn").Process(target=fill, args=(folder / "large.sqlite", suite))
-            filling.start()
-            filling.join()
-            if filling.exitcode:
-                raise SystemExit("the database could not be made")
+            in_new_process(fill, folder / "large.sqlite", suite)
             db = ["--db", "large.sqlite"]
             commands = {
                 "--help": ["--help"],
@@ -160,8 +155,7 @@ def main() -> None:
                 found = [measured(arguments, folder) for _ in range(given.rounds)]
                 wall, cpu, peak = (statistics.median(values) for values in zip(*found, strict=True))
                 rows.append([f"{cells:,}", title, wall, cpu, peak])
-    print(f"{given.epochs} epochs a cell; {platform.machine()}, {os.cpu_count()} cores, Python "
-          f"{platform.python_version()}; medians of {given.rounds}\n")  # fmt: skip
+    print(f"{given.epochs} epochs a cell; medians; {conditions(given.rounds, figures='whole processes')}\n")
     head = ["cells", "asapbench", "wall s", "CPU s", "peak MB"]
     print(tabulate(rows, head, floatfmt=("", "", ".2f", ".2f", ".0f"), tablefmt="github"))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import terms, interleaved, table
+from measuring import conditions, interleaved, table
 from threadpoolctl import threadpool_limits
 
 from asapbench.data.images import Images
@@ -177,7 +177,7 @@ def main() -> None:
     leave_compiler_out()  # as a worker does
     threadpool_limits(1)  # a second thread of NumPy's library would continue to spin and be counted
     images = noise(given.images)
-    print(f"{given.images} training images, batch {BATCH}; {terms(given.rounds)}")
+    print(f"{given.images} training images, batch {BATCH}; {conditions(given.rounds)}")
     for rule in ("bp", "forward_alignment"):
         for nonlinear in (False, True):
             measure(rule, nonlinear, images, given.rounds)

@@ -16,15 +16,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from measuring import interleaved, spread, table, terms
+from measuring import conditions, interleaved, spread, table
+from plain_training import network, sgd, training_step
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 from written_by_hand import AsapResNet18
 
-from asapbench.models import build, initialise
 from asapbench.rules import attach
 from asapbench.suite.catalog import MODELS, RULES
 from asapbench.training.environment import arithmetic
+from asapbench.training.flops import counted
 from asapbench.training.optimizer import leave_compiler_out
 
 CONTROL = "plain PyTorch"
@@ -44,12 +44,6 @@ class Setting:
     order: str
     fused: bool
 
-    def network(self) -> nn.Module:
-        """The model as it is before a rule is attached."""
-        model = build(MODELS[self.model].choose({"width": self.width}), channels=3, size=32, classes=10)
-        initialise(model, 0)
-        return model.train()
-
     def ordered(self, model: nn.Module) -> nn.Module:
         """`model` in this order in memory."""
         return model.to(memory_format=ORDERS[self.order])
@@ -60,48 +54,37 @@ class Setting:
         x = torch.randn(self.batch, 3, 32, 32, generator=draw)
         return x.contiguous(memory_format=ORDERS[self.order]), torch.randint(0, 10, (self.batch,), generator=draw)
 
-    def sgd(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer over `parameters`."""
-        return torch.optim.SGD(parameters, lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=self.fused)
-
 
 def plain(model: nn.Module, setting: Setting) -> Callable[[], None]:
     """A step of `model` in plain PyTorch."""
     model, (x, y) = setting.ordered(model), setting.examples()
-    optimizer = setting.sgd([parameter for parameter in model.parameters() if parameter.requires_grad])
 
-    def step() -> None:
-        optimizer.zero_grad()
+    def loss() -> Tensor:
         with arithmetic(CPU, setting.precision):
-            loss = nn.functional.cross_entropy(model(x), y)
-        torch.autograd.backward(loss)
-        optimizer.step()
+            return nn.functional.cross_entropy(model(x), y)
 
-    return step
+    return training_step(loss, sgd(model.parameters(), fused=setting.fused))
 
 
 def ours(rule: str, setting: Setting) -> Callable[[], None]:
     """A step of the model under `rule`, as a run takes it."""
     x, y = setting.examples()
-    learner = attach(setting.network(), rule, x)
+    learner = attach(network(setting.width, model=setting.model), rule, x)
     setting.ordered(learner)
-    optimizer = setting.sgd([parameter for _, parameter in learner.trained_parameters()])
+    optimizer = sgd((parameter for _, parameter in learner.trained_parameters()), fused=setting.fused)
     learner.bind(optimizer)
 
-    def step() -> None:
-        optimizer.zero_grad()
+    def scalar() -> Tensor:
         with arithmetic(CPU, setting.precision):
-            objective = learner.objective(x, y)
-        torch.autograd.backward(objective.scalar)
-        optimizer.step()
+            return learner.objective(x, y).scalar
 
-    return step
+    return training_step(scalar, optimizer)
 
 
 def candidate(name: str, setting: Setting) -> Callable[[], None]:
     """The step of a rule, of the control or of the program by hand."""
     if name == CONTROL:
-        return plain(setting.network(), setting)
+        return plain(network(setting.width, model=setting.model), setting)
     return plain(AsapResNet18(setting.width).train(), setting) if name == BY_HAND else ours(name, setting)
 
 
@@ -116,12 +99,8 @@ def controls(settings: Iterable[Setting], *, rounds: int) -> str:
 
 def arithmetic_of(steps: Mapping[str, Callable[[], None]]) -> str:
     """The multiplications of each step's convolutions and matrix products: its cost if there were nothing else."""
-    counted: dict[str, int] = {}
-    for name, step in steps.items():
-        with FlopCounterMode(display=False) as counter:
-            step()
-        counted[name] = counter.get_total_flops()
-    ratios = [f"{name} {counted[name] / counted[CONTROL]:.3f}" for name in steps if name != CONTROL]
+    operations = {name: counted(step) for name, step in steps.items()}
+    ratios = [f"{name} {operations[name] / operations[CONTROL]:.3f}" for name in steps if name != CONTROL]
     return f"Arithmetic of convolutions and matrix products / {CONTROL}: {', '.join(ratios)}"
 
 
@@ -143,7 +122,7 @@ def main() -> None:
     every = [*rules, *([BY_HAND] if given.model == "resnet18" else [])]
     names = [CONTROL, *(every if given.rules is None else given.rules)]
     kind = "SGD" if given.unfused else "fused SGD"
-    print(f"{given.model}, CIFAR shape, batch {given.batch}, {kind}; {terms(given.rounds)}")
+    print(f"{given.model}, CIFAR shape, batch {given.batch}, {kind}; {conditions(given.rounds)}")
     for width in given.widths:
         settings = [
             Setting(given.model, width, given.batch, precision, order, not given.unfused)

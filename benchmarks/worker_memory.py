@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import platform
 import queue
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
+from measuring import conditions
 from tabulate import tabulate
 
 from asapbench.data.files import data_root
@@ -175,8 +174,8 @@ def main() -> None:
     size = f", train_size = {given.train_size}" if given.train_size else ""
     dataset = f'{{ name = "{given.dataset}"{size} }}'
     (cell,) = parse(SUITE.format(dataset=dataset, width=given.width, rule=given.rule), source="memory").cells
-    print(f"{cell.label}, batch 128; {platform.machine()}, {os.cpu_count()} cores, torch {version('torch')}, "
-          f"{' '.join(platform.libc_ver())}, Python {platform.python_version()}; MB of 10^6 bytes, n = 1")  # fmt: skip
+    print(f"{cell.label}, batch 128; {' '.join(platform.libc_ver())}; "
+          f"{conditions(1, figures='wall time and MB of 10^6 bytes')}")  # fmt: skip
     head = ["", "s", "peak", "resident", "private", "libraries' files", "images' file", "together"]
     for slots in given.slots:
         with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ from asapbench.store import OwnerProcess, Provenance, Store
 from asapbench.suite.load import load
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-MODULES = ("measuring", "simulated_workers", "written_by_hand")
+MODULES = ("measuring", "plain_training", "simulated_workers", "written_by_hand")
 COMMANDS = {
     "checkpoints": ("--width 2 --rounds 1", "snapshot until durable"),
     "data_path": ("--images 64 --rounds 1 --widths 2", "asapbench"),
