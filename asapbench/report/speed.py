@@ -30,6 +30,7 @@ def speed_table(found: Benched, *, teraflops: float | None = None, gigabytes: fl
         groups=grouped((_heading(speed.cell, others), _rows(speed, peak, footnotes)) for speed, peak in known),
         notes=(*footnotes.notes(), *_notes(found, known)),
         numbers=tuple(number for speed, peak in known for number in _numbers(speed, peak, others)),
+        summary=_summary(found.speeds),
     )
 
 
@@ -41,6 +42,13 @@ def _caption(found: Benched) -> str:
         f"Training steps by the wall clock, without evaluation: the median of n = {found.rounds} rounds, the slowest "
         f"and the fastest. {terms}."
     )
+
+
+def _summary(speeds: Sequence[Speed]) -> str:
+    """The time that the whole training of the measured cells takes, one after the other."""
+    seconds = [speed.cell.epochs * epoch for speed in speeds if (epoch := speed.epoch_seconds("own")) is not None]
+    cells = "1 cell" if len(seconds) == 1 else f"{len(seconds)} cells"
+    return f"All epochs of {cells}: {sum(seconds) / 3600:,.2f} h on one slot, without evaluation" if seconds else ""
 
 
 def _heading(cell: Cell, others: Sequence[str]) -> str:

@@ -20,11 +20,6 @@ COMMANDS = {
     "checkpoints": ("--width 2 --rounds 1", "snapshot until durable"),
     "data_path": ("--images 64 --rounds 1 --widths 2", "asapbench"),
     "evaluation": ("--models resnet10 --width 2 --images 20 --rounds 1", "bf16, channels-last, 250, folded"),
-    "gpu": (
-        "--device cpu --only model=alexnet --only dataset=cifar10 --only rule=asap --set model.width=2 --rounds 1"
-        " --seconds 0.01 --peak-tflops 1 --peak-bandwidth 10",
-        "1 of the 70 cells of Table 1",
-    ),
     "kernels": ("--device cpu --batch 1 --rounds 1", "concatenated in channels-last"),
     "memory": ("--width 2 --batch 2", "plain, checkpointed"),
     "precision": ("sqlite:///results.sqlite", "within"),

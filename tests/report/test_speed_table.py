@@ -53,6 +53,13 @@ def test_a_row_has_the_median_the_extremes_the_ratio_and_the_floors() -> None:
     ]
 
 
+def test_the_summary_is_the_time_of_all_epochs_of_the_cells_that_were_measured() -> None:
+    nothing = replace(SPEED, loops=dict.fromkeys(SPEED.loops, Loop()))
+    hours = CELL.epochs * 50_000 / 10_000 / 3600
+    assert speed_table(found(SPEED, SPEED, nothing)).summary.startswith(f"All epochs of 2 cells: {2 * hours:.2f} h")
+    assert speed_table(found(nothing)).summary == ""
+
+
 def test_several_at_once_and_the_eager_loop_have_rows_of_their_own() -> None:
     table = rows(speed_table(found(SPEED)))
     assert list(table) == ["BP", "2 at once", "eager loop"]
