@@ -15,7 +15,11 @@ class SuiteError(AsapbenchError):
 
 
 class PluginError(SuiteError):
-    """A plug-in that does not exist, fails, or has an entry of a name that is taken; names the file and the line."""
+    """A plug-in that cannot be loaded, or an entry of it that the catalog cannot take; names the file and the line."""
+
+
+class MissingPluginError(PluginError):
+    """A plug-in file or module that does not exist."""
 
 
 class DataError(AsapbenchError):

@@ -18,7 +18,7 @@ from asapbench.cli.doctor import doctor
 from asapbench.cli.evaluate import evaluate
 from asapbench.cli.export import export
 from asapbench.cli.merge import merge
-from asapbench.cli.options import Command, with_plugins
+from asapbench.cli.options import CatalogCommand, Command, with_plugins
 from asapbench.cli.report import report
 from asapbench.cli.run import rerun, resume, run
 from asapbench.cli.show import show
@@ -37,9 +37,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (run, resume, status, show, report, rerun, evaluate, bench, export, catalog):
-    app.command(cls=Command)(with_plugins(command))
-for command in (merge, clean, doctor):
-    app.command(cls=Command)(command)
+    app.command(cls=CatalogCommand)(with_plugins(command))
+for command in (merge, clean):
+    app.command(cls=CatalogCommand)(command)
+app.command(cls=Command)(doctor)
 app.add_typer(data.app, name="data")
 app.add_typer(analyze.app, name="analyze")
 

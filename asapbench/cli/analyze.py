@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Command, Db, Form, Only, Out, SetPlace, joined, names, whole_numbers, with_plugins
+from asapbench.cli.options import (
+    CatalogCommand,
+    Db,
+    Form,
+    Only,
+    Out,
+    SetPlace,
+    joined,
+    names,
+    whole_numbers,
+    with_plugins,
+)
 from asapbench.cli.settings import Data, FilesDir
 from asapbench.store import DEFAULT_URL
 
@@ -21,7 +32,7 @@ def _analyze() -> None:
     """Compute memory traffic or shortcut effects; check the theorem."""
 
 
-@app.command(cls=Command)
+@app.command(cls=CatalogCommand)
 @with_plugins
 def memory(
     model: Annotated[
@@ -58,7 +69,7 @@ def memory(
     deliver(made, form=form, out=out)
 
 
-@app.command(cls=Command)
+@app.command(cls=CatalogCommand)
 @with_plugins
 def shortcut(
     cells: Annotated[
@@ -95,7 +106,7 @@ def shortcut(
     deliver(made, form=form, out=out)
 
 
-@app.command(cls=Command)
+@app.command(cls=CatalogCommand)
 @with_plugins
 def theorem(
     runs: Annotated[int, typer.Option("--runs", min=1, help="Random draws of each start.")] = 10,

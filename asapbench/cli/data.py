@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asapbench.cli.options import Command, with_plugins
+from asapbench.cli.options import CatalogCommand, with_plugins
 from asapbench.cli.text import print_table, printing_is_optional, say
 from asapbench.data.files import data_root, fix
 from asapbench.errors import DataError
@@ -27,7 +27,7 @@ Folder = Annotated[
 HEADERS = ("name", "data set", "images", "here", "where")
 
 
-@app.command("list", cls=Command)
+@app.command("list", cls=CatalogCommand)
 @with_plugins
 def list_(data: Folder = None) -> None:
     """List the data sets, their size, and whether they are here.
@@ -41,7 +41,7 @@ def list_(data: Folder = None) -> None:
     print_table(HEADERS, rows, left=HEADERS)
 
 
-@app.command(cls=Command)
+@app.command(cls=CatalogCommand)
 @with_plugins
 def prepare(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets, as `list` names them.")],
@@ -60,7 +60,7 @@ def prepare(
         say(f"{dataset.name}: complete")
 
 
-@app.command(cls=Command)
+@app.command(cls=CatalogCommand)
 @with_plugins
 def verify(
     names: Annotated[

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Command(TyperCommand):
-    """A command that loads installed plug-ins, and refuses an option given twice, except for lists, which add up."""
+    """A command that refuses an option given twice, except for lists, which add up."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As usual; a repeated option that takes one value is a usage error."""
@@ -33,6 +33,10 @@ class Command(TyperCommand):
             if times > 1 and isinstance(parameter, TyperOption) and not parameter.multiple:
                 ctx.fail(f"{'/'.join(parameter.opts + parameter.secondary_opts)} is given {times} times: give it once.")
         return super().parse_args(ctx, args)
+
+
+class CatalogCommand(Command):
+    """A command that loads installed plug-ins."""
 
     def invoke(self, ctx: Any) -> Any:
         """As usual, with the plug-ins of installed distributions; one that is broken is a warning."""

@@ -10,7 +10,8 @@ from asapbench.data.dataset import Dataset
 from asapbench.data.published import Published
 from asapbench.errors import DataError
 from asapbench.suite.catalog import DATASETS
-from asapbench.suite.options import Choice, nearest
+from asapbench.suite.options import Choice
+from asapbench.suite.plugins import unknown
 
 
 def dataset_of(choice: Choice) -> Dataset:
@@ -49,9 +50,8 @@ def published() -> list[Published]:
 
 def published_set(name: str) -> Published:
     """The published data set of this name. Raises DataError with the nearest name."""
-    names = [entry.name for entry in published()]
     if name not in DATASETS:
-        raise DataError(f'unknown data set "{name}"{nearest(name, names)}: there are {", ".join(names)}')
+        raise DataError(unknown("dataset", name))
     entry = DATASETS[name]
     if not isinstance(entry, Published):
         raise DataError(f"{name}: these are your own files, named by their path in a suite: nothing to fetch")

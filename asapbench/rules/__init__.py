@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asapbench.errors import SuiteError
 from asapbench.rules.base import Declares, Rule
-from asapbench.suite.options import Choice, nearest
+from asapbench.suite.options import Choice
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,10 +61,10 @@ def resolve(rule: str | Choice | Rule) -> Rule:
 
     if isinstance(rule, Rule):
         return rule
-    faults = plugins.load_installed()
+    plugins.load_installed()
     name = rule if isinstance(rule, str) else rule.name
     if name not in RULES:
-        raise SuiteError("; ".join([f'unknown rule "{name}"{nearest(name, RULES)}', *faults]))
+        raise SuiteError(plugins.unknown("rule", name))
     found: Rule = rule_class(name)(RULES[name].choose() if isinstance(rule, str) else rule)
     return found
 

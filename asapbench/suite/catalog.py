@@ -58,10 +58,10 @@ class Declared:
 def declared_in(module: ModuleType) -> Iterator[Declared]:
     """The entries of `module`, also those that it imports: objects, and classes with an entry of their own."""
     for variable, value in list(vars(module).items()):
-        rule = value if isinstance(value, type) and isinstance(vars(value).get("entry"), RuleEntry) else None
+        rule = value if isinstance(value, type) and isinstance(vars(value).get("entry"), Entry) else None
         entry = value if rule is None else vars(rule)["entry"]
         for kind, (sort, _) in _TABLES.items():
-            if isinstance(entry, sort) and (kind != "rule" or rule is not None):
+            if isinstance(entry, sort):
                 yield Declared(kind, entry, variable, rule)
 
 

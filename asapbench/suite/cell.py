@@ -18,8 +18,8 @@ from typing import Any
 
 from asapbench.errors import SuiteError
 from asapbench.suite.catalog import CATALOG, DEFAULTS
-from asapbench.suite.options import Choice, Role, Value, nearest
-from asapbench.suite.plugins import provider
+from asapbench.suite.options import Choice, Role, Value, describe, nearest
+from asapbench.suite.plugins import provider, unknown
 from asapbench.suite.recipe import RECIPE, RECIPE_REVISION, Recipe, checked_learning_rate, checked_seed
 
 CHOICES = ("dataset", "model", "rule", "optimizer", "schedule")
@@ -119,7 +119,7 @@ class Cell(Recipe):
         """The cell that `to_json` wrote. Raises SuiteError on what this version does not know."""
         try:
             if not isinstance(content, dict):
-                raise TypeError(f"it is a {type(content).__name__}")
+                raise TypeError(f"it is {describe(content)}")
             shared = {name: value for name, value in content.items() if name not in ("lr", "seed")}
             lr, seed = checked_learning_rate(content["lr"]), checked_seed(content["seed"])
             return cls(**_shared(json.dumps(shared)), lr=lr, seed=seed)
@@ -250,8 +250,7 @@ def _shared(text: str) -> dict[str, Any]:
 def _choice(kind: str, table: dict[str, Any]) -> Choice:
     name = table.pop("name")
     if name not in CATALOG[kind]:
-        near = nearest(name, CATALOG[kind])
-        raise ValueError(f'unknown {kind} "{name}"{near}; if a plug-in provides it, name that: --plugin FILE')
+        raise ValueError(unknown(kind, name))
     return CATALOG[kind][name].choose(table)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from asapbench.errors import PluginError
 from asapbench.suite.options import Choice, Entry
@@ -95,30 +95,17 @@ class LayerShape:
         return self.units if self.pooled is None else self.outputs * self.pooled**2
 
 
-class Build(Protocol):
-    """How a model is built."""
-
-    def __call__(self, choice: Choice, *, channels: int, size: int, classes: int) -> nn.Module:
-        """The module for images of `channels` x `size` x `size` and `classes` classes."""
-
-
-class Layers(Protocol):
-    """How the layers of a model are counted."""
-
-    def __call__(self, choice: Choice, *, channels: int, size: int, classes: int) -> Iterable[LayerShape]:
-        """The weight layers of the built module in forward order, a block's projection after its convolutions."""
-
-
-def _not_given(*_: object, **__: object) -> Any:
-    raise TypeError("the entry does not say how to build what it declares")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelEntry(Entry):
-    """A network. `layers` counts its cost without torch; a model without it is built and measured instead."""
+    """A network.
 
-    build: Build = _not_given
-    layers: Layers | None = None
+    `build(choice, channels=, size=, classes=)` returns the module for images of `channels` x `size` x `size`. `layers`,
+    called alike, returns its weight layers in forward order, a block's projection after its convolutions, without
+    torch; a model without it is built and measured instead.
+    """
+
+    build: Callable[..., nn.Module]
+    layers: Callable[..., Iterable[LayerShape]] | None = None
     has_convolutions: bool = True
     has_shortcuts: bool = False
 
@@ -142,7 +129,7 @@ class ModelEntry(Entry):
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OptimizerEntry(Entry):
     """An optimizer. `moments`: how many tensors it keeps for each parameter.
 
@@ -151,7 +138,7 @@ class OptimizerEntry(Entry):
     wrong with the options together, or None.
     """
 
-    build: Callable[..., torch.optim.Optimizer] = _not_given
+    build: Callable[..., torch.optim.Optimizer]
     moments: int = 1
     takes_fused: bool = False
     takes_capturable: bool = False

@@ -24,9 +24,9 @@ from asapbench.suite.catalog import (
     dataset_shape,
 )
 from asapbench.suite.cell import CHOICES, Cell
-from asapbench.suite.options import Choice, Option, describe, nearest
+from asapbench.suite.options import Choice, Option, describe
 from asapbench.suite.places import Path
-from asapbench.suite.plugins import load_installed
+from asapbench.suite.plugins import unknown
 from asapbench.suite.recipe import RECIPE, checked_learning_rate, checked_seed
 
 Report = Callable[[Path, str], None]
@@ -212,9 +212,7 @@ def _choices(kind: str, grid: dict[str, Located], report: Report) -> list[Choice
             report(item.path, f"{kind} must be a name or a table with a name: {needs}")
         elif name not in CATALOG[kind]:
             path = (*item.path, "name") if isinstance(item.value, dict) else item.path
-            listed = ", ".join(CATALOG[kind])
-            problem = f'unknown {kind} "{name}"{nearest(name, CATALOG[kind])} (there are: {listed})'
-            report(path, "; ".join([problem, *load_installed()]))
+            report(path, unknown(kind, name))
         else:
             table = item.value if isinstance(item.value, dict) else {"name": name}
             found += _with_options(kind, name, Located(table, item.path), report)
@@ -281,7 +279,7 @@ def _rates(grid: dict[str, Located], rules: Sequence[str], report: Report) -> di
     rates = {name: list(_taken(rate, checked_learning_rate, report)) for name, rate in located.items()}
     for name in rates:
         if name not in CATALOG["rule"]:
-            report(located[name].path, f'unknown rule "{name}"{nearest(name, CATALOG["rule"])}')
+            report(located[name].path, unknown("rule", name))
     for name in dict.fromkeys(rules):
         if name not in rates:
             report(lr.path, f'no learning rate for the rule "{name}": add {name} = ...')

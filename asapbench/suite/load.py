@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path as FilePath
 from typing import Any
 
-from asapbench.errors import PluginError, SuiteError
+from asapbench.errors import MissingPluginError, PluginError, SuiteError
 from asapbench.escape import visible
 from asapbench.suite import plugins
 from asapbench.suite.catalog import CATALOG
@@ -66,8 +66,7 @@ def parse(text: str, *, source: str, complete: Complete | None = None, load_plug
     document = _toml(text, source)
     problems = _Problems(text, source)
     head = _head(document, problems)
-    if load_plugins:
-        _load_plugins(_named_plugins(document), problems, folder=FilePath(source).parent)
+    missing = _load_plugins(_named_plugins(document), problems, folder=FilePath(source).parent) if load_plugins else {}
     complete = complete or data_of_cells()
     defaults = _table(document.get("defaults", {}), ("defaults",), problems)
     cells: dict[str, Cell] = {}
@@ -75,7 +74,7 @@ def parse(text: str, *, source: str, complete: Complete | None = None, load_plug
         own = _table(grid, ("grid", number), problems)
         for cell in expand(defaults | own, partial(problems.add, within=("grid", number)), complete=complete):
             cells.setdefault(cell.id, cell)
-    problems.raise_if_any()
+    problems.raise_if_any(and_then=missing)
     if not cells:
         problems.add(("grid",), "the suite has no cells")
         problems.raise_if_any()
@@ -111,7 +110,7 @@ def plugins_named(text: str, *, folder: FilePath) -> list[str]:
         found = _named_plugins(_toml(text, "")).values()
     except SuiteError:
         return []
-    return [os.path.abspath(folder / one) if one.endswith(".py") or "/" in one else one for one in found]
+    return [plugins.located(one, folder=folder) for one in found]
 
 
 def _named_plugins(document: Mapping[str, Any]) -> dict[int, str]:
@@ -155,9 +154,12 @@ class _Problems:
         """Adds a problem at `path`; an empty path is the place `within`, which lacks something itself."""
         self._found[path or within, message, at_key] = None
 
-    def raise_if_any(self) -> None:
+    def raise_if_any(self, *, and_then: Mapping[Path, str] | None = None) -> None:
+        """Raises SuiteError for what was found; `and_then` is what may have caused it, by its place."""
         if not self._found:
             return
+        for path, message in (and_then or {}).items():
+            self.add(path, message)
         places = Places(self._text)
         lines = []
         for path, message, at_key in self._found:
@@ -206,13 +208,24 @@ def _head(document: Mapping[str, Any], problems: _Problems) -> dict[str, Any]:
     return {"name": name, "title": title or name, "tables": tuple(tables)}
 
 
-def _load_plugins(named: Mapping[int, str], problems: _Problems, *, folder: FilePath) -> None:
+def _load_plugins(named: Mapping[int, str], problems: _Problems, *, folder: FilePath) -> dict[Path, str]:
+    """Loads the plug-ins of the suite. Returns, by their places, the faults of those that do not exist.
+
+    Where the command names plug-ins, a missing one is no fault as such: one of those may be the same file, moved.
+    """
+    given, missing = plugins.to_name(), dict[Path, str]()
     for number, one in named.items():
+        place: Path = ("suite", "plugins", number)
         try:
             plugins.load(one, folder=folder)
+        except MissingPluginError as error:
+            missing[place] = str(error)
         except PluginError as error:
-            problems.add(("suite", "plugins", number), str(error))
-    problems.raise_if_any()  # what a plug-in lacks is unknown below
+            problems.add(place, str(error))
+    for place, message in () if given else missing.items():
+        problems.add(place, message)
+    problems.raise_if_any(and_then=missing)  # what a plug-in lacks is unknown below
+    return missing
 
 
 def _grids(document: Mapping[str, Any], problems: _Problems) -> Sequence[Any]:

@@ -8,6 +8,7 @@ that is merged, reported or exported never does.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -21,8 +22,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from asapbench.errors import PluginError
+from asapbench.errors import MissingPluginError, PluginError
 from asapbench.suite import catalog
+from asapbench.suite.options import nearest
+from asapbench.suite.validation import fault
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -46,6 +49,8 @@ class Plugin:
 
 _loaded: dict[str, Plugin] = {}
 _installed: set[str] = set()
+_searched: set[str] = set()
+"""Folders of plug-ins, which are searched for modules."""
 _faults: list[str] = []
 _provided: dict[tuple[str, str], Plugin] = {}
 """Plug-ins by (kind, name) of the entries that they provide."""
@@ -86,22 +91,27 @@ def to_name() -> list[str]:
 
 
 def load(named: str, *, folder: Path = Path()) -> Plugin:
-    """Loads the plug-in `named`, a file relative to `folder` or the name of a module; once, however often it is asked.
+    """Loads the plug-in `named`, as `located` finds it; once per process. What it prints goes to standard error.
 
-    `MODULE@FOLDER` also searches FOLDER, after all else: so workers find a module of this process's working folder,
-    which they do not search themselves.
-    Raises PluginError where there is none, where it fails, and where an entry of it has the name of another.
+    The folder of a file, or of the package around it, is searched for modules from then on, after all others.
+    `MODULE@FOLDER` does the same for FOLDER: so workers find a module of this process's working folder.
+    Raises PluginError for one that does not exist, fails, or has an entry that the catalog cannot take.
     """
-    name, _, searched = named.partition("@")
-    if not named.endswith(".py") and os.sep not in name and "/" not in name:
-        if named not in _loaded:
-            module = _module(name, searched)
-            _loaded[named] = _taken(module, name if name in _installed else _lasting(module, searched))
-        return _loaded[named]
-    source = os.path.abspath(folder / named)
+    source = located(named, folder=folder)
     if source not in _loaded:
-        _loaded[source] = _taken(_file(source), source)
+        if os.path.isabs(source):
+            _loaded[source] = _taken(_from_path(source), source)
+        else:
+            name, _, searched = named.partition("@")
+            module = _from_name(name, searched)
+            _loaded[source] = _taken(module, name if name in _installed else _lasting(module, searched))
     return _loaded[source]
+
+
+def located(named: str, *, folder: Path) -> str:
+    """The absolute path of a Python file or a package's folder, relative to `folder`; the name of a module as it is."""
+    is_path = named.endswith(".py") or any(mark in named.partition("@")[0] for mark in ("/", os.sep))
+    return os.path.abspath(folder / named).removesuffix(f"{os.sep}__init__.py") if is_path else named
 
 
 def load_all(named: Sequence[str]) -> None:
@@ -143,7 +153,18 @@ def _load_distribution(distribution: Distribution) -> None:
     for module in modules:
         _installed.add(module)
         if module not in _loaded:
-            _loaded[module] = _taken(_module(module), module, version=distribution.version)
+            _loaded[module] = _taken(_from_name(module), module, version=distribution.version)
+
+
+def unknown(kind: str, name: object) -> str:
+    """The error for an entry that the catalog lacks, with the faults of installed plug-ins, one of which may have it.
+
+    >>> unknown("schedule", "cosin")
+    'unknown schedule "cosin"; did you mean "cosine"? (there are: constant, cosine, linear, step)'
+    """
+    known = catalog.CATALOG[kind]
+    help = nearest(name, known) or "; if a plug-in provides it, name that: --plugin FILE"
+    return "; ".join([f'unknown {kind} "{name}"{help} (there are: {", ".join(known)})', *load_installed()])
 
 
 def lacking(labels: Sequence[str]) -> str:
@@ -162,11 +183,13 @@ def _taken(module: ModuleType, source: str, *, version: str | None = None) -> Pl
     if version is None:
         version = str(getattr(module, "__version__", ""))
     digest = _digest(module)
-    name = Path(source).stem if source.endswith(".py") else module.__name__
+    name = os.path.basename(source).removesuffix(".py") if os.path.isabs(source) else module.__name__
     plugin = Plugin(name, source, version, digest)
     new: dict[tuple[str, str], catalog.Declared] = {}
     known = 0
-    for found in catalog.declared_in(module):
+    for found in sorted(catalog.declared_in(module), key=lambda found: found.rule is None):
+        if reason := fault(found.entry):
+            raise _fault(module, found, f"the {found.kind} {found.entry.name!r}: {reason}")
         key = found.kind, found.entry.name
         before = catalog.CATALOG[found.kind].get(found.entry.name)
         if before is found.entry or (key in new and new[key].entry is found.entry):
@@ -174,12 +197,12 @@ def _taken(module: ModuleType, source: str, *, version: str | None = None) -> Pl
             continue
         if "." not in module.__name__ and key in _provided and _provided[key].sha256 == digest:
             return _provided[key]  # the same file under another path
-        owner = "asapbench" if before is not None else "it"
         if before is not None or key in new:
+            owner = "this plug-in" if key in new else "asapbench"
             owner = f"the plug-in {_provided[key].source}" if key in _provided else owner
-            raise _fault(module, found, f'{owner} has a {found.kind} "{found.entry.name}" already: take another name')
-        if missing := sorted(getattr(found.rule, "__abstractmethods__", ())):
-            raise _fault(module, found, f"the rule {found.variable} lacks {', '.join(missing)}: write it")
+            raise _fault(module, found, f'{owner} already has the {found.kind} "{found.entry.name}": use another name')
+        if reason := _fault_of_class(found):
+            raise _fault(module, found, reason)
         new[key] = found
     if not new and not known:
         raise PluginError(f"{source}: it provides nothing: a rule is a class with `entry`, all else an entry by itself")
@@ -189,35 +212,95 @@ def _taken(module: ModuleType, source: str, *, version: str | None = None) -> Pl
     return plugin
 
 
+def _fault_of_class(found: catalog.Declared) -> str | None:
+    """What is wrong with where the entry stands: only that of a rule is in a class, and in one that can be used."""
+    if found.kind != "rule":
+        return None if found.rule is None else f"the {found.kind} {found.entry.name!r} is in a class: move it out"
+    rule: type[object] = importlib.import_module("asapbench.rules.base").Rule
+    if found.rule is None or not issubclass(found.rule, rule):
+        return f"the rule {found.entry.name!r} has no class: make it `entry` of a subclass of asapbench.rules.base.Rule"
+    if missing := sorted(getattr(found.rule, "__abstractmethods__", ())):
+        return f"the rule {found.variable} lacks {', '.join(missing)}: write it"
+    return None
+
+
 def _fault(module: ModuleType, found: catalog.Declared, reason: str) -> PluginError:
     return PluginError(f"{_file_of(module) or module.__name__}:{_line(module, found.variable)}: {reason}")
 
 
-def _file(path: str) -> ModuleType:
-    if not os.path.isfile(path):
-        raise PluginError(f"{path}: there is no such plug-in file: correct the path, or name it with --plugin FILE")
-    name = f"asapbench_plugin_{hashlib.sha256(path.encode()).hexdigest()[:8]}_{Path(path).stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+def _from_path(path: str) -> ModuleType:
+    """The module of a Python file, or the package of a folder.
+
+    It has its ordinary name, so that it and the modules beside it can import each other; if another module has this
+    name, it gets one of its own.
+    """
+    file = os.path.join(path, "__init__.py") if os.path.isdir(path) else path
+    if not os.path.isfile(file):
+        if os.path.isdir(path):
+            raise PluginError(f"{path}: a folder is a plug-in if it has an __init__.py: add one, or name a file in it")
+        raise MissingPluginError(
+            f"{path}: there is no such plug-in file: correct the path, or name it with --plugin FILE"
+        )
+    if not file.endswith(".py"):
         raise PluginError(f"{path}: it is no Python file: a plug-in ends in .py")
+    folder, name = os.path.split(path.removesuffix(".py"))
+    own_name = f"asapbench_plugin_{hashlib.sha256(path.encode()).hexdigest()[:8]}_{name}"
+    while os.path.isfile(os.path.join(folder, "__init__.py")):
+        folder, around = os.path.split(folder)
+        name = f"{around}.{name}"
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            _search(folder)
+            return importlib.import_module(name) if _is_at(name, file) else _import_as(own_name, file)
+    except (Exception, SystemExit) as error:
+        raise _failed(error, file) from error
+
+
+def _search(folder: str) -> None:
+    """Modules in `folder` are found from now on, after all others."""
+    _searched.add(folder)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    importlib.invalidate_caches()
+
+
+def _is_at(name: str, file: str) -> bool:
+    """Whether `import NAME` gives the module of `file`."""
+    try:
+        found = importlib.util.find_spec(name)
+    except ModuleNotFoundError as error:
+        if not _is_around(error.name, name):
+            raise
+        return False
+    except ValueError:  # a module without a specification, such as that of a program
+        return False
+    origin = None if found is None else found.origin
+    return origin is not None and os.path.exists(origin) and os.path.samefile(origin, file)
+
+
+def _import_as(name: str, file: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickles of the module look it up
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException:
         del sys.modules[name]
-        raise _failed(error, path) from error
+        raise
     return module
 
 
-def _module(name: str, searched: str = "") -> ModuleType:
-    if searched and searched not in sys.path:
-        sys.path.append(searched)
+def _from_name(name: str, searched: str = "") -> ModuleType:
     try:
-        return importlib.import_module(name)
+        with contextlib.redirect_stdout(sys.stderr):
+            if searched:
+                _search(searched)
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise PluginError(
+        if _is_around(error.name, name):
+            raise MissingPluginError(
                 f"{name}: there is no such plug-in module: install the distribution that has it, or name a file, as in "
                 "--plugin my_rules.py"
             ) from error
@@ -226,17 +309,19 @@ def _module(name: str, searched: str = "") -> ModuleType:
         raise _failed(error, name) from error
 
 
+def _is_around(around: str | None, name: str) -> bool:
+    """Whether `around` is the module `name` or a package that it is in."""
+    return around is not None and f"{name}.".startswith(f"{around}.")
+
+
 def _failed(error: Exception | SystemExit, source: str) -> PluginError:
-    """Where the code of a plug-in fails: the last line of the plug-in itself, and why."""
-    place = source
+    """Where the code of a plug-in fails: the last line of its folder, or else of any module, and why."""
+    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:
-        place = f"{error.filename}:{error.lineno}"
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if frame.filename == source] or [
-            frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__
-        ]
-        place = f"{own[-1].filename}:{own[-1].lineno}" if own else source
+        frames = [(error.filename, error.lineno)]
+    own = [frame for frame in frames if os.path.isabs(source) and Path(source).parent in Path(frame[0]).parents]
+    others = [frame for frame in frames if "importlib" not in frame[0] and frame[0] != __file__]
+    place = "{}:{}".format(*(own or others)[-1]) if own or others else source
     said = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
     return PluginError(f"{place}: the plug-in cannot be loaded: {type(error).__name__}: {said}: correct it there")
 
@@ -267,15 +352,20 @@ def _package(module: ModuleType) -> ModuleType | None:
 
 
 def _imported_beside(file: Path) -> list[Path]:
-    """`file`, and the Python files of its folder that it imports, directly or through each other."""
-    found = [file]
+    """`file`, and the Python files of its folder that it imports, directly or through each other.
+
+    Raises PluginError where another plug-in's folder has a module of the same name, which was imported instead.
+    """
+    found, folder = [file], file.parent
     for one in found:  # grows
         for name in _imports(one):
-            loaded = Path(_file_of(sys.modules.get(name)) or os.devnull)
-            if file.parent not in loaded.parents or loaded.suffix != ".py":
+            beside = sorted([*folder.glob(f"{name}.py"), *(folder / name).rglob("*.py")])
+            loaded = _file_of(sys.modules.get(name))
+            if beside and loaded and folder.resolve() not in Path(loaded).resolve().parents:
+                if any(Path(other) in Path(loaded).parents for other in _searched):
+                    raise PluginError(f"{one}: `import {name}` finds {loaded} of another plug-in: rename {beside[0]}")
                 continue
-            added = sorted(loaded.parent.rglob("*.py")) if loaded.name == "__init__.py" else [loaded]
-            found += [path for path in added if path not in found]
+            found += [path for path in beside if path not in found]
     return found
 
 

@@ -14,6 +14,7 @@ from asapbench.suite.catalog import CATALOG, DATASETS, DEFAULTS
 from asapbench.suite.cell import CHOICES, Cell
 from asapbench.suite.grid import MOST_CELLS, data_of_files, impossible
 from asapbench.suite.options import Choice, Value, nearest
+from asapbench.suite.plugins import unknown
 from asapbench.suite.recipe import RECIPE, checked_learning_rate, checked_seed
 
 _SETTABLE = (*RECIPE, "lr", *DEFAULTS)
@@ -207,8 +208,7 @@ def _set(cells: Sequence[Cell], key: str, value: Any, text: str) -> list[Cell]:
         return _set_option(cells, kind, option, value, text)
     if key in DEFAULTS:
         if not isinstance(value, str) or value not in CATALOG[key]:
-            near, listed = nearest(value, CATALOG[key]), ", ".join(CATALOG[key])
-            raise SuiteError(f'--set {text}: unknown {key} "{value}"{near} (there are: {listed})')
+            raise SuiteError(f"--set {text}: {unknown(key, value)}")
         chosen: dict[str, Any] = {key: CATALOG[key][value].choose()}
         return [replace(cell, **chosen) for cell in cells]
     if key in ("seed", "seeds"):

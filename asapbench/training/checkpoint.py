@@ -82,7 +82,7 @@ def read_file(path: Path) -> dict[str, Any]:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise CheckpointError(f"{path}: cannot be loaded safely: {reason}") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: not what a checkpoint holds: a {type(content).__name__}")
+        raise CheckpointError(f"{path}: not what a checkpoint holds: it is of type {type(content).__name__}")
     return content
 
 

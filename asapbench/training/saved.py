@@ -95,4 +95,4 @@ def require_alike(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
 
 def describe(value: object) -> str:
     """How an error names what a checkpoint holds."""
-    return f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    return f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"of type {type(value).__name__}"

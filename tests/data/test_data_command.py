@@ -34,7 +34,7 @@ def test_list_shows_what_is_cut_short(tmp_path: Path) -> None:
 def test_an_unknown_name_gets_the_nearest_one(command: str, tmp_path: Path) -> None:
     result = RUNNER.invoke(app, [command, "cifar11", "--data", str(tmp_path)])
     assert isinstance(result.exception, DataError)
-    assert 'unknown data set "cifar11"; did you mean "cifar10"?' in str(result.exception)
+    assert 'unknown dataset "cifar11"; did you mean "cifar10"?' in str(result.exception)
 
 
 def test_prepare_of_the_set_that_is_built_in_needs_nothing(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from asapbench.suite.catalog import RULES
 from asapbench.suite.entries import ModelEntry
 from asapbench.suite.options import Choice
 
-model = ModelEntry("installed_model", "I", "a test")
+model = ModelEntry("installed_model", "I", "a test", build=print)
 """
 
 

@@ -102,7 +102,8 @@ def digest(folder: Path, named: str, files: dict[str, str]) -> str:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     code = (
-        f"import sys; sys.path.append('.'); from asapbench.suite import plugins; print(plugins.load({named!r}).sha256)"
+        f"import sys; sys.path += ['.'] * ({named!r} == 'pack.mine'); "
+        f"from asapbench.suite import plugins; print(plugins.load({named!r}).sha256)"
     )
     env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}  # a file changed within its second is else not read again
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True, check=True)
@@ -115,20 +116,24 @@ def digest(folder: Path, named: str, files: dict[str, str]) -> str:
         ("mine.py", "own_helper.py", "unrelated.py"),
         ("mine.py", "deep_helper.py", "unrelated.py"),
         ("mine.py", "helpers/part.py", "unrelated.py"),
+        ("mine.py", "late_helper.py", "unrelated.py"),
         ("pack.mine", "pack/sibling.py", "unrelated.py"),
+        ("pack/mine.py", "pack/sibling.py", "unrelated.py"),
+        ("pack/", "pack/sibling.py", "unrelated.py"),
     ],
 )
 def test_the_digest_covers_what_a_plug_in_imports_from_its_folder(
     tmp_path: Path, named: str, changed: str, unused: str
 ) -> None:
-    imports = "import own_helper\nfrom helpers import part\n"
+    imports = "import own_helper\nfrom helpers import part\n\ndef late():\n    import late_helper\n"
     files = {
         "mine.py": MODEL.format(imports=imports, name="digested"),
         "own_helper.py": "import deep_helper\n",
         "deep_helper.py": "",
+        "late_helper.py": "",
         "helpers/__init__.py": "",
         "helpers/part.py": "",
-        "pack/__init__.py": "",
+        "pack/__init__.py": "from pack.mine import entry\n",
         "pack/mine.py": MODEL.format(imports="", name="digested"),
         "pack/sibling.py": "",
     }
@@ -143,5 +148,5 @@ def test_two_modules_of_one_package_cannot_have_one_name(in_folder: Path) -> Non
     for module in ("first", "second"):
         (in_folder / "twins" / f"{module}.py").write_text(MODEL.format(imports="", name="twin"))
     plugins.load("twins.first")
-    with pytest.raises(PluginError, match=r'the plug-in twins\.first@\S+ has a model "twin" already'):
+    with pytest.raises(PluginError, match=r'the plug-in twins\.first@\S+ already has the model "twin"'):
         plugins.load("twins.second")

@@ -13,15 +13,21 @@ from asapbench.suite.load import load
 from asapbench.suite.plugins import load as load_plugin
 
 HEAD = "from asapbench.suite.entries import ModelEntry\n\n\n"
+RULE = "from asapbench.rules.base import Rule\nfrom asapbench.suite.entries import RuleEntry\n\n\n"
 FAILS = r"the plug-in cannot be loaded"
 BAD = {
     "x = (\n": rf"mine\.py:1: {FAILS}: SyntaxError: '\(' was never closed",
     "import json\n\n\ndef f():\n    json.loads('x')\n\n\nf()\n": rf"mine\.py:5: {FAILS}: JSONDecodeError",
     "import no_such_module_at_all\n": rf"mine\.py:1: {FAILS}: ModuleNotFoundError: No module named",
-    HEAD + 'own = ModelEntry("mlp", "", "")\n': r'mine\.py:4: asapbench has a model "mlp" already: take another name',
-    HEAD + 'a = ModelEntry("q", "A", "")\nb = ModelEntry("q", "B", "")\n': r'mine\.py:5: it has a model "q" already',
-    "from asapbench.rules.base import Rule\nfrom asapbench.suite.entries import RuleEntry\n\n\nclass Mine(Rule):\n"
-    '    entry = RuleEntry("mine", "", "")\n': r"mine\.py:6: the rule Mine lacks declares, plan",
+    HEAD + 'own = ModelEntry("q", "Q", "")\n': rf"mine\.py:4: {FAILS}: TypeError: .* argument: 'build'",
+    HEAD + 'own = ModelEntry("mlp", "M", "", build=print)\n': r'mine\.py:4: asapbench already has the model "mlp": use',
+    HEAD + 'a = ModelEntry("q", "A", "", build=print)\nb = ModelEntry("q", "B", "", build=print)\n': (
+        r'mine\.py:5: this plug-in already has the model "q"'
+    ),
+    RULE + 'class Mine(Rule):\n    entry = RuleEntry("mine", "M", "")\n': r"mine\.py:6: the rule Mine lacks declares, ",
+    RULE + 'class Mine:\n    entry = RuleEntry("mine", "M", "")\n': r"mine\.py:6: the rule 'mine' has no class",
+    RULE + 'entry = RuleEntry("mine", "M", "")\n': r"mine\.py:5: the rule 'mine' has no class: make it `entry` of a",
+    HEAD + 'class Mine:\n    entry = ModelEntry("q", "Q", "", build=print)\n': r"mine\.py:5: the model 'q' is in a cl",
     "import sys\nsys.exit(3)\n": rf"mine\.py:2: {FAILS}: SystemExit: 3: correct it there",
     "x = 1\n": r"mine\.py: it provides nothing",
 }

@@ -31,4 +31,4 @@ def initialise(model: nn.Module, seed: int, *, linear: str = "default") -> None:
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_parameters()
         elif next(module.parameters(recurse=False), None) is not None:
-            raise TypeError(f"no initialisation is declared for {name}, a {type(module).__name__}")
+            raise TypeError(f"no initialisation is declared for {name}, of type {type(module).__name__}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from asapbench.suite.entries import Build, LayerShape
+from asapbench.suite.entries import LayerShape
 from asapbench.suite.options import Choice
 
 
-def layers(build: Build, choice: Choice, *, channels: int, size: int, classes: int) -> tuple[LayerShape, ...]:
+def layers(
+    build: Callable[..., nn.Module], choice: Choice, *, channels: int, size: int, classes: int
+) -> tuple[LayerShape, ...]:
     """Every convolution and fully connected layer of the module that `build` makes, in the order of the calls.
 
     BatchNorm and max-pooling belong to the layer that was called last before them.

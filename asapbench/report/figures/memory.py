@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,8 @@ from asapbench.report.figures.picture import Illustration
 from asapbench.report.figures.style import COLORS, canvas, legend_beside
 from asapbench.report.published import SOURCE
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
-from asapbench.suite.catalog import DATASETS, MODELS
-from asapbench.suite.options import nearest
+from asapbench.suite.catalog import CATALOG, DATASETS, MODELS
+from asapbench.suite.plugins import unknown
 from asapbench.suite.shapes import layers_for
 
 if TYPE_CHECKING:
@@ -68,19 +68,14 @@ def memory_accesses(
     >>> memory_accesses(["resnet18"], block_sizes=[4]).table.numbers[-1].variant
     'with B, batch 128, total'
     """
-    _check("--dataset", dataset, DATASETS)
-    for model in models:
-        _check("--model", model, MODELS)
+    for kind, name in (("dataset", dataset), *(("model", model) for model in models)):
+        if name not in CATALOG[kind]:
+            raise AsapbenchError(f"--{kind} {name}: {unknown(kind, name)}")
     found = {model: _bars(model, block_sizes, batch=batch, dataset=dataset) for model in models}
     return Illustration(
         _table(found, title=title, batch=batch, dataset=dataset),
         lambda: _draw(found, title=title, setting=f"{DATASETS[dataset].title}, batch {batch}"),
     )
-
-
-def _check(option: str, name: str, known: Iterable[str]) -> None:
-    if name not in known:
-        raise AsapbenchError(f"{option} {name}: unknown{nearest(name, known)} (there are: {', '.join(known)})")
 
 
 def _bars(model: str, block_sizes: Sequence[int], *, batch: int, dataset: str) -> list[Bar]:

@@ -54,7 +54,7 @@ def panels(columns: Sequence[Column], groups: tuple[Group, ...], *, width: float
             rows = [(row, next(lines)) for row in group.rows]
             panel += [line for row, line in rows if any(row.fields[place].text for place in places)]
             panel.append(Text())
-        yield panel[:-1]
+        yield panel[:-1] if groups else panel
 
 
 def _padded(columns: Sequence[Column], groups: Sequence[Group]) -> list[list[Text]]:
