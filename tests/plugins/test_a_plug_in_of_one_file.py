@@ -33,6 +33,11 @@ schedule = "halving"
 lr = 1e-3
 """
 
+OTHER = """\
+from asapbench.suite.schedules import ScheduleEntry
+entry = ScheduleEntry("other", "other", "a test", factor=lambda _choice, _epoch: 1)
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -84,6 +89,19 @@ def test_a_plug_in_that_has_moved_is_named_again(trained: Path) -> None:
     assert "my_rules.py: there is no such plug-in file" in said
     assert "Ended: 1 done" in run(trained, "rerun", "mine", "--plugin", "moved.py")
     assert "Ended: 1 done" in run(trained, "rerun", "mine")
+
+
+def test_a_suite_takes_the_plug_in_that_the_command_names_for_one_that_has_moved(folder: Path) -> None:
+    os.rename(folder / "suites" / "my_rules.py", folder / "moved.py")
+    fault = (
+        f"suites/mine.toml:3:12: {folder / 'suites' / 'my_rules.py'}: there is no such plug-in file"
+    )
+    assert fault in run(folder, "run", "suites/mine.toml", "--dry-run", status=2)
+    assert "2 cells" in run(folder, "run", "suites/mine.toml", "--dry-run", "--plugin", "moved.py")
+    (folder / "other.py").write_text(OTHER)
+    said = run(folder, "run", "suites/mine.toml", "--dry-run", "--plugin", "other.py", status=2)
+    assert fault in said
+    assert 'unknown model "tower"' in said
 
 
 def test_only_training_loads_what_a_database_names(trained: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from asapbench.errors import AsapbenchError
+
 FAULTS = {
     "raises": ("[asapbench]\nb = broken_one\n", "raise RuntimeError('no')\n", "broken_one.py:1: the plug-in cannot be"),
     "exits": ("[asapbench]\nb = broken_one\n", "import sys\nsys.exit(3)\n", "broken_one.py:2: the plug-in cannot be"),
@@ -66,6 +68,50 @@ def test_help_and_version_load_no_plug_in(tmp_path: Path) -> None:
     for flags in (["--version"], ["--help"], ["run", "--help"]):
         done = python(tmp_path, "-m", "asapbench", *flags)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--set", "optimizer=theirs"], "--set optimizer=theirs: unknown optimizer"),
+        (["--set", "schedule=theirs"], "--set schedule=theirs: unknown schedule"),
+    ],
+)
+def test_an_unknown_entry_is_one_text_wherever_it_is_named(tmp_path: Path, arguments: list[str], says: str) -> None:
+    install(tmp_path, entry_points=FAULTS["raises"][0], code=FAULTS["raises"][1])
+    done = python(tmp_path, "-m", "asapbench", "run", "quickstart", "--dry-run", *arguments)
+    assert done.returncode == 2
+    _, _, error = done.stderr.partition("error: ")
+    assert error.startswith(f'{says} "theirs"; if a plug-in provides it, name that: --plugin FILE (there are: ')
+    assert "the plug-in broken-one 1.0 is left out" in error
+
+
+def test_so_is_one_of_a_table_of_rates_a_stored_cell_and_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    from asapbench.data.lookup import published_set
+    from asapbench.report.figures.memory import memory_accesses
+    from asapbench.rules import resolve
+    from asapbench.suite import plugins
+    from asapbench.suite.cell import Cell
+    from asapbench.suite.load import parse
+
+    monkeypatch.setattr(plugins, "_faults", ["the plug-in broken-one 1.0 is left out: why"])
+    suite = SUITE.replace('"theirs"', '"bp"').replace("lr = 1", "lr = { bp = 1, theirs = 1 }")
+    stored = parse(SUITE.replace('"theirs"', '"bp"'), source="").cells[0].to_json() | {"rule": {"name": "theirs"}}
+    for ask in (
+        lambda: parse(suite, source=""),
+        lambda: Cell.from_json(stored),
+        lambda: resolve("theirs"),
+        lambda: memory_accesses(["theirs"]),
+        lambda: published_set("theirs"),
+    ):
+        with pytest.raises(AsapbenchError, match=r'unknown \w+ "theirs"; if .*; the plug-in broken-one'):
+            ask()
+
+
+def test_doctor_reports_it_once(tmp_path: Path) -> None:
+    install(tmp_path, entry_points=FAULTS["raises"][0], code=FAULTS["raises"][1])
+    done = python(tmp_path, "-m", "asapbench", "doctor")
+    assert (done.stdout + done.stderr).count("the plug-in broken-one 1.0 is left out") == 1
 
 
 def test_doctor_reports_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
