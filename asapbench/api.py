@@ -48,7 +48,7 @@ def load_plugin(plugin: str | Path) -> None:
     >>> from asapbench import load_plugin
     >>> load_plugin("no_such.py")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    asapbench.errors.PluginError: ...no_such.py: there is no such plug-in file...
+    asapbench.errors.MissingPluginError: ...no_such.py: there is no such plug-in file...
     """
     from asapbench.suite.plugins import load
 

@@ -93,9 +93,7 @@ def test_a_plug_in_that_has_moved_is_named_again(trained: Path) -> None:
 
 def test_a_suite_takes_the_plug_in_that_the_command_names_for_one_that_has_moved(folder: Path) -> None:
     os.rename(folder / "suites" / "my_rules.py", folder / "moved.py")
-    fault = (
-        f"suites/mine.toml:3:12: {folder / 'suites' / 'my_rules.py'}: there is no such plug-in file"
-    )
+    fault = f"suites/mine.toml:3:12: {folder / 'suites' / 'my_rules.py'}: there is no such plug-in file"
     assert fault in run(folder, "run", "suites/mine.toml", "--dry-run", status=2)
     assert "2 cells" in run(folder, "run", "suites/mine.toml", "--dry-run", "--plugin", "moved.py")
     (folder / "other.py").write_text(OTHER)

@@ -24,8 +24,7 @@ BAD = {
     HEAD + 'a = ModelEntry("q", "A", "", build=print)\nb = ModelEntry("q", "B", "", build=print)\n': (
         r'mine\.py:5: this plug-in already has the model "q"'
     ),
-    RULE
-    + 'class Mine(Rule):\n    entry = RuleEntry("mine", "M", "")\n': r"mine\.py:6: the rule Mine lacks declares",
+    RULE + 'class Mine(Rule):\n    entry = RuleEntry("mine", "M", "")\n': r"mine\.py:6: the rule Mine lacks declares",
     RULE + 'class Mine:\n    entry = RuleEntry("mine", "M", "")\n': r"mine\.py:6: the rule 'mine' has no class",
     RULE + 'entry = RuleEntry("mine", "M", "")\n': r"mine\.py:5: the rule 'mine' has no class: make it `entry` of a",
     HEAD + 'class Mine:\n    entry = ModelEntry("q", "Q", "", build=print)\n': r"mine\.py:5: the model 'q' is in a cl",
