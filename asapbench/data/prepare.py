@@ -42,7 +42,6 @@ class Verdict:
     `missing`: nothing of the set is there. `damaged`: some of it is missing, cut short or not what was published.
     """
 
-    name: str
     state: State
     faults: str
 
@@ -51,23 +50,20 @@ def verify(dataset: Published, root: Path) -> Verdict:
     """Reads every file of the complete data set and compares it with what was published."""
     found = dataset.damage(dataset.choose(), root)
     state: State = "complete" if not found else "missing" if dataset.is_absent(found, root) else "damaged"
-    return Verdict(dataset.name, state, describe(root, found) if found else "")
+    return Verdict(state, describe(root, found) if found else "")
 
 
-def prepare(
-    dataset: Published, root: Path, *, say: Say = lambda _: None, received: Received = lambda *_: None
-) -> Verdict:
-    """Makes the data set complete below `root` and returns the verdict, which is `complete`.
+def prepare(dataset: Published, root: Path, *, say: Say = lambda _: None, received: Received = lambda *_: None) -> None:
+    """Makes the data set complete below `root`.
 
     `say` gets each step, `received` the progress of a download. Raises DataError when a download fails, with the
     address and where to put the file by hand, or when the disk is full or may not be written.
     """
-    verdict = verify(dataset, root)
-    if verdict.state == "complete":
-        return verdict
+    if verify(dataset, root).state == "complete":
+        return
     try:
         with _lock(dataset.name, root, say=say):
-            return _fetch_missing(dataset, root, say=say, received=received)
+            _fetch_missing(dataset, root, say=say, received=received)
     except OSError as error:
         raise DataError(
             f"{dataset.name}: {error.filename or root} cannot be written ({error.strerror or error}): make room or "
@@ -89,7 +85,7 @@ def _lock(name: str, root: Path, *, say: Say) -> AbstractContextManager[object]:
         return lock.acquire()
 
 
-def _fetch_missing(dataset: Published, root: Path, *, say: Say, received: Received) -> Verdict:
+def _fetch_missing(dataset: Published, root: Path, *, say: Say, received: Received) -> None:
     wrong = {fault.path for fault in dataset.damage(dataset.choose(), root)}  # another process may have fetched some
     for source in dataset.sources:
         if wrong.intersection(source.holds) or (wrong and not source.holds):
@@ -105,7 +101,6 @@ def _fetch_missing(dataset: Published, root: Path, *, say: Say, received: Receiv
     verdict = verify(dataset, root)
     if verdict.state != "complete":
         raise DataError(f"{dataset.name}: after unpacking, {verdict.faults}: is the disk sound?")
-    return verdict
 
 
 def _archive(dataset: Published, root: Path, source: Source, *, say: Say, received: Received) -> tuple[Path, bool]:

@@ -48,10 +48,6 @@ class Plan:
     items: tuple[Item, ...]
     slots: int
 
-    def only(self, states: Sequence[str]) -> Plan:
-        """The plan of those cells that are in one of these states."""
-        return replace(self, items=tuple(item for item in self.items if item.state in states))
-
     @property
     def left(self) -> list[Item]:
         """Cells to be trained."""
@@ -84,12 +80,11 @@ def plan_cells(
     store: Store | None, cells: Sequence[Cell], slots: Sequence[Slot], only_states: Sequence[State] = ()
 ) -> Plan:
     """The plan of these cells on these slots, by what the database holds; without a database, of all of them."""
-    if store is None:
-        whole = make_plan(cells, {}, [], slots)
-    else:
-        states = store.states([cell.id for cell in cells])
-        whole = make_plan(cells, states, store.measured_seconds_per_epoch(), slots)
-    return whole.only(only_states) if only_states else whole
+    states = {} if store is None else store.states([cell.id for cell in cells])
+    timings = [] if store is None else store.measured_seconds_per_epoch()
+    whole = make_plan(cells, states, timings, slots)
+    wanted = [item for item in whole.items if not only_states or item.state in only_states]
+    return replace(whole, items=tuple(wanted))
 
 
 def make_plan(
@@ -99,14 +94,13 @@ def make_plan(
     slots: Sequence[Slot],
 ) -> Plan:
     """The plan of `cells` whose current attempts are `states`."""
-    kind = slots[0].kind
-    clock = _Clock(kind, timings)
+    clock = _Clock(slots[0].kind, timings)
     items = []
     for cell in cells:
         attempt = states.get(cell.id)
         seconds, measured = clock.epoch(cell)
-        state = state_of(attempt)
-        items.append(Item(cell, state, 0 if attempt is None else attempt.epochs_done, seconds, measured))
+        done = 0 if attempt is None else attempt.epochs_done
+        items.append(Item(cell, state_of(attempt), done, seconds, measured))
     return Plan(tuple(items), len(slots))
 
 

@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,10 +65,11 @@ def submit(arguments: Sequence[str], *, options: Sequence[str], folder: Path) ->
 
     Raises SuiteError for an invalid option, WorkerError if Slurm is missing or refuses the job.
     """
-    pairs = [_option(text) for text in options]
-    given = dict(pairs)
-    if twice := [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]:
-        raise SuiteError(f"--slurm {twice[0]}=...: {twice[0]} is given twice: give it once")
+    given: dict[str, str] = {}
+    for name, value in map(_option, options):
+        if name in given:
+            raise SuiteError(f"--slurm {name}=...: {name} is given twice: give it once")
+        given[name] = value
     if "time" not in given:
         raise SuiteError("--executor slurm: say how long the job may take, as in --slurm time=12:00:00")
     if importlib.util.find_spec("submitit") is None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import heads_oracle
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from asapbench.rules.engine.similarity import Prediction, ProjectedSimilarity, pooling_window
+from asapbench.rules.engine.similarity import Prediction, Similarity, averaged, pooling_window
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_a_head_that_pools_equals_the_oracle(size: tuple[int, int]) -> None:
     pairs = (
         (Prediction(window, decoder), heads_oracle.predsim(tensors, unit="u", classes=3, loss="pred")),
         (
-            ProjectedSimilarity(window, targets),
+            Similarity(partial(averaged, window=window), 3, targets),
             heads_oracle.predsim({"targets": targets.numpy()}, unit="u", classes=3, loss="sim", bpf=True),
         ),
     )

@@ -46,10 +46,8 @@ def test_prepare_fetches_verifies_and_unpacks(server: Path, tmp_path: Path) -> N
     root = tmp_path / "data"
     said: list[str] = []
     received: list[tuple[int, int | None]] = []
-    verdict = prepare.prepare(
-        published_set("cifar10"), root, say=said.append, received=lambda *now: received.append(now)
-    )
-    assert verdict.state == "complete"
+    prepare.prepare(published_set("cifar10"), root, say=said.append, received=lambda *now: received.append(now))
+    assert prepare.verify(published_set("cifar10"), root).state == "complete"
     assert {path: (root / path).read_bytes() for path in CONTENT} == CONTENT
     assert said == [f"cifar10: downloading {server.as_uri()}", "cifar10: unpacking"]
     assert received[-1] == (server.stat().st_size,) * 2
@@ -62,7 +60,7 @@ def test_complete_files_are_not_touched(server: Path, tmp_path: Path) -> None:
     times = [(root / path).stat().st_mtime_ns for path in CONTENT]
     server.unlink()
     shutil.rmtree(root / ".asapbench")
-    assert prepare.prepare(published_set("cifar10"), root, say=pytest.fail).state == "complete"
+    prepare.prepare(published_set("cifar10"), root, say=pytest.fail)
     assert [(root / path).stat().st_mtime_ns for path in CONTENT] == times
     assert not (root / ".asapbench").exists(), "a folder that may only be read is enough"
 
@@ -94,7 +92,7 @@ def test_an_archive_put_there_by_hand_is_used_and_kept(server: Path, tmp_path: P
     by_hand = root / "cifar.tar.gz"
     server.rename(by_hand)
     said: list[str] = []
-    assert prepare.prepare(published_set("cifar10"), root, say=said.append).state == "complete"
+    prepare.prepare(published_set("cifar10"), root, say=said.append)
     assert said == ["cifar10: unpacking"]
     assert by_hand.is_file()
 
@@ -104,7 +102,7 @@ def test_a_wrong_archive_put_there_by_hand_is_not_used(server: Path, tmp_path: P
     root.mkdir()
     (root / "cifar.tar.gz").write_bytes(b"half")
     said: list[str] = []
-    assert prepare.prepare(published_set("cifar10"), root, say=said.append).state == "complete"
+    prepare.prepare(published_set("cifar10"), root, say=said.append)
     assert "is not used: its MD5 is" in said[0]
 
 
@@ -139,7 +137,7 @@ def test_one_of_two_that_prepare_at_once_waits_and_fetches_nothing(server: Path,
         lock.release()
 
     server.unlink()
-    assert prepare.prepare(published_set("cifar10"), root, say=say).state == "complete"
+    prepare.prepare(published_set("cifar10"), root, say=say)
     assert said == ["cifar10: waiting for another asapbench that prepares it"]
 
 
@@ -180,4 +178,4 @@ def test_files_checksums_and_addresses_are_torchvisions() -> None:
 
 
 def test_real_mnist_is_not_touched(need: Callable[..., Path]) -> None:
-    assert prepare.prepare(published_set("mnist"), need("mnist"), say=pytest.fail).state == "complete"
+    prepare.prepare(published_set("mnist"), need("mnist"), say=pytest.fail)

@@ -24,22 +24,16 @@ def insert_feedback_layers(plans: Mapping[str, LayerPlan], flow: Dataflow, seed:
             continue
         if not plan.trained:
             layer.module.requires_grad_(False)
-        if not _is_plain(layer, plan):
-            layers[layer.name] = _replaced(flow, layer, plan, matched, seed)
+        if _is_plain(layer, plan):
+            continue
+        made = layers[layer.name] = FeedbackLayer(layer.module, plan.feedback, plan.sharing)
+        made.draw(init=plan.init, seed=seed, name=layer.name)
+        if plan.shared is not None:
+            layer.node.args = (layer.node.args[0], _matched(flow, layer, plan.shared, plan.matching, matched, seed))
+        layer.node.target = add_module(made, flow.program, kind="feedback", layer=layer.name)
     sharing = [layer.node for layer in flow.layers if _keeps_no_input(plans.get(layer.name))]
     lean(flow.program, [*sharing, *(node for node in matched.values() if _copies(node, flow))])
     return layers
-
-
-def _replaced(
-    flow: Dataflow, layer: WeightLayer, plan: LayerPlan, matched: dict[tuple[str, ...], fx.Node], seed: int
-) -> FeedbackLayer:
-    replacement = FeedbackLayer(layer.module, plan.feedback, plan.sharing)
-    replacement.draw(init=plan.init, seed=seed, name=layer.name)
-    if plan.shared is not None:
-        layer.node.args = (layer.node.args[0], _matched(flow, layer, plan.shared, plan.matching, matched, seed))
-    layer.node.target = add_module(replacement, flow.program, kind="feedback", layer=layer.name)
-    return replacement
 
 
 def _matched(

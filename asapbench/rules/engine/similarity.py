@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,22 +32,24 @@ def similarity_head(
     shape: torch.Size, classes: int, *, loss: str, beta: float, bpf: bool, seed: int, name: str
 ) -> Head:
     """Similarity matching (`loss` sim), prediction (pred) or both (predsim) behind the unit called `name`."""
-    window = pooling_window(shape)
-    features = int(shape[1]) * math.prod(math.ceil(s / w) for s, w in zip(shape[2:], window, strict=False))
-    sim: Head
-    pred: Head
+    window, channels = pooling_window(shape), int(shape[1])
+    features = channels * math.prod(math.ceil(s / w) for s, w in zip(shape[2:], window, strict=False))
     if bpf:
-        targets = torch.empty(_PROJECTED, classes)
-        fan_in_uniform(targets, seed=seed, purpose="targets", name=name)
+        projection = torch.empty(_PROJECTED, classes)
+        fan_in_uniform(projection, seed=seed, purpose="targets", name=name)
         zero = undrawn(nn.Linear, features, _PROJECTED)
         nn.init.zeros_(zero.weight)
         nn.init.zeros_(zero.bias)
         decoder = FeedbackLayer(zero, "fixed")
         decoder.draw(init="random", seed=seed, name=f"{name}.decoder")
-        sim = ProjectedSimilarity(window, targets.T)
-        pred = ProjectedPrediction(window, targets.T, decoder)
+        sim = Similarity(partial(averaged, window=window), classes, projection.T)
+        pred = Prediction(window, decoder, projection.T)
     else:
-        sim = draw_layers(Similarity(shape, classes), seed=seed, name=name)
+        if len(shape) == 4:
+            seen: nn.Module = undrawn(nn.Conv2d, channels, channels, 3, padding=1, bias=False)
+        else:
+            seen = undrawn(nn.Linear, channels, channels, bias=False)
+        sim = draw_layers(Similarity(seen, classes), seed=seed, name=name)
         layer = undrawn(nn.Linear, features, classes)
         draw_layer(layer, seed=seed, purpose="head", name=f"{name}.decoder")
         nn.init.zeros_(layer.weight)
@@ -68,62 +72,39 @@ class Both(Head):
 
 
 class Similarity(Head):
-    """MSE(S(R h), S(onehot y))."""
+    """MSE(S(seen(h)), S(t)): t is a label's row of `targets` (classes, 128), one-hot where there are none."""
 
-    def __init__(self, shape: torch.Size, classes: int) -> None:
+    def __init__(self, seen: Callable[[Tensor], Tensor], classes: int, targets: Tensor | None = None) -> None:
         super().__init__()
-        self.classes = classes
-        channels = int(shape[1])
-        if len(shape) == 4:
-            self.seen: nn.Module = undrawn(nn.Conv2d, channels, channels, 3, padding=1, bias=False)
-        else:
-            self.seen = undrawn(nn.Linear, channels, channels, bias=False)
+        self.seen, self.classes = seen, classes
+        self.targets: Tensor | None
+        self.register_buffer("targets", targets, persistent=False)
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
         found = similarity(self.seen(h))
+        if self.targets is not None:
+            return F.mse_loss(found, similarity(self.targets[y]))
         return F.mse_loss(found, similarity_of_labels(y, self.classes, found.dtype))
 
 
 class Prediction(Head):
-    """Cross-entropy of V pooled(h) + b."""
+    """Cross-entropy of V pooled(h) + b; with `targets` (classes, 128) binary, for the signs of a label's row."""
 
-    def __init__(self, window: tuple[int, int], decoder: nn.Linear) -> None:
+    def __init__(
+        self, window: tuple[int, int], decoder: nn.Linear | FeedbackLayer, targets: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.window, self.decoder = window, decoder
-
-    def forward(self, h: Tensor, y: Tensor) -> Tensor:
-        """The unit's loss."""
-        return self.criterion(decoded(averaged(h, self.window), self.decoder), y)
-
-
-class ProjectedSimilarity(Head):
-    """MSE(S(pooled(h)), S(P y)); `targets` (classes, 128) is P transposed."""
-
-    def __init__(self, window: tuple[int, int], targets: Tensor) -> None:
-        super().__init__()
-        self.window = window
-        self.targets: Tensor
+        self.targets: Tensor | None
         self.register_buffer("targets", targets, persistent=False)
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
-        return F.mse_loss(similarity(averaged(h, self.window)), similarity(self.targets[y]))
-
-
-class ProjectedPrediction(Head):
-    """Binary cross-entropy of V pooled(h) + b for the signs of P y; `targets` (classes, 128) is P transposed."""
-
-    def __init__(self, window: tuple[int, int], targets: Tensor, decoder: FeedbackLayer) -> None:
-        super().__init__()
-        self.window, self.decoder = window, decoder
-        self.targets: Tensor
-        self.register_buffer("targets", targets, persistent=False)
-
-    def forward(self, h: Tensor, y: Tensor) -> Tensor:
-        """The unit's loss."""
-        signs = (self.targets[y] > 0).to(self.targets.dtype)
         logits = decoded(averaged(h, self.window), self.decoder)
+        if self.targets is None:
+            return self.criterion(logits, y)
+        signs = (self.targets[y] > 0).to(self.targets.dtype)
         return F.binary_cross_entropy_with_logits(logits.to(signs.dtype), signs)
 
 
