@@ -7,7 +7,7 @@ on any device and an interrupted epoch resumes with exactly the batches it would
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +20,7 @@ PADDING = 4
 """Raw pixels of black, value 0, on each side before the random crop (App. C)."""
 
 
-@dataclass(frozen=True, eq=False)
-class Draws:
+class Draws(NamedTuple):
     """The random choices of one epoch, for each position of its order; int64 and bool (N,), drawn on the CPU.
 
     `order` is the example's index in its set; `top` and `left` are where the crop starts in the padded image (0..8) and
@@ -35,16 +34,13 @@ class Draws:
 
     def to(self, device: torch.device) -> Draws:
         """The draws on `device`."""
-        top, left, flipped = (None if d is None else d.to(device) for d in (self.top, self.left, self.flipped))
-        return Draws(self.order.to(device), top, left, flipped)
+        return Draws(self.order.to(device), *(None if drawn is None else drawn.to(device) for drawn in self[1:]))
 
     def copy_(self, other: Draws) -> None:
         """Writes the draws of another epoch of the same batches into the memory of these."""
-        for mine, theirs in zip(self._tensors(), other._tensors(), strict=True):
-            mine.copy_(theirs)
-
-    def _tensors(self) -> list[Tensor]:
-        return [drawn for drawn in (self.order, self.top, self.left, self.flipped) if drawn is not None]
+        for mine, theirs in zip(self, other, strict=True):
+            if mine is not None and theirs is not None:
+                mine.copy_(theirs)
 
 
 class Batches:
@@ -82,12 +78,12 @@ class Batches:
         self._subset = subset
         on_cpu = device.type == "cpu"
         self._store = _Sliced(images, padding) if on_cpu else _Gathered(images, padding, device=device)
-        by_channel = (1, len(mean), 1, 1)
         unit = 255 if images.dtype == torch.uint8 else 1
-        scale = [1 / (unit * s) for s in std]
-        shift = [m / s for m, s in zip(mean, std, strict=True)]
-        self._scale = torch.tensor(scale, dtype=torch.float64).to(torch.float32).reshape(by_channel).to(device)
-        self._shift = torch.tensor(shift, dtype=torch.float64).to(torch.float32).reshape(by_channel).to(device)
+        by_channel = [1 / (unit * s) for s in std], [m / s for m, s in zip(mean, std, strict=True)]
+        self._scale, self._shift = (
+            torch.tensor(numbers, dtype=torch.float64).to(torch.float32).reshape(1, -1, 1, 1).to(device)
+            for numbers in by_channel
+        )
 
     def __len__(self) -> int:
         """Examples, not batches."""
@@ -118,7 +114,7 @@ class Batches:
         """The draws of epoch `number`, with `order` as indices of the images, and its labels, on the device."""
         draws = self.draws(number).to(self.device)
         labels = self._labels[draws.order]
-        return draws if self._subset is None else replace(draws, order=self._subset[draws.order]), labels
+        return draws if self._subset is None else draws._replace(order=self._subset[draws.order]), labels
 
     def cut(self, draws: Draws, part: slice | Tensor) -> Tensor:
         """One batch of images, augmented and normalised: the positions `part` of draws that `placed` returned."""

@@ -1,8 +1,5 @@
 """Decoded images in one file that all workers of a machine map: read once, and in memory once. Imports no torch.
 
-`arrays` maps the file if it was made from the sources as they are now and its checksum is right. Otherwise it reads the
-sources, writes the file and maps it. Where that is not possible it returns what it has read, in memory of its own.
-
 A file is a line of JSON (what the arrays were made from, their types, shapes and digest), filled up to a page, and the
 arrays. It is written whole or not at all, under a lock. Its name has a part of the stamp: readers of other sources or
 of another version have a file of their own, and only a damaged file is ever replaced. No file is removed: over NFS a
@@ -184,18 +181,6 @@ def _map(cache: Path, shapes: Iterable[Iterable[int]], *, images: str) -> Arrays
 
 def _write(cache: Path, name: str, made: Arrays, *, head: dict[str, Any]) -> None:
     """Writes the file whole. Raises _UnusableError, also where it needs more than half of the free space."""
-    try:
-        for left in cache.parent.glob(f".{name}.*.part"):  # of a writer that was killed: this one has the lock
-            left.unlink(missing_ok=True)
-        # A disk that is full even for a moment would stop the checkpoints that other workers write to it.
-        if shutil.disk_usage(cache.parent).free < 2 * sum(array.nbytes for array in made.all()):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        _write_whole(cache, made, head=head)
-    except OSError as error:
-        raise _UnusableError(cache, "written", error) from error
-
-
-def _write_whole(cache: Path, made: Arrays, *, head: dict[str, Any]) -> None:
     import numpy as np
 
     images = made.train_images.dtype.newbyteorder("<").str
@@ -207,7 +192,15 @@ def _write_whole(cache: Path, made: Arrays, *, head: dict[str, Any]) -> None:
             yield np.ascontiguousarray(array, dtype=kind).data
             yield bytes(_next_page(array.nbytes) - array.nbytes)
 
-    write_whole(cache, blocks(), mode=0o644)  # other users' workers may read it, whatever the umask
+    try:
+        for left in cache.parent.glob(f".{name}.*.part"):  # of a writer that was killed: this one has the lock
+            left.unlink(missing_ok=True)
+        # A disk that is full even for a moment would stop the checkpoints that other workers write to it.
+        if shutil.disk_usage(cache.parent).free < 2 * sum(array.nbytes for array in made.all()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_whole(cache, blocks(), mode=0o644)  # other users' workers may read it, whatever the umask
+    except OSError as error:
+        raise _UnusableError(cache, "written", error) from error
 
 
 def _next_page(position: int) -> int:

@@ -70,13 +70,13 @@ def load(choice: Choice, root: Path) -> Images:
         held = replace(held, train_images=held.train_images[:limit], train_labels=held.train_labels[:limit])
         fingerprint = held.digest()
     train_images, train_labels, test_images, test_labels = (torch.from_numpy(array) for array in held.all())
-    mean, std = statistics(train_images)
+    (mean, std), classes = statistics(train_images), dataset_shape(choice).classes
     images = Images(
         train_images,
         train_labels,
         test_images,
         test_labels,
-        classes=dataset_shape(choice).classes,
+        classes=classes,
         mean=mean,
         std=std,
         fingerprint=fingerprint,
@@ -97,12 +97,7 @@ def random_images(choice: Choice) -> Images:
     # Of uniform pixels.
     mean, std = (0.5,) * shape.channels, (math.sqrt((256**2 - 1) / 12) / 255,) * shape.channels
     return Images(
-        *split(shape.train),
-        *split(shape.test),
-        classes=shape.classes,
-        mean=mean,
-        std=std,
-        fingerprint="random",
+        *split(shape.train), *split(shape.test), classes=shape.classes, mean=mean, std=std, fingerprint="random"
     )
 
 

@@ -19,7 +19,12 @@ class Gpu:
 
 def gpus() -> list[Gpu]:
     """The GPUs that CUDA_VISIBLE_DEVICES allows, in its order."""
-    return _visible([_gpu(line) for line in _lines("uuid,memory.free") if line.startswith("GPU-")])
+    found = []
+    for line in _lines("uuid,memory.free"):
+        uuid, _, mebibytes = (part.strip() for part in line.partition(","))
+        if uuid.startswith("GPU-"):
+            found.append(Gpu(uuid, int(mebibytes) * 2**20 if mebibytes.isdigit() else None))
+    return _visible(found)
 
 
 def nvidia_driver() -> str | None:
@@ -38,11 +43,6 @@ def _lines(properties: str) -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in done.stdout.splitlines()]
-
-
-def _gpu(line: str) -> Gpu:
-    uuid, _, mebibytes = (part.strip() for part in line.partition(","))
-    return Gpu(uuid, int(mebibytes) * 2**20 if mebibytes.isdigit() else None)
 
 
 def _visible(found: list[Gpu]) -> list[Gpu]:

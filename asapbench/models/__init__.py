@@ -13,7 +13,7 @@ from asapbench.suite.options import Choice
 if TYPE_CHECKING:
     from torch import nn
 
-    from asapbench.models.networks.initialise import initialise
+    from asapbench.models.networks.modules import initialise
 
 
 def build(model: Choice, *, channels: int, size: int, classes: int) -> nn.Module:
@@ -25,7 +25,7 @@ def build(model: Choice, *, channels: int, size: int, classes: int) -> nn.Module
 
 def __getattr__(name: str) -> Any:
     if name == "initialise":
-        return importlib.import_module("asapbench.models.networks.initialise").initialise
+        return importlib.import_module("asapbench.models.networks.modules").initialise
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

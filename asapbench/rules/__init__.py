@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 
 def attach(
-    model: nn.Module,
-    rule: str | Choice | Rule,
-    sample: Tensor,
-    seed: int = 0,
-    *,
-    criterion: Criterion | None = None,
+    model: nn.Module, rule: str | Choice | Rule, sample: Tensor, seed: int = 0, *, criterion: Criterion | None = None
 ) -> Learner:
     """`model` with `rule` attached.
 

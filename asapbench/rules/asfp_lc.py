@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from asapbench.rules.engine.graph import Dataflow
-    from asapbench.rules.engine.heads import Head
+    from asapbench.rules.engine.local import Head
     from asapbench.rules.engine.units import Unit
 
 
@@ -72,7 +72,7 @@ class ASFPLocal(ASFP, LocalRule):
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """The trained classifier of one unit."""
-        from asapbench.rules.engine.heads import trained_classifier
+        from asapbench.rules.engine.local import trained_classifier
 
         init = self.choice.text("linear_feedback")
         return trained_classifier(shape, classes, feedback=linear_path(self.choice), init=init, seed=seed, name=name)

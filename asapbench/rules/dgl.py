@@ -18,7 +18,7 @@ from asapbench.suite.options import Option
 if TYPE_CHECKING:
     import torch
 
-    from asapbench.rules.engine.heads import Head
+    from asapbench.rules.engine.local import Head
 
 
 class DGL(LocalRule):
@@ -44,6 +44,6 @@ class DGL(LocalRule):
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """The auxiliary network of one unit."""
-        from asapbench.rules.engine.heads import Auxiliary, draw_layers
+        from asapbench.rules.engine.local import Auxiliary, draw_layers
 
         return draw_layers(Auxiliary(shape, classes, self.choice.integer("hidden_layers")), seed=seed, name=name)

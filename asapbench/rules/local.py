@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from asapbench.rules.engine.graph import Dataflow
-    from asapbench.rules.engine.heads import Head
-    from asapbench.rules.engine.local import LocalLearner
+    from asapbench.rules.engine.local import Head, LocalLearner
     from asapbench.rules.engine.units import Unit
 
 

@@ -17,7 +17,7 @@ from asapbench.suite.options import Option
 if TYPE_CHECKING:
     import torch
 
-    from asapbench.rules.engine.heads import Head
+    from asapbench.rules.engine.local import Head
 
 
 class LocalErrors(LocalRule):
@@ -44,7 +44,7 @@ class LocalErrors(LocalRule):
         import torch
 
         from asapbench.randomness import fan_in_uniform
-        from asapbench.rules.engine.heads import FixedClassifier, pooled_features
+        from asapbench.rules.engine.local import FixedClassifier, pooled_features
 
         weight, back = (torch.empty(classes, pooled_features(shape)) for _ in range(2))
         fan_in_uniform(weight, seed=seed, purpose="classifier", name=name)

@@ -18,10 +18,7 @@ FEEDBACK_INIT = Option(
     choices=("random", "forward"),
 )
 CLASSIFIER = Option(
-    "classifier",
-    "fa",
-    "fully connected layers: fixed feedback (fa) or learned feedback (kp)",
-    choices=("fa", "kp"),
+    "classifier", "fa", "fully connected layers: fixed feedback (fa) or learned feedback (kp)", choices=("fa", "kp")
 )
 FORM = Option(
     "form",

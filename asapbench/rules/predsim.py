@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from asapbench.rules.engine.graph import Dataflow
-    from asapbench.rules.engine.heads import Head
+    from asapbench.rules.engine.local import Head
     from asapbench.rules.engine.units import Unit
 
 

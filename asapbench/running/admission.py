@@ -10,7 +10,7 @@ a cell that does not fit alone must fail and be recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from asapbench.machine.kinds import KINDS
 from asapbench.suite.cell import Cell
@@ -47,8 +47,10 @@ class Admission:
         if not running:
             return True
         together = [cell, *running]
-        fewest = min((self._neighbours.get(one.group, len(running)) for one in together), default=len(running))
-        return len(running) <= fewest and self._fits(device, together)
+        if any(len(running) > self._neighbours.get(one.group, len(running)) for one in together):
+            return False
+        free = self._free.get(device)
+        return free is None or sum(map(self.needs, together)) <= SHARE * free
 
     def limit(self, cell: Cell, neighbours: int) -> None:
         """Let cells of this configuration have at most `neighbours` neighbours from now on."""
@@ -62,11 +64,8 @@ class Admission:
     def needs(self, cell: Cell) -> int:
         """Bytes that its worker takes at most, by what is known so far."""
         factor, beside = _BESIDE.get(self._kind, (1.0, 0))
-        return round(factor * (self._peaks.get(cell.group) or self._estimate(cell))) + beside
-
-    def _estimate(self, cell: Cell) -> int:
-        return _PROCESS.get(self._kind, 0) + training_bytes(cell, evaluated=KINDS[self._kind].evaluated_together)
-
-    def _fits(self, device: str, cells: Iterable[Cell]) -> bool:
-        free = self._free.get(device)
-        return free is None or sum(map(self.needs, cells)) <= SHARE * free
+        peak = self._peaks.get(cell.group)
+        if not peak:
+            evaluated = KINDS[self._kind].evaluated_together
+            peak = _PROCESS.get(self._kind, 0) + training_bytes(cell, evaluated=evaluated)
+        return round(factor * peak) + beside

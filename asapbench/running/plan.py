@@ -88,10 +88,7 @@ def plan_cells(
 
 
 def make_plan(
-    cells: Sequence[Cell],
-    states: Mapping[str, Attempt | None],
-    timings: Sequence[Timing],
-    slots: Sequence[Slot],
+    cells: Sequence[Cell], states: Mapping[str, Attempt | None], timings: Sequence[Timing], slots: Sequence[Slot]
 ) -> Plan:
     """The plan of `cells` whose current attempts are `states`."""
     clock = _Clock(slots[0].kind, timings)

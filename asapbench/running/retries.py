@@ -43,12 +43,7 @@ class Retries:
     """Counts the faults of each cell. `failures`: retries of a cell that failed."""
 
     def __init__(self, failures: int) -> None:
-        self._allowed: dict[Fault, int] = {
-            "failed": failures,
-            "killed": _KILLED,
-            "hung": _KILLED,
-            "lost": _LOST,
-        }
+        self._allowed: dict[Fault, int] = {"failed": failures, "killed": _KILLED, "hung": _KILLED, "lost": _LOST}
         self._faults: Counter[tuple[str, Fault]] = Counter()
 
     def after(self, cell_id: str, fault: Fault, *, neighbours: int) -> Retry | None:

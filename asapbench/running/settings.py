@@ -66,9 +66,7 @@ class RunSettings:
     hang_seconds: Annotated[
         float,
         Setting(
-            name="--hang-after",
-            metavar="TIME",
-            help="Kill a worker that is silent for this long, and retry its cell.",
+            name="--hang-after", metavar="TIME", help="Kill a worker that is silent for this long, and retry its cell."
         ),
     ] = 600.0
 

@@ -8,7 +8,7 @@ nothing of the training: no weight, gradient, statistic, mode or random stream.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -34,10 +34,11 @@ def alignment(learner: Learner, x: Tensor, y: Tensor, *, epoch: int, precision: 
         compared = {name: _lengths(weight, other) for name, weight, other in learner.aligned_pairs()}
         with arithmetic(x.device, precision):
             objective = learner.objective(x, y).scalar
-        ours = _gradients(objective, list(trained.values()))
+        # Zero where the scalar does not depend on the weight; `.grad` stays unchanged.
+        ours = torch.autograd.grad(objective, list(trained.values()), materialize_grads=True)
         with arithmetic(x.device, precision):
             loss = learner.criterion(plain(learner.model)(x), y)
-        exact = _gradients(loss, list(trained.values()))
+        exact = torch.autograd.grad(loss, list(trained.values()), materialize_grads=True)
     updates = {name: _lengths(*pair) for name, *pair in zip(trained, ours, exact, strict=True)}
     rows = [Alignment(epoch, name, "weights", None) for name in weights if name in compared]
     measured = [compared[row.layer] for row in rows] + list(updates.values())
@@ -67,12 +68,6 @@ def _angle(one: float, other: float, difference: float, total: float) -> float |
         return None
     # Kahan's form: near 0 and 180 degrees the arc cosine loses half of the digits.
     return math.degrees(2 * math.atan2(difference, total))
-
-
-def _gradients(scalar: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The gradient of each weight, zero where `scalar` does not depend on it; `.grad` stays unchanged."""
-    found: tuple[Tensor, ...] = torch.autograd.grad(scalar, weights, materialize_grads=True)
-    return found
 
 
 @contextmanager

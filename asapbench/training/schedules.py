@@ -8,16 +8,9 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+from asapbench.suite.entries import PAPER
 from asapbench.suite.options import Choice, Option
 from asapbench.suite.schedules import Epoch, ScheduleEntry
-
-
-def _cosine(_choice: Choice, epoch: Epoch) -> float:
-    return (1 + math.cos(math.pi * epoch.done / epoch.total)) / 2
-
-
-def _linear(_choice: Choice, epoch: Epoch) -> float:
-    return 1 - epoch.done / epoch.total
 
 
 def _step(choice: Choice, epoch: Epoch) -> float:
@@ -50,9 +43,14 @@ def _unreached(choice: Choice, epochs: int) -> tuple[str, str] | None:
 
 constant = ScheduleEntry("constant", "constant", "the initial rate", factor=lambda _choice, _epoch: 1.0)
 cosine = ScheduleEntry(
-    "cosine", "cosine", "Woo et al. 2021, App. C: cosine annealing by epoch, to zero", factor=_cosine
+    "cosine",
+    "cosine",
+    f"{PAPER}, App. C: cosine annealing by epoch, to zero",
+    factor=lambda _choice, epoch: (1 + math.cos(math.pi * epoch.done / epoch.total)) / 2,
 )
-linear = ScheduleEntry("linear", "linear", "linear decay by epoch, to zero", factor=_linear)
+linear = ScheduleEntry(
+    "linear", "linear", "linear decay by epoch, to zero", factor=lambda _choice, epoch: 1 - epoch.done / epoch.total
+)
 step = ScheduleEntry(
     "step",
     "step",

@@ -143,7 +143,7 @@ class Trainer:
         progress = self.progress
         self.state.learner.train()
         epoch = progress.epoch + 1
-        set_rate(self.state.optimizer, self._rate(epoch))
+        set_rate(self.state.optimizer, learning_rate(self.cell, epoch))
         started = reported = time.monotonic()
         seen_before, before = self.state.tally.seen, progress.seconds
         for examples in self._steps.epoch(epoch, start=progress.batch):
@@ -160,9 +160,6 @@ class Trainer:
                 raise StoppedError
         synchronize(self.device)
         progress.seconds = before + time.monotonic() - started
-
-    def _rate(self, epoch: int) -> float:
-        return learning_rate(self.cell, epoch)
 
     def _report(self, epoch: int, rate: float) -> None:
         self._require_finite(self.state.tally.loss(), epoch, "training")
@@ -190,7 +187,7 @@ class Trainer:
             test_accuracy=test[1],
             validation_loss=held_out[0],
             validation_accuracy=held_out[1],
-            lr=self._rate(epoch),
+            lr=learning_rate(self.cell, epoch),
             seconds=seconds,
             samples_per_second=rate,
             peak_memory_bytes=peak_memory(self.device, cuda_graphs=self.settings.cuda_graphs),

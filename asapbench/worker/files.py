@@ -11,7 +11,7 @@ import platform
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -48,8 +48,11 @@ class Files:
             except OSError as error:
                 raise StoreError(f"{folder} cannot be made: {error.strerror}; name another with --files") from error
             _require_usable(folder)
-        for folder in self._earlier(cell_ids):
-            _require_usable(folder)
+        # What earlier attempts left: a new one makes its folder beside theirs, and removes what it replaces there.
+        for cell in filter(os.path.lexists, map(self._cell, cell_ids)):
+            _require_usable(cell)
+            for attempt in filter(os.path.isdir, cell.iterdir()):
+                _require_usable(attempt)
 
     def unusable(self) -> list[Path]:
         """The folders of a run that exist, and that this user may not write to."""
@@ -57,13 +60,6 @@ class Files:
 
     def _folders(self) -> tuple[Path, ...]:
         return (self.root, *(self.root / name for name in ("logs", "checkpoints", "weights")))
-
-    def _earlier(self, cell_ids: Iterable[str]) -> Iterator[Path]:
-        """What earlier attempts left: a new one makes its folder beside theirs, and removes what it replaces there."""
-        for cell in map(self._cell, cell_ids):
-            if os.path.lexists(cell):
-                yield cell
-                yield from (attempt for attempt in cell.iterdir() if attempt.is_dir())
 
     def checkpoints(self, cell_id: str, attempt_id: str) -> Path:
         """The directory of one attempt's checkpoints; no other attempt writes there."""

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from asapbench.rules.engine import similarity as predsim
 from asapbench.rules.engine.criterion import one_hot
-from asapbench.rules.engine.heads import average
 from asapbench.rules.engine.layers import FeedbackLayer
+from asapbench.rules.engine.local import average
 from asapbench.rules.engine.similarity import decoded, deviation, similarity, similarity_of_labels
 
 ORDERS = [torch.contiguous_format, torch.channels_last]

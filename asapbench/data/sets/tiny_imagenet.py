@@ -135,8 +135,7 @@ def layout(root: Path, classes: int) -> Layout:
     test = tuple((f"{TEST_FOLDER}/{row[0]}", label[row[1]]) for row in rows if len(row) > 1 and row[1] in label)
     if len(test) != classes * TEST_PER_CLASS:
         raise UndecodableError(
-            ANNOTATIONS,
-            f"damaged ({len(test)} images of these classes instead of {classes * TEST_PER_CLASS})",
+            ANNOTATIONS, f"damaged ({len(test)} images of these classes instead of {classes * TEST_PER_CLASS})"
         )
     return Layout(train, test)
 

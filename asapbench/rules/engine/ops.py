@@ -50,13 +50,9 @@ MAX_POOL = Kind(
     functions=frozenset({F.max_pool2d, F.adaptive_max_pool2d, torch.max_pool2d}),
 )
 _AVERAGE_POOL = Kind(
-    modules=(nn.AvgPool2d, nn.AdaptiveAvgPool2d),
-    functions=frozenset({F.avg_pool2d, F.adaptive_avg_pool2d}),
+    modules=(nn.AvgPool2d, nn.AdaptiveAvgPool2d), functions=frozenset({F.avg_pool2d, F.adaptive_avg_pool2d})
 )
-ADDITION = Kind(
-    functions=frozenset({operator.add, operator.iadd, torch.add}),
-    methods=frozenset({"add", "add_"}),
-)
+ADDITION = Kind(functions=frozenset({operator.add, operator.iadd, torch.add}), methods=frozenset({"add", "add_"}))
 _OTHER = Kind(
     modules=(
         nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d,

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from asapbench.randomness import draw_layer, fan_in_uniform
 from asapbench.rules.engine import host
 from asapbench.rules.engine.functions import FeedbackLinear, is_channels_last
-from asapbench.rules.engine.heads import Head, average, draw_layers, undrawn
 from asapbench.rules.engine.layers import FeedbackLayer
+from asapbench.rules.engine.local import Head, average, draw_layers, undrawn
 
 _DECODED = 4096
 """The most features that V reads: maps are pooled until there are no more."""
