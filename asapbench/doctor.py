@@ -17,7 +17,7 @@ from asapbench.errors import AsapbenchError, NoDatabaseError, StoreError
 from asapbench.machine.devices import nvidia_driver
 from asapbench.machine.hardware import cudnn_version, hardware, versions
 from asapbench.machine.slots import slots
-from asapbench.store.records import without_password
+from asapbench.store.records import db_option, without_password
 from asapbench.store.store import Store
 from asapbench.suite.plugins import load_installed
 from asapbench.worker.files import files_at
@@ -125,5 +125,5 @@ def _disk(db: str, files: Path | None) -> Finding:
     for folder in [*([] if usable else [place]), *found.unusable()]:
         return Finding("fault", "disk", f"{folder} is not writable", "choose another place with --db or --files")
     grade: Literal["ok", "note"] = "ok" if free > _LOW_DISK else "note"
-    why = "" if grade == "ok" else "`asapbench clean` removes checkpoints no longer needed"
+    why = "" if grade == "ok" else f"`asapbench clean{db_option(db)}` removes checkpoints no longer needed"
     return Finding(grade, "disk", f"{free / 1e9:.1f} GB free at {place}", why)

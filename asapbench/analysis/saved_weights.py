@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from asapbench.data.files import data_root
 from asapbench.data.lookup import located
 from asapbench.errors import StoreError
-from asapbench.store.records import Attempt
+from asapbench.store.records import Attempt, db_option
 from asapbench.suite.catalog import DATASETS
 from asapbench.suite.cell import Cell
 from asapbench.suite.select import relocated
@@ -79,7 +79,7 @@ def kept_weights(store: Store, prefix: str, *, files: Path | None = None) -> Kep
     if current is None or current.weights_path is None:
         raise StoreError(
             f"cell {cell_id[:10]} has no kept weights: train it with "
-            f"`asapbench rerun --only cell={cell_id[:10]} --keep-weights`"
+            f"`asapbench rerun --only cell={cell_id[:10]} --keep-weights{db_option(store.url)}`"
         )
     here, written = files_of(store, files).weights(cell_id, current.id), Path(current.weights_path)
     return Kept(cell_id, store.find_cell(prefix), current, here if os.path.isfile(here) else written)

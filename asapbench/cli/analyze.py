@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -93,6 +94,7 @@ def shortcut(
     """
     from asapbench.analysis.saved_weights import with_places
     from asapbench.analysis.shortcut import analyze_cell, chosen
+    from asapbench.report.build import with_options
     from asapbench.report.figures.shortcut import figure10
     from asapbench.report.out import check, deliver
     from asapbench.store import Store
@@ -103,7 +105,7 @@ def shortcut(
         for one in with_places(kept, set_ or ()):
             analyze_cell(store, one, batches=batches, data=data)
         made = figure10(store, store.results_of([one.cell_id for one in kept]))
-    deliver(made, form=form, out=out)
+    deliver(replace(made, table=with_options(made.table, db)), form=form, out=out)
 
 
 @app.command(cls=CatalogCommand)

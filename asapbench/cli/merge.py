@@ -71,7 +71,7 @@ def _lines(file: str, merged: Merged) -> Iterator[str]:
     for cell_id in merged.in_training:
         yield (
             f"  left out: {cell_id[:10]} is being trained here, or its run died on another host: "
-            "`asapbench resume` takes it over; merge again when it has ended"
+            "resume takes it over; merge again when it has ended"
         )
 
 

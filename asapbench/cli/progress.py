@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
 import time
@@ -25,10 +24,10 @@ from asapbench.running.plan import Plan
 from asapbench.running.selection import Request, Selected
 from asapbench.running.view import Outcome, View
 from asapbench.store import db_option
+from asapbench.suite import plugins
 from asapbench.suite.catalog import DEFAULTS, dataset_shape
 from asapbench.suite.cell import Cell, plain, title
 from asapbench.suite.columns import differing, distinctions, field_value
-from asapbench.suite.plugins import to_name
 from asapbench.worker.protocol import Progressed
 
 _SHOWN = 100
@@ -43,9 +42,9 @@ _LINES_AROUND = 5
 
 
 @contextlib.contextmanager
-def open_view() -> Iterator[View]:
-    """A live view in a terminal, else plain lines."""
-    with contextlib.closing(LiveView(Console()) if sys.stdout.isatty() else PlainView()) as view:
+def open_view(options: str) -> Iterator[View]:
+    """A live view in a terminal, else plain lines; `options` are those that the commands in it need."""
+    with contextlib.closing(LiveView(Console(), options) if sys.stdout.isatty() else PlainView(options)) as view:
         yield view
 
 
@@ -72,7 +71,8 @@ class _Progress:
     only moves forward until it starts again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, options: str) -> None:
+        self.options = options
         self.started = time.monotonic()
         self.cells = self.finished = 0
         self._tracked: dict[str, _Tracked] = {}
@@ -123,7 +123,7 @@ class _Progress:
             self._leave(tracked, 0.0)
             self.finished += 1
         test = f", test {percent(tracked.test)}" if state == "done" and tracked.test is not None else ""
-        self._say(cell, ended_text(state, cell, error, retry=retry) + test)
+        self._say(cell, ended_text(state, cell, error, retry=retry, options=self.options) + test)
 
     def message(self, text: str) -> None:
         """Prints a line."""
@@ -174,8 +174,8 @@ class _Progress:
 class PlainView(_Progress):
     """Lines, for a log file or a pipe."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, options: str = "") -> None:
+        super().__init__(options)
         self._last: dict[str, float] = {}
         self._pending: dict[str, tuple[Cell, EpochMetrics]] = {}
 
@@ -211,8 +211,8 @@ class PlainView(_Progress):
 class LiveView(_Progress):
     """A table that is redrawn: overall progress, then a line per slot as far as the terminal has lines."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__()
+    def __init__(self, console: Console, options: str = "") -> None:
+        super().__init__(options)
         self._console = console
         self._live: Live | None = None
         self._slots: Sequence[Slot] = ()
@@ -343,13 +343,13 @@ def resumed_text(epochs_done: int, batch: int, bit_exact: bool) -> str:
     return f"resumes after epoch {epochs_done}{inside}" + ("" if bit_exact else " (not bit-exact)")
 
 
-def ended_text(state: str, cell: Cell, error: str | None, *, retry: str | None = None) -> str:
+def ended_text(state: str, cell: Cell, error: str | None, *, retry: str | None = None, options: str = "") -> str:
     """How an attempt ended, in a line, and what the run does next; `asapbench show` has the whole error."""
     if error is None or state == "done":
         return state.replace("_", " ")
     lines = [line for line in error.strip().splitlines() if line.strip()]
     reason = lines[-1] if lines[0].startswith("Traceback") else lines[0]
-    more = f" (whole: asapbench show {cell.short})" if state in ("failed", "out_of_memory") else ""
+    more = f" (whole: asapbench show {cell.short}{options})" if state in ("failed", "out_of_memory") else ""
     then = "" if retry is None else f"; {retry}"
     return f"{state.replace('_', ' ')}: {reason}{more}{then}"
 
@@ -399,11 +399,16 @@ def print_plan(plan: Plan) -> None:
     say(f"Disk: about {size(plan.disk_bytes)} of checkpoints")
 
 
+def given(db: str) -> str:
+    """The options `--plugin` and `--db` that a command to paste needs."""
+    return f"{plugins.options()}{db_option(db)}"
+
+
 def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Request) -> tuple[int, list[str]]:
     """The exit status, and the lines at the end of a run: its outcome and the next command."""
     names = [] if request.leaves_out else [item.name for item in selected]
     again = f"{shlex.join(['asapbench', 'resume', *names])}{_given(request)}"
-    db = db_option(request.db)
+    options = given(request.db)
     lines = []
     if outcome.ended:
         counted = ", ".join(f"{number} {state.replace('_', ' ')}" for state, number in sorted(outcome.ended.items()))
@@ -413,14 +418,12 @@ def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Reque
     if outcome.reason != "finished":
         lines.append(f"Stopped ({outcome.reason}). To resume: {again}")
         return (1 if outcome.reason == "failures" else 3), lines
-    named = [os.path.relpath(one) if one.endswith(".py") else one for one in to_name()]
-    plugin = "".join(f" --plugin {shlex.quote(one)}" for one in named)
     failed = outcome.ended["failed"] + outcome.ended["out_of_memory"] + outcome.ended["interrupted"]
     lines += [f"{count(number, 'cell')} left out: {fault}" for fault, number in outcome.left_out.items()]
     if failed or outcome.left_out:
-        lines.append(f"What failed: asapbench status{plugin}{db}; to retry: {again}")
+        lines.append(f"What failed: asapbench status{options}; to retry: {again}")
         return 1, lines
-    lines += [f"The results: asapbench report --suite {shlex.quote(item.name)}{plugin}{db}" for item in selected]
+    lines += [f"The results: asapbench report --suite {shlex.quote(item.name)}{options}" for item in selected]
     return 0, lines
 
 
@@ -433,4 +436,4 @@ def _given(request: Request) -> str:
         # A cell that was started and stopped is interrupted now, whatever its state was before.
         words += ["--only-state", ",".join(dict.fromkeys((*request.only_states, "interrupted")))]
     words += [*settings.words(request.run), *settings.words(request.training)]
-    return "".join(f" {shlex.quote(word)}" for word in words) + db_option(request.db)
+    return "".join(f" {shlex.quote(word)}" for word in words) + given(request.db)

@@ -184,11 +184,11 @@ def _print_dry_run(
 
 def _train(store: Store, selected: Sequence[Selected], request: Request, *, supersede: bool = False) -> None:
     """Trains, prints how the run ended, and exits with its status."""
-    from asapbench.cli.progress import closing_lines, open_view
+    from asapbench.cli.progress import closing_lines, given, open_view
     from asapbench.running.launch import run as train
 
     printing_is_optional()
-    with open_view() as view:
+    with open_view(given(request.db)) as view:
         outcome = train(store, selected, request, view=view, supersede=supersede)
     status, lines = closing_lines(outcome, selected, request)
     for line in lines:

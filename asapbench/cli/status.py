@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,7 +34,7 @@ def status(
     from asapbench.running.launch import plan
     from asapbench.running.selection import Request, recorded
     from asapbench.store import Store, db_option
-    from asapbench.suite.plugins import lacking
+    from asapbench.suite import plugins
 
     request = Request(db=db, run=settings, training=training)
     with Store.read_only(db) as store:
@@ -58,9 +59,9 @@ def status(
         _print_cells(the_plan, all_cells=cells)
     for item in found:
         if item.unreadable:
-            say(f"{item.name}: {lacking(item.unreadable)}")
+            say(f"{item.name}: {plugins.lacking(item.unreadable)}")
     if any(the_plan.left for the_plan in plans.values()):
-        say(f"To resume: asapbench resume{db_option(db)}")
+        say(f"To resume: {shlex.join(['asapbench', 'resume', *(suites or ())])}{plugins.options()}{db_option(db)}")
 
 
 def _print_cells(plan: Plan, *, all_cells: bool) -> None:

@@ -16,6 +16,7 @@ from asapbench.report.quantity import Angle, Metric, Quantity
 from asapbench.report.recorded import differing_plugins, recorded_results, recorded_suite
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Note, Table
+from asapbench.suite import plugins
 from asapbench.suite.plugins import lacking
 from asapbench.suite.select import only
 
@@ -66,7 +67,7 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         raise AsapbenchError(f"--allow-deviations: goes with --table or --figure 9, not with {named[0]}; leave it out")
     if wanted.figure is not None:
         made = paper_figure(wanted.figure, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
-        return replace(made, table=_with_database(made.table, url))
+        return replace(made, table=with_options(made.table, url))
     if by_epoch is not None:
         if wanted.metric is not None:
             raise AsapbenchError("--metric: curves show every epoch; leave it out")
@@ -95,7 +96,7 @@ def paper_table(table: str, *, url: str, metric: Metric | None = None, allow_dev
         made = accuracy_table(int(table), recorded_results(url), metric=chosen, allow_deviations=allow_deviations)
     else:
         raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
-    return _with_database(made, url)
+    return with_options(made, url)
 
 
 def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table:
@@ -118,7 +119,7 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
         file=known.file,
         notes=(*known.notes, *notes),
     )
-    return _with_database(table, url)
+    return with_options(table, url)
 
 
 def by_epoch_report(
@@ -151,17 +152,18 @@ def by_epoch_report(
         else:
             unreadable = list(store.readable_cells(known.name)[1].values())
         notes = [*_left_out(unreadable), *differing_plugins(store, results)]
-    return replace(figure, table=replace(figure.table, notes=(*figure.table.notes, *notes)))
+    table = replace(figure.table, notes=(*figure.table.notes, *notes))
+    return replace(figure, table=with_options(table, url))
 
 
 def _left_out(unreadable: Sequence[str]) -> list[Note]:
     return [Note(lacking(unreadable))] if unreadable else []
 
 
-def _with_database(table: Table, url: str) -> Table:
-    """The table; its commands name the database if it is not the default one."""
+def with_options(table: Table, url: str) -> Table:
+    """The table; its commands name the plug-ins, and the database if it is not the default one."""
     from asapbench.store import db_option
 
-    option = db_option(url)
+    option = f"{plugins.options()}{db_option(url)}"
     notes = [replace(note, commands=tuple(command + option for command in note.commands)) for note in table.notes]
     return replace(table, notes=tuple(notes))

@@ -201,8 +201,9 @@ def _others(found: Iterable[Configuration]) -> Iterator[Note]:
     trained = [f"{title('rule', c.rule)} on {title('dataset', c.dataset)}, {title('model', c.model)}" for c in cells]
     if trained:
         yield Note(
-            "The database has no result for this table's data sets, networks and rules. "
-            f"`asapbench report --suite NAME` shows what it has ({some(trained)})."
+            f"The database has no result for this table's data sets, networks and rules. To show what it has "
+            f"({some(trained)}):",
+            ("asapbench report --suite NAME",),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -56,11 +57,13 @@ def recorded_suite(store: Store, suite: str) -> RecordedSuite:
     title of the run: the results may belong to another file of that name.
     Raises AsapbenchError, with the command that trains the suite, if the database holds nothing of it.
     """
+    from asapbench.store import db_option
+
     named = load(suite) if os.path.isfile(suite) or suite in shipped() else None
     name = named.name if named else suite
     known = {record.name: record for record in store.suites()}
     if name not in known:
-        run = f"asapbench run {suite}" if named else "asapbench run FILE"
+        run = f"asapbench run {shlex.quote(suite) if named else 'FILE'}{plugins.options()}{db_option(store.url)}"
         near = "" if named else nearest(suite, {*known, *shipped()})
         raise AsapbenchError(
             f'--suite {suite}: the database holds nothing of suite "{name}"{near or "."} To train it: {run}'
@@ -101,7 +104,7 @@ def differing_plugins(store: Store, results: Sequence[Result]) -> Iterator[Note]
         elif now and now not in versions:
             than = plugins.shortened(now)
             texts.add(f"{key} come from another version of its plug-in ({shown}) than is loaded ({than})")
-    fix = "train them again with one version, by asapbench rerun, or raise the revision of the entry"
+    fix = "train them again with one version, by rerun, or raise the revision of the entry"
     for text in sorted(texts):
         yield Note(f"Results of the {text}: {fix}.")
 
@@ -113,4 +116,4 @@ def _differing(suite: str, named: Suite | None, file: Suite, record: SuiteRecord
     which = f"The shipped suite {suite}" if suite in shipped() and not os.path.isfile(suite) else suite
     ran = re.split(r"[/\\]", record.source)[-1]
     text = f"{which} has other cells than the file of the run ({ran}): rows are compared with the file of the run."
-    return (Note(f"{text} To run its current cells:", (f"asapbench run {suite}",)),)
+    return (Note(f"{text} To run its current cells:", (f"asapbench run {shlex.quote(suite)}",)),)

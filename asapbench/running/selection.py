@@ -10,7 +10,7 @@ from pathlib import Path
 from asapbench.errors import PluginError, StoreError, SuiteError
 from asapbench.running.plan import state_of
 from asapbench.running.settings import RunSettings
-from asapbench.store.records import FINAL, UNFINISHED, State, SuiteRecord
+from asapbench.store.records import FINAL, UNFINISHED, State, SuiteRecord, db_option
 from asapbench.store.store import Store
 from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
@@ -77,7 +77,9 @@ def recorded(
     """
     known = {suite.name: suite for suite in store.suites()}
     if not known:
-        raise StoreError(f"{store.name}: nothing is recorded there yet: start with `asapbench run SUITE`")
+        raise StoreError(
+            f"{store.name}: nothing is recorded there yet: start with `asapbench run SUITE{db_option(store.url)}`"
+        )
     found = []
     for name in names or known:
         cells, unreadable = store.readable_cells(name)

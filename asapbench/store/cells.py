@@ -32,7 +32,12 @@ _LISTED = 5
 
 def name_of(connection: Connection) -> str:
     """The name of the connection's database in messages."""
-    return str(connection.get_execution_options().get("asapbench_database", "the database"))
+    return str(connection.get_execution_options()["asapbench_database"].name)
+
+
+def option_of(connection: Connection) -> str:
+    """The option `--db` of a command to paste, as `Database.option` has it."""
+    return str(connection.get_execution_options()["asapbench_database"].option)
 
 
 def now() -> str:
@@ -188,7 +193,7 @@ def require_suite(connection: Connection, name: str) -> None:
     names = list(connection.scalars(select(suites.c.name)))
     if name not in names:
         known = f'{name_of(connection)} knows no suite "{name}"{nearest(name, names)}'
-        raise StoreError(f"{known}; `asapbench run` records one")
+        raise StoreError(f"{known}; `asapbench status{option_of(connection)}` lists those that it knows")
 
 
 def suite_cells(connection: Connection, name: str) -> list[Cell]:
@@ -274,7 +279,7 @@ def find_id(connection: Connection, prefix: str) -> str:
     found = connection.execute(query.limit(_LISTED + 1)).all()
     if not found:
         missing = f"{name_of(connection)} has no cell that starts with {digits}"
-        raise StoreError(f"{missing}: `asapbench status --cells` lists them")
+        raise StoreError(f"{missing}: `asapbench status --cells{option_of(connection)}` lists them")
     if len(found) > 1:
         listed = ", ".join(f"{row.id[: max(10, len(digits) + 2)]} ({row.label})" for row in found[:_LISTED])
         more = ", ..." if len(found) > _LISTED else ""

@@ -20,7 +20,7 @@ from asapbench.errors import AttemptLostError, StoreError
 from asapbench.metrics import EpochMetrics
 from asapbench.store import attempts as reading
 from asapbench.store import epochs
-from asapbench.store.cells import chunks, insert_missing, now
+from asapbench.store.cells import chunks, insert_missing, now, option_of
 from asapbench.store.owner_process import OwnerProcess
 from asapbench.store.records import FINAL, Attempt, Claim, EndState, Measured, Provenance
 from asapbench.store.schema import attempt as attempts
@@ -162,7 +162,7 @@ def require(connection: Connection, claim: Claim) -> None:
         is_now = "gone" if row is None else row.state if row.state != "running" else f"at lease {row.lease}"
         raise AttemptLostError(
             f"cell {claim.cell_id[:10]}: attempt {claim.number} is {is_now} and no longer at lease {claim.lease} of "
-            "this run, which wrote nothing; `asapbench status` shows which run has it"
+            f"this run, which wrote nothing; `asapbench status{option_of(connection)}` shows which run has it"
         )
 
 

@@ -26,7 +26,7 @@ from asapbench.paths import without_links
 from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
 from asapbench.store import postgresql
 from asapbench.store.reading import Place, place_to_read
-from asapbench.store.records import without_password
+from asapbench.store.records import db_option, without_password
 from asapbench.store.rows import UntrustedRowError
 
 _URLS = "sqlite:///PATH or postgresql://HOST/NAME"
@@ -37,13 +37,13 @@ BUSY_SECONDS = 30.0
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_QUARANTINE = "`asapbench doctor --quarantine` renames it and deletes nothing"
+_QUARANTINE = "`asapbench doctor --quarantine{db}` renames it and deletes nothing"
 
-DAMAGED = f"is damaged: restore it from a copy, or save its rows with `sqlite3 FILE .recover`; {_QUARANTINE}"
+_DAMAGED = f"is damaged: restore it from a copy, or save its rows with `sqlite3 FILE .recover`; {_QUARANTINE}"
 
 _FIXES = {
     "SQLITE_NOTADB": f"is not a SQLite database: name another file; if it was one, {_QUARANTINE}",
-    "SQLITE_CORRUPT": DAMAGED,
+    "SQLITE_CORRUPT": _DAMAGED,
     "SQLITE_READONLY": "cannot be written to: make the file and its directory writable, or name another with --db",
     "SQLITE_BUSY": "is locked by another process: end that process, or wait, and try again",
     "SQLITE_LOCKED": "is locked by another process: end that process, or wait, and try again",
@@ -71,6 +71,15 @@ class Database:
     writable: bool
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     place: Place | None = None
+
+    @property
+    def option(self) -> str:
+        """` --db URL` for a command to paste; empty for the default database."""
+        return db_option(self.url)
+
+    def damaged(self, cause: object) -> StoreError:
+        """The error of a file whose structure is damaged."""
+        return StoreError(f"{self.name} {_DAMAGED.format(db=self.option)} ({cause})")
 
     def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of `work` on one state of the database. Raises StoreError, and what `work` raises."""
@@ -100,7 +109,7 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """One transaction that reads one state of the database. Raises StoreError."""
         with self._translated(), self.engine.connect() as connection:
-            named = connection.execution_options(asapbench_database=self.name)
+            named = connection.execution_options(asapbench_database=self)
             with named.begin():
                 yield named
         if self.place is not None and not self.place.unchanged():
@@ -111,7 +120,7 @@ class Database:
         """One transaction, as the only writer; afterwards all of it is durable, or nothing. Raises StoreError."""
         self._require_writable()
         with self._translated(), self.engine.connect() as connection:
-            alone = connection.execution_options(asapbench_writes=True, asapbench_database=self.name)
+            alone = connection.execution_options(asapbench_writes=True, asapbench_database=self)
             with alone.begin():
                 yield alone
 
@@ -144,13 +153,13 @@ class Database:
         except (SQLAlchemyError, sqlite3.Error) as error:
             if self.path is not None:
                 fault = UnavailableError if _sqlite_code(error).startswith(_UNAVAILABLE) else StoreError
-                raise fault(f"{self.name} {_sqlite_reason(error)}") from error
+                raise fault(f"{self.name} {_sqlite_reason(error, db=self.option)}") from error
             kind = ServerAwayError if postgresql.is_away(error) else StoreError
             raise kind(f"{self.name} {postgresql.reason(error, user=self.engine.url.username)}") from error
         except UntrustedRowError as error:
             raise StoreError(f"{self.name} {error}") from error
         except UnicodeDecodeError as error:  # SQLite's message about a damaged schema contains the damaged bytes
-            raise StoreError(f"{self.name} {DAMAGED} ({error})") from error
+            raise self.damaged(error) from error
 
 
 def connect(url: str, *, writable: bool) -> Database:
@@ -259,9 +268,9 @@ def _sqlite_code(error: Exception) -> str:
     return getattr(_cause(error), "sqlite_errorname", "")
 
 
-def _sqlite_reason(error: Exception) -> str:
+def _sqlite_reason(error: Exception, *, db: str) -> str:
     cause, code = _cause(error), _sqlite_code(error)
     for name, fix in _FIXES.items():
         if code.startswith(name):
-            return f"{fix} ({cause})"
+            return f"{fix.format(db=db)} ({cause})"
     return f"cannot be used: {cause or error}"

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select
 
 from asapbench.errors import EpochConflictError
 from asapbench.metrics import HOW_FAST, Alignment, EpochMetrics
+from asapbench.store.cells import option_of
 from asapbench.store.records import Claim
 from asapbench.store.rows import checked
 from asapbench.store.schema import alignment, epoch_metrics
@@ -64,10 +65,15 @@ def add_missing(
     """
     epochs_given, angles_given = ([row.epoch for row in given] for given in (rows, angles))
     stored = of_lineage(connection, claim.lineage, only=epochs_given) if rows else []
-    new = _missing(claim, rows, stored, key=lambda row: row.epoch, conflict=_conflict)
+    new = _missing(connection, claim, rows, stored, key=lambda row: row.epoch, conflict=_conflict)
     known = angles_of_lineage(connection, claim.lineage, only=angles_given) if angles else []
     new_angles = _missing(
-        claim, angles, known, key=lambda row: (row.epoch, row.layer, row.quantity), conflict=_conflict_of_angle
+        connection,
+        claim,
+        angles,
+        known,
+        key=lambda row: (row.epoch, row.layer, row.quantity),
+        conflict=_conflict_of_angle,
     )
     if new_angles:
         owner = {"attempt_id": claim.attempt_id, "lineage": claim.lineage}
@@ -78,6 +84,7 @@ def add_missing(
 
 
 def _missing(
+    connection: Connection,
     claim: Claim,
     rows: Sequence[T],
     stored: Sequence[T],
@@ -94,7 +101,8 @@ def _missing(
             new.append(row)
         elif text := conflict(row, before):
             short = claim.cell_id[:10]
-            raise EpochConflictError(f"cell {short}: {text}; `asapbench rerun --only cell={short}` trains it again")
+            rerun = f"`asapbench rerun --only cell={short}{option_of(connection)}`"
+            raise EpochConflictError(f"cell {short}: {text}; {rerun} trains it again")
     return new
 
 

@@ -6,6 +6,7 @@ database is at one revision or at the next, never between. Alembic is imported o
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,9 +62,10 @@ def check(database: Database) -> None:
     if revision is None:
         raise NoDatabaseError(f"{database.name} holds no results yet: run a suite first, or name another with --db")
     if revision != HEAD:
+        copy = f"`asapbench merge {shlex.quote(database.name)} --db NEW.sqlite` copies its results to a new database; "
         raise StoreError(
-            f"{database.name} is at revision {revision}, this version reads {HEAD}: "
-            "`asapbench run` or `asapbench resume` upgrades it"
+            f"{database.name} is at revision {revision}, this version reads {HEAD}: {copy if database.path else ''}"
+            f"`asapbench resume{database.option}` upgrades it and trains what is left"
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from asapbench.durable import sync_directories
 from asapbench.errors import StoreError, UnavailableError
 from asapbench.paths import without_links
-from asapbench.store.connect import DAMAGED, Database, connect
+from asapbench.store.connect import Database, connect
 
 _COMPANIONS = ("-wal", "-shm", "")
 """In the order of renaming: a new database must not find the log of an old one."""
@@ -22,7 +22,7 @@ def require_whole(database: Database) -> None:
     with database.reading() as connection:
         found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if found != "ok":
-        raise StoreError(f"{database.name} {DAMAGED} ({found})")
+        raise database.damaged(found)
 
 
 def quarantine(url: str) -> Path:

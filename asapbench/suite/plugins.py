@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -88,6 +89,12 @@ def sources() -> list[str]:
 def to_name() -> list[str]:
     """The plug-ins that every command must name with `--plugin`: all but those of installed distributions."""
     return [source for source in sources() if source not in _installed]
+
+
+def options() -> str:
+    """` --plugin FILE` for each of `to_name`, for a command to paste."""
+    shown = [os.path.relpath(one) if one.endswith(".py") else one for one in to_name()]
+    return "".join(f" --plugin {shlex.quote(one)}" for one in shown)
 
 
 def load(named: str, *, folder: Path = Path()) -> Plugin:

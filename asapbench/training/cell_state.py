@@ -119,7 +119,7 @@ class CellState:
 
     @property
     def _how_to_train_again(self) -> str:
-        return f"train it from scratch with `asapbench rerun --only cell={self.cell.short}`"
+        return f"train it from scratch: rerun with --only cell={self.cell.short}"
 
     def _require_own(self, path: Path, held: Saved, changed: list[str]) -> None:
         """Raises CheckpointError unless `held` is of this cell, with the feedback weights that its seed gives."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -18,8 +19,16 @@ def old(tmp_path, monkeypatch) -> str:
     return "old.sqlite"
 
 
-def test_a_reader_names_the_commands_that_upgrade(asapbench, old) -> None:
-    assert "`asapbench resume` upgrades it" in asapbench("status", "--db", old).err
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_a_reader_names_a_command_that_copies_the_results_and_trains_nothing(asapbench, old, revision: str) -> None:
+    shutil.copy(OLD.with_name(f"{revision}.sqlite"), "my old.sqlite")
+    Path("my old.sqlite").chmod(0o444)
+    said = asapbench("report", "--suite", "frozen", "--db", "my old.sqlite").err
+    _, command, text, upgrade, *_ = said.split("`")
+    assert text == " copies its results to a new database; "
+    assert asapbench(*shlex.split(command)[1:]).status == 0
+    assert asapbench("status", "--db", "NEW.sqlite").status == 0
+    assert upgrade == "asapbench resume --db 'my old.sqlite'"
 
 
 @pytest.mark.parametrize("command", ["resume", "rerun"])

@@ -43,9 +43,9 @@ def test_only_the_most_frequent_differences_are_named() -> None:
 
 def test_a_database_of_other_networks_is_described() -> None:
     table = accuracy_table(5, [result(cell, 90.0) for cell in load("quickstart").cells])
-    (text,) = (text for text in notes(table) if text.startswith("The database has no result for this table's"))
-    assert "BP on Digits, ResNet-10(width=8)" in text
-    assert "`asapbench report --suite NAME`" in text
+    (note,) = (note for note in table.notes if note.text.startswith("The database has no result for this table's"))
+    assert "BP on Digits, ResNet-10(width=8)" in note.text
+    assert note.commands == ("asapbench report --suite NAME",)
 
 
 def test_a_table_with_numbers_does_not_mention_other_networks() -> None:

@@ -19,6 +19,7 @@ from asapbench.report.published import SOURCE
 from asapbench.report.quantity import Angle
 from asapbench.report.statistics import Summary
 from asapbench.report.table import Note
+from asapbench.store.records import db_option
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
@@ -42,13 +43,15 @@ def figure6(store: Store) -> Illustration:
     wanted = {cell.group: cell for cell in load(SUITE).cells if cell.rule == RULES[SUITE].choose()}
     results = [result for result in store.results() if result.cell.group in wanted]
     angled = [Recorded(result, store.alignment(result.attempt.lineage)) for result in results]
-    return weight_alignment(angled, list(wanted.values()))
+    return weight_alignment(angled, list(wanted.values()), option=db_option(store.url))
 
 
-def weight_alignment(recorded: Iterable[Recorded[Alignment]], wanted: Sequence[Cell]) -> Illustration:
+def weight_alignment(
+    recorded: Iterable[Recorded[Alignment]], wanted: Sequence[Cell], *, option: str = ""
+) -> Illustration:
     """Figure 6 from trainings of the configurations `wanted`, one cell of each.
 
-    Raises AsapbenchError, with the command that measures the angles, where there is none.
+    Raises AsapbenchError, with the command that measures the angles and its `option` --db, where there is none.
     """
     order = [cell.group for cell in wanted]
     found = sorted(recorded, key=lambda one: order.index(one.result.cell.group))
@@ -58,7 +61,7 @@ def weight_alignment(recorded: Iterable[Recorded[Alignment]], wanted: Sequence[C
     verb = "rerun" if any(one.result.attempt.state == "done" and not one.rows for one in found) else "run"
     command = f"asapbench {verb} {filters} --alignment"
     if not measured:
-        raise AsapbenchError(f"--figure 6: no angle of these networks is measured yet; to fill: {command}")
+        raise AsapbenchError(f"--figure 6: no angle of these networks is measured yet; to fill: {command}{option}")
     notes = [Note("Other networks of this figure are not measured yet. To fill:", (command,))]
     return angle_curves(
         found,
@@ -109,8 +112,8 @@ def angle_curves(
         metric=f"angle of {angle}",
         unit="degrees",
         label=label,
-        missing=f"--alignment {angle}: none of these cells has such an angle; `asapbench run --alignment` measures "
-        "them, `asapbench rerun --alignment` those that are done",
+        missing=f"--alignment {angle}: none of these cells has such an angle: run measures it with --alignment, and "
+        "rerun that of cells that are done",
     )
     shared = f"{found.shared}. " if found.shared else ""
     described = f"{shared}{what or angle.described}, in degrees (0: agreement, 90: no relation); {found.spread}."

@@ -32,7 +32,7 @@ def learning_curves(recorded: Iterable[Recorded[EpochMetrics]], *, quantity: Qua
         points = tuple(Summary(values if all(map(isfinite, values)) else ()) for values in samples)
         yield Line("", tuple(range(1, len(points) + 1)), points)
 
-    missing = "--curves: none of these cells has an epoch yet; `asapbench status` says what is running"
+    missing = "--curves: none of these cells has an epoch yet: wait until one has, or train them"
     found = by_epoch(recorded, lines, heading=heading, metric=quantity.words, unit=quantity.unit, missing=missing)
     described = f"{quantity.described}; {found.spread}."
     return Illustration(_table(found, described), lambda: _draw(found, described))

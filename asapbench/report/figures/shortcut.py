@@ -75,7 +75,7 @@ def shortcut_effect_figure(measured: Iterable[tuple[Cell, Sequence[Measurement]]
     if not groups:
         raise AsapbenchError(
             "--figure 10: no shortcut effect is measured yet: train a residual network and its twin without shortcuts "
-            "with --keep-weights, then run `asapbench analyze shortcut CELL CELL`"
+            "with --keep-weights, then name both cells to analyze shortcut"
         )
     own, shared = distinguishing_fields([members[0][0] for members in groups.values()])
     networks = sorted((_network(members, own) for members in groups.values()), key=lambda one: not one.has_shortcuts)
@@ -115,7 +115,7 @@ def _range(numbers: set[int], one: str, many: str = "") -> str:
 def _table(networks: Sequence[Network], shared: str, described: str) -> Table:
     kinds = {network.has_shortcuts for network in networks}
     missing = "without" if kinds == {True} else "with"
-    text = f"A network {missing} shortcuts is not among these: `asapbench analyze shortcut CELL` adds one."
+    note = Note(f"A network {missing} shortcuts is not among these. To add one:", ("asapbench analyze shortcut CELL",))
     return Table(
         title=_TITLE,
         caption=f"{described} Angles in degrees, then lengths.",
@@ -123,7 +123,7 @@ def _table(networks: Sequence[Network], shared: str, described: str) -> Table:
         groups=tuple(
             Group(", ".join(filter(None, (shared, network.label))), tuple(_rows(network))) for network in networks
         ),
-        notes=(Note(text),) if len(kinds) == 1 else (),
+        notes=(note,) if len(kinds) == 1 else (),
         numbers=tuple(one for network in networks for one in _numbers(network)),
     )
 
@@ -149,7 +149,7 @@ def _draw(networks: Sequence[Network], subtitle: str) -> Figure:
     if len(networks) > _NETWORKS:
         raise AsapbenchError(
             f"--figure 10: {len(networks)} networks are too many for one picture, which takes {_NETWORKS}; "
-            "`asapbench analyze shortcut CELL CELL --out FILE` draws those you name"
+            "name cells to analyze shortcut, which draws them with --out"
         )
     layers = list(dict.fromkeys(layer for network in networks for layer in network.layers))
     labels = [

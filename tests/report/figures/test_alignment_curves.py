@@ -81,7 +81,7 @@ def test_cells_without_such_angles_are_left_out_or_refused() -> None:
     asap = Recorded(result(QUICK, 50.0), angles(90.0))
     assert len(drawn(bp, asap).table.groups) == 1
     assert list(texts(drawn(bp, asap, angle=Angle.UPDATE))) == ["BP", "ASAP"]
-    with pytest.raises(AsapbenchError, match="none of these cells has such an angle; `asapbench run --alignment`"):
+    with pytest.raises(AsapbenchError, match="none of these cells has such an angle: run measures it with --alignment"):
         drawn(bp)
 
 

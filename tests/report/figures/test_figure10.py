@@ -60,7 +60,7 @@ def test_the_caption_has_the_range_of_epochs_and_batches() -> None:
 
 
 def test_without_a_measurement_the_error_names_the_command_that_measures() -> None:
-    with pytest.raises(AsapbenchError, match="asapbench analyze shortcut CELL CELL"):
+    with pytest.raises(AsapbenchError, match="name both cells to analyze shortcut"):
         shortcut_effect_figure([])
 
 
