@@ -8,7 +8,7 @@ import typer
 
 from asapbench.cli.options import Db
 from asapbench.cli.settings import FilesDir
-from asapbench.cli.text import say
+from asapbench.cli.text import count, printing_is_optional, say, size
 from asapbench.store import DEFAULT_URL
 
 
@@ -18,7 +18,6 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed; remove nothing.")] = False,
 ) -> None:
     """Remove the checkpoints of cells that are done or diverged. Results and kept weights stay."""
-    from asapbench.cli.text import count, printing_is_optional, size
     from asapbench.store import Store
     from asapbench.worker.files import files_of, finished_checkpoints, remove
 

@@ -8,7 +8,7 @@ import typer
 
 from asapbench.cli.options import Db, SetPlace
 from asapbench.cli.settings import Data, FilesDir
-from asapbench.cli.text import say
+from asapbench.cli.text import percent, say
 from asapbench.store import DEFAULT_URL
 
 
@@ -24,7 +24,6 @@ def evaluate(
     `run --keep-weights` keeps them. The recorded accuracy is printed too.
     """
     from asapbench.analysis.saved_weights import kept_weights, with_places
-    from asapbench.cli.text import percent
     from asapbench.store import Store
 
     with Store.read_only(db) as store:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from asapbench.cli.options import Db, Only
+from asapbench.cli.text import count, printing_is_optional, say, size
 from asapbench.store import DEFAULT_URL
 
 
@@ -34,7 +35,6 @@ def export(
     or .json produces a plain table instead: the current result of each cell, with the commit, versions and hardware
     that it ran on. Checkpoints and kept weights are not exported.
     """
-    from asapbench.cli.text import count, printing_is_optional, say, size
     from asapbench.report.cells import asks_for_table, write_cells
     from asapbench.store import Store
     from asapbench.suite.plugins import lacking

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asapbench.cli.options import Db
+from asapbench.cli.text import count, printing_is_optional, say
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ def merge(
     Nothing is overwritten: if two databases contradict each other, the local row stays, the conflict is named, and the
     exit status is 1.
     """
-    from asapbench.cli.text import printing_is_optional, say
     from asapbench.escape import visible
     from asapbench.store import Store
     from asapbench.store.untrusted_import import opened
@@ -44,8 +44,6 @@ def merge(
 
 def _lines(file: str, merged: Merged) -> Iterator[str]:
     """What a merge did and what it left out, a line each."""
-    from asapbench.cli.text import count
-
     new = [
         count(merged.cells, "new cell"),
         count(merged.attempts, "attempt"),

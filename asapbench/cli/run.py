@@ -10,7 +10,7 @@ import typer
 
 from asapbench.cli.options import Db, DryRun, Only, OnlyState, Seeds, Set, SetPlace, joined, states
 from asapbench.cli.settings import with_settings
-from asapbench.cli.text import printing_is_optional, say
+from asapbench.cli.text import count, printing_is_optional, say
 from asapbench.running.settings import RunSettings
 from asapbench.store import DEFAULT_URL
 from asapbench.training.settings import TrainingSettings
@@ -162,7 +162,6 @@ def _print_dry_run(
 ) -> None:
     """Prints the plan, after the cells that a dry run cannot read: it loads no plug-in."""
     from asapbench.cli.progress import print_plan
-    from asapbench.cli.text import count
     from asapbench.running.launch import plan
     from asapbench.running.selection import other_files
     from asapbench.suite.plugins import lacking

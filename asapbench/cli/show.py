@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from asapbench.cli.options import Db
-from asapbench.cli.text import say
+from asapbench.cli.text import percent, print_table, say
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -63,26 +63,40 @@ def _print_configuration(content: dict[str, Any], cell_id: str) -> None:
 
 
 def _print_attempts(attempts: Sequence[Attempt]) -> None:
-    from asapbench.cli.text import percent
-
     if not attempts:
         say("\nno attempt yet")
         return
     say("\nattempts")
-    for attempt in attempts:
-        marks = [
-            *(["superseded"] if attempt.superseded else []),
-            *(["resumes the one before"] if attempt.resumed_from else []),
-            *([] if attempt.bit_exact else ["not bit-exact"]),
-        ]
-        say(
-            f"  {attempt.number}  {attempt.state:<12} epochs {attempt.epochs_done:<4} "
-            f"last {percent(attempt.last_test_accuracy)}  best {percent(attempt.best_test_accuracy)}  "
-            f"{attempt.started_at[:19]}  {attempt.device} on {attempt.host}"
-            + (f"  ({'; '.join(marks)})" if marks else "")
+    rows = [
+        (
+            str(attempt.number),
+            attempt.state,
+            str(attempt.epochs_done),
+            percent(attempt.last_test_accuracy),
+            percent(attempt.best_test_accuracy),
+            attempt.started_at[:19],
+            f"{attempt.device} on {attempt.host}",
+            _remarks(attempt),
         )
+        for attempt in attempts
+    ]
+    print_table(
+        ("number", "state", "epochs", "last", "best", "started", "device", "remarks"),
+        rows,
+        left=("state", "device", "remarks"),
+    )
+    for attempt in attempts:
         if attempt.weights_path is not None:
-            say(f"     weights {attempt.weights_path}")
+            say(f"weights of attempt {attempt.number}: {attempt.weights_path}")
+
+
+def _remarks(attempt: Attempt) -> str:
+    remarks = {
+        "superseded": attempt.superseded,
+        "resumes the one before": attempt.resumed_from is not None,
+        "not bit-exact": not attempt.bit_exact,
+    }
+    return ", ".join(remark for remark, holds in remarks.items() if holds)
 
 
 def _print_provenance(provenance: Provenance) -> None:
@@ -98,8 +112,6 @@ def _print_provenance(provenance: Provenance) -> None:
 
 
 def _print_epochs(epochs: Sequence[EpochMetrics], *, all_epochs: bool) -> None:
-    from asapbench.cli.text import percent, print_table
-
     if not epochs:
         return
     say(f"\ntest accuracy  {curve([row.test_accuracy for row in epochs])}")
@@ -124,8 +136,6 @@ def _print_epochs(epochs: Sequence[EpochMetrics], *, all_epochs: bool) -> None:
 
 def _print_alignment(angles: Sequence[Alignment]) -> None:
     """The angles of the last epoch that has any."""
-    from asapbench.cli.text import print_table
-
     if not angles:
         return
     last = {(row.layer, row.quantity): row.degrees for row in angles if row.epoch == angles[-1].epoch}

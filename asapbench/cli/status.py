@@ -9,7 +9,7 @@ import typer
 
 from asapbench.cli.options import Db
 from asapbench.cli.settings import with_settings
-from asapbench.cli.text import say
+from asapbench.cli.text import duration, print_table, say
 from asapbench.running.settings import RunSettings
 from asapbench.store import DEFAULT_URL
 from asapbench.training.settings import TrainingSettings
@@ -30,7 +30,6 @@ def status(
     training: TrainingSettings,
 ) -> None:
     """Show what is done, running, failed and left; time to finish."""
-    from asapbench.cli.text import duration, print_table
     from asapbench.running.launch import plan
     from asapbench.running.selection import Request, recorded
     from asapbench.store import Store, db_option

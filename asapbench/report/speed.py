@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from asapbench.analysis.speed import Benched, LoopName, Peak, Speed, peak_of
-from asapbench.report.configuration import MISSING, names
+from asapbench.report.configuration import MISSING, counted, names
 from asapbench.report.statistics import Summary
 from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped
 from asapbench.suite.cell import Cell, title
@@ -36,8 +36,7 @@ def speed_table(found: Benched, *, teraflops: float | None = None, gigabytes: fl
 
 def _caption(found: Benched) -> str:
     devices = ", ".join(sorted({speed.device for speed in found.speeds} - {""}))
-    threads = "1 thread" if found.threads == 1 else f"{found.threads} threads"
-    terms = "; ".join(filter(None, (devices, threads, f"torch {found.torch}", found.images)))
+    terms = "; ".join(filter(None, (devices, counted(found.threads, "thread"), f"torch {found.torch}", found.images)))
     return (
         f"Training steps by the wall clock, without evaluation: the median of n = {found.rounds} rounds, the slowest "
         f"and the fastest. {terms}."
@@ -47,7 +46,7 @@ def _caption(found: Benched) -> str:
 def _summary(speeds: Sequence[Speed]) -> str:
     """The time that the whole training of the measured cells takes, one after the other."""
     seconds = [speed.cell.epochs * epoch for speed in speeds if (epoch := speed.epoch_seconds("own")) is not None]
-    cells = "1 cell" if len(seconds) == 1 else f"{len(seconds)} cells"
+    cells = counted(len(seconds), "cell")
     return f"All epochs of {cells}: {sum(seconds) / 3600:,.2f} h on one slot, without evaluation" if seconds else ""
 
 
