@@ -1,9 +1,9 @@
-"""How long a checkpoint blocks the training thread: written there, or by the writer's thread.
+"""How long a checkpoint blocks the training thread if that thread writes it, or if the writer's thread does.
 
 python benchmarks/checkpoints.py --rounds 11
 
-The state of a ResNet-18 with SGD's momentum, on the CPU, one thread, wall time. The first snapshot makes the buffers
-that the others use again; it is not in the medians.
+The state of a ResNet-18 with SGD's momentum, on the CPU, one thread, wall time. The first snapshot allocates the
+buffers that the others reuse; the medians leave it out.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
 
         written = partial(checkpoint.write, content, alone)
         candidates = {
-            "written there": lambda: seconds(lambda: written(number=next(numbers))),
+            "training thread": lambda: seconds(lambda: written(number=next(numbers))),
             "snapshot": snapshot,
             "snapshot until durable": durable,
         }

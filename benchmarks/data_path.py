@@ -1,8 +1,8 @@
-"""An epoch's batches (crop, flip, normalise) beside per-sample PIL transforms behind a DataLoader, and beside training.
+"""An epoch's batches (crop, flip, normalise) compared with PIL transforms in a DataLoader, and with a training step.
 
 python benchmarks/data_path.py --images 5000 --rounds 9
 
-With --data DIR, where CIFAR-10 is: also its load from the published files beside the load of the mapped file.
+With --data DIR, the folder of CIFAR-10: also how long it loads from the published files and from the mapped file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def plain_step(width: int) -> Callable[[], None]:
 
 
 def loads(data: Path, folder: Path) -> dict[str, Callable[[], object]]:
-    """CIFAR-10 loaded where no file can be written, and where one has been."""
+    """Loads of CIFAR-10: one where no mapped file can be written, one from a mapped file."""
     dataset, roots = DATASETS["cifar10"].choose(), {FROM_SOURCES: folder / "a", MAPPED: folder / "b"}
     for root in roots.values():
         root.mkdir()

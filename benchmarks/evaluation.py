@@ -1,9 +1,9 @@
-"""An evaluation's forward passes by examples at a time, order in memory, precision, and with BatchNorm folded.
+"""Forward passes of an evaluation, by examples per pass, memory order and precision, and with BatchNorm folded.
 
 python benchmarks/evaluation.py --models resnet18 alexnet --width 8 --rounds 5
 
-The control takes 250 examples at a time, in contiguous order, in float32. Folded: each BatchNorm is multiplied into the
-convolution before it, which changes the last bits; `difference` is the largest of the logits in float32.
+The control passes 250 examples at once, in contiguous order, in float32. Folded: each BatchNorm is multiplied into the
+convolution before it, which changes the last bits; `difference` is the largest difference of the float32 logits.
 """
 
 from __future__ import annotations

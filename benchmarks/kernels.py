@@ -1,8 +1,8 @@
-"""Ways to compute one operation of a rule on a device, beside each other: which way a GPU should take.
+"""Compares ways to compute one operation of a rule, to choose the one that a GPU uses.
 
 python benchmarks/kernels.py                            # a GPU: device time, by CUDA graphs of 20 calls
 python benchmarks/kernels.py --precision bf16
-python benchmarks/kernels.py --device cpu --batch 2     # its logic, without a GPU
+python benchmarks/kernels.py --device cpu --batch 2     # a check without a GPU
 
 The operations are those of ResNet-18, width 64, on CIFAR's shape, in channels-last as on a GPU: a ReLU of the first
 stage, forward and backward; B = W - s D0 of a layer of the last; DFA's error at a tap of the first stage, forward and
@@ -32,7 +32,7 @@ Way = Callable[[], object]
 
 
 def relus(device: torch.device, dtype: torch.dtype, batch: int) -> dict[str, Way]:
-    """The first is the control."""
+    """Ways to compute a ReLU; the first is the control, here and below."""
     x, delta = (channels_last(torch.randn(batch, 64, 32, 32, device=device, dtype=dtype)) for _ in range(2))
     x.requires_grad_()
     relu = bitmask_relu.LeanReLU().to(device)
@@ -101,7 +101,7 @@ def channels_last(maps: Tensor) -> Tensor:
 
 
 def measured(way: Way, device: torch.device) -> Callable[[], float]:
-    """Seconds of one call: of the device where that is a GPU, else of the process."""
+    """Measures the seconds of one call: of the device if it is a GPU, else of the process."""
     return _replayed(way) if device.type == "cuda" else partial(seconds, way, clock=time.process_time, calls=CALLS)
 
 

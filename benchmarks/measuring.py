@@ -84,7 +84,7 @@ def in_new_process(work: Callable[P, T], *arguments: P.args, **given: P.kwargs) 
 
 
 def made_up_epoch(number: int, *, seconds: float = 4.0) -> EpochMetrics:
-    """The metrics of an epoch that nobody trained."""
+    """Metrics of an epoch, for benchmarks that train nothing."""
     return EpochMetrics(
         epoch=number, train_loss=0.5, train_accuracy=0.5, test_loss=0.5, test_accuracy=0.5, validation_loss=0.5,
         validation_accuracy=0.5, lr=0.1, seconds=seconds, samples_per_second=12_000.0, peak_memory_bytes=2 * 10**9,

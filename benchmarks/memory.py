@@ -1,10 +1,10 @@
-"""Memory of a training step of each rule beside the same step in plain PyTorch.
+"""Memory of a training step of each rule, compared with the same step in plain PyTorch.
 
 python benchmarks/memory.py --model resnet18 --width 64 --batch 128
 
-Kept: bytes of the different storages that autograd keeps from forward for backward, without parameters and buffers;
-compiled, as torch.compile's partitioner chooses them. Peak: bytes allocated at the peak inside forward, backward and
-step above those before it. State: weights, feedback, momentum and buffers. These are counts, the same in every run.
+Kept: bytes of the distinct storages that autograd keeps from forward for backward, without parameters and buffers;
+under torch.compile, those that its partitioner chooses. Peak: the most bytes allocated during forward, backward and
+step, above those allocated before. State: weights, feedback, momentum and buffers. The counts are exact.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MIB = 2**20
 
 
 class Subject(NamedTuple):
-    """`loss` runs forward; `state` holds every tensor that stays between steps but the optimizer's."""
+    """`loss` runs forward; `state` holds every tensor that stays between steps, except the optimizer's."""
 
     loss: Callable[[], Tensor]
     optimizer: torch.optim.Optimizer
@@ -72,7 +72,7 @@ def kept(found: Subject) -> int:
 
     def keep(tensor: Tensor) -> Tensor:
         if tensor.untyped_storage().data_ptr() not in own:
-            storages[tensor.untyped_storage().data_ptr()] = tensor  # held, so that no address is used twice
+            storages[tensor.untyped_storage().data_ptr()] = tensor  # a reference, so that no address is reused
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -82,7 +82,7 @@ def kept(found: Subject) -> int:
 
 
 def peak(found: Subject) -> int:
-    """Bytes by the allocator's own events."""
+    """Bytes, from the allocator's events."""
     step = training_step(found.loss, found.optimizer)
     step()
     found.optimizer.zero_grad()

@@ -4,7 +4,7 @@ asapbench run benchmarks/precision.toml --db sqlite:///precision.sqlite
 python benchmarks/precision.py sqlite:///precision.sqlite
 
 The mean difference at the last epoch, in percentage points, over the seeds that both precisions have, with its 95 %
-interval by the paired t-test: equal seeds begin with the same weights and see the same batches. Within: at least
+interval by the paired t-test: equal seeds start from the same weights and see the same batches. Within: at least
 5 seeds, and the whole interval inside -0.3 to 0.3. Lost: the whole interval is below 0.
 """
 
@@ -40,7 +40,7 @@ def verdict(low: float, high: float, seeds: int) -> str:
 
 
 def accuracies(store: Store) -> dict[str, dict[str, dict[int, float]]]:
-    """Percent at the last epoch of what is done: by configuration, precision aside, then by precision and seed."""
+    """Last test accuracies in percent, by configuration without its precision, then by precision and seed."""
     found: dict[str, dict[str, dict[int, float]]] = {}
     for result in store.results():
         value = result.attempt.last_test_accuracy

@@ -1,4 +1,4 @@
-"""What it costs to record an epoch, beside a bare durable commit of one row on the same disk.
+"""The cost of recording an epoch, compared with a bare durable commit of one row on the same disk.
 
 python benchmarks/recording.py --rounds 200 --folder .
 
@@ -61,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument(
-        "--folder", type=Path, default=Path(), help="where the databases are made: on the disk asked of"
+        "--folder", type=Path, default=Path(), help="where the databases are made: on the disk to measure"
     )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as name:

@@ -3,10 +3,10 @@
 python benchmarks/runner.py --slots 10 100 1000
 python benchmarks/runner.py --slots 10 100 1000 --db postgresql   (a server of its own, or the URL of a database)
 
-Simulated workers (`simulated_workers.py`) send an epoch a second each, as the lines of real ones, to the real runner,
-store and view. The window begins when every slot trains; cells end in it, and their slots take the next ones.
+Simulated workers (`simulated_workers.py`) each send an epoch per second, in the format of real workers, to the real
+runner, store and view. The window starts when every slot trains; in it cells end, and their slots take the next ones.
 
-Targets, at 1,000 slots: 1,000 epochs a second recorded, each within 1 s, under one core and 500 MB.
+Targets at 1,000 slots: 1,000 epochs recorded per second, each within 1 s, under one core and 500 MB.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from asapbench.worker import process
 from asapbench.worker.files import Files
 
 NODE = 64
-"""Slots of one machine of the simulated cluster: they share its memory, which is what the runner looks at."""
+"""Slots of one machine of the simulated cluster: they share its memory, by which the runner admits cells."""
 SETTLE_SECONDS = 3.0
 FILL_SECONDS = 240.0
 """How long all slots may take to start."""
@@ -59,7 +59,7 @@ OWN = "postgresql"
 
 @dataclass(frozen=True)
 class Terms:
-    """What one measurement is of."""
+    """The conditions of one measurement."""
 
     url: str
     slots: int
@@ -72,7 +72,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Found:
-    """Of one measurement; `delays` from the event to its durable row, in seconds; `longest` of the whole run."""
+    """The figures of one measurement. `delays`: seconds from an event to its durable row; `longest`: of all rows."""
 
     window: float
     delays: list[float]
@@ -86,7 +86,7 @@ class Found:
 
 
 class TimedStore(Store):
-    """The store, and when each row was durable."""
+    """A store that records when each row became durable."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -121,7 +121,7 @@ class TimedStore(Store):
 
 
 class Window:
-    """Begins when every slot trains, and ends the run when it is over."""
+    """The time that is measured: it starts when every slot trains, and its end stops the run."""
 
     def __init__(self, terms: Terms, stop: Callable[[], None]) -> None:
         self._terms, self._stop = terms, stop
@@ -154,7 +154,7 @@ class Window:
 
 
 def watched(view: PlainView | LiveView, window: Window) -> PlainView | LiveView:
-    """The view; it reports cells and ticks to the window."""
+    """`view`, which now also reports cells and ticks to the window."""
     began, tick = view.began, view.tick
 
     def begin(slot: Slot, cell: Cell, **given: Any) -> None:
@@ -174,7 +174,7 @@ def slots_of(number: int) -> list[Slot]:
 
 
 def cells_of(terms: Terms) -> list[Cell]:
-    """So many seeds of quickstart's configurations, other ones in every measurement."""
+    """Cells of quickstart's configurations, with new seeds in every measurement."""
     by_group = {cell.group: replace(cell, epochs=terms.epochs) for cell in load("quickstart").cells}
     configurations = list(by_group.values())
     first = int(time.time()) % 10**6 * 1_000
@@ -252,7 +252,7 @@ def live_console() -> Console:
 
 
 def profiled(profile: cProfile.Profile) -> None:
-    """What the main thread does, by its own time; on standard error."""
+    """Prints the main thread's profile on standard error."""
     import pstats
 
     pstats.Stats(profile, stream=sys.__stderr__).sort_stats("cumulative").print_stats(60)

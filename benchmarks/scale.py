@@ -2,7 +2,7 @@
 
 python benchmarks/scale.py --cells 1000 10000 100000 --epochs 200 --rounds 5
 
-A database of made-up results is written for each number of cells: one finished attempt a cell with `--epochs` rows.
+For each number of cells, a database of made-up results is written: one finished attempt per cell, with `--epochs` rows.
 Targets (10,000 cells of 200 epochs): under 2 s and 300 MB each.
 """
 
@@ -55,9 +55,9 @@ def write_suite(folder: Path, *, cells: int, epochs: int) -> Path:
 
 
 def fill(path: Path, suite: Path) -> None:
-    """The suite's cells, each trained; rows written past the store's own doors, which keep one cell a commit.
+    """Writes made-up results of the suite's cells, past the store, which commits each cell on its own.
 
-    Run it in a process of its own: a child's peak memory is never less than its parent's when it is started.
+    Run it in its own process: a child's peak memory is at least its parent's memory at the start of the child.
     """
     from asapbench.store import OwnerProcess, Provenance
     from asapbench.store.store import Store

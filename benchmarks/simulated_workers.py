@@ -1,7 +1,7 @@
-"""Workers that train nothing: one process speaks for all of them, over a socket each, in the lines of real workers.
+"""Workers that train nothing: one process sends the events of all of them, each over its own socket.
 
-The runner's side is the real `WorkerProcess`: a thread a worker, which reads and checks each line. Only the process
-behind it is replaced.
+The runner's side is the real `WorkerProcess`, with a thread per worker that reads and checks each line. Only the
+process behind it is replaced.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Processes:
 
 
 def serve(path: Path) -> None:
-    """Is every worker that connects to `path`, until this process is killed."""
+    """Serves every connection to `path` as one worker, until this process is killed."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(os.fspath(path))
     listener.listen(1024)
@@ -95,7 +95,7 @@ def serve(path: Path) -> None:
 
 
 class _Worker:
-    """One worker: what it has sent of its cell. The first cell starts somewhere within a second, as real ones do."""
+    """One worker, and what it has sent of its cell. The first cell starts at a random time within a second."""
 
     def __init__(self, connection: socket.socket, ready: Ready) -> None:
         connection.setblocking(False)
@@ -127,7 +127,7 @@ class _Worker:
         return at
 
     def say(self, at: float) -> float | None:
-        """Sends a sign of life, and the epoch when it is over; when the next one is due."""
+        """Sends a sign of life, and the epoch if it has ended; returns the time of the next one."""
         if not self._attempt:
             return None
         self._beat += 1
@@ -156,7 +156,7 @@ class _Worker:
         self._out += event.model_dump_json().encode() + b"\n"
         try:
             self._out = self._out[self.connection.send(self._out) :]
-        except BlockingIOError:  # the runner is behind: with the next event
+        except BlockingIOError:  # the runner is slow: the rest follows with the next event
             return
         except OSError:
             self.gone = True

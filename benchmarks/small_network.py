@@ -1,9 +1,9 @@
-"""An epoch of the 784-10-10-10 network of A.2 beside the same epoch written by hand in NumPy.
+"""An epoch of the 784-10-10-10 network of A.2, compared with the same epoch written in NumPy.
 
 python benchmarks/small_network.py --images 20000 --rounds 9
 
-Both train from the same weights on the same batches of 50 and evaluate on as many test images as MNIST has to training
-images (1 in 6); their training losses are compared, so that the control does the same work.
+Both train from the same weights on the same batches of 50, and evaluate one test image per 6 training images, as in
+MNIST. Their training losses are compared, to verify that the control does the same work.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Kept(Listener):
 
 
 class Written:
-    """The network, its rule and its optimizer by hand; parameters taken from a trainer that has not started."""
+    """The network, its rule and its optimizer by hand; its parameters come from a trainer that has not started."""
 
     def __init__(self, trainer: Trainer, images: Images) -> None:
         state = {name: value.detach().numpy().copy() for name, value in trainer.state.model.state_dict().items()}
@@ -157,7 +157,7 @@ def cross_entropy(logits: Array, y: Array) -> tuple[float, Array]:
 
 
 def noise(count: int) -> Images:
-    """Images whose brightness gives the class away, in MNIST's shape."""
+    """Images of MNIST's shape whose brightness depends on the class."""
     draw = torch.Generator().manual_seed(0)
 
     def drawn(n: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -175,7 +175,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     leave_compiler_out()  # as a worker does
-    threadpool_limits(1)  # a second thread of NumPy's library would continue to spin and be counted
+    threadpool_limits(1)  # a second thread of NumPy's library would spin, and its CPU time would count
     images = noise(given.images)
     print(f"{given.images} training images, batch {BATCH}; {conditions(given.rounds)}")
     for rule in ("bp", "forward_alignment"):

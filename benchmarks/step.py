@@ -1,12 +1,12 @@
-"""A training step of each rule beside one in plain PyTorch (nn modules, autograd) with the same optimizer.
+"""A training step of each rule, compared with one in plain PyTorch (nn modules, autograd) with the same optimizer.
 
 python benchmarks/step.py --widths 8 16 64 --batch 128 --precision float32 bf16 --order contiguous channels_last
 
-One table for each width, precision and order in memory, the control in the same precision and order. Each width begins
-with the controls alone, in turn with each other, so that precisions and orders can be compared. For ResNet-18 also ASAP
-as public implementations write such rules (`--rules by_hand`), which has no bf16. Below each table stands the floor:
-the ratio of the arithmetic alone. The optimizer is what a run takes on a CPU: torch's fused SGD; `--unfused` gives
-everybody the usual one.
+One table for each width, precision and memory order, whose control has the same precision and order. Before the tables
+of a width, the controls alone are timed in turn, to compare precisions and orders. For ResNet-18 there is also ASAP as
+public implementations write such rules (`--rules by_hand`), without bf16. Below each table is the lower bound: the
+ratio of the arithmetic alone. All candidates use the optimizer of a run on a CPU, torch's fused SGD, or with
+`--unfused` the usual one.
 """
 
 from __future__ import annotations
@@ -82,14 +82,14 @@ def ours(rule: str, setting: Setting) -> Callable[[], None]:
 
 
 def candidate(name: str, setting: Setting) -> Callable[[], None]:
-    """The step of a rule, of the control or of the program by hand."""
+    """The step of a rule, of the control or of the rule written by hand."""
     if name == CONTROL:
         return plain(network(setting.width, model=setting.model), setting)
     return plain(AsapResNet18(setting.width).train(), setting) if name == BY_HAND else ours(name, setting)
 
 
 def controls(settings: Iterable[Setting], *, rounds: int) -> str:
-    """The seconds of the controls, in turn."""
+    """The seconds of the controls' steps, interleaved."""
     steps = {f"{each.precision} {each.order}": candidate(CONTROL, each) for each in settings}
     found = interleaved(steps, rounds=rounds)
     texts = [f"{name} {m:.3f} ({low:.3f} to {high:.3f})" for name, times in found.items()
@@ -98,7 +98,7 @@ def controls(settings: Iterable[Setting], *, rounds: int) -> str:
 
 
 def arithmetic_of(steps: Mapping[str, Callable[[], None]]) -> str:
-    """The multiplications of each step's convolutions and matrix products: its cost if there were nothing else."""
+    """Each step's operations in convolutions and matrix products, divided by those of the control."""
     operations = {name: counted(step) for name, step in steps.items()}
     ratios = [f"{name} {operations[name] / operations[CONTROL]:.3f}" for name in steps if name != CONTROL]
     return f"Arithmetic of convolutions and matrix products / {CONTROL}: {', '.join(ratios)}"
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--unfused", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    leave_compiler_out()  # as a worker does; for everybody
+    leave_compiler_out()  # as a worker does; it holds for all candidates
     every = [*rules, *([BY_HAND] if given.model == "resnet18" else [])]
     names = [CONTROL, *(every if given.rules is None else given.rules)]
     kind = "SGD" if given.unfused else "fused SGD"

@@ -1,11 +1,11 @@
-"""Time and resident memory of worker processes, stage by stage: what is private to each and what they share.
+"""Time and resident memory of worker processes by stage: what is private to each worker, and what they share.
 
 python benchmarks/worker_memory.py --slots 1 2 --data DIR
 
 Workers start as `asapbench run` starts them, and train an epoch of ResNet-18 at batch 128. Peak: the largest resident
-set inside the stage (VmHWM, reset when the stage begins). The other columns hold for the stage's end. Private: pages
+set inside the stage (VmHWM, reset at its start). The other columns are for the stage's end. Private: pages
 that only this process has (Private_Dirty). Files: pages of libraries and of the mapped images, which all processes
-share through the page cache and the kernel drops when memory is short. With several workers a row is their mean.
+share through the page cache and the kernel drops when memory is short. With several workers, a row is their mean.
 Together: the private pages of all, and the files once. Linux only; this process does not import torch.
 """
 
@@ -58,7 +58,7 @@ MB = 1e6
 
 @dataclass
 class Figures:
-    """Wall time of a stage in seconds; bytes: the peak inside it; at its end the private ones, and those of files."""
+    """One stage: wall time in seconds, the peak in bytes and, at its end, the private bytes and those of files."""
 
     seconds: float
     peak: float
@@ -68,16 +68,16 @@ class Figures:
 
 @dataclass
 class Watched:
-    """One worker, and the figures of the stages that it has ended."""
+    """One worker, and the figures of its ended stages."""
 
     worker: WorkerProcess
     stages: list[Figures] = field(default_factory=list)
     since: float = field(default_factory=time.perf_counter)
     peak: float = 0.0
-    """Of the epoch that has ended, as the worker reports it: it resets the mark itself when the next one begins."""
+    """The peak of the ended epoch as the worker reports it: the worker resets the mark when the next epoch starts."""
 
     def receive(self, event: AnyEvent) -> None:
-        """Ends a stage where the event does."""
+        """Ends the stage that the event ends."""
         match (len(self.stages), event):
             case (0, Ready()) | (1, Resumed()):
                 self._end_stage()
@@ -116,7 +116,7 @@ def _pages(smaps: str) -> tuple[float, dict[str, float]]:
 
 
 def watched(cell: Cell, slots: int, *, stages: int, data: Path, folder: Path) -> list[Watched]:
-    """Trains `cell` in so many workers side by side, until each has ended so many stages."""
+    """Trains `cell` in `slots` workers side by side, until each has ended `stages` stages."""
     inbox: Inbox = queue.SimpleQueue()
     found = []
     with contextlib.ExitStack() as ending:
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 2], help="workers side by side")
     parser.add_argument("--stages", type=int, default=len(STAGES), help="of the table; the later ones take an epoch")
     parser.add_argument("--dataset", default="cifar10")
-    parser.add_argument("--train-size", type=int, help="train on the first so many images; the default is all")
+    parser.add_argument("--train-size", type=int, help="train on the first N images; the default is all")
     parser.add_argument("--width", type=int, default=12)
     parser.add_argument("--rule", default="asap")
     given = parser.parse_args()

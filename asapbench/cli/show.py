@@ -44,7 +44,7 @@ def show(
 
 
 def _print_configuration(content: dict[str, Any], cell_id: str) -> None:
-    """What is stored, as it stands: what provides the rule, the model or the data set need not be installed."""
+    """Prints the stored configuration. The providers of its rule, model and data set need not be installed."""
     from asapbench.errors import SuiteError
     from asapbench.suite.cell import Cell
 
@@ -135,7 +135,7 @@ def _print_epochs(epochs: Sequence[EpochMetrics], *, all_epochs: bool) -> None:
 
 
 def _print_alignment(angles: Sequence[Alignment]) -> None:
-    """The angles of the last epoch that has any."""
+    """Prints the angles of the last epoch that has any."""
     if not angles:
         return
     last = {(row.layer, row.quantity): row.degrees for row in angles if row.epoch == angles[-1].epoch}
@@ -150,7 +150,7 @@ def _degrees(angle: float | None) -> str:
 
 
 def _print_errors(attempts: Sequence[Attempt]) -> None:
-    """Errors of all attempts: they stay interesting after the last one succeeds."""
+    """Errors of all attempts: they remain useful after the last one succeeds."""
     for attempt in attempts:
         if not attempt.error:
             continue

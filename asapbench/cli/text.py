@@ -20,7 +20,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def printing_is_optional() -> None:
-    """From now on the exit status depends only on the command's work, not on whether it could be printed."""
+    """Makes the exit status depend only on the command's work from now on, not on its output."""
     if (output := output_of(sys.stdout)) is not None:
         output.optional = True
 

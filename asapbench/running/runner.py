@@ -50,7 +50,7 @@ _RECLAIM_SECONDS = 3.0
 _START_SECONDS = 300.0
 """The shortest time that a worker has to become ready: it imports torch, perhaps from a slow disk."""
 _STARTS = 3
-"""A slot is given up after so many of its workers died before they were ready."""
+"""A slot is no longer used after this number of its workers died before they were ready."""
 
 
 class Runner:
@@ -291,7 +291,7 @@ class Runner:
             if retry.neighbours is not None:
                 self._admission.limit(held.cell, retry.neighbours)
             self._queue.defer(held.cell, until=time.monotonic() + retry.wait)
-        # The worker's memory and its process-wide state are not to be trusted with the next cell.
+        # The failure may have changed the worker's memory and process-wide state: the next cell needs a new worker.
         self._drop(state)
 
     def _count_failed_start(self, slot: Slot, cause: str) -> None:

@@ -1,4 +1,4 @@
-"""`Listener`: what the training of a cell reports, and to whom it looks for a request to stop."""
+"""`Listener`: receives what the training of a cell reports, and may request its stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from asapbench.metrics import Alignment, EpochMetrics
 
 
 class Listener:
-    """Receives the events of one cell, and here ignores them. Each call may raise to end the attempt.
+    """Receives the events of one cell; this class ignores them. Each call may raise to end the attempt.
 
     `finished_epoch`, `aligned`, `warned` and `should_stop` are called from the writer's thread, too.
     """
@@ -20,8 +20,8 @@ class Listener:
         """The cell starts or resumes after the epochs of `history`, `batch` batches into the next; called once."""
 
     def progressed(self, *, epoch: int, batch: int, batches: int, accuracy: float, rate: float) -> None:
-        """Called about twice a second from the training loop, and when its last batch is done and an evaluation of some
-        length starts; `rate` in examples a second.
+        """Called about twice a second from the training loop, and when its last batch is done and a longer evaluation
+        starts; `rate` in examples a second.
         """
 
     def finished_epoch(self, metrics: EpochMetrics) -> None:
@@ -31,5 +31,5 @@ class Listener:
         """Angles that a durable checkpoint holds: on a resume all so far, then what each checkpoint adds."""
 
     def should_stop(self) -> bool:
-        """Asked after each step and inside evaluations: true stops the cell cleanly, inside the epoch."""
+        """Called after each step and inside evaluations: True stops the cell cleanly, inside the epoch."""
         return False

@@ -1,11 +1,11 @@
-"""How fast a configuration trains, and two lower bounds on its time by the peaks of the hardware. Torch-free.
+"""How fast a configuration trains, and two lower bounds of its time from the peaks of the hardware. Imports no torch.
 
 Three loops are measured in turn, round after round: `own`, the loop of a run; `together`, several of them at once on
 one device, each in its own process; `eager`, the same network under backpropagation in plain PyTorch.
 
-- Arithmetic floor of an epoch: floating-point operations of one step's convolutions and matrix products, as torch
+- Arithmetic bound of an epoch: floating-point operations of one step's convolutions and matrix products, as torch
   counts them for the rule, times the training examples over the batch, over the device's peak at the precision.
-- Bandwidth floor of an epoch: bytes that one step of backpropagation must move (see `step_bytes`), times the steps,
+- Bandwidth bound of an epoch: bytes that one step of backpropagation must move (see `step_bytes`), times the steps,
   over the peak bandwidth.
 """
 
@@ -36,7 +36,7 @@ class Peak:
 
 
 def _peak(float32: float, tf32: float, bf16: float, bandwidth: float) -> Peak:
-    """Of teraFLOP/s and GB/s."""
+    """A `Peak` from teraFLOP/s and GB/s."""
     return Peak({"float32": float32 * 1e12, "tf32": tf32 * 1e12, "bf16": bf16 * 1e12}, bandwidth * 1e9)
 
 
@@ -83,7 +83,7 @@ class Loop:
 
     @property
     def rate(self) -> float | None:
-        """The median."""
+        """The median rate."""
         return statistics.median(self.rates) if self.rounds else None
 
     @property
@@ -155,9 +155,8 @@ def step_bytes(cell: Cell, *, precision: str) -> int:
     """Bytes that one step of backpropagation moves at least, with every operation fused with its neighbours.
 
     - Each layer's output, 5 times: written; read to be normalised, since BatchNorm's mean and deviation are those of
-      the whole batch, and handed on from there; read again on the way back; its error signal written and read. 2 bytes
-      a number under bf16, else 4.
-    - Each parameter: read on the way forth and back, its gradient written, and what the optimizer reads and writes; 4
+      the whole batch; read again in backward; its error signal written and read. 2 bytes a number under bf16, else 4.
+    - Each parameter: read in forward and backward, its gradient written, and what the optimizer reads and writes; 4
       bytes, since bf16 keeps float32 masters.
     """
     layers = layers_for(cell.model, cell.dataset)

@@ -1,8 +1,8 @@
-"""`bench`: how fast cells train here, beside plain PyTorch, and several at once. Starts processes; imports no torch.
+"""`bench`: how fast cells train, one and several at once, compared with plain PyTorch. Imports no torch.
 
-Each loop has its own process, as a run's cells have, and so its own memory. Cells are measured one after the other, the
-loops of one cell in turn, round after round, so that other load affects all of them. Measured is the wall-clock time of
-whole training steps, after a warm-up.
+Each loop has its own process and so its own memory, as each cell of a run has. Cells are measured one after the other,
+the loops of one cell in turn, round after round, so that other load affects all of them. The wall-clock time of whole
+training steps is measured, after a warm-up.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from asapbench.worker.process import start, tail
 
 _LOADER_WORKERS = {"cuda": 2}
 """Processes that load the control's data: on a CPU none, since its cores train."""
-Sound = TypeVar("Sound", Prepared, Measured, Counted)
+Success = TypeVar("Success", Prepared, Measured, Counted)
 _COSTS_NOTHING = ("lr", "schedule", "epochs", "seed")
 
 
@@ -119,7 +119,7 @@ def _interruptible() -> Iterator[None]:
 
 
 def _places(wanted: Bench) -> list[Slot]:
-    """Slots on one device."""
+    """The slots of one device."""
     training = wanted.training
     found = slots(training.device, count=wanted.slots, threads=training.threads)
     compilers.check(found, compiled=training.compiled, cuda_graphs=training.cuda_graphs)
@@ -127,7 +127,7 @@ def _places(wanted: Bench) -> list[Slot]:
 
 
 class _Row:
-    """One cell's loops and what was measured of them so far."""
+    """One cell's loops and their measurements so far."""
 
     def __init__(self, cell: Cell, wanted: Bench, places: Sequence[Slot], folder: Path) -> None:
         self._wanted, self._places, self._folder = wanted, places, folder
@@ -138,7 +138,7 @@ class _Row:
         self.speed = Speed(cell, "", kind, len(places), dict.fromkeys(names, Loop()))
 
     def measure(self) -> None:
-        """Every round of every loop; a loop that fails has no more rounds, and a row whose own loop fails ends."""
+        """Measure every round of every loop. A loop that fails has no more rounds; a failed own loop ends the row."""
         with ExitStack() as stack:
             processes = {name: [stack.enter_context(closing(p)) for p in self._started(name)] for name in self._loops}
             self._each(lambda name: self._prepare(name, processes[name]))
@@ -148,7 +148,7 @@ class _Row:
             self._each(lambda name: self._count(name, processes[name][0]))
 
     def _each(self, do: Callable[[LoopName], None]) -> None:
-        """`do` for each loop that still runs; an error ends the loop."""
+        """Call `do` for each loop that still runs; an error ends the loop."""
         for name in self._loops:
             try:
                 do(name)
@@ -162,7 +162,7 @@ class _Row:
         return [] if loops["own"].error else [name for name, loop in loops.items() if loop.error is None]
 
     def _started(self, name: LoopName) -> list[_Process]:
-        """New processes; those of `together` stand beside the one that is measured alone."""
+        """New processes; those of `together` are added to the process of `own`."""
         places = self._places[1:] if name == "together" else self._places[:1]
         return [_Process(slot, self._folder / f"{name}-{slot.number}.log") for slot in places]
 
@@ -170,22 +170,22 @@ class _Row:
         """One process after the other: a GPU's choice of kernels is made by timing them."""
         for process in processes:
             process.send(self._prepare_command(name))
-            prepared = _sound(process.receive(), Prepared)
+            prepared = _require(process.receive(), Prepared)
             self.speed = replace(self.speed, device=prepared.device)
 
     def _measure(self, name: LoopName, processes: Sequence[_Process]) -> None:
         """All processes at once: their rates and peaks add up."""
         for process in processes:
             process.send(Measure(steps=self._wanted.steps, seconds=self._wanted.seconds))
-        # Read every answer before checking one: none may be left for the next command.
-        measured = [_sound(answer, Measured) for answer in [process.receive() for process in processes]]
+        # Read every answer before any is checked: none may remain for the next command.
+        measured = [_require(answer, Measured) for answer in [process.receive() for process in processes]]
         peaks = [one.peak_bytes for one in measured if one.peak_bytes is not None]
         found = Round(sum(one.examples / one.seconds for one in measured), sum(peaks) if peaks else None)
         self._change(name, rounds=(*self.speed.loops[name].rounds, found))
 
     def _count(self, name: LoopName, process: _Process) -> None:
         process.send(Count())
-        self._change(name, operations=_sound(process.receive(), Counted).operations)
+        self._change(name, operations=_require(process.receive(), Counted).operations)
 
     def _prepare_command(self, name: LoopName) -> Prepare:
         wanted, slot = self._wanted, self._places[0]
@@ -205,8 +205,8 @@ class _Row:
         self.speed = replace(self.speed, loops={**self.speed.loops, name: replace(self.speed.loops[name], **changes)})
 
 
-def _sound(answer: Answer, kind: type[Sound]) -> Sound:
-    """`answer`, which is of this kind. Raises WorkerError for a failure."""
+def _require(answer: Answer, kind: type[Success]) -> Success:
+    """Return `answer`, which must be of this kind. Raises WorkerError for a failure."""
     if isinstance(answer, Failed):
         raise WorkerError(answer.error)
     assert isinstance(answer, kind)
@@ -232,7 +232,7 @@ class _Process:
         """The next answer; a failure if the process has ended."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            # Other lines were printed by a library before the process redirected its output.
+            # A library printed other lines before the process redirected its output.
             with contextlib.suppress(ValidationError):
                 return ANSWER.validate_json(line)
         said = tail(self._log).strip().splitlines()[-1:]

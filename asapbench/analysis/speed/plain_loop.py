@@ -1,8 +1,8 @@
-"""The control of speed: the same network trained as people write it in plain PyTorch, eager and in float32.
+"""The control of speed: the same network in plain PyTorch as most programs are written, eager and in float32.
 
-nn modules, autograd, torch.optim, a DataLoader whose data set transforms one PIL image at a time with torchvision,
-loss and hits read after each step. Torch's own defaults stay: on a GPU its convolutions may use TF32. Only
-`cudnn.benchmark` is on, as in most scripts. Nothing of rules, fused optimizers or device-resident data is used.
+It uses nn modules, autograd, torch.optim, and a DataLoader whose data set transforms one PIL image at a time with
+torchvision; it reads loss and hits after each step. Torch's defaults stay: on a GPU, convolutions may use TF32. Only
+`cudnn.benchmark` is on, as in most scripts. There are no rules, fused optimizers or device-resident data.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class PlainLoop:
             num_workers=workers,
             pin_memory=device.type == "cuda",
         )
-        # Kept between measurements: batches that its workers loaded meanwhile are the control's advantage.
+        # Kept between measurements: batches that its workers load meanwhile are an advantage of the control.
         self._batches = _endless(self._loader)
         self.running_loss, self.correct = 0.0, 0
 
@@ -97,7 +97,7 @@ class Transformed(Dataset[tuple[Tensor, int]]):
         )
 
     def __len__(self) -> int:
-        """How many images."""
+        """The number of images."""
         return len(self._labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:

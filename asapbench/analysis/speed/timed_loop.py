@@ -1,6 +1,6 @@
 """The trainer's loop for timing: its own steps on its own data path, epoch after epoch.
 
-Evaluations, checkpoints and reports to a runner are left out. The learning rate is tiny and constant: a step costs the
+There are no evaluations, checkpoints or reports to a runner. The learning rate is tiny and constant: a step costs the
 same, and the weights stay finite on any images.
 """
 
@@ -40,13 +40,13 @@ class TimedLoop:
             previous=(),
             listener=self._listener,
         )
-        # An epoch's last batch may be of another size: the first steps meet both sizes.
+        # An epoch's last batch may have another size: the first steps have both sizes.
         batches = self.trainer.train.batches(cell.batch_size)
         self.trainer.state.progress = Progress(batch=max(batches - 2, 0))
 
     @property
     def device(self) -> torch.device:
-        """Where it trains."""
+        """The device that trains."""
         return self.trainer.device
 
     def flops(self) -> float:

@@ -34,11 +34,11 @@ from asapbench.worker.serving import start_serving
 
 
 class Loop(Protocol):
-    """What is timed."""
+    """A training loop that is timed."""
 
     @property
     def device(self) -> torch.device:
-        """Where it trains."""
+        """The device that trains."""
 
     def steps(self, enough: Callable[[int], bool]) -> int:
         """Trains until `enough` is true of the number of steps, at least one; returns the number of examples."""
@@ -67,19 +67,19 @@ def _answer(serve: _Server, command: Command) -> Answer:
         return serve(command)
     except AsapbenchError as error:
         return Failed(error=str(error))
-    except Exception as error:  # noqa: BLE001 - the process's border: the parent reports every failure
+    except Exception as error:  # noqa: BLE001 - the parent process reports every failure
         traceback.print_exc()
         return Failed(error="out of memory" if is_out_of_memory(error) else f"{type(error).__name__}: {error}")
 
 
 class _Server:
-    """The loop that was prepared."""
+    """Executes commands on the loop that was prepared last."""
 
     _loop: Loop
     _cuda_graphs: bool
 
     def __call__(self, command: Command) -> Answer:
-        """Does what is asked for."""
+        """Execute one command."""
         if isinstance(command, Prepare):
             self._loop = _built(command)
             self._cuda_graphs = command.loop == "own" and command.settings.cuda_graphs
