@@ -75,14 +75,15 @@ def kept_weights(store: Store, prefix: str, *, files: Path | None = None) -> Kep
     from asapbench.worker.files import files_of  # it needs SQLAlchemy, which reports without a database do not
 
     cell_id = store.find_cell_id(prefix)
-    current = store.states([cell_id])[cell_id]
-    if current is None or current.weights_path is None:
+    found = store.results_of([cell_id])
+    if not found or found[0].attempt.weights_path is None:
         raise StoreError(
             f"cell {cell_id[:10]} has no kept weights: train it with "
             f"`asapbench rerun --only cell={cell_id[:10]} --keep-weights{db_option(store.url)}`"
         )
-    here, written = files_of(store, files).weights(cell_id, current.id), Path(current.weights_path)
-    return Kept(cell_id, store.find_cell(prefix), current, here if os.path.isfile(here) else written)
+    cell, attempt = found[0].cell, found[0].attempt
+    here, written = files_of(store, files).weights(cell_id, attempt.id), Path(found[0].attempt.weights_path)
+    return Kept(cell_id, cell, attempt, here if os.path.isfile(here) else written)
 
 
 def with_places(kept: Sequence[Kept], changes: Sequence[str]) -> list[Kept]:

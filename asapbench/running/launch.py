@@ -113,7 +113,7 @@ def _record(store: Store, selected: Sequence[Selected]) -> list[str]:
     notices = [*other_files(store, selected), *_earlier_revisions(store, selected)]
     notices += [f"{item.name}: {lacking(item.unreadable)}" for item in selected if item.unreadable]
     for item in selected:
-        store.extend_suite(item.name, item.source, item.cells, text=item.text)
+        store.record_suite(item.name, item.source, item.cells, text=item.text)
     return notices
 
 

@@ -131,21 +131,16 @@ def read_config(config: str) -> Cell:
 def record_suite(
     connection: Connection, name: str, source: str, wanted: Sequence[Cell], *, text: str | None = None
 ) -> None:
-    """Records the suite and its new cells. Writes nothing if nothing has changed.
+    """Records the suite and adds its new cells to its list; the others stay, so that `resume` forgets nothing.
 
-    `text` is the content of the suite's file `source`.
+    `text` is the content of the suite's file `source`. Writes nothing if nothing has changed.
     """
-    _record(connection, name, source=source, members={cell.id: cell for cell in wanted}, text=text)
-
-
-def _record(
-    connection: Connection, name: str, *, source: str, members: dict[str, Cell | None], text: str | None
-) -> None:
-    """`record_suite`; None stands for a cell that is recorded already and cannot be read."""
+    known = [(row.id, readable_cell(row.config)) for row in _of_suite(connection, name)]
+    members = {cell_id if cell is None else cell.id: cell for cell_id, cell in known}
+    members |= {cell.id: cell for cell in wanted}
     insert_missing(connection, [cell for cell in members.values() if cell is not None])
-    ids = list(members)
+    ids, old_ids = list(members), [cell_id for cell_id, _ in known]
     old = connection.execute(select(suites.c.source, suites.c.text).where(suites.c.name == name)).one_or_none()
-    old_ids = cell_ids_of(connection, name)
     if old is not None and tuple(old) == (source, text) and old_ids == ids:
         return
     values = {"source": source, "text": text, "updated_at": now()}
@@ -158,16 +153,6 @@ def _record(
         rows = [{"suite": name, "cell_id": cell_id, "position": i} for i, cell_id in enumerate(ids)]
         if rows:
             connection.execute(insert(suite_cell), rows)
-
-
-def extend_suite(
-    connection: Connection, name: str, source: str, wanted: Sequence[Cell], *, text: str | None = None
-) -> None:
-    """Adds the missing cells to the suite; the others stay, so that `resume` forgets nothing."""
-    known = [(row.id, readable_cell(row.config)) for row in _of_suite(connection, name)]
-    members = {cell_id if cell is None else cell.id: cell for cell_id, cell in known}
-    members |= {cell.id: cell for cell in wanted}
-    _record(connection, name, source=source, members=members, text=text)
 
 
 def cell_ids_of(connection: Connection, name: str) -> list[str]:
@@ -196,22 +181,14 @@ def require_suite(connection: Connection, name: str) -> None:
         raise StoreError(f"{known}; `asapbench status{option_of(connection)}` lists those that it knows")
 
 
-def suite_cells(connection: Connection, name: str) -> list[Cell]:
-    """The cells of a suite in its order. Raises StoreError for an unknown one, SuiteError for an unreadable cell."""
-    require_suite(connection, name)
-    return [read_config(row.config) for row in _of_suite(connection, name)]
-
-
 def readable_cells(connection: Connection, name: str) -> tuple[list[Cell], dict[str, str]]:
-    """The cells of a suite that this installation can read, and the labels of the others by their identity."""
+    """The cells of a suite that this installation can read, in its order, and the labels of the others by identity.
+
+    Raises StoreError for an unknown suite.
+    """
     require_suite(connection, name)
-    found, others = [], {}
-    for row in _of_suite(connection, name):
-        if (cell := readable_cell(row.config)) is None:
-            others[row.id] = row.label
-        else:
-            found.append(cell)
-    return found, others
+    found = [(row, readable_cell(row.config)) for row in _of_suite(connection, name)]
+    return [cell for _, cell in found if cell is not None], {row.id: row.label for row, cell in found if cell is None}
 
 
 def suite_plugins(connection: Connection, name: str) -> list[str]:
@@ -285,12 +262,3 @@ def find_id(connection: Connection, prefix: str) -> str:
         more = ", ..." if len(found) > _LISTED else ""
         raise StoreError(f"{digits} is the beginning of more than one cell: {listed}{more}")
     return str(found[0].id)
-
-
-def find(connection: Connection, prefix: str) -> Cell:
-    """The cell whose identity starts with these digits. Raises StoreError as `find_id` does.
-
-    A cell recorded under an earlier revision has another identity now: its attempts are under `find_id`.
-    """
-    query = select(cells.c.config).where(cells.c.id == find_id(connection, prefix))
-    return read_config(connection.execute(query).scalar_one())

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote, urlsplit
@@ -118,7 +119,8 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction, as the only writer; afterwards all of it is durable, or nothing. Raises StoreError."""
-        self._require_writable()
+        if not self.writable:
+            raise StoreError(f"{self.name} was opened for reading only")
         with self._translated(), self.engine.connect() as connection:
             alone = connection.execution_options(asapbench_writes=True, asapbench_database=self)
             with alone.begin():
@@ -142,18 +144,13 @@ class Database:
         if self.place is not None:
             self.place.close()
 
-    def _require_writable(self) -> None:
-        if not self.writable:
-            raise StoreError(f"{self.name} was opened for reading only")
-
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error) as error:
             if self.path is not None:
-                fault = UnavailableError if _sqlite_code(error).startswith(_UNAVAILABLE) else StoreError
-                raise fault(f"{self.name} {_sqlite_reason(error, db=self.option)}") from error
+                raise _sqlite_fault(error, self) from error
             kind = ServerAwayError if postgresql.is_away(error) else StoreError
             raise kind(f"{self.name} {postgresql.reason(error, user=self.engine.url.username)}") from error
         except UntrustedRowError as error:
@@ -180,29 +177,29 @@ def file_of(url: str) -> Path | None:
 
 
 def _parsed(url: str) -> URL:
-    if "://" not in url:
-        if re.match(r"(sqlite|file|postgresql)(\+\w+)?:", url):
-            raise StoreError(f"{without_password(url)!r} is not the URL of a database: use {_URLS}, or a path alone")
+    shown = repr(without_password(url))
+    if "://" not in url and not re.match(r"(sqlite|file|postgresql)(\+\w+)?:", url):
         return URL.create("sqlite", database=url)
     try:
         parsed = make_url(url)
         urlsplit(url)  # checks brackets too
     except (ArgumentError, ValueError) as error:  # a ValueError is a port that is not a number
-        raise StoreError(f"{without_password(url)!r} is not the URL of a database: use {_URLS}") from error
-    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise StoreError(f"{_shown(parsed)}: use {_URLS}")
+        raise StoreError(f"{shown} is not the URL of a database: use {_URLS}, or a path alone") from error
+    if parsed.drivername.lower() not in ("sqlite", "sqlite+pysqlite", "postgresql", postgresql.DRIVER):
+        raise StoreError(f"{shown} names a driver that asapbench does not use: use {_URLS}")
     return parsed
 
 
-def _shown(url: URL) -> str:
-    return without_password(url.render_as_string(hide_password=False))
-
-
 def _named_file(parsed: URL, url: str) -> Path:
+    shown = repr(without_password(url))
     if not parsed.database or parsed.database == ":memory:":
-        raise StoreError(f"{url!r} names no file: write sqlite:///results/asapbench.sqlite, for example")
-    if fault := _unused(parsed, url):
-        raise StoreError(f"{without_password(url)!r} {fault}")
+        raise StoreError(f"{shown} names no file: write sqlite:///results/asapbench.sqlite, for example")
+    if parsed.host or parsed.username or parsed.port:
+        fix = "write sqlite:///PATH, with four slashes for an absolute path"
+        raise StoreError(f"{shown} names a host, which SQLite has none of: {fix}")
+    if "://" in url and "?" in url:
+        fix = "leave out what follows ? (write %3F for a ? in a name)"
+        raise StoreError(f"{shown} has parameters, which asapbench does not use: {fix}")
     return Path(parsed.database)
 
 
@@ -216,29 +213,14 @@ def _sqlite(shown: Path, *, url: str, writable: bool) -> Database:
         return sqlite3.connect(where, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
     engine = create_engine("sqlite:///unused", creator=open_one)
-    event.listen(engine, "connect", _set_pragmas if writable else _set_pragmas_of_reader)
+    event.listen(engine, "connect", partial(_set_pragmas, writable=writable))
     event.listen(engine, "begin", _begin_sqlite)
     return Database(engine, url, str(shown), path, writable, place=place)
 
 
-def _unused(parsed: URL, url: str) -> str | None:
-    """The part of a SQLite URL that would have no effect, and how to fix it; None where there is none."""
-    if parsed.drivername.lower() not in ("sqlite", "sqlite+pysqlite"):
-        return "names a driver that asapbench does not use: write sqlite:///PATH"
-    if parsed.host or parsed.username or parsed.port:
-        return "names a host, which SQLite has none of: write sqlite:///PATH, with four slashes for an absolute path"
-    if "://" in url and "?" in url:
-        return "has parameters, which asapbench does not use: leave out what follows ? (write %3F for a ? in a name)"
-    return None
-
-
-def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA synchronous = FULL")
-
-
-def _set_pragmas_of_reader(connection: sqlite3.Connection, _record: object) -> None:
-    connection.execute("PRAGMA query_only = ON")
+def _set_pragmas(connection: sqlite3.Connection, _record: object, *, writable: bool) -> None:
+    for pragma in ("foreign_keys = ON", "synchronous = FULL") if writable else ("query_only = ON",):
+        connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -249,28 +231,19 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _postgresql(parsed: URL, *, writable: bool) -> Database:
-    name = _shown(parsed)
+    url = parsed.render_as_string(hide_password=False)
+    name = without_password(url)
     try:
         engine = postgresql.engine(parsed, writable=writable, busy_seconds=BUSY_SECONDS)
     except ModuleNotFoundError as error:
         raise StoreError(f"{name} needs a driver: {install_extra('postgres')} ({error})") from error
-    return Database(
-        engine, parsed.render_as_string(hide_password=False), name, None, writable, RetryPolicy(RETRY_SECONDS)
-    )
+    return Database(engine, url, name, None, writable, RetryPolicy(RETRY_SECONDS))
 
 
-def _cause(error: Exception) -> BaseException | None:
-    return error.orig if isinstance(error, DBAPIError) else error
-
-
-def _sqlite_code(error: Exception) -> str:
-    """SQLite's name of the fault, such as SQLITE_BUSY_RECOVERY; empty for other faults."""
-    return getattr(_cause(error), "sqlite_errorname", "")
-
-
-def _sqlite_reason(error: Exception, *, db: str) -> str:
-    cause, code = _cause(error), _sqlite_code(error)
-    for name, fix in _FIXES.items():
-        if code.startswith(name):
-            return f"{fix.format(db=db)} ({cause})"
-    return f"cannot be used: {cause or error}"
+def _sqlite_fault(error: Exception, database: Database) -> StoreError:
+    """The fault of a database, and how to fix it."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorname", "")  # such as SQLITE_BUSY_RECOVERY
+    kind = UnavailableError if code.startswith(_UNAVAILABLE) else StoreError
+    fix = next((fix.format(db=database.option) for start, fix in _FIXES.items() if code.startswith(start)), None)
+    return kind(f"{database.name} {f'cannot be used: {cause or error}' if fix is None else f'{fix} ({cause})'}")

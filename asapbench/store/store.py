@@ -148,16 +148,13 @@ class Store:
     # Suites and cells
 
     record_suite = _writing(cell_rows.record_suite)
-    extend_suite = _writing(cell_rows.extend_suite)
     suites = _reading(cell_rows.all_suites)
-    suite_cells = _reading(cell_rows.suite_cells)
     readable_cells = _reading(cell_rows.readable_cells)
     suite_plugins = _reading(cell_rows.suite_plugins)
     data_sets = _reading(cell_rows.data_sets)
     configuration = _reading(cell_rows.configuration)
     outdated_cells = _reading(cell_rows.outdated)
     find_cell_id = _reading(cell_rows.find_id)
-    find_cell = _reading(cell_rows.find)
 
     # Claims, and the writes that need one
 

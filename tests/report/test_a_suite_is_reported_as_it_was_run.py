@@ -33,7 +33,7 @@ def run(url: str, file: str, *settings: str) -> None:
     suite = load(file)
     cells = choose([suite.cells], settings=settings)[0]
     with Store.open(url) as store:
-        store.extend_suite(suite.name, suite.source, cells, text=suite.text)
+        store.record_suite(suite.name, suite.source, cells, text=suite.text)
         for cell in cells:
             claim = store.claim(cell, owner=OwnerProcess("a-host", "b", 4, 1.0), provenance=WHERE, device="cpu")
             store.record_epochs(claim, [EpochMetrics(1, 1.0, 0.5, 1.0, 0.5, None, None, 0.1, 1.0, 100.0, None)])

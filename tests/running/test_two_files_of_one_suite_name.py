@@ -38,7 +38,7 @@ def said(database: Path, *files: str) -> list[str]:
             selected = select([file], Request(db=""))
             found += other_files(store, selected)
             for item in selected:
-                store.extend_suite(item.name, item.source, item.cells, text=item.text)
+                store.record_suite(item.name, item.source, item.cells, text=item.text)
     return found
 
 

@@ -148,7 +148,7 @@ def worlds(draw) -> tuple[list[Life], list[dict[str, list[dict]]]]:
 @pytest.fixture
 def workshop(tmp_path, monkeypatch) -> Workshop:
     # Hundreds of databases that need not outlive a power cut: no fsync.
-    monkeypatch.setattr(connect, "_set_pragmas", lambda raw, _: raw.executescript(_FAST))
+    monkeypatch.setattr(connect, "_set_pragmas", lambda raw, _, writable: raw.executescript(_FAST))
     return Workshop(tmp_path)
 
 

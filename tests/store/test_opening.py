@@ -137,7 +137,7 @@ def test_every_connection_has_the_pragmas_that_keep_results_safe(path):
         ("sqlite:///x.sqlite?timeout", "has parameters"),
         ("sqlite://host/x.sqlite", "names a host, which SQLite has none of: write sqlite:///PATH"),
         ("sqlite://me:S3CRET@/x.sqlite", "names a host"),
-        ("sqlite+pysqlcipher:///x.sqlite", "names a driver that asapbench does not use: write sqlite:///PATH"),
+        ("sqlite+pysqlcipher:///x.sqlite", "names a driver that asapbench does not use: use sqlite:///PATH"),
         ("sqlite:x.sqlite", "is not the URL of a database: use sqlite:///PATH"),
         ("file:x.sqlite?mode=ro", "or a path alone"),
     ],

@@ -21,7 +21,7 @@ def test_a_url_without_a_driver_means_psycopg(postgresql_url):
 
 
 def test_another_driver_is_refused_with_the_one_to_use():
-    with pytest.raises(StoreError, match=r"psycopg2 is not a driver .* write postgresql\+psycopg://USER@HOST/NAME"):
+    with pytest.raises(StoreError, match=r"psycopg2.* names a driver .* use sqlite.*postgresql://HOST/NAME"):
         Store.open("postgresql+psycopg2://me@here/x")
 
 
