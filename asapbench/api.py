@@ -34,7 +34,7 @@ def load_results(db: str | Path = DEFAULT_URL, *, suite: str | None = None) -> l
     from asapbench.suite.plugins import lacking
 
     _load_installed()
-    with Store.read_only(_url(db)) as store:
+    with Store.read_only(os.fspath(db)) as store:
         if unreadable := store.unreadable_cells():
             warnings.warn(lacking([f"cell {cell_id[:10]}" for cell_id in unreadable]), stacklevel=2)
         return store.results(suite=suite)
@@ -71,7 +71,7 @@ def load_model(cell: str, db: str | Path = DEFAULT_URL, *, files: str | Path | N
     from asapbench.store import Store
 
     _load_installed()
-    with Store.read_only(_url(db)) as store:
+    with Store.read_only(os.fspath(db)) as store:
         return kept_weights(store, cell, files=None if files is None else Path(files)).model()
 
 
@@ -80,7 +80,3 @@ def _load_installed() -> None:
 
     for fault in load_installed():
         warnings.warn(fault, stacklevel=3)
-
-
-def _url(db: str | Path) -> str:
-    return db if isinstance(db, str) and "://" in db else f"sqlite:///{os.fspath(db)}"

@@ -30,11 +30,12 @@ def catalog(
     from asapbench.suite.plugins import provider
 
     kinds = (*CATALOG, "suite")
-    if kind is not None and kind.rstrip("s") not in kinds:
+    wanted = kinds if kind is None else (kind.rstrip("s"),)
+    if wanted[0] not in kinds:
         raise SuiteError(f'catalog: unknown kind "{kind}"{nearest(kind, kinds)} (there are: {", ".join(kinds)})')
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     for name, entries in CATALOG.items():
-        if kind is not None and kind.rstrip("s") != name:
+        if name not in wanted:
             continue
         console.print(Text(f"{name}s", style="bold"))
         for entry in entries.values():
@@ -45,7 +46,7 @@ def catalog(
                 choices = f" ({', '.join(map(str, option.choices))})" if option.choices else ""
                 console.print(Text(f"      {option.name} = {option.default!r}{choices}: {option.help}"))
         console.print()
-    if kind is None or kind.rstrip("s") == "suite":
+    if "suite" in wanted:
         console.print(Text("suites", style="bold"))
         for suite, path in shipped().items():
             console.print(Text(f"  {suite:<{_NAME}} {path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}"))

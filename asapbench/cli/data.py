@@ -37,7 +37,7 @@ def list_(data: Folder = None) -> None:
     from asapbench.data.lookup import published
 
     root = data_root(data)
-    rows = [(d.name, d.title, _images(d), _here(d, root), _where(d, root)) for d in published()]
+    rows = [(d.name, d.title, _images(d), _here(d, root), str(d.folder(root) or "in a package")) for d in published()]
     print_table(HEADERS, rows, left=HEADERS)
 
 
@@ -99,11 +99,6 @@ def _here(dataset: Published, root: Path) -> str:
     if (part := dataset.part_there(root)) is not None:
         return f"in part: {dataset.changed(part)}"
     return "no" if dataset.is_absent(found, root) else f"incomplete ({len(found)} files)"
-
-
-def _where(dataset: Published, root: Path) -> str:
-    folder = dataset.folder(root)
-    return "in a package" if folder is None else str(folder)
 
 
 @contextmanager

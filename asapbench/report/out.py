@@ -28,8 +28,6 @@ _ENDINGS = {
 """The format of the table that a file name asks for, or None for the picture."""
 
 _TABLES = [ending for ending, form in _ENDINGS.items() if form is not None]
-_OTHER_PICTURES = (".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".eps", ".ps", ".svgz")
-"""Picture formats that are not supported. A file with such a name never holds a table."""
 
 
 def deliver(report: Table | Illustration, *, form: Format | None, out: Path | None) -> None:
@@ -65,7 +63,7 @@ def chosen_format(form: Format | None, out: Path | None) -> Format | None:
             return asked
         what = "a picture" if asked is None else asked
         raise AsapbenchError(f"--out {out}: this name asks for {what}, --format {form} does not; leave one of them out")
-    if form is not None and ending not in _OTHER_PICTURES:
+    if form is not None:
         return form
     kind = f'"{ending}" is not a supported format' if ending else "the name has no ending that names the format"
     raise AsapbenchError(

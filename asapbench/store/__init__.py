@@ -12,8 +12,6 @@ from asapbench.metrics import Alignment, EpochMetrics, Measurement
 from asapbench.store.owner_process import OwnerProcess
 from asapbench.store.records import (
     DEFAULT_URL,
-    ENDED,
-    STATES,
     Attempt,
     Claim,
     EndState,
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_URL",
-    "ENDED",
-    "STATES",
     "Alignment",
     "Attempt",
     "Claim",

@@ -46,7 +46,7 @@ def place_to_read(path: Path, *, name: str) -> Place:
     necessary copy fails.
     """
     shared = os.path.exists(_beside(path, "-wal")) and os.access(_beside(path, "-shm"), os.R_OK)
-    if any(_size(_beside(path, ending)) for ending in _LOGS):
+    if any(log is not None and log[0] for log in _state(path)[1:]):
         # A log without -shm has no live writer. Opening it in place would make -shm or change the log.
         return Place(path, "mode=ro") if shared else _copied(path, name=name)
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
@@ -79,13 +79,6 @@ def _copied(path: Path, *, name: str) -> Place:
 
 def _beside(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _state(path: Path) -> list[tuple[int, int] | None]:

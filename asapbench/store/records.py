@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from asapbench.metrics import Alignment, EpochMetrics
 from asapbench.store.owner_process import OwnerProcess
@@ -32,8 +32,6 @@ def without_password(url: str) -> str:
 
 State = Literal["pending", "running", "done", "diverged", "failed", "out_of_memory", "interrupted"]
 EndState = Literal["done", "diverged", "failed", "out_of_memory", "interrupted"]
-STATES: tuple[State, ...] = get_args(State)
-ENDED: tuple[EndState, ...] = get_args(EndState)
 FINAL: tuple[EndState, ...] = ("done", "diverged")
 """A cell in one of these has its result and is not claimed again until it is superseded."""
 UNFINISHED: tuple[State, ...] = ("pending", "interrupted", "failed", "out_of_memory")

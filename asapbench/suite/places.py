@@ -23,8 +23,10 @@ class Places:
         self._values: dict[Path, int] = {}
         self._arrays: dict[Path, int] = {}
         root = Parser(Language(tree_sitter_toml.language())).parse(self._text).root_node
+        self._pairs(root, ())
         for node in root.children:
-            self._top(node)
+            if node.type in ("table", "table_array_element"):
+                self._pairs(node, self._header(node))
 
     def of_key(self, path: Path) -> tuple[int, int]:
         """Where the key stands, else the nearest table around it."""
@@ -45,44 +47,32 @@ class Places:
         line_start = self._text.rfind(b"\n", 0, offset) + 1
         return self._text.count(b"\n", 0, offset) + 1, len(self._text[line_start:offset].decode()) + 1
 
-    def _top(self, node: Node) -> None:
-        if node.type == "pair":
-            self._pair(node, ())
-            return
-        if node.type not in ("table", "table_array_element"):
-            return
+    def _header(self, node: Node) -> Path:
+        """The path of a table, with the current position of every array of tables that it is in."""
         key = next(child for child in node.children if "key" in child.type)
-        path = self._resolve(_names(key))
-        if node.type == "table_array_element":
-            index = self._arrays.get(path, -1) + 1
-            self._arrays[path] = index
-            path = (*path, index)
-        self._keys[path] = self._values[path] = key.start_byte
-        for child in node.children:
-            if child.type == "pair":
-                self._pair(child, path)
-
-    def _resolve(self, names: Path) -> Path:
-        """A table's name, with the current position of every array of tables it passes through."""
         path: Path = ()
-        for position, name in enumerate(names):
+        *outer, last = _names(key)
+        for name in outer:
             path = (*path, name)
-            if path in self._arrays and position < len(names) - 1:
-                path = (*path, self._arrays[path])
+            path = (*path, self._arrays[path]) if path in self._arrays else path
+        path = (*path, last)
+        if node.type == "table_array_element":
+            self._arrays[path] = self._arrays.get(path, -1) + 1
+            path = (*path, self._arrays[path])
+        self._keys[path] = self._values[path] = key.start_byte
         return path
 
-    def _pair(self, node: Node, prefix: Path) -> None:
-        key, value = (child for child in node.children if child.type not in ("=", "comment"))
-        path = (*prefix, *_names(key))
-        self._keys[path] = key.start_byte
-        self._value(value, path)
+    def _pairs(self, table: Node, prefix: Path) -> None:
+        for pair in (child for child in table.children if child.type == "pair"):
+            key, value = (child for child in pair.children if child.type not in ("=", "comment"))
+            path = (*prefix, *_names(key))
+            self._keys[path] = key.start_byte
+            self._value(value, path)
 
     def _value(self, node: Node, path: Path) -> None:
         self._values[path] = node.start_byte
         if node.type == "inline_table":
-            for child in node.children:
-                if child.type == "pair":
-                    self._pair(child, path)
+            self._pairs(node, path)
         elif node.type == "array":
             items = [child for child in node.children if child.type not in ("[", "]", ",", "comment")]
             for position, item in enumerate(items):

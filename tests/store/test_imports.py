@@ -9,7 +9,7 @@ def modules_after(statement):
 
 
 def test_the_records_cost_no_sqlalchemy():
-    loaded = modules_after("from asapbench.store import STATES, Attempt, OwnerProcess, Provenance")
+    loaded = modules_after("from asapbench.store import DEFAULT_URL, Attempt, OwnerProcess, Provenance")
     assert not {"sqlalchemy", "alembic", "torch"} & loaded
 
 

@@ -161,55 +161,34 @@ def _draw(networks: Sequence[Network], subtitle: str) -> Figure:
     for axes, label in zip(grid, labels, strict=True):
         axes.set_title(literal(label), fontsize=10, loc="left")
     angles, *lengths = grid
-    _draw_angles(angles, networks, layers)
+    _draw_bars(angles, layers, [(n.label, color, n, ANGLE) for n, color in zip(networks, COLORS, strict=False)])
+    angles.axhline(90, color="black", linewidth=0.8, linestyle="--", label="90: no relation")
+    angles.set_ylim(0, 135)
+    angles.set_yticks((0, 45, 90, 135))
+    angles.set_ylabel("degrees")
     for axes, network in zip(lengths, networks, strict=True):
-        _draw_lengths(axes, network, layers)
+        trained = ("g1+g2 = BP", "g1", "g2 = ASAP") if network.has_shortcuts else ("g1+g2", "g1 = BP", "g2 = ASAP")
+        quantities = (LENGTHS[2], LENGTHS[0], LENGTHS[1])
+        roles = zip(trained, ("#333333", "#888888", "#CCCCCC"), quantities, strict=True)
+        _draw_bars(axes, layers, [(role, shade, network, quantity) for role, shade, quantity in roles])
+        axes.set_ylabel("length")
+    for axes in grid:
+        legend_beside(axes)
     return figure
 
 
-def _draw_angles(axes: Axes, networks: Sequence[Network], layers: Sequence[str]) -> None:
-    bars = [
-        (literal(network.label), COLORS[place], [network.values.get((layer, ANGLE)) for layer in layers])
-        for place, network in enumerate(networks)
-    ]
-    _draw_bars(axes, bars, layers, digits=".0f")
-    axes.axhline(90, color="black", linewidth=0.8, linestyle="--", label="90: no relation")
-    axes.set_ylim(0, 135)
-    axes.set_yticks((0, 45, 90, 135))
-    axes.set_ylabel("degrees")
-    legend_beside(axes)
-
-
-def _draw_lengths(axes: Axes, network: Network, layers: Sequence[str]) -> None:
-    roles = ("g1+g2 = BP", "g1", "g2 = ASAP") if network.has_shortcuts else ("g1+g2", "g1 = BP", "g2 = ASAP")
-    shades = ("#333333", "#888888", "#CCCCCC")
-    bars = [
-        (role, shade, [network.values.get((layer, quantity)) for layer in layers])
-        for role, shade, quantity in zip(roles, shades, (LENGTHS[2], LENGTHS[0], LENGTHS[1]), strict=True)
-    ]
-    _draw_bars(axes, bars, layers, digits="")
-    axes.set_ylabel("length")
-    legend_beside(axes)
-
-
-def _draw_bars(
-    axes: Axes,
-    bars: Sequence[tuple[str, str, Sequence[Summary | None]]],
-    layers: Sequence[str],
-    *,
-    digits: str,
-) -> None:
-    """Bars side by side at each layer, from (label, colour, values); with numbers on top in the format `digits`."""
+def _draw_bars(axes: Axes, layers: Sequence[str], bars: Sequence[tuple[str, str, Network, str]]) -> None:
+    """Bars side by side at each layer, from (label, colour, network, quantity); angles have their number on top."""
     width = 0.8 / len(bars)
-    for place, (label, color, values) in enumerate(bars):
-        there = [(x, value) for x, value in enumerate(values) if value is not None and value.n]
-        positions = [x + (place - (len(bars) - 1) / 2) * width for x, _ in there]
-        heights = [value.mean or 0.0 for _, value in there]
+    for place, (label, color, network, quantity) in enumerate(bars):
+        values = [network.values.get((layer, quantity), Summary()) for layer in layers]
+        there = [(x + (place - (len(bars) - 1) / 2) * width, value) for x, value in enumerate(values) if value.n]
         spreads = [value.sd or 0.0 for _, value in there]
         errors: dict[str, Any] = {"yerr": spreads, "capsize": 3} if any(spreads) else {}
-        drawn = axes.bar(positions, heights, width=width, label=label, color=color, **errors)
-        if digits:
-            axes.bar_label(drawn, fmt=f"{{:{digits}}}", fontsize=8, padding=2)
+        positions, heights = [x for x, _ in there], [value.mean or 0.0 for _, value in there]
+        drawn = axes.bar(positions, heights, width=width, label=literal(label), color=color, **errors)
+        if quantity == ANGLE:
+            axes.bar_label(drawn, fmt="{:.0f}", fontsize=8, padding=2)
     rotated: dict[str, Any] = {"rotation": 30, "ha": "right"} if len(layers) > 6 else {}
     axes.set_xticks(range(len(layers)), layers, **rotated)
     axes.tick_params(axis="x", length=0)

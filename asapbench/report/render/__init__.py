@@ -31,27 +31,19 @@ def render(table: Table, form: Format, *, width: int = 100, color: bool = False,
     """
     if form not in (Format.LATEX, Format.JSON):
         table = with_texts(table, lambda text: encodable(text, encoding))
-    match form:
-        case Format.TERMINAL:
-            from asapbench.report.render.terminal import render_terminal
+    if form is Format.TERMINAL:
+        from asapbench.report.render.terminal import render_terminal
 
-            return render_terminal(table, width=width, color=color, encoding=encoding)
-        case Format.MARKDOWN:
-            from asapbench.report.render.markdown import render_markdown
+        return render_terminal(table, width=width, color=color, encoding=encoding)
+    from asapbench.report.render import data, latex, markdown
 
-            return render_markdown(table)
-        case Format.LATEX:
-            from asapbench.report.render.latex import render_latex
-
-            return render_latex(table)
-        case Format.CSV:
-            from asapbench.report.render.data import render_csv
-
-            return render_csv(table)
-        case Format.JSON:
-            from asapbench.report.render.data import render_json
-
-            return render_json(table)
+    renderers = {
+        Format.MARKDOWN: markdown.render_markdown,
+        Format.LATEX: latex.render_latex,
+        Format.CSV: data.render_csv,
+        Format.JSON: data.render_json,
+    }
+    return renderers[form](table)
 
 
 def tabulated(
