@@ -109,10 +109,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One transaction that reads one state of the database. Raises StoreError."""
-        with self._translated(), self.engine.connect() as connection:
-            named = connection.execution_options(asapbench_database=self)
-            with named.begin():
-                yield named
+        with self._transaction() as connection:
+            yield connection
         if self.place is not None and not self.place.unchanged():
             raise UnavailableError(f"{self.name} was written to while it was read: try again")
 
@@ -121,10 +119,15 @@ class Database:
         """One transaction, as the only writer; afterwards all of it is durable, or nothing. Raises StoreError."""
         if not self.writable:
             raise StoreError(f"{self.name} was opened for reading only")
+        with self._transaction(asapbench_writes=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, **options: bool) -> Iterator[Connection]:
         with self._translated(), self.engine.connect() as connection:
-            alone = connection.execution_options(asapbench_writes=True, asapbench_database=self)
-            with alone.begin():
-                yield alone
+            connection.execution_options(asapbench_database=self, **options)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def outside_transactions(self) -> Iterator[sqlite3.Connection]:

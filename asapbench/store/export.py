@@ -44,7 +44,7 @@ def written(path: Path, *, database: Database, force: bool) -> Iterator[Database
         with replacing(path) as temporary:
             try:
                 with closing(connect(str(temporary), writable=True)) as file:
-                    migrate.make(file)
+                    migrate.upgrade(file)
                     yield file
             finally:
                 temporary.with_name(f"{temporary.name}-journal").unlink(missing_ok=True)

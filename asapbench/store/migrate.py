@@ -41,16 +41,10 @@ def prepare(database: Database) -> None:
                 _upgrade(connection)
 
 
-def make(database: Database, *, revision: str = HEAD) -> None:
-    """Creates an empty database at `revision`, in one file without a write-ahead log, to fill and to share."""
+def upgrade(database: Database, *, to: str = HEAD) -> None:
+    """Creates an empty database at a revision, in one file without a write-ahead log, or upgrades such a database."""
     with database.writing() as connection:
-        _upgrade(connection, to=revision)
-
-
-def upgrade(database: Database) -> None:
-    """Upgrades a database of `make`."""
-    with database.writing() as connection:
-        _upgrade(connection)
+        _upgrade(connection, to=to)
 
 
 def check(database: Database) -> None:

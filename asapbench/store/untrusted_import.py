@@ -75,7 +75,7 @@ def _copy(file: Path, copy: Database) -> None:
     with closing(connect(str(file), writable=False)) as other:
         with _reading(other) as theirs:
             revision = _revision(theirs, str(file))
-        migrate.make(copy, revision=revision)
+        migrate.upgrade(copy, to=revision)
         try:
             # The untrusted file is opened innermost, so that errors name it.
             with copy.writing() as ours, _reading(other) as theirs:

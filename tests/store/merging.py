@@ -53,7 +53,7 @@ class Workshop:
         self._folder, self._made = folder, 0
         self._empty = folder / "empty.sqlite"
         with closing(connect(str(self._empty), writable=True)) as database:
-            migrate.make(database)
+            migrate.upgrade(database)
 
     def copy(self, path: Path | None = None) -> Path:
         self._made += 1

@@ -14,7 +14,7 @@ from asapbench.metrics import Alignment
 from asapbench.report.configuration import plain_field
 from asapbench.report.figures.by_epoch import ByEpoch, Line, Recorded, by_epoch, draw_line, label_epochs
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.figures.style import COLORS, MARKERS, legend_beside, line_style, literal, panels
+from asapbench.report.figures.style import COLORS, MARKERS, legend_beside, line_style, literal, panels, require_room
 from asapbench.report.published import SOURCE
 from asapbench.report.quantity import Angle
 from asapbench.report.statistics import Summary
@@ -144,11 +144,7 @@ def _draw(found: ByEpoch, described: str) -> Figure:
     from matplotlib.ticker import MultipleLocator
 
     count = len(found.configurations)
-    if count > _PANELS:
-        raise AsapbenchError(
-            f"--alignment: {count} configurations are too many for one picture, which takes {_PANELS}; choose with "
-            "--only"
-        )
+    require_room("--alignment", count, _PANELS, what="configurations", fix="choose with --only")
     columns = min(2, count)
     most = max(len(one.lines) for one in found.configurations)
     figure, grid = panels(

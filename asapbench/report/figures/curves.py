@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
-from asapbench.errors import AsapbenchError
 from asapbench.metrics import EpochMetrics
 from asapbench.report.configuration import measured_field
 from asapbench.report.figures import style
@@ -52,11 +51,8 @@ def _table(found: ByEpoch, described: str) -> Table:
 
 
 def _draw(found: ByEpoch, described: str) -> Figure:
-    if len(found.configurations) > style.LINES:
-        raise AsapbenchError(
-            f"--curves: {len(found.configurations)} lines are too many for one picture, which takes "
-            f"{style.LINES}; choose with --only"
-        )
+    count = len(found.configurations)
+    style.require_room("--curves", count, style.LINES, what="lines", fix="choose with --only")
     labels = [style.folded(name, style.LEGEND_INCHES) for name in found.names]
     figure, axes = style.canvas(
         found.heading,

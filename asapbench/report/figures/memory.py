@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from asapbench.analysis.memory import Accesses, asap, asap_with_feedback, backpropagation
 from asapbench.errors import AsapbenchError
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.figures.style import COLORS, canvas, legend_beside
+from asapbench.report.figures.style import COLORS, canvas, legend_beside, require_room
 from asapbench.report.published import SOURCE
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
 from asapbench.suite.catalog import CATALOG, DATASETS, MODELS
@@ -143,8 +143,7 @@ def _draw(found: Mapping[str, Sequence[Bar]], *, title: str, setting: str) -> Fi
 
     drawn = {model: [bar for bar in bars if not bar.with_feedback] for model, bars in found.items()}
     titles = dict.fromkeys(bar.title for bars in drawn.values() for bar in bars)
-    if len(titles) > len(COLORS):
-        raise AsapbenchError(f"--k: a picture takes {len(COLORS) - 1} block sizes, not {len(titles) - 1}; name fewer")
+    require_room("--k", len(titles) - 1, len(COLORS) - 1, what="block sizes", fix="name fewer")
     colors = dict(zip(titles, COLORS, strict=False))
     figure, axes = canvas(
         title,

@@ -15,7 +15,7 @@ from asapbench.errors import AsapbenchError
 from asapbench.metrics import Measurement
 from asapbench.report.configuration import distinguishing_fields, names, number, plain_field
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.figures.style import COLORS, inches_wide, legend_beside, literal, panels
+from asapbench.report.figures.style import COLORS, inches_wide, legend_beside, literal, panels, require_room
 from asapbench.report.published import SOURCE
 from asapbench.report.statistics import Summary, spread_and_count
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
@@ -146,11 +146,8 @@ def _numbers(network: Network) -> Iterator[Number]:
 
 
 def _draw(networks: Sequence[Network], subtitle: str) -> Figure:
-    if len(networks) > _NETWORKS:
-        raise AsapbenchError(
-            f"--figure 10: {len(networks)} networks are too many for one picture, which takes {_NETWORKS}; "
-            "name cells to analyze shortcut, which draws them with --out"
-        )
+    fix = "name cells to analyze shortcut, which draws them with --out"
+    require_room("--figure 10", len(networks), _NETWORKS, what="networks", fix=fix)
     layers = list(dict.fromkeys(layer for network in networks for layer in network.layers))
     labels = [
         "Angle between the weight changes of backpropagation and ASAP",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from asapbench.errors import AsapbenchError
 from asapbench.escape import visible
 
 if TYPE_CHECKING:
@@ -106,6 +107,12 @@ def inches_wide(text: str) -> float:
     font = FontProperties(size=rcParams["font.size"])
     widths = (text_to_path.get_text_width_height_descent(line, font, ismath=False)[0] for line in text.split("\n"))
     return float(max(widths, default=0.0)) / _POINTS_PER_INCH
+
+
+def require_room(option: str, count: int, most: int, *, what: str, fix: str) -> None:
+    """Raises AsapbenchError for a picture of more than `most` lines, panels or the like."""
+    if count > most:
+        raise AsapbenchError(f"{option}: {count} {what} are too many for one picture, which takes {most}; {fix}")
 
 
 def line_style(number: int, *, dashes: int | None = None) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_the_picture_can_be_drawn_of_either_command(suffix: str, tmp_path: Path)
 
 def test_more_block_sizes_than_there_are_colours_are_refused_as_a_picture_only(tmp_path: Path) -> None:
     assert "k=7" in analyze("memory", "--k", "1,2,3,4,5,6,7")
-    with pytest.raises(AsapbenchError, match="a picture takes 6 block sizes, not 7"):
+    with pytest.raises(AsapbenchError, match="7 block sizes are too many for one picture, which takes 6"):
         analyze("memory", "--k", "1,2,3,4,5,6,7", "--out", str(tmp_path / "memory.png"))
     assert list(tmp_path.iterdir()) == []
 
