@@ -15,7 +15,9 @@ from asapbench.store import DEFAULT_URL
 from asapbench.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from asapbench.running.plan import Plan
+    from collections.abc import Sequence
+
+    from asapbench.running.plan import Item
 
 
 @with_settings(only=("device", "slots"))
@@ -54,8 +56,7 @@ def status(
         ],
         left=("suite",),
     )
-    for the_plan in plans.values():
-        _print_cells(the_plan, all_cells=cells)
+    _print_cells([item for the_plan in plans.values() for item in the_plan.items], all_cells=cells)
     for item in found:
         if item.unreadable:
             say(f"{item.name}: {plugins.lacking(item.unreadable)}")
@@ -63,14 +64,12 @@ def status(
         say(f"To resume: {shlex.join(['asapbench', 'resume', *(suites or ())])}{plugins.options()}{db_option(db)}")
 
 
-def _print_cells(plan: Plan, *, all_cells: bool) -> None:
+def _print_cells(items: Sequence[Item], *, all_cells: bool) -> None:
     """A line for each cell, or for each that is running, failed or diverged."""
     from asapbench.suite.columns import distinct_labels
 
-    shown = [
-        item for item in plan.items if all_cells or item.state in ("running", "failed", "out_of_memory", "diverged")
-    ]
-    labels = distinct_labels(item.cell for item in plan.items) if shown else {}
+    shown = [item for item in items if all_cells or item.state in ("running", "failed", "out_of_memory", "diverged")]
+    labels = distinct_labels(item.cell for item in items) if shown else {}
     for item in shown:
         epochs = f"epoch {item.epochs_done}/{item.cell.epochs}"
         say(f"  {item.cell.short}  {labels[item.cell.id]}: {item.state.replace('_', ' ')}, {epochs}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from asapbench.durable import check_place
 from asapbench.errors import AsapbenchError
 from asapbench.report.out import write_whole
 from asapbench.report.render.data import csv_text
-from asapbench.suite.columns import settings
+from asapbench.suite.columns import distinct_labels, settings
 
 if TYPE_CHECKING:
     from asapbench.store import Provenance, Result, Store
@@ -65,8 +65,13 @@ def write_cells(
     check_place(path, str(path), replace=force)
     unreadable = set(store.unreadable_cells())
     chosen = [cell_id for cell_id in store.chosen(suites=suites, filters=filters) if cell_id not in unreadable]
-    results = store.results_of(chosen)
-    rows = [_row(result, store.provenance(result.attempt.provenance_id), anonymous=anonymous) for result in results]
+    results = [replace(result, cell=result.cell.without_places()) for result in store.results_of(chosen)]
+    labels = distinct_labels(result.cell for result in results)
+    rows = [
+        {"cell": result.attempt.cell_id, "label": labels[result.cell.id]}
+        | _row(result, store.provenance(result.attempt.provenance_id), anonymous=anonymous)
+        for result in results
+    ]
     if path.suffix.lower() == ".csv":
         content = csv_text(dict.fromkeys(name for row in rows for name in row), rows)
     else:
@@ -76,10 +81,7 @@ def write_cells(
 
 
 def _row(result: Result, provenance: Provenance, *, anonymous: bool) -> dict[str, Any]:
-    cell, attempt = result.cell.without_places(), result.attempt
-    row: dict[str, Any] = {"cell": attempt.cell_id, "label": cell.label}
-    row |= settings(cell)
-    row |= {name: getattr(attempt, name) for name in _OF_ATTEMPT}
+    row: dict[str, Any] = settings(result.cell) | {name: getattr(result.attempt, name) for name in _OF_ATTEMPT}
     row |= {"host": ""} if anonymous else {}
     row |= {"commit": provenance.commit, "commit.dirty": provenance.dirty}
     row |= {f"versions.{name}": version for name, version in sorted(provenance.versions.items())}

@@ -1,12 +1,16 @@
 """Configurations that differ slightly: each has its own row and label."""
 
+import csv
 from dataclasses import replace
+from pathlib import Path
 
+from in_process import asapbench
 from made_up import result
 
 from asapbench.analysis.shortcut import ANGLE
 from asapbench.analysis.speed import Benched, Loop, Speed
 from asapbench.metrics import EpochMetrics, Measurement
+from asapbench.report.cells import write_cells
 from asapbench.report.figures.by_epoch import Recorded
 from asapbench.report.figures.curves import learning_curves
 from asapbench.report.figures.shortcut import shortcut_effect_figure
@@ -15,6 +19,7 @@ from asapbench.report.quantity import Metric, Quantity
 from asapbench.report.speed import speed_table
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Table
+from asapbench.store import OwnerProcess, Provenance, Store
 from asapbench.suite.catalog import CATALOG
 from asapbench.suite.cell import Cell, differences, plain
 from asapbench.suite.columns import settings
@@ -100,3 +105,39 @@ def test_the_settings_of_different_cells_differ() -> None:
 def test_no_two_entries_of_the_catalog_have_one_title() -> None:
     for kind, entries in CATALOG.items():
         assert len({entry.title for entry in entries.values()}) == len(entries), kind
+
+
+RECIPES = [
+    CELL,
+    replace(CELL, schedule=CATALOG["schedule"]["step"].choose({"milestones": "2"})),
+    replace(CELL, schedule=CATALOG["schedule"]["step"].choose({"milestones": "1"})),
+    *(replace(CELL, **{name: value}) for name, value in (("warmup", 1), ("label_smoothing", 0.1), ("validation", 10))),
+    *(replace(CELL, **{name: value}) for name, value in (("precision", "bf16"), ("batch_size", 17), ("lr", 0.5))),
+]
+
+
+def test_cells_that_differ_in_any_setting_have_labels_that_differ(tmp_path: Path) -> None:
+    with Store.open(str(tmp_path / "x.sqlite")) as store:
+        for cell in RECIPES:
+            store.claim(
+                cell, owner=OwnerProcess.of_this_process(), provenance=Provenance(None, None, {}, {}), device="cpu"
+            )
+        write_cells(tmp_path / "x.csv", store, suites=(), filters=(), anonymous=False, force=False)
+    with (tmp_path / "x.csv").open(newline="") as file:
+        labels = [row["label"] for row in csv.DictReader(file)]
+    assert len(set(labels)) == len(RECIPES)
+    table = suite_table("mine", RECIPES, [result(cell, 90.0) for cell in RECIPES])
+    assert len({row.fields[0].text for group in table.groups for row in group.rows}) == len(RECIPES)
+    require_distinct(table)
+
+
+def test_cells_of_two_suites_that_differ_have_labels_that_differ(
+    tmp_path: Path,
+) -> None:
+    db = str(tmp_path / "x.sqlite")
+    with Store.open(db) as store:
+        for number, cell in enumerate(RECIPES):
+            store.record_suite(f"suite{number}", "a.toml", [cell])
+    said = asapbench("status", "--cells", "--db", db).out
+    labels = [line.split("  ", 2)[-1] for line in said.splitlines() if line.startswith("  ")]
+    assert len(set(labels)) == len(RECIPES)
