@@ -1,4 +1,4 @@
-"""The fully connected network of A.2: 784-10-10-10, linear, or with BatchNorm and ReLU after each hidden layer."""
+"""The fully connected network of A.2 (there 784-10-10-10): linear, or with BatchNorm and ReLU after hidden layers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def layers(choice: Choice, *, channels: int, size: int, classes: int) -> Iterato
 
 entry = ModelEntry(
     "mlp",
-    "784-10-10-10",
+    "MLP",
     f"{PAPER}, A.2",
     options=(
         Option("hidden", 10, "units of each hidden layer", minimum=1),

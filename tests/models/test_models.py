@@ -89,7 +89,11 @@ def test_without_shortcuts_nothing_is_projected_or_added(name: str) -> None:
     assert [node for node in torch.fx.symbolic_trace(full).graph.nodes if node.op == "call_function"]
 
 
-def test_mlp_is_784_10_10_10() -> None:
+def test_the_title_of_mlp_names_no_size_which_the_data_and_options_change() -> None:
+    assert not any(map(str.isdigit, MODELS["mlp"].title))
+
+
+def test_mlp_is_784_10_10_10_on_mnist() -> None:
     model = model_of("mlp", size=28, channels=1)
     assert [m.weight.shape for m in model.modules() if isinstance(m, nn.Linear)] == [(10, 784), (10, 10), (10, 10)]
     linear = model_of("mlp", size=28, channels=1, nonlinear=False)
