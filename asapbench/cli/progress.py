@@ -39,13 +39,15 @@ _DRAW_SECONDS = 0.5
 """Shortest time between two drawings of the live table, however often events arrive."""
 _LINES_AROUND = 5
 """Lines of the terminal above and below the slots' lines, and the cursor's line."""
+_WIDTHS = {"slot": 6, "cell": 8, "epoch": 7, "train": 8, "test": 8, "samples/s": 9, "left": 10}
+"""The columns of the live table and their least widths."""
+_FROM_WIDTH = {"slot": 72, "train": 64, "samples/s": 96}
+"""The width of the terminal from which a column is shown; 0 for the others."""
 
 
-@contextlib.contextmanager
-def open_view(options: str) -> Iterator[View]:
+def open_view(options: str) -> contextlib.AbstractContextManager[View]:
     """A live view in a terminal, else plain lines; `options` are those that the commands in it need."""
-    with contextlib.closing(LiveView(Console(), options) if sys.stdout.isatty() else PlainView(options)) as view:
-        yield view
+    return contextlib.closing(LiveView(Console(), options) if sys.stdout.isatty() else PlainView(options))
 
 
 @dataclass
@@ -270,16 +272,14 @@ class LiveView(_Progress):
     def _drawn(self) -> Table:
         """Everything below the permanent lines. Only the cell's name shrinks; columns that do not fit are left out."""
         left = "starting" if self.fraction() == 0 else f"{duration(self.seconds_left())} left"
-        columns = [column for column in _COLUMNS if self._console.width >= column.from_width]
+        columns = [name for name in _WIDTHS if self._console.width >= _FROM_WIDTH.get(name, 0)]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for column in columns:
-            is_cell = column.name == "cell"
-            table.add_column(
-                column.name, justify="left" if is_cell else "right", min_width=column.width, no_wrap=not is_cell
-            )
+        for name in columns:
+            is_cell = name == "cell"
+            table.add_column(name, justify="left" if is_cell else "right", min_width=_WIDTHS[name], no_wrap=not is_cell)
         shown = self._shown()
         for line in map(self._line, shown):
-            table.add_row(*(Text(line[column.name], no_wrap=True, overflow="ellipsis") for column in columns))
+            table.add_row(*(Text(line[name], no_wrap=True, overflow="ellipsis") for name in columns))
         whole = Table.grid(expand=True)
         whole.add_row(Text(f"{self.finished} of {count(self.cells, 'cell')} · {left}"))
         whole.add_row(ProgressBar(total=1.0, completed=self.fraction()))
@@ -296,7 +296,7 @@ class LiveView(_Progress):
         return sorted(self._slots, key=lambda slot: slot.number not in self._training)[:room]
 
     def _line(self, slot: Slot) -> dict[str, str]:
-        line = {column.name: "" for column in _COLUMNS} | {"slot": f"{slot.device} {slot.number}", "cell": "-"}
+        line = dict.fromkeys(_WIDTHS, "") | {"slot": f"{slot.device} {slot.number}", "cell": "-"}
         if (cell := self._training.get(slot.number)) is None:
             return line
         tracked = self._tracked[cell.id]
@@ -315,26 +315,6 @@ def _rule_first(cell: Cell, distinction: str) -> str:
     own = " ".join(title(kind, getattr(cell, kind)) for kind in kinds)
     apart = [f"{own} seed {cell.seed}", *([distinction] if distinction else [])]
     return ", ".join([*apart, f"{title('dataset', cell.dataset)} {title('model', cell.model)}"])
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column of the live table: shown on terminals at least `from_width` wide, never narrower than `width`."""
-
-    name: str
-    width: int = 0
-    from_width: int = 0
-
-
-_COLUMNS = (
-    _Column("slot", 6, 72),
-    _Column("cell", 8),
-    _Column("epoch", 7),
-    _Column("train", 8, 64),
-    _Column("test", 8),
-    _Column("samples/s", 9, 96),
-    _Column("left", 10),
-)
 
 
 def resumed_text(epochs_done: int, batch: int, bit_exact: bool) -> str:

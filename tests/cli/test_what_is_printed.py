@@ -19,7 +19,7 @@ from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
 from asapbench.running.plan import make_plan
 from asapbench.running.settings import RunSettings
-from asapbench.store import Store
+from asapbench.store import OwnerProcess, Provenance, Store
 from asapbench.suite.load import load, parse
 from asapbench.training.settings import TrainingSettings
 from asapbench.worker.protocol import Progressed
@@ -323,6 +323,18 @@ def test_in_other_output_each_row_of_a_table_is_one_line(capsys, monkeypatch) ->
     monkeypatch.setenv("COLUMNS", "40")
     print_plan(make_plan(CELLS, {}, [], SLOTS))
     assert [len(re.split(" {2,}", line)) for line in capsys.readouterr().out.splitlines()[:5]] == [6] * 5
+
+
+def test_show_has_a_line_for_each_attempt_with_what_is_special_about_it(asapbench: Commands) -> None:
+    terms = {"owner": OwnerProcess.of_this_process(), "provenance": Provenance(None, None, {}, {}), "device": "cpu"}
+    with Store.open() as store:
+        store.record_suite("quickstart", "quickstart.toml", CELLS)
+        for exact in (True, False):
+            store.finish(store.claim(CELLS[0], **terms), "failed", error="no", bit_exact=exact)
+    first, second = asapbench("show", CELLS[0].short).out.partition("\nattempts\n")[2].splitlines()[1:3]
+    assert first.split()[:3] == ["1", "failed", "0"]
+    assert "bit-exact" not in first
+    assert second.endswith(", not bit-exact")
 
 
 def test_status_tells_cells_of_one_label_apart(asapbench: Commands) -> None:
