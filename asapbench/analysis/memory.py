@@ -4,7 +4,7 @@ The forward pass reads the parameters P and writes the activations A; the backwa
 weight changes: (P, A) and (P + A, P), 3P + 2A in total. The unit is one number, whatever its bytes.
 
 - P: every weight, bias, scale and shift. W counts once: the backward pass reads B in its place, and dW = dB is
-  written once. `asap_with_feedback` also counts the learned B.
+  written once. `with_feedback` also counts the learned B.
 - A under backpropagation: batch x outputs of every weight layer of the main path, behind BatchNorm, addition, ReLU and
   max-pool. A shortcut's outputs go directly into the addition; a ResNet's average pool belongs to its classifier.
 - A under ASAP: batch x inputs of the convolutions that open a group, c_(kg+1), and of every fully connected layer.
@@ -52,8 +52,10 @@ def backpropagation(layers: Sequence[LayerShape], *, batch: int) -> Accesses:
     return _accesses(parameters(layers), batch * sum(layer.activations for layer in layers if not layer.shortcut))
 
 
-def asap(layers: Sequence[LayerShape], *, batch: int, k: int) -> Accesses:
+def asap(layers: Sequence[LayerShape], *, batch: int, k: int, with_feedback: bool = False) -> Accesses:
     """Eq. 48-49 with only the shared activations stored. Raises AsapbenchError if nothing can be shared.
+
+    `with_feedback`: the backward pass also reads the learned B and writes its change.
 
     >>> from asapbench.suite.catalog import DATASETS, MODELS
     >>> from asapbench.suite.shapes import layers_for
@@ -61,12 +63,7 @@ def asap(layers: Sequence[LayerShape], *, batch: int, k: int) -> Accesses:
     >>> round(asap(layers, batch=128, k=4).total / backpropagation(layers, batch=128).total, 3)
     0.453
     """
-    return _accesses(parameters(layers), batch * shared_activations(layers, k=k))
-
-
-def asap_with_feedback(layers: Sequence[LayerShape], *, batch: int, k: int) -> Accesses:
-    """`asap` where the backward pass also reads the learned B and writes its change."""
-    feedback = sum(layer.weights for layer in layers[1:] if layer.kind == "conv")
+    feedback = sum(layer.weights for layer in layers[1:] if layer.kind == "conv" and with_feedback)
     return _accesses(parameters(layers), batch * shared_activations(layers, k=k), feedback=feedback)
 
 

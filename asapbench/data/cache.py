@@ -6,7 +6,7 @@ of another version have a file of their own, and only a damaged file is ever rep
 worker of another host that maps it would end with SIGBUS.
 
 A mapped page that a process writes to is copied for that process: no worker's write changes the file. Another program
-can change it: what it overwrites may reach workers that map the file, and where it cuts the file short they end with
+can change it: what it overwrites may reach workers that map the file, and if it cuts the file short they end with
 SIGBUS.
 """
 
@@ -180,7 +180,7 @@ def _map(cache: Path, shapes: Iterable[Iterable[int]], *, images: str) -> Arrays
 
 
 def _write(cache: Path, name: str, made: Arrays, *, head: dict[str, Any]) -> None:
-    """Writes the file whole. Raises _UnusableError, also where it needs more than half of the free space."""
+    """Writes the file whole. Raises _UnusableError, also if it needs more than half of the free space."""
     import numpy as np
 
     images = made.train_images.dtype.newbyteorder("<").str

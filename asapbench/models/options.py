@@ -17,7 +17,7 @@ WIDTH = Option("width", 64, "channels of the first convolution; the others scale
 
 
 def linear_init(model: Choice) -> str:
-    """How fully connected layers of a model start: by its option `linear_init` where it has one."""
+    """How fully connected layers of a model start: by its option `linear_init`, if it has one."""
     return str(dict(model.options).get(LINEAR_INIT.name, LINEAR_INIT.default))
 
 

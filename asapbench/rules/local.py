@@ -1,7 +1,7 @@
 """What local rules share: a model in units, each with a local loss that trains it alone.
 
 A rule says what its units are and gives each a head: a module that takes the unit's output and the labels and gives
-the unit's loss. Heads live beside the model, which is evaluated without them. What a head learns is trained and kept
+the unit's loss. Heads are no part of the model, which is evaluated without them. What a head learns is trained and kept
 with the model's parameters; what it draws and keeps fixed is drawn again from the seed.
 """
 

@@ -46,7 +46,7 @@ class CellQueue:
         self._deferred.append((until, cell))
 
     def reclaim(self, store: Store, is_stale: Callable[[Attempt], bool]) -> None:
-        """Take back the cells that other runs left unfinished or whose lease is stale; the rest keep waiting."""
+        """Queue the cells again that other runs left unfinished or whose lease is stale; the rest keep waiting."""
         if not self.in_other_runs:
             return
         ids = {cell.id for cell in self.in_other_runs}

@@ -68,7 +68,7 @@ def select(suites: Sequence[str], request: Request) -> list[Selected]:
 def recorded(
     store: Store, names: Sequence[str], request: Request, *, load_plugins: Callable[[str], None] | None = None
 ) -> list[Selected]:
-    """The cells of suites that the database knows, all of them or those named. Raises StoreError where it has none.
+    """The cells of suites that the database knows, all of them or those named. Raises StoreError if there is none.
 
     `load_plugins`: load those that its cells were recorded with on this machine, to train them; it is called with a
     message before each. Cells that cannot be read are left out, and `Selected.unreadable` has their labels. Raises

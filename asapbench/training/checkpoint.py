@@ -68,7 +68,7 @@ def _read(path: Path) -> tuple[list[str], bytes]:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """What `write_file` wrote. Raises CheckpointError where it is not whole."""
+    """What `write_file` wrote. Raises CheckpointError if it is not whole."""
     head, payload = _read(path)
     if str(len(payload)) != head[2]:
         raise CheckpointError(f"{path}: cut short: {len(payload)} bytes of {head[2]}")
@@ -76,7 +76,7 @@ def read_file(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: damaged: its content does not have the checksum it was written with")
     try:
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's unpickler has no error of its own: what it meets decides
+    except Exception as error:  # torch's unpickler has no error of its own: it depends on the content
         if is_out_of_memory(error):
             raise MemoryError(f"{path} does not fit into memory") from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -22,7 +22,7 @@ MEMORY_ORDER, CHANNELS_LAST = "memory order", "channels-last"
 """How a signature on a CPU names the order, if it is not contiguous."""
 _X86 = {"x86_64", "AMD64"}
 _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "bad_alloc", "Cannot allocate memory")
-"""What torch and the libraries below it say who have no error of their own for it."""
+"""Messages of torch and of libraries below it that have no error class of their own for a lack of memory."""
 
 
 def signature(

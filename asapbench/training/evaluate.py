@@ -48,7 +48,7 @@ def evaluate(
 class Tally:
     """Running sums of loss and hits, on the device, read once: a read is a wait for the device.
 
-    `seen`, the number of examples, is counted by who calls `add`: a replayed CUDA graph runs no Python.
+    `seen`, the number of examples, is counted by the caller of `add`: a replayed CUDA graph runs no Python.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -81,7 +81,7 @@ class Tally:
         return {"loss_sum": self.loss_sum, "hits": self.hits, "seen": self.seen}
 
     def load(self, state: dict[str, Tensor | int]) -> None:
-        """Takes back what `state` gave."""
+        """Restores what `state` returned."""
         for name in ("loss_sum", "hits"):
             value = state[name]
             assert isinstance(value, Tensor)

@@ -85,7 +85,7 @@ class Feed:
         return self._batches.cut(self._draws, places), self._labels[places]
 
     def rest(self) -> tuple[Tensor, Tensor]:
-        """The epoch's last batch, where it is a smaller one."""
+        """The epoch's last batch, if it is smaller."""
         count = len(self._batches)
         part = slice(count - count % self._batch_size, count)
         return self._batches.cut(self._draws, part), self._labels[part]

@@ -42,7 +42,7 @@ def rate_on_device(device: torch.device) -> bool:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets the learning rate of every parameter, in place where it lies on the device."""
+    """Sets the learning rate of every parameter, in place if it is on the device."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(rate)

@@ -70,7 +70,7 @@ _SAVED = TypeAdapter(Saved)
 
 
 def read(path: Path) -> Saved:
-    """The checkpoint at `path`. Raises CheckpointError where it is not whole, or holds something else."""
+    """The checkpoint at `path`. Raises CheckpointError if it is not whole or holds something else."""
     try:
         saved = _SAVED.validate_python(read_file(path))
     except ValidationError as error:

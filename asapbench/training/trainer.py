@@ -139,7 +139,7 @@ class Trainer:
         return (GraphSteps if settings.cuda_graphs else EagerSteps)(step, self.train, cell.batch_size)
 
     def steps(self) -> None:
-        """The rest of the epoch's steps. Raises StoppedError, after a whole step, where it was asked to stop."""
+        """The rest of the epoch's steps. Raises StoppedError, after a whole step, if a stop was requested."""
         progress = self.progress
         self.state.learner.train()
         epoch = progress.epoch + 1

@@ -1,7 +1,7 @@
 """A worker process: takes cells as JSON lines on standard input, trains them, and emits events as JSON lines.
 
 It is reused from cell to cell, because importing torch costs seconds. It ends when its parent does: standard input
-closes (`orphan` sees to one that hangs). What libraries print goes to standard error, which the runner keeps as the
+closes (`orphan` ends one that hangs). What libraries print goes to standard error, which the runner keeps as the
 log.
 """
 
@@ -172,7 +172,7 @@ def _trained(command: Train, channel: Channel, stop: threading.Event) -> Ended:
 
 @lru_cache(maxsize=1)
 def _images(dataset: Choice, root: str) -> Images:
-    """The data of the cell before, if this one has the same: a grid's neighbours mostly do."""
+    """The data; those of the last cell are kept, because neighbours in a grid mostly have the same."""
     return load(dataset, Path(root))
 
 

@@ -4,7 +4,7 @@ A worker detects its parent's end by its standard input. A worker that was suspe
 no other thread run, does not. On Linux the kernel therefore kills it, from before MODULE is imported, which may take
 seconds. On other systems the closed input must suffice.
 
-Linux binds this to the *thread* that started the process: that thread must live as long as the process may.
+Linux binds this to the *thread* that started the process: that thread must run as long as the process.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class FinishedEpoch(_Message):
 
 
 class Aligned(_Message):
-    """Angles that a durable checkpoint holds: those the database lacks are put in."""
+    """Angles that a durable checkpoint holds: the database inserts those that it lacks."""
 
     kind: Literal["aligned"] = "aligned"
     attempt: str

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asapbench.analysis.memory import asap, asap_with_feedback, backpropagation, parameters, shared_activations
+from asapbench.analysis.memory import asap, backpropagation, parameters, shared_activations
 from asapbench.errors import AsapbenchError
 from asapbench.models import build
 from asapbench.rules import resolve
@@ -33,7 +33,7 @@ def test_alexnet_by_hand() -> None:
     assert found.total == 3 * p + 2 * 128 * all_outputs == 33_523_994
     assert asap(shapes("alexnet"), batch=128, k=2).total == 3 * p + 2 * 128 * stored == 30_867_226
     learned = 576 * 128 + 1152 * 256
-    assert asap_with_feedback(shapes("alexnet"), batch=128, k=2).total == 3 * p + 2 * 128 * stored + 2 * learned
+    assert asap(shapes("alexnet"), batch=128, k=2, with_feedback=True).total == 3 * p + 2 * 128 * stored + 2 * learned
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def _one(path: Path, labels: str) -> tuple[NDArray[np.uint8], list[int]]:
         images, found = held[b"data"], held[labels.encode()]
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # an unpickler has no error of its own: what it meets decides
+    except Exception as error:  # an unpickler has no error of its own: it depends on the content
         raise DataError(f"{path} is damaged or not a CIFAR file ({error})") from error
     whole = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.shape[1:] == (3072,)
     if not whole or not isinstance(found, list) or not all(type(n) is int for n in found) or len(found) != len(images):

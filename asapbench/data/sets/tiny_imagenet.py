@@ -195,7 +195,7 @@ def complete_classes(root: Path) -> int:
 
 
 def manifest(root: Path) -> Mapping[str, tuple[int, int]]:
-    """(crc32, size in bytes) by path, as `unpack` wrote them; empty where it did not unpack the archive."""
+    """(crc32, size in bytes) by path, as `unpack` wrote them; empty if it did not unpack the archive."""
     try:
         lines = (root / MANIFEST).read_text(encoding="utf-8").splitlines()
         rows = (line.split(" ", 2) for line in lines)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asapbench.analysis.memory import Accesses, asap, asap_with_feedback, backpropagation
+from asapbench.analysis.memory import Accesses, asap, backpropagation
 from asapbench.errors import AsapbenchError
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.figures.style import COLORS, canvas, legend_beside, require_room
@@ -85,9 +85,10 @@ def _bars(model: str, block_sizes: Sequence[int], *, batch: int, dataset: str) -
     bp = backpropagation(layers, batch=batch)
     bars = [Bar("bp", "BP", bp, 1.0)]
     try:
-        for with_feedback, count in ((False, asap), (True, asap_with_feedback)):
+        for with_feedback in (False, True):
             for k in sizes:
-                found, title = count(layers, batch=batch, k=k), f"ASAP, k={k}{', with B' if with_feedback else ''}"
+                found = asap(layers, batch=batch, k=k, with_feedback=with_feedback)
+                title = f"ASAP, k={k}{', with B' if with_feedback else ''}"
                 bars.append(Bar(f"asap(k={k})", title, found, found.total / bp.total, with_feedback))
     except AsapbenchError as error:
         raise AsapbenchError(f"--model {model}: {error}") from error

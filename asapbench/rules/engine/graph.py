@@ -91,7 +91,7 @@ class Dataflow:
         return node
 
     def before_max_pool(self, node: fx.Node) -> fx.Node:
-        """`node`; where it is a max-pool, the pool's input."""
+        """`node`; of a max-pool, the pool's input."""
         while MAX_POOL.has(node, self.program):
             (node,) = node.all_input_nodes
         return node

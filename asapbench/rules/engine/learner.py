@@ -112,7 +112,7 @@ class Learner(nn.Module):
 
     @torch.no_grad()
     def load_rule_state(self, state: dict[str, Any]) -> None:
-        """Takes back what `rule_state` gave. Raises KeyError where something is missing."""
+        """Restores what `rule_state` returned. Raises KeyError if an entry is missing."""
         for name, parameter in self.learned_beside():
             parameter.copy_(state[name])
         if self.recursion is not None:

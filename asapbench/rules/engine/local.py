@@ -60,7 +60,7 @@ def trained_classifier(
 
 
 class FixedClassifier(Head):
-    """Cross-entropy of M pooled(h); the error comes back through `feedback`, or through M itself where it is None."""
+    """Cross-entropy of M pooled(h); the error comes back through `feedback`, or through M itself if that is None."""
 
     def __init__(self, weight: Tensor, feedback: Tensor | None) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ class LocalLearner(Learner):
         """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs."""
         if not torch.is_grad_enabled():
             return super().forward(x)
-        anything = torch.zeros(len(x), dtype=torch.int64, device=x.device)  # the heads' losses are not looked at
+        anything = torch.zeros(len(x), dtype=torch.int64, device=x.device)  # the heads' losses are not used
         logits: Tensor = self.program(x, anything)[0]
         return logits
 

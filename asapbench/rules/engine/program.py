@@ -1,4 +1,4 @@
-"""Changes to a captured program that several rules make: adding modules, cutting the error off, giving tensors out."""
+"""Changes to a captured program that several rules make: adding modules, cutting the error off, returning tensors."""
 
 from __future__ import annotations
 

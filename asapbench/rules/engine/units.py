@@ -1,6 +1,6 @@
 """Units of local learning: stretches of a network that no error enters or leaves.
 
-A unit is given by its end, a node of the main path. A node belongs to the first unit whose end it reaches, or, where it
+A unit is given by its end, a node of the main path. A node belongs to the first unit whose end it reaches, or, if it
 reaches none, to the output's part. Whatever a later part reads of an earlier one it reads detached, not the ends alone:
 a shortcut into the next unit is cut too, and a shortcut's convolution belongs to the unit whose addition it enters.
 """
@@ -75,7 +75,7 @@ def end_before(layer: WeightLayer, flow: Dataflow) -> fx.Node:
 
 
 def _parts(ends: Sequence[fx.Node], flow: Dataflow) -> dict[fx.Node, int]:
-    """The number of the first unit whose end each node reaches; the number of units, where it reaches none."""
+    """The number of the first unit whose end each node reaches; the number of units if it reaches none."""
     numbers = {end: number for number, end in enumerate(ends)}
     part: dict[fx.Node, int] = {}
     for node in reversed(flow.program.graph.nodes):
