@@ -211,7 +211,7 @@ class TestInitialisation:
         assert all(torch.equal(full[key], value) for key, value in plain.items())
 
     def test_an_undeclared_layer_is_an_error(self) -> None:
-        with pytest.raises(TypeError, match="0, a PReLU"):
+        with pytest.raises(TypeError, match="0, of type PReLU"):
             initialise(nn.Sequential(nn.PReLU()), 1)
 
 
