@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import types
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -53,15 +54,9 @@ def run(
         for cell in todo:  # else its result could not be measured again
             require_trainable(cell)
     root = data_root(request.run.data)
-    todo, missing = _with_data(store, todo, root)
-    if missing and not (request.leaves_out and todo):
-        raise DataError(next(iter(missing)))
-    left_out = {cell.id for others in missing.values() for cell in others}
-    cells = [cell for cell in cells if cell.id not in left_out]
-    placed = {cell.id: cell for cell in todo}
-    selected = [replace(item, cells=tuple(placed.get(cell.id, cell) for cell in item.cells)) for item in selected]
-    data = without_links(root)
-    datasets = list({(cell.dataset, cell.dataset.local): cell.dataset for cell in todo}.values())
+    selected, todo, left_out = _with_data(store, selected, todo, root, leaves_out=request.leaves_out)
+    cells, data = cells_of(selected), without_links(root)
+    datasets = list({_data_of(cell): cell.dataset for cell in todo}.values())
     files = files_of(store, request.run.files)
     with closing(make_executor(request.run, request.training, files=files, data=data, datasets=datasets)) as executor:
         slots = executor.slots
@@ -81,31 +76,41 @@ def run(
         runner = Runner(store, todo, executor, options=options, view=view, admission=allowed)
         with _stopped_by_signals(runner, store):
             outcome = runner.run()
-        outcome.left_out = {fault: len(others) for fault, others in missing.items()}
+        not_installed = "its rule, model or data set is not installed; --plugin loads one"
+        waiting = {f"{item.name}: {not_installed}": item.waiting for item in selected if item.waiting}
+        outcome.left_out = left_out | waiting
         return outcome
 
 
-def _with_data(store: Store, cells: Sequence[Cell], root: Path) -> tuple[list[Cell], dict[str, list[Cell]]]:
-    """The cells whose data are there, with the place of these, and the other cells by what is wrong with their data.
+def _with_data(
+    store: Store, selected: Sequence[Selected], todo: Sequence[Cell], root: Path, *, leaves_out: bool
+) -> tuple[list[Selected], list[Cell], dict[str, int]]:
+    """`selected` and `todo` with the places of their data; without cells whose data are missing, counted by the fault.
 
-    Own data are also found where the database knows the same content.
+    Own data are also found where the database knows the same content. Raises DataError where data of `todo` are
+    missing, unless `leaves_out` and there are others.
     """
-    found: dict[object, Choice | str] = {}
-    there: list[Cell] = []
-    others: dict[str, list[Cell]] = {}
-    for cell in cells:
-        key = cell.dataset, cell.dataset.local
-        if key not in found:
-            try:
-                found[key] = located(cell.dataset, root, store.data_sets)
-            except DataError as error:
-                found[key] = str(error)
-        dataset = found[key]
-        if isinstance(dataset, str):
-            others.setdefault(dataset, []).append(cell)
-        else:
-            there.append(replace(cell, dataset=dataset) if dataset.local != cell.dataset.local else cell)
-    return there, others
+    found: dict[object, Choice] = {}
+    faults: dict[object, str] = {}
+    for key, cell in {_data_of(cell): cell for cell in todo}.items():
+        try:
+            found[key] = located(cell.dataset, root, store.data_sets)
+        except DataError as error:
+            faults[key] = str(error)
+    if faults and not (leaves_out and found):
+        raise DataError(next(iter(faults.values())))
+    missing = {cell.id: faults[_data_of(cell)] for cell in todo if _data_of(cell) in faults}
+    placed = {cell.id: replace(cell, dataset=found[_data_of(cell)]) for cell in todo if cell.id not in missing}
+    kept = [
+        replace(item, cells=tuple(placed.get(cell.id, cell) for cell in item.cells if cell.id not in missing))
+        for item in selected
+    ]
+    return kept, list(placed.values()), dict(Counter(missing.values()))
+
+
+def _data_of(cell: Cell) -> object:
+    """The data of a cell and their place."""
+    return cell.dataset, cell.dataset.local
 
 
 def _record(store: Store, selected: Sequence[Selected]) -> list[str]:

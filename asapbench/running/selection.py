@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -45,6 +45,9 @@ class Selected:
     cells: tuple[Cell, ...] = field(default=())
     text: str | None = None
     unreadable: tuple[str, ...] = ()
+    """The labels of cells whose rule, model or data set is not installed."""
+    waiting: int = 0
+    """How many of these have no result and would be trained."""
     plugins: tuple[str, ...] = ()
     """Those that the database names for cells that are unreadable without them."""
 
@@ -82,18 +85,20 @@ def recorded(
         )
     found = []
     for name in names or known:
+        waiting = 0
         cells, unreadable = store.readable_cells(name)
         missing = _missing_plugins(store, known[name]) if unreadable else []
         if unreadable and load_plugins is not None:
             faults = _load(missing, store, name, say=load_plugins)
             cells, unreadable = store.readable_cells(name)
-            if name in names and unreadable and (not cells or _has_unfinished(store, unreadable)):
+            waiting = sum(state_of(attempt) not in FINAL for attempt in store.states(list(unreadable)).values())
+            if name in names and unreadable and (not cells or waiting):
                 fault = "; ".join(faults) or lacking(list(unreadable.values()))
                 raise SuiteError(f'{store.name}: suite "{name}": {fault}')
             for fault in faults:
                 load_plugins(f'{store.name}: suite "{name}": {fault}')
         suite = Selected(name, known[name].source, tuple(cells), known[name].text)
-        found.append(replace(suite, unreadable=tuple(unreadable.values()), plugins=tuple(missing)))
+        found.append(replace(suite, unreadable=tuple(unreadable.values()), waiting=waiting, plugins=tuple(missing)))
     found = _matching(found, request.filters) if request.filters else found
     changed = {cell.id: cell for cell in relocated([cell for item in found for cell in item.cells], request.changes)}
     return [replace(item, cells=tuple(changed[cell.id] for cell in item.cells)) for item in found]
@@ -106,7 +111,7 @@ def _matching(found: Sequence[Selected], filters: Sequence[str]) -> list[Selecte
     except SuiteError as error:
         unreadable = [label for item in found for label in item.unreadable]
         raise SuiteError(f"{error}. {lacking(unreadable)}" if unreadable else str(error)) from error
-    matching = [replace(item, cells=tuple(cell for cell in item.cells if cell.id in kept)) for item in found]
+    matching = [replace(item, cells=tuple(cell for cell in item.cells if cell.id in kept), waiting=0) for item in found]
     return [item for item in matching if item.cells]
 
 
@@ -134,10 +139,6 @@ def _load(missing: Sequence[str], store: Store, suite: str, *, say: Callable[[st
         except PluginError as error:
             faults.append(f"was run with a plug-in: {error}")
     return faults
-
-
-def _has_unfinished(store: Store, cells: Iterable[str]) -> bool:
-    return any(state_of(attempt) not in FINAL for attempt in store.states(list(cells)).values())
 
 
 def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
