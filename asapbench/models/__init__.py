@@ -1,6 +1,6 @@
 """Models: one file for each architecture, free of torch. One definition serves every rule.
 
-`networks` has the modules, which are imported when a model is built.
+`networks` has what they share in torch, which is imported when a model is built.
 """
 
 from __future__ import annotations
