@@ -1,7 +1,7 @@
 """Checkpoints of one cell: written whole or not at all.
 
 A checkpoint is durable when `write` returns: temporary file, fsync of the file, rename, fsync of the directories. The
-last two are kept. `newest` skips a damaged file and takes the one before. A file is a line that names the format, the
+last two are kept. A file is a line that names the format, the
 SHA-256 and length of what follows, then a tensor archive that loads without running code. What a checkpoint holds is
 the trainer's business; this module only moves bytes.
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -24,7 +24,6 @@ from asapbench.training.environment import is_out_of_memory
 
 _MAGIC = "asapbench-checkpoint-1"
 KEPT = 2
-T = TypeVar("T")
 
 
 def write(content: dict[str, Any], directory: Path, *, number: int) -> Path:
@@ -84,28 +83,6 @@ def read_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: not what a checkpoint holds: it is of type {type(content).__name__}")
     return content
-
-
-def newest(
-    directories: Iterable[Path],
-    *,
-    read: Callable[[Path], T],
-    position: Callable[[T], tuple[int, ...]],
-    warn: Callable[[str], None],
-) -> tuple[Path, T] | None:
-    """The furthest checkpoint of `directories` that `read` accepts, by `position`; `warn` reports each other one."""
-    best: tuple[Path, T] | None = None
-    for directory in directories:
-        for path in reversed(list(files(directory))):
-            try:
-                content = read(path)
-            except CheckpointError as error:
-                warn(f"{error}; resuming an earlier one")
-                continue
-            if best is None or position(content) > position(best[1]):
-                best = path, content
-            break
-    return best
 
 
 def files(directory: Path) -> Iterator[Path]:

@@ -52,12 +52,7 @@ class Checkpoints:
 
     def newest(self) -> tuple[Path, Saved] | None:
         """The checkpoint that came furthest; warns of each that is damaged."""
-        return checkpoint.newest(
-            [self._directory, *self._previous],
-            read=saved.read,
-            position=lambda one: one.position,
-            warn=self._listener.warned,
-        )
+        return saved.newest([self._directory, *self._previous], warn=self._listener.warned)
 
     def start_after(self, epochs: int, angles: Sequence[Alignment]) -> None:
         """Counts what the checkpoint from which the cell resumes holds as reported, except the angles."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from asapbench.errors import CheckpointError
 from asapbench.metrics import Alignment, EpochMetrics
-from asapbench.training.checkpoint import read_file
+from asapbench.training.checkpoint import files, read_file
 from asapbench.training.environment import CHANNELS_LAST, MEMORY_ORDER, memory_format
 
 _Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -83,6 +83,22 @@ def read(path: Path) -> Saved:
     if type(threads) is not int or not 1 <= threads <= _MOST_THREADS:
         raise CheckpointError(f"{path}: not what a checkpoint holds: it was trained with {threads!r} threads")
     return saved
+
+
+def newest(directories: Iterable[Path], *, warn: Callable[[str], None]) -> tuple[Path, Saved] | None:
+    """The furthest checkpoint of `directories`: of each its last one that is whole. `warn` reports the others."""
+    best: tuple[Path, Saved] | None = None
+    for directory in directories:
+        for path in reversed(list(files(directory))):
+            try:
+                held = read(path)
+            except CheckpointError as error:
+                warn(f"{error}; resuming an earlier one")
+                continue
+            if best is None or held.position > best[1].position:
+                best = path, held
+            break
+    return best
 
 
 def require_alike(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from small_runs import CURVES, DB, SUITE, query, run, write_suite
 
 from asapbench.errors import CheckpointError
 from asapbench.store import Store
-from asapbench.training import checkpoint
+from asapbench.training import checkpoint, saved
 
 pytestmark = pytest.mark.faults
 PROGRAM = str(Path(__file__).parent / "acknowledging.py")
@@ -105,13 +105,8 @@ def _rows(place: Path, sql: str) -> list[tuple]:
 
 
 def _newest_epoch(place: Path, attempt: str) -> int:
-    found = checkpoint.newest(
-        place.glob(f"{DB}.files/checkpoints/*/{attempt}"),
-        read=checkpoint.read_file,
-        position=lambda content: (content["epoch"],),
-        warn=print,
-    )
-    return 0 if found is None else found[1]["epoch"]
+    found = saved.newest(place.glob(f"{DB}.files/checkpoints/*/{attempt}"), warn=print)
+    return 0 if found is None else found[1].epoch
 
 
 def test_nothing_that_was_reported_is_lost(

@@ -3,16 +3,19 @@
 import os
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from asapbench.errors import CheckpointError
-from asapbench.training import checkpoint
+from asapbench.training import checkpoint, saved
 
 
-def position(content: dict) -> tuple[int, ...]:
-    return (content["n"],)
+@pytest.fixture
+def _numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint holds a number, its position."""
+    monkeypatch.setattr(saved, "read", lambda path: SimpleNamespace(position=(checkpoint.read_file(path)["n"],)))
 
 
 def test_the_last_two_are_kept(tmp_path: Path) -> None:
@@ -32,27 +35,29 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
         (lambda content: content[:-40] + bytes([content[-40] ^ 4]) + content[-39:], "damaged"),
     ],
 )
+@pytest.mark.usefixtures("_numbers")
 def test_damage_is_named_and_the_one_before_is_taken(damage, says: str, tmp_path: Path) -> None:
     for n in (1, 2):
         checkpoint.write({"n": n}, tmp_path, number=n)
     newest = tmp_path / "00000002.checkpoint"
     newest.write_bytes(damage(newest.read_bytes()))
     warnings: list[str] = []
-    found = checkpoint.newest([tmp_path], read=checkpoint.read_file, position=position, warn=warnings.append)
+    found = saved.newest([tmp_path], warn=warnings.append)
     assert found is not None
-    assert found[1]["n"] == 1
+    assert found[1].position == (1,)
     assert len(warnings) == 1
     assert says in warnings[0]
     assert str(newest) in warnings[0]
 
 
+@pytest.mark.usefixtures("_numbers")
 def test_the_furthest_of_several_directories_is_taken(tmp_path: Path) -> None:
     checkpoint.write({"n": 7}, tmp_path / "old", number=1)
     checkpoint.write({"n": 3}, tmp_path / "new", number=9)
     folders = [tmp_path / "new", tmp_path / "old", tmp_path / "none"]
-    found = checkpoint.newest(folders, read=checkpoint.read_file, position=position, warn=print)
+    found = saved.newest(folders, warn=print)
     assert found is not None
-    assert found[1]["n"] == 7
+    assert found[1].position == (7,)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch) -> None:

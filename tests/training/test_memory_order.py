@@ -10,8 +10,7 @@ from tiny_cell import Recorder, bits, cell, same_bits, trainer
 
 from asapbench.training import environment
 from asapbench.training import trainer as trainer_module
-from asapbench.training.checkpoint import newest
-from asapbench.training.saved import read
+from asapbench.training.saved import newest
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 ORDERS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -52,7 +51,7 @@ def test_a_resume_keeps_the_order_and_the_bits(
     whole = trainer(which, images, tmp_path / "whole", Recorder())
     whole.fit()
     trainer(which, images, tmp_path / "part", Recorder(stop_after=4)).fit()
-    held = newest([tmp_path / "part"], read=read, position=lambda one: one.position, warn=print)
+    held = newest([tmp_path / "part"], warn=print)
     assert held is not None
     assert held[1].environment.get("memory order") == (None if order == "contiguous" else order)
 
