@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -49,22 +49,20 @@ class CatalogCommand(Command):
 
 def extended(
     command: Callable[..., None],
-    added: Sequence[inspect.Parameter],
+    added: Mapping[str, Sequence[inspect.Parameter]],
     use: Callable[[dict[str, Any]], None],
-    *,
-    replaced: Collection[str] = (),
 ) -> Callable[..., None]:
-    """`command` with further options, in place of its parameters `replaced`.
+    """`command` with further options: `added` by the parameter whose place they take; without such, at the end.
 
     `use` takes the values of the options out of all values given, before the command gets what is left.
     """
-    # typer reads signatures: this one is the command's own parameters, then those of the options.
+    # typer reads signatures: this one has the command's own parameters, and those of the options.
     types = get_type_hints(command, include_extras=True)
-    parameters = [
-        parameter.replace(annotation=types[name], kind=inspect.Parameter.KEYWORD_ONLY)
+    groups = {
+        name: [parameter.replace(annotation=types[name], kind=inspect.Parameter.KEYWORD_ONLY)]
         for name, parameter in inspect.signature(command).parameters.items()
-        if name not in replaced
-    ] + list(added)
+    }
+    parameters = [parameter for group in {**groups, **added}.values() for parameter in group]
 
     @functools.wraps(command)
     def with_options(**values: Any) -> None:
@@ -86,7 +84,7 @@ def with_plugins(command: Callable[..., None]) -> Callable[..., None]:
             load_all(named)
 
     plugin = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Plugins)
-    return extended(command, [plugin], load)
+    return extended(command, {"plugin": [plugin]}, load)
 
 
 _Plugins = Annotated[

@@ -116,8 +116,8 @@ def with_settings(*, only: Collection[str] = ()) -> Callable[[Callable[..., None
                 given = {option.field: option.read(values.pop(option.field)) for option in group}
                 values[name] = classes[name](**given)
 
-        added = [option.parameter() for group in options.values() for option in group]
-        return extended(command, added, read, replaced=classes)
+        added = {name: [option.parameter() for option in group] for name, group in options.items()}
+        return extended(command, added, read)
 
     return decorate
 

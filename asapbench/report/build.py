@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
@@ -12,7 +12,7 @@ from asapbench.report.figures.by_epoch import Recorded
 from asapbench.report.figures.curves import learning_curves
 from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.paper import ACCURACIES, accuracy_table, table3
-from asapbench.report.quantity import Angle, Metric, Quantity
+from asapbench.report.quantity import Angle, Metric, Quantity, Wanted
 from asapbench.report.recorded import differing_plugins, recorded_results, recorded_suite
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Note, Table
@@ -22,23 +22,6 @@ from asapbench.suite.select import only
 
 SECTION = "A.2"
 """The name in `--table` of the numbers that the paper prints in the text of section A.2."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The options of `asapbench report`: one of `table`, `figure` and `suite`, or `curves` or `alignment` of cells.
-
-    The cells are those of `suite`, by default all, that pass the filters `only`.
-    """
-
-    table: str | None = None
-    figure: int | None = None
-    suite: str | None = None
-    curves: Quantity | None = None
-    alignment: Angle | None = None
-    only: tuple[str, ...] = ()
-    metric: Metric | None = None
-    allow_deviations: bool = False
 
 
 def report(wanted: Wanted, *, url: str) -> Table | Illustration:

@@ -1,10 +1,13 @@
-"""What reports show: the test accuracy at one epoch, a metric of every epoch, or an angle of each layer."""
+"""What reports show: the test accuracy at one epoch, a metric of every epoch, or an angle of each layer; and which."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 from asapbench.metrics import EpochMetrics
+from asapbench.setting import Setting
 from asapbench.store import Attempt
 
 
@@ -83,3 +86,34 @@ class Angle(StrEnum):
         if self is Angle.WEIGHTS:
             return "Angle between W and B (W and C under Forward Alignment)"
         return "Angle between the rule's weight gradient and backpropagation's, on one training batch"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The options of `asapbench report`: one of `table`, `figure` and `suite`, or `curves` or `alignment` of cells.
+
+    The cells are those of `suite`, by default all, that pass the filters `only`.
+    """
+
+    table: Annotated[str | None, Setting(help="A table of the paper, 1 to 5, or A.2: measured and published.")] = None
+    figure: Annotated[
+        int | None, Setting(help="A figure of the paper, 6, 9, 10 or 11: its numbers, or with --out its picture.")
+    ] = None
+    curves: Annotated[
+        Quantity | None, Setting(help="Learning curves of a suite's cells, or of all, that match --only.")
+    ] = None
+    alignment: Annotated[
+        Angle | None, Setting(help="Each layer's angle by epoch, of a suite's cells, or of all, that match --only.")
+    ] = None
+    suite: Annotated[str | None, Setting(help="A suite, by name or file: rules side by side.")] = None
+    metric: Annotated[
+        Metric | None,
+        Setting(
+            help="Epoch whose test accuracy is shown: last, best test epoch (the paper's convention), or best "
+            "validation epoch. Default: best for tables, last for suites."
+        ),
+    ] = None
+    allow_deviations: Annotated[
+        bool, Setting(help="Also show cells that deviate from the shipped suites, with footnotes.")
+    ] = False
+    only: tuple[str, ...] = ()

@@ -43,7 +43,8 @@ def checkpoint_bytes(cell: Cell) -> int:
     """Bytes of one checkpoint, about: what learns (weights, explicit feedback, heads) and its moments, in float32."""
     copies = 1 + OPTIMIZERS[cell.optimizer.name].moments
     learned = 1 + RULES[cell.rule.name].learned_beside(cell.rule)
-    return 4 * round(copies * learned * _weights(cell.model, cell.dataset)) + 40_000
+    weights = sum(layer.weights for layer in layers_for(cell.model, cell.dataset))
+    return 4 * round(copies * learned * weights) + 40_000
 
 
 def training_bytes(cell: Cell, *, evaluated: int) -> int:
@@ -61,8 +62,3 @@ def training_bytes(cell: Cell, *, evaluated: int) -> int:
     passed = 3 * evaluated * max(layer.units for layer in layers)
     images = (shape.train + shape.test) * shape.channels * shape.size**2 * shape.value_bytes
     return 2 * images + 4 * round(copies * learned * weights + projected + max(kept, passed))
-
-
-@lru_cache(maxsize=1_000)
-def _weights(model: Choice, dataset: Choice) -> int:
-    return sum(layer.weights for layer in layers_for(model, dataset))

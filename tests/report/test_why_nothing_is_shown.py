@@ -7,10 +7,11 @@ import pytest
 from made_up import result, shipped_cell
 
 from asapbench.errors import StoreError
-from asapbench.report.build import Wanted, report
+from asapbench.report.build import report
 from asapbench.report.figures.matching import dimension_matching
 from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.paper import accuracy_table
+from asapbench.report.quantity import Wanted
 from asapbench.report.table import Table
 from asapbench.suite.catalog import MODELS
 from asapbench.suite.cell import Cell

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from asapbench.analysis.theorem import CASES, HORIZON, ZERO, Array, Case, Sizes, Trajectory, runs
 from asapbench.errors import AsapbenchError
 from asapbench.report.configuration import MISSING, number
@@ -147,8 +149,6 @@ def _numbers(checked: Sequence[Checked], sizes: Sizes) -> Iterator[Number]:
 
 
 def _draw(checked: Sequence[Checked], sizes: Sizes, count: int) -> Figure:
-    import numpy as np
-
     described = f"{_caption(sizes, count)}: their median, and the range from the least to the largest."
     figure, grid = panels(_TITLE, described, len(_PANELS), columns=2, width=11.0, height=3.4)
     last = max(float(run.times[-1]) for found in checked for run in found.runs)
@@ -172,8 +172,6 @@ def _draw(checked: Sequence[Checked], sizes: Sizes, count: int) -> Figure:
 
 def _band(axes: Axes, place: int, found: Checked, times: Array, quantity: Callable[[Trajectory], Array | None]) -> None:
     """The median of the runs and their range, if all have the quantity. The first case, the theorem's, is on top."""
-    import numpy as np
-
     measured = [(run.times, values) for run in found.runs if (values := quantity(run)) is not None]
     if len(measured) < len(found.runs):
         return
