@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asapbench.data.cache import Arrays
-from asapbench.suite.datasets import DatasetEntry
+from asapbench.suite.entries import DatasetEntry
 from asapbench.suite.options import Choice
 
 

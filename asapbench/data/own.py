@@ -23,7 +23,7 @@ from asapbench.data.dataset import Dataset
 from asapbench.data.files import OWN_FOLDER
 from asapbench.durable import write_whole
 from asapbench.errors import DataError, SuiteError
-from asapbench.suite.datasets import TRAIN_SIZE, DatasetShape
+from asapbench.suite.entries import TRAIN_SIZE, DatasetShape
 from asapbench.suite.options import Choice, Option, Value
 
 _REVISION = "1"

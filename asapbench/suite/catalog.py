@@ -15,10 +15,8 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from asapbench.suite.datasets import DatasetEntry, DatasetShape
-from asapbench.suite.entries import ModelEntry, OptimizerEntry, RuleEntry
+from asapbench.suite.entries import DatasetEntry, DatasetShape, ModelEntry, OptimizerEntry, RuleEntry, ScheduleEntry
 from asapbench.suite.options import Choice, Entry
-from asapbench.suite.schedules import ScheduleEntry
 
 _HOMES = (
     *("asapbench.rules", "asapbench.models", "asapbench.data.sets"),

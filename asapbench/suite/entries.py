@@ -1,18 +1,16 @@
-"""What rules, models and optimizers declare about themselves, in their own module: free of torch.
+"""What rules, models, data sets, optimizers and schedules declare about themselves, in their own module: without torch.
 
-`suite.datasets` has the same for data sets. Code that needs to know something about a rule or a model asks its entry;
-no other code lists names.
+Code that needs to know something about one of them asks its entry; no other code lists names.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from asapbench.errors import PluginError
-from asapbench.suite.options import Choice, Entry
+from asapbench.suite.options import Choice, Entry, Option, Value
 
 if TYPE_CHECKING:
     import torch
@@ -109,25 +107,6 @@ class ModelEntry(Entry):
     has_convolutions: bool = True
     has_shortcuts: bool = False
 
-    def layers_of(self, choice: Choice, *, channels: int, size: int, classes: int) -> Iterable[LayerShape]:
-        """`layers`, or what one forward pass of the built module shows, which imports torch."""
-        if self.layers is not None:
-            return self.layers(choice, channels=channels, size=size, classes=classes)
-        measured = importlib.import_module("asapbench.models.networks.measured")
-        try:
-            found: Sequence[LayerShape] = measured.layers(
-                self.build, choice, channels=channels, size=size, classes=classes
-            )
-        except Exception as error:  # the plug-in's own code
-            shape = f"{channels} x {size} x {size} and {classes} classes"
-            raise PluginError(
-                f"the model {self.name} cannot be built for images of {shape}: {type(error).__name__}: {error}: "
-                "correct it, or use other data"
-            ) from error
-        if not found:
-            raise PluginError(f"the model {self.name} has no convolution and no fully connected layer: correct it")
-        return found
-
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerEntry(Entry):
@@ -143,3 +122,113 @@ class OptimizerEntry(Entry):
     takes_fused: bool = False
     takes_capturable: bool = False
     fault: Callable[[Choice], tuple[str, str] | None] = lambda _choice: None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of a cell: `number` counts from 1 to `epochs`, and the first `warmup` of them ramp the rate up."""
+
+    number: int
+    epochs: int
+    warmup: int = 0
+
+    @property
+    def done(self) -> int:
+        """Epochs before this one, the warm-up left out."""
+        return self.number - 1 - self.warmup
+
+    @property
+    def total(self) -> int:
+        """Epochs of the cell, the warm-up left out."""
+        return self.epochs - self.warmup
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleEntry(Entry):
+    """A schedule: `factor` gives the learning rate of an epoch behind the warm-up, in units of the initial rate.
+
+    `fault` says why a choice cannot be used for so many epochs, and how to fix it, as (option, message), or None.
+    """
+
+    factor: Callable[[Choice, Epoch], float]
+    fault: Callable[[Choice, int], tuple[str, str] | None] = lambda _choice, _epochs: None
+
+
+TRAIN_SIZE = Option("train_size", 0, "only the first N training images; 0: all", minimum=0)
+
+
+@dataclass(frozen=True)
+class DatasetShape:
+    """Examples of `channels` x `size` x `size` numbers of `value_bytes` bytes; `train` and `test` count them.
+
+    Feature vectors of D numbers are D channels of size 1.
+    """
+
+    channels: int
+    size: int
+    classes: int
+    train: int
+    test: int
+    value_bytes: int = 1
+
+    @property
+    def is_features(self) -> bool:
+        """Whether an example is a feature vector: it has no rows and columns."""
+        return self.size == 1
+
+
+@dataclass(frozen=True)
+class DatasetEntry(Entry):
+    """A data set: images of `channels` x `size` x `size`, `classes` classes, `train` and `test` examples.
+
+    `augment` is the recipe of App. C for it. `fingerprint` is the SHA-256 of the decoded complete set, where known.
+    `released` is the mean and deviation by channel, pixels in 0..1, that the paper's released code normalises with.
+    """
+
+    channels: int = 3
+    size: int = 32
+    classes: int = 10
+    train: int = 50_000
+    test: int = 10_000
+    augment: str = "none"
+    fingerprint: str | None = None
+    released: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+    @property
+    def reads_a_path(self) -> bool:
+        """Whether a suite names its files by a path."""
+        return any(option.role == "place" for option in self.options)
+
+    def settings(self, dataset: Choice) -> dict[str, Value]:
+        """The options of `dataset` that a suite gives, without its label and place."""
+        return {name: value for name, value in self.given(dataset).items() if self.option(name).is_identity}
+
+    def whole(self, dataset: Choice) -> DatasetShape:
+        """The shape of the classes that `dataset` keeps, with all their training examples."""
+        classes = int(dict(dataset.options).get("classes", self.classes))
+        train, test = (count * classes // self.classes for count in (self.train, self.test))
+        return DatasetShape(self.channels, self.size, classes, train, test)
+
+    def beyond(self, dataset: Choice) -> str | None:
+        """What is wrong with a `train_size` greater than the training examples, and how to fix it; else None."""
+        wanted, available = dataset.integer("train_size"), self.whole(dataset)
+        if wanted <= available.train:
+            return None
+        of = f" of its first {available.classes} classes" if available.classes < self.classes else ""
+        return (
+            f"train_size {wanted} is more than the {available.train} training images that {self.name} has{of}: take at "
+            f"most {available.train}, or 0 for all"
+        )
+
+    def within(self, dataset: Choice) -> Choice:
+        """`dataset`, with all training examples if it asks for more: what earlier versions trained on."""
+        if self.beyond(dataset) is None:
+            return dataset
+        return self.with_options(dataset, train_size=0)
+
+    def completed(self, dataset: Choice, *, folder: Path) -> Choice:
+        """`dataset` with what only its files can tell, such as their content; most data sets need nothing.
+
+        A relative path is relative to `folder`. Raises DataError for files that cannot be used.
+        """
+        return dataset

@@ -5,11 +5,14 @@ A test keeps them equal to the torch modules. Cells of a suite share a few model
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from asapbench.errors import PluginError
 from asapbench.suite.catalog import MODELS, OPTIMIZERS, RULES, dataset_shape
 from asapbench.suite.cell import Cell
-from asapbench.suite.entries import LayerShape
+from asapbench.suite.entries import LayerShape, ModelEntry
 from asapbench.suite.options import Choice
 
 _TENSORS = 4
@@ -18,7 +21,27 @@ _TENSORS = 4
 
 def layer_shapes(model: Choice, *, channels: int, size: int, classes: int) -> tuple[LayerShape, ...]:
     """Every convolution and fully connected layer in forward order, a block's projection after its two convolutions."""
-    return tuple(MODELS[model.name].layers_of(model, channels=channels, size=size, classes=classes))
+    return tuple(layers_of(MODELS[model.name], model, channels=channels, size=size, classes=classes))
+
+
+def layers_of(entry: ModelEntry, choice: Choice, *, channels: int, size: int, classes: int) -> Iterable[LayerShape]:
+    """What the entry declares, or what one forward pass of the built module shows, which imports torch."""
+    if entry.layers is not None:
+        return entry.layers(choice, channels=channels, size=size, classes=classes)
+    measured = importlib.import_module("asapbench.models.networks.measured")
+    try:
+        found: Sequence[LayerShape] = measured.layers(
+            entry.build, choice, channels=channels, size=size, classes=classes
+        )
+    except Exception as error:  # the plug-in's own code
+        shape = f"{channels} x {size} x {size} and {classes} classes"
+        raise PluginError(
+            f"the model {entry.name} cannot be built for images of {shape}: {type(error).__name__}: {error}: "
+            "correct it, or use other data"
+        ) from error
+    if not found:
+        raise PluginError(f"the model {entry.name} has no convolution and no fully connected layer: correct it")
+    return found
 
 
 @lru_cache(maxsize=1_000)

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, get_args
 
-from asapbench.suite.datasets import TRAIN_SIZE, DatasetEntry
-from asapbench.suite.entries import Needs
+from asapbench.suite.entries import TRAIN_SIZE, DatasetEntry, Needs
 from asapbench.suite.options import Entry, Option, Role, Value, describe
 from asapbench.suite.recipe import AUGMENTATIONS, RECIPE
 
@@ -81,7 +80,7 @@ def _faults_of_dataset(entry: DatasetEntry) -> Iterator[str]:
     if entry.augment not in AUGMENTATIONS:
         yield f"its augment must be {' or '.join(map(repr, AUGMENTATIONS))}, not {entry.augment!r}"
     if TRAIN_SIZE.name not in {option.name for option in entry.options}:
-        yield "it lacks the option train_size: add asapbench.suite.datasets.TRAIN_SIZE to its options"
+        yield "it lacks the option train_size: add asapbench.suite.entries.TRAIN_SIZE to its options"
 
 
 def _wrong_types(declaration: DataclassInstance) -> Iterator[str]:

@@ -12,8 +12,8 @@ from torch import nn
 from asapbench.errors import SuiteError
 from asapbench.suite.catalog import OPTIMIZERS, SCHEDULES
 from asapbench.suite.cell import Cell
+from asapbench.suite.entries import Epoch
 from asapbench.suite.options import Choice
-from asapbench.suite.schedules import Epoch
 
 
 def build_optimizer(

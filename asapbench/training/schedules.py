@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from asapbench.suite.entries import PAPER
+from asapbench.suite.entries import PAPER, Epoch, ScheduleEntry
 from asapbench.suite.options import Choice, Option
-from asapbench.suite.schedules import Epoch, ScheduleEntry
 
 
 def _step(choice: Choice, epoch: Epoch) -> float:

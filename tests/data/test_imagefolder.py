@@ -11,7 +11,7 @@ from PIL import Image
 
 from asapbench.data.images import Images, load
 from asapbench.suite.catalog import DATASETS, dataset_shape
-from asapbench.suite.datasets import DatasetShape
+from asapbench.suite.entries import DatasetShape
 from asapbench.suite.options import Choice, Value
 
 ENTRY = DATASETS["imagefolder"]

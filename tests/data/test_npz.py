@@ -10,7 +10,7 @@ from own_data import arrays
 from asapbench.data.batches import PADDING, Batches, _Gathered, _Sliced
 from asapbench.data.images import load, normalization
 from asapbench.suite.catalog import DATASETS, dataset_shape
-from asapbench.suite.datasets import DatasetShape
+from asapbench.suite.entries import DatasetShape
 from asapbench.suite.options import Choice
 
 ENTRY = DATASETS["npz"]

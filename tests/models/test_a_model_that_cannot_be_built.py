@@ -5,6 +5,7 @@ from torch import nn
 
 from asapbench.errors import PluginError
 from asapbench.suite.entries import ModelEntry
+from asapbench.suite.shapes import layers_of
 
 
 def fails(choice, *, channels, size, classes):
@@ -26,5 +27,5 @@ def empty(choice, *, channels, size, classes):
 def test_it_is_one_clear_error(build, says: str) -> None:
     entry = ModelEntry("mine", "Mine", "a test", build=build)
     with pytest.raises(PluginError) as caught:
-        entry.layers_of(entry.choose(), channels=3, size=8, classes=10)
+        layers_of(entry, entry.choose(), channels=3, size=8, classes=10)
     assert str(caught.value).startswith(says)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from asapbench.suite.catalog import MODELS
+from asapbench.suite.shapes import layers_of
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -16,9 +17,9 @@ def test_measured_layers_are_those_that_are_counted(name: str) -> None:
     options = {"width": 4} if "width" in {option.name for option in entry.options} else {}
     choice = entry.choose(options)
     state = torch.get_rng_state()
-    measured = tuple(replace(entry, layers=None).layers_of(choice, **shape))
+    measured = tuple(layers_of(replace(entry, layers=None), choice, **shape))
     assert torch.equal(torch.get_rng_state(), state)
-    counted = {layer.name: layer for layer in entry.layers_of(choice, **shape)}
+    counted = {layer.name: layer for layer in layers_of(entry, choice, **shape)}
     assert [layer.name for layer in measured] == list(counted)
     for layer in measured:
         assert replace(layer, shortcut=counted[layer.name].shortcut) == counted[layer.name]

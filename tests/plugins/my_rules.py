@@ -6,9 +6,8 @@ from torch import nn
 from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.options import K
 from asapbench.rules.sharing import shared_activations
-from asapbench.suite.entries import ModelEntry, OptimizerEntry, RuleEntry
+from asapbench.suite.entries import ModelEntry, OptimizerEntry, RuleEntry, ScheduleEntry
 from asapbench.suite.options import Option
-from asapbench.suite.schedules import ScheduleEntry
 
 __version__ = "0.3"
 

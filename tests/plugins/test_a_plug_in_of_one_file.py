@@ -34,7 +34,7 @@ lr = 1e-3
 """
 
 OTHER = """\
-from asapbench.suite.schedules import ScheduleEntry
+from asapbench.suite.entries import ScheduleEntry
 entry = ScheduleEntry("other", "other", "a test", factor=lambda _choice, _epoch: 1)
 """
 

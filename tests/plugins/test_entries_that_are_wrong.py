@@ -16,7 +16,7 @@ IMPORTS = """\
 from asapbench.data.published import PublishedFiles
 from asapbench.suite.entries import ModelEntry, OptimizerEntry
 from asapbench.suite.options import Option
-from asapbench.suite.schedules import ScheduleEntry
+from asapbench.suite.entries import ScheduleEntry
 
 """
 NAMES = "a lower-case letter, then at most 63 lower-case letters, digits and underscores: a suite writes it"

@@ -8,7 +8,7 @@ from in_process import asapbench
 from asapbench.store import Store
 
 PLUGIN = """\
-from asapbench.suite.datasets import TRAIN_SIZE, DatasetEntry
+from asapbench.suite.entries import TRAIN_SIZE, DatasetEntry
 
 entry = DatasetEntry("theirs", "Theirs", "here", options=(TRAIN_SIZE,))
 """

@@ -9,7 +9,7 @@ from torch.optim import lr_scheduler
 
 from asapbench.errors import SuiteError
 from asapbench.suite.catalog import SCHEDULES
-from asapbench.suite.schedules import Epoch
+from asapbench.suite.entries import Epoch
 from asapbench.training.optimizer import learning_rate
 
 EPOCHS = 40

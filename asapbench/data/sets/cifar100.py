@@ -7,7 +7,7 @@ from pathlib import Path
 from asapbench.data.cache import Arrays
 from asapbench.data.published import DataFile, PublishedFiles, Source
 from asapbench.data.sets.cifar10 import RELEASED, read_files
-from asapbench.suite.datasets import TRAIN_SIZE
+from asapbench.suite.entries import TRAIN_SIZE
 
 _FOLDER = "cifar-100-python"
 _FILES = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.data.cache import Arrays
 from asapbench.data.published import PublishedFiles
-from asapbench.suite.datasets import TRAIN_SIZE
+from asapbench.suite.entries import TRAIN_SIZE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -25,7 +25,7 @@ from asapbench.data.cache import Arrays
 from asapbench.data.files import MISSING, OWN_FOLDER, Fault, damaged
 from asapbench.data.published import Published, Source, put
 from asapbench.durable import write_whole
-from asapbench.suite.datasets import TRAIN_SIZE
+from asapbench.suite.entries import TRAIN_SIZE
 from asapbench.suite.options import Choice, Option
 
 if TYPE_CHECKING:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
 
 from asapbench.escape import encodable
-from asapbench.report.table import Field, Table, with_texts
+from asapbench.report.table import Table, with_texts
 
 
 class Format(StrEnum):
@@ -44,22 +43,3 @@ def render(table: Table, form: Format, *, width: int = 100, color: bool = False,
         Format.JSON: data.render_json,
     }
     return renderers[form](table)
-
-
-def tabulated(
-    table: Table, form: str, *, title: Callable[[str], str], header: Callable[[str], str], field: Callable[[Field], str]
-) -> str:
-    """The rows of a table in tabulate's format `form`, each group below its header; the functions escape."""
-    from tabulate import tabulate
-
-    rows = []
-    for group in table.groups:
-        rows.append([header(group.header), *("" for _ in table.columns[1:])])
-        rows += [list(map(field, row.fields)) for row in group.rows]
-    return tabulate(
-        rows,
-        headers=[title(column.title) for column in table.columns],
-        tablefmt=form,
-        colalign=[column.align for column in table.columns],
-        disable_numparse=True,
-    )

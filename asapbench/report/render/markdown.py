@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from asapbench.escape import visible
-from asapbench.report.render import tabulated
+from asapbench.report.render.tabulated import tabulated
 from asapbench.report.table import Field, Note, Table, bracketed
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asapbench.data.cache import Arrays
 from asapbench.data.published import PublishedFiles
-from asapbench.suite.datasets import TRAIN_SIZE
+from asapbench.suite.entries import TRAIN_SIZE
 
 
 def read(_root: Path) -> Arrays:
