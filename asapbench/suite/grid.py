@@ -13,16 +13,7 @@ from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 from asapbench.errors import DataError, SuiteError
-from asapbench.suite.catalog import (
-    CATALOG,
-    DATASETS,
-    DEFAULTS,
-    MODELS,
-    OPTIMIZERS,
-    RULES,
-    SCHEDULES,
-    dataset_shape,
-)
+from asapbench.suite import catalog
 from asapbench.suite.cell import CHOICES, Cell
 from asapbench.suite.options import Choice, Option, describe
 from asapbench.suite.places import Path
@@ -61,7 +52,7 @@ def data_of_files(folder: FilePath = FilePath(), path: str | None = None) -> Com
     """Reads the data at a suite's path, relative to `folder`; `path`, relative to the working folder, replaces it."""
 
     def complete(choice: Choice) -> Choice:
-        entry = DATASETS[choice.name]
+        entry = catalog.DATASETS[choice.name]
         if path is None or not entry.reads_a_path:
             return entry.completed(choice, folder=folder)
         return entry.completed(entry.choose(entry.given(choice) | {"path": path}), folder=FilePath())
@@ -77,7 +68,7 @@ def data_of_cells(cells: Iterable[Cell] = ()) -> Complete:
     known = list(dict.fromkeys(cell.dataset for cell in cells))
 
     def complete(choice: Choice) -> Choice:
-        entry = DATASETS[choice.name]
+        entry = catalog.DATASETS[choice.name]
         if not entry.reads_a_path:
             return choice
         alike = [one for one in known if one.name == choice.name and entry.settings(one) == entry.settings(choice)]
@@ -108,7 +99,7 @@ def expand(grid: dict[str, Located], report: Report, *, complete: Complete) -> I
         for lr, seed, values in itertools.product(rates.get(rule, ()), seeds, itertools.product(*plain.values())):
             recipe = dict(zip(plain, values, strict=True))
             if recipe["augment"] == "auto":
-                recipe["augment"] = DATASETS[dataset].augment
+                recipe["augment"] = catalog.DATASETS[dataset].augment
             values_of_cell: dict[str, Any] = {**choice, **recipe}
             cell = Cell(lr=lr, seed=seed, **values_of_cell)
             if fault := impossible(cell):
@@ -137,30 +128,30 @@ def impossible(cell: Cell) -> Impossible | None:
 
 
 def _faults_of_choices(cell: Cell) -> Iterator[Impossible]:
-    if reason := OPTIMIZERS[cell.optimizer.name].fault(cell.optimizer):
+    if reason := catalog.OPTIMIZERS[cell.optimizer.name].fault(cell.optimizer):
         yield Impossible(f"optimizer.{reason[0]}", reason[1])
     if cell.warmup >= cell.epochs:
         yield Impossible("warmup", f"warmup {cell.warmup} leaves no epoch of {cell.epochs} behind it: choose less")
-    if reason := SCHEDULES[cell.schedule.name].fault(cell.schedule, cell.epochs):
+    if reason := catalog.SCHEDULES[cell.schedule.name].fault(cell.schedule, cell.epochs):
         yield Impossible(f"schedule.{reason[0]}", f"{cell.schedule.name}: {reason[1]}")
-    model, data = MODELS[cell.model.name], cell.dataset.name
-    if cell.normalization == "released" and DATASETS[cell.dataset.name].released is None:
-        known = ", ".join(name for name, entry in DATASETS.items() if entry.released is not None)
+    model, data = catalog.MODELS[cell.model.name], cell.dataset.name
+    if cell.normalization == "released" and catalog.DATASETS[cell.dataset.name].released is None:
+        known = ", ".join(name for name, entry in catalog.DATASETS.items() if entry.released is not None)
         yield Impossible("normalization", f"the released code has no normalization for {data} (it has for {known})")
-    is_features = dataset_shape(cell.dataset).is_features
+    is_features = catalog.dataset_shape(cell.dataset).is_features
     if is_features and cell.augment != "none":
         yield Impossible("augment", f'{cell.augment} moves pixels, and {data} has none: use "none"')
     if is_features and model.has_convolutions:
-        fit = ", ".join(name for name, entry in MODELS.items() if not entry.has_convolutions)
+        fit = ", ".join(name for name, entry in catalog.MODELS.items() if not entry.has_convolutions)
         yield Impossible("model", f"{model.name} needs images, and the data are feature vectors: use {fit}")
-    if unsuited := RULES[cell.rule.name].unsuited(model):
+    if unsuited := catalog.RULES[cell.rule.name].unsuited(model):
         yield Impossible("rule", unsuited)
 
 
 def _faults_of_size(cell: Cell) -> Iterator[Impossible]:
-    if fault := DATASETS[cell.dataset.name].beyond(cell.dataset):
+    if fault := catalog.DATASETS[cell.dataset.name].beyond(cell.dataset):
         yield Impossible("dataset.train_size", fault)
-    whole = dataset_shape(cell.dataset).train
+    whole = catalog.dataset_shape(cell.dataset).train
     train = whole - cell.validation
     if whole < 2:
         text = f"train_size {whole} is too small to train on: take at least 2, or 0 for all"
@@ -197,12 +188,12 @@ def _place_of(key: str, value: Any, grid: dict[str, Located]) -> Path:
 def _choices(kind: str, grid: dict[str, Located], report: Report) -> list[Choice]:
     found: list[Choice] = []
     if kind not in grid:
-        if kind in DEFAULTS:
-            return [DEFAULTS[kind]]
+        if kind in catalog.DEFAULTS:
+            return [catalog.DEFAULTS[kind]]
         lr = grid.get("lr")
         if kind == "rule" and lr is not None and isinstance(lr.value, dict):
-            names = [name for name in lr.value if name in CATALOG["rule"]]
-            return [CATALOG["rule"][name].choose() for name in names]
+            names = [name for name in lr.value if name in catalog.RULES]
+            return [catalog.RULES[name].choose() for name in names]
         report((), f"no {kind} is named: add {kind} = ... here or under [defaults]")
         return []
     for item in grid[kind].items():
@@ -210,7 +201,7 @@ def _choices(kind: str, grid: dict[str, Located], report: Report) -> list[Choice
         if not isinstance(name, str):
             needs = 'a table needs name = "..."' if isinstance(item.value, dict) else f"not {describe(name)}"
             report(item.path, f"{kind} must be a name or a table with a name: {needs}")
-        elif name not in CATALOG[kind]:
+        elif name not in catalog.CATALOG[kind]:
             path = (*item.path, "name") if isinstance(item.value, dict) else item.path
             report(path, unknown(kind, name))
         else:
@@ -230,7 +221,7 @@ def _completed(
 
 
 def _with_options(kind: str, name: str, table: Located, report: Report) -> Iterator[Choice]:
-    entry = CATALOG[kind][name]
+    entry = catalog.CATALOG[kind][name]
     given = {key: Located(value, (*table.path, key)).items() for key, value in table.value.items() if key != "name"}
     sound = True
     for key, items in given.items():
@@ -278,7 +269,7 @@ def _rates(grid: dict[str, Located], rules: Sequence[str], report: Report) -> di
     located = {name: Located(value, (*lr.path, name)) for name, value in lr.value.items()}
     rates = {name: list(_taken(rate, checked_learning_rate, report)) for name, rate in located.items()}
     for name in rates:
-        if name not in CATALOG["rule"]:
+        if name not in catalog.RULES:
             report(located[name].path, unknown("rule", name))
     for name in dict.fromkeys(rules):
         if name not in rates:
