@@ -35,6 +35,9 @@ CURRENT: ColumnElement[bool] = and_(
 )
 """The newest attempt of its cell that is not superseded."""
 
+_OWN_EPOCHS = and_(epoch_metrics.c.lineage == attempts.c.lineage, epoch_metrics.c.attempt_id == attempts.c.id)
+"""The epochs that an attempt itself has trained; the lineage is in the index."""
+
 TIMED_EPOCHS = 20
 """Epochs at the end of an attempt over which its median time is taken: past the warm-up, and quick to read."""
 
@@ -195,10 +198,7 @@ def peaks(connection: Connection, kind: str) -> dict[str, int]:
     query = (
         select(cells.c.group_id, func.max(epoch_metrics.c.peak_memory_bytes))
         .join(attempts, attempts.c.cell_id == cells.c.id)
-        .join(
-            epoch_metrics,
-            and_(epoch_metrics.c.lineage == attempts.c.lineage, epoch_metrics.c.attempt_id == attempts.c.id),
-        )
+        .join(epoch_metrics, _OWN_EPOCHS)
         .where(attempts.c.device.startswith(kind), epoch_metrics.c.peak_memory_bytes.is_not(None))
         .group_by(cells.c.group_id)
     )
@@ -207,7 +207,6 @@ def peaks(connection: Connection, kind: str) -> dict[str, int]:
 
 def _timed_epochs() -> Select[*tuple[Any, ...]]:
     """The configuration, device and seconds of the epochs at the end of each attempt that is timed."""
-    timed = exists().where(epoch_metrics.c.lineage == attempts.c.lineage, epoch_metrics.c.attempt_id == attempts.c.id)
     rank = func.row_number().over(
         partition_by=(cells.c.group_id, attempts.c.device),
         order_by=(attempts.c.started_at.desc(), attempts.c.id),
@@ -215,20 +214,13 @@ def _timed_epochs() -> Select[*tuple[Any, ...]]:
     ranked = (
         select(attempts.c.id, rank.label("rank"))
         .join(cells, cells.c.id == attempts.c.cell_id)
-        .where(attempts.c.superseded.is_(False), attempts.c.epochs_done > 0, timed)
+        .where(attempts.c.superseded.is_(False), attempts.c.epochs_done > 0, exists().where(_OWN_EPOCHS))
         .subquery()
     )
     return (
         select(cells.c.config, attempts.c.device, epoch_metrics.c.seconds)
         .join(attempts, attempts.c.cell_id == cells.c.id)
         .join(ranked, and_(ranked.c.id == attempts.c.id, ranked.c.rank == 1))
-        .join(
-            epoch_metrics,
-            and_(
-                epoch_metrics.c.lineage == attempts.c.lineage,
-                epoch_metrics.c.attempt_id == attempts.c.id,
-                epoch_metrics.c.epoch > attempts.c.epochs_done - TIMED_EPOCHS,
-            ),
-        )
+        .join(epoch_metrics, and_(_OWN_EPOCHS, epoch_metrics.c.epoch > attempts.c.epochs_done - TIMED_EPOCHS))
         .order_by(*ORDER, attempts.c.device)
     )
