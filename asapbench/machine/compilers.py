@@ -53,18 +53,15 @@ def _check_folders() -> None:
     for name, folder in (("TMPDIR", tempfile.gettempdir()), (CACHE, cache or "")):
         if len(folder.split()) > 1:  # torch splits its own commands at spaces
             raise SuiteError(f"--compile: torch's compiler cannot use {name}={folder}: name a folder without a space")
-    if cache is not None:
-        _check_cache(Path(cache))
-
-
-def _check_cache(folder: Path) -> None:
+    if cache is None:
+        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        reason = "" if os.access(folder, os.R_OK | os.W_OK | os.X_OK) else "Permission denied"
+        Path(cache).mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(cache, os.R_OK | os.W_OK | os.X_OK) else "Permission denied"
     except OSError as error:
         reason = error.strerror or str(error)
     if reason:
-        raise SuiteError(f"--compile: {CACHE}={folder} cannot be written to ({reason}): name another, or unset it")
+        raise SuiteError(f"--compile: {CACHE}={cache} cannot be written to ({reason}): name another, or unset it")
 
 
 def _compilers(cplusplus: bool) -> tuple[str, ...]:

@@ -204,7 +204,10 @@ class RayExecutor:
         for node in self._nodes.values():
             if node.answer is None or not ray.wait([node.answer], timeout=0)[0]:
                 continue
-            missing, answered = _answer(node.answer)
+            try:
+                missing, answered = ray.get(node.answer), True
+            except RayError as error:
+                missing, answered = f"it cannot run asapbench: {_reason(error)}", False
             node.answer = None
             if missing is None:
                 ready.append(node)
@@ -370,14 +373,6 @@ def _name(node: dict[str, Any]) -> str:
 
 def _pinned(node: str) -> dict[str, Any]:
     return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
-
-
-def _answer(reference: Any) -> tuple[str | None, bool]:
-    """What is missing on a node, and whether the node itself answered."""
-    try:
-        return ray.get(reference), True
-    except RayError as error:
-        return f"it cannot run asapbench: {_reason(error)}", False
 
 
 def _first_line(error: Exception) -> str:

@@ -90,14 +90,6 @@ class Files:
             for path in (self.root / "logs").glob(f"{_this_process()}-*.log"):
                 path.unlink()
 
-    def cells_with_checkpoints(self) -> list[Path]:
-        """One directory per cell, named by the start of the cell's identity."""
-        folder = self.root / "checkpoints"
-        try:
-            return sorted(folder.iterdir()) if folder.is_dir() else []
-        except OSError as error:
-            raise StoreError(f"{folder} cannot be read: {error.strerror}; change its rights") from error
-
 
 def _is_usable(folder: Path) -> bool:
     return os.path.isdir(folder) and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
@@ -134,7 +126,12 @@ def _beside(database: Path | None, url: str) -> Files:
 def finished_checkpoints(store: Store, files: Files) -> list[tuple[Path, int]]:
     """Checkpoint directories, with their bytes, of cells that have a result and need no checkpoint any more."""
     final = {cell_id[:20] for cell_id in store.ended_cells()}
-    return [(folder, size(folder)) for folder in files.cells_with_checkpoints() if folder.name in final]
+    of_cells = files.root / "checkpoints"
+    try:
+        found = sorted(of_cells.iterdir()) if of_cells.is_dir() else []
+    except OSError as error:
+        raise StoreError(f"{of_cells} cannot be read: {error.strerror}; change its rights") from error
+    return [(folder, size(folder)) for folder in found if folder.name in final]
 
 
 def size(folder: Path) -> int:
