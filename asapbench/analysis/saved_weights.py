@@ -63,7 +63,7 @@ class Kept:
         from asapbench.training.weights import evaluated
 
         self.require_whole()
-        return evaluated(self.path, images)[1:]
+        return evaluated(self.path, images)
 
 
 def kept_weights(store: Store, prefix: str, *, files: Path | None = None) -> Kept:
