@@ -26,10 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asapbench.durable import write_whole
+from asapbench.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from asapbench.suite.datasets import DatasetShape
 
 _PAGE = 4096
 """Bytes of the first line; each array begins at a multiple of them."""
@@ -56,6 +59,27 @@ class Arrays:
             digest.update(f"{name} {array.dtype.newbyteorder('<').str} {array.shape}\n".encode())
             digest.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
+
+    def require(self, shape: DatasetShape, *, name: str) -> None:
+        """Raises DataError where the arrays of the data set `name` are not as `shape` declares them."""
+        import numpy as np
+
+        values, sides = np.dtype("uint8" if shape.value_bytes == 1 else "float32"), (shape.size, shape.size)
+        for part, count, images, labels in (
+            ("training", shape.train, self.train_images, self.train_labels),
+            ("test", shape.test, self.test_images, self.test_labels),
+        ):
+            for what, array, kind, declared in (
+                ("images", images, values, (count, shape.channels, *sides)),
+                ("labels", labels, np.dtype(np.int64), (count,)),
+            ):
+                if (array.dtype, array.shape) != (kind, declared):
+                    found = f"the {part} {what} are {array.dtype} {array.shape}, not {kind} {declared}"
+                    raise DataError(f"{name}: {found}: correct its entry, or what it reads")
+            first, last = labels.min(initial=0), labels.max(initial=0)
+            if first < 0 or last >= shape.classes:
+                found = f"the {part} labels are {first} to {last}, not 0 to {shape.classes - 1}"
+                raise DataError(f"{name}: {found}: correct its entry, or what it reads")
 
     def all(self) -> tuple[NDArray[Any], ...]:
         """The four arrays, in their order in the file."""

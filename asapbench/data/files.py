@@ -50,11 +50,6 @@ def fix(names: str, root: Path) -> str:
     return f'run "asapbench data prepare {names} --data {shlex.quote(str(root))}"'
 
 
-def damaged(name: str, root: Path, found: Iterable[Fault]) -> DataError:
-    """The error that names the files at fault, what is wrong with them, and the command that fixes it."""
-    return DataError(f"{name}: {describe(root, found)}: {fix(name, root)}")
-
-
 def describe(root: Path, found: Iterable[Fault]) -> str:
     """`data/x/a, data/x/b and 3 more are missing; data/x/c is damaged`."""
     by_fault: dict[str, list[str]] = {}

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from asapbench.data.lookup import dataset_of
-from asapbench.errors import DataError
+from asapbench.errors import AsapbenchError, DataError
 from asapbench.suite.catalog import DATASETS, dataset_shape
 from asapbench.suite.options import Choice
+from asapbench.suite.plugins import place_of, provider
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,9 +67,17 @@ def load(choice: Choice, root: Path) -> Images:
     except OSError as error:
         fault = f"{error.filename or root} cannot be read ({error.strerror or error})"
         raise DataError(f"{choice.name}: {fault}: {dataset.fix(root)}") from error
+    except (AsapbenchError, MemoryError):
+        raise
+    except Exception as error:  # the plug-in's own code
+        plugin = provider("dataset", choice.name)
+        where = place_of(error, plugin.source if plugin else "")
+        said = f"{where}: the data set cannot be read: {type(error).__name__}: {error}"
+        raise DataError(f"{choice.name}: {said}: correct it there") from error
     if limit := choice.integer("train_size"):
         held = replace(held, train_images=held.train_images[:limit], train_labels=held.train_labels[:limit])
         fingerprint = held.digest()
+    held.require(dataset_shape(choice), name=choice.name)
     train_images, train_labels, test_images, test_labels = (torch.from_numpy(array) for array in held.all())
     (mean, std), classes = statistics(train_images), dataset_shape(choice).classes
     images = Images(
@@ -81,7 +90,7 @@ def load(choice: Choice, root: Path) -> Images:
         std=std,
         fingerprint=fingerprint,
     )
-    _require_as_declared(choice, images, root)
+    _require_fingerprint(choice, images, root)
     return images
 
 
@@ -150,12 +159,8 @@ def _of_numbers(images: Tensor) -> Statistics:
     return mean, tuple(math.sqrt(variance) for variance in averages(squares))
 
 
-def _require_as_declared(choice: Choice, images: Images, root: Path) -> None:
-    dataset, shape = dataset_of(choice), dataset_shape(choice)
-    declared = [(count, shape.channels, shape.size, shape.size) for count in (shape.train, shape.test)]
-    found = [tuple(images.train_images.shape), tuple(images.test_images.shape)]
-    if found != declared:
-        raise DataError(f"{choice.name}: the images are {found}, not {declared}: {dataset.fix(root)}")
+def _require_fingerprint(choice: Choice, images: Images, root: Path) -> None:
+    dataset = dataset_of(choice)
     expected = dataset.fingerprint
     if expected is not None and choice == dataset.choose() and images.fingerprint != expected:
         raise DataError(

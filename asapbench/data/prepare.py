@@ -59,8 +59,11 @@ def prepare(dataset: Published, root: Path, *, say: Say = lambda _: None, receiv
     `say` gets each step, `received` the progress of a download. Raises DataError when a download fails, with the
     address and where to put the file by hand, or when the disk is full or may not be written.
     """
-    if verify(dataset, root).state == "complete":
+    verdict = verify(dataset, root)
+    if verdict.state == "complete":
         return
+    if not dataset.sources:
+        raise DataError(f"{dataset.name}: {verdict.faults}: {dataset.fix(root)}")
     try:
         with _lock(dataset.name, root, say=say):
             _fetch_missing(dataset, root, say=say, received=received)

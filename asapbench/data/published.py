@@ -18,7 +18,7 @@ from typing import IO
 from asapbench.data import cache, files
 from asapbench.data.cache import Arrays
 from asapbench.data.dataset import Dataset
-from asapbench.data.files import MISSING, OWN_FOLDER, Fault, damaged, file_digest
+from asapbench.data.files import MISSING, OWN_FOLDER, Fault, describe, file_digest
 from asapbench.durable import write_whole
 from asapbench.errors import DataError
 from asapbench.suite.options import Choice
@@ -92,7 +92,7 @@ class Published(Dataset):
         """Raises DataError when a file that `dataset` needs is missing or has another size. Reads no file whole."""
         if not (found := self.faults(dataset, root)):
             return
-        error = damaged(self.name, root, found)
+        error = self.damaged(root, found)
         if (part := self.part_there(root)) is None:
             raise error
         here = f'dataset = {{ name = "{self.name}", {self.changed(part)} }}'
@@ -106,11 +106,17 @@ class Published(Dataset):
     def require_sound(self, dataset: Choice, root: Path) -> None:
         """Raises DataError when any file that `dataset` needs is missing or damaged; every byte is read."""
         if found := self.damage(dataset, root):
-            raise damaged(self.name, root, found)
+            raise self.damaged(root, found)
+
+    def damaged(self, root: Path, found: Iterable[Fault]) -> DataError:
+        """The error that names the files at fault, what is wrong with them, and how to fix it."""
+        return DataError(f"{self.name}: {describe(root, found)}: {self.fix(root)}")
 
     def fix(self, root: Path) -> str:
-        """The command that fetches it again, for the end of an error."""
-        return files.fix(self.name, root)
+        """How to replace its files, for the end of an error: the command that fetches them, if one can."""
+        if self.sources:
+            return files.fix(self.name, root)
+        return "put its files there" if self.paths else "correct what it reads"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +171,9 @@ class PublishedFiles(Published):
 
         def read() -> Arrays:
             self.require_sound(dataset, root)
-            return self.read(root)
+            made = self.read(root)
+            made.require(self.whole(dataset), name=self.name)  # other workers map it
+            return made
 
         return cache.arrays(
             root / OWN_FOLDER,

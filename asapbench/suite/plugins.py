@@ -322,15 +322,19 @@ def _is_around(around: str | None, name: str) -> bool:
 
 
 def _failed(error: Exception | SystemExit, source: str) -> PluginError:
-    """Where the code of a plug-in fails: the last line of its folder, or else of any module, and why."""
+    said = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
+    reason = f"the plug-in cannot be loaded: {type(error).__name__}: {said}"
+    return PluginError(f"{place_of(error, source)}: {reason}: correct it there")
+
+
+def place_of(error: BaseException, source: str) -> str:
+    """Where the code of the plug-in `source` fails: the last line in its folder, or else in any module."""
     frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:
         frames = [(error.filename, error.lineno)]
     own = [frame for frame in frames if os.path.isabs(source) and Path(source).parent in Path(frame[0]).parents]
     others = [frame for frame in frames if "importlib" not in frame[0] and frame[0] != __file__]
-    place = "{}:{}".format(*(own or others)[-1]) if own or others else source
-    said = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
-    return PluginError(f"{place}: the plug-in cannot be loaded: {type(error).__name__}: {said}: correct it there")
+    return "{}:{}".format(*(own or others)[-1]) if own or others else source
 
 
 def _digest(module: ModuleType) -> str:

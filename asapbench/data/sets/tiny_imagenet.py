@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.data import cache
 from asapbench.data.cache import Arrays
-from asapbench.data.files import MISSING, OWN_FOLDER, Fault, damaged
+from asapbench.data.files import MISSING, OWN_FOLDER, Fault
 from asapbench.data.published import Published, Source, put
 from asapbench.durable import write_whole
 from asapbench.suite.entries import TRAIN_SIZE
@@ -117,7 +117,7 @@ class TinyImageNet(Published):
                 read=lambda: decode(root, wanted),
             )
         except UndecodableError as error:
-            raise damaged(self.name, root, [error.fault]) from error
+            raise self.damaged(root, [error.fault]) from error
 
 
 def layout(root: Path, classes: int) -> Layout:
