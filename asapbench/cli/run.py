@@ -162,8 +162,7 @@ def _print_dry_run(
 ) -> None:
     """Prints the plan, after the cells that a dry run cannot read: it loads no plug-in."""
     from asapbench.cli.progress import print_plan
-    from asapbench.running.launch import plan
-    from asapbench.running.selection import other_files
+    from asapbench.running.launch import notices, plan
     from asapbench.suite.plugins import lacking
 
     for item in selected:
@@ -177,7 +176,7 @@ def _print_dry_run(
     if supersede:
         say(f"The results of {count(len(cells), 'cell')} would be superseded, and these cells trained again:")
     print_plan(plan(None if supersede else store, selected, request))
-    for line in other_files(store, selected) if store is not None and not supersede else ():
+    for line in notices(store, selected, request, supersede=supersede) if store is not None else ():
         say(line)
 
 

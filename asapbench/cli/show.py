@@ -33,11 +33,11 @@ def show(
         attempts = store.attempts(cell_id)
         epochs = store.epochs(attempts[-1].lineage) if attempts else []
         angles = store.alignment(attempts[-1].lineage) if attempts else []
-        provenance = store.provenance(attempts[-1].provenance_id) if attempts else None
+        provenances = {attempt.id: store.provenance(attempt.provenance_id) for attempt in attempts}
     _print_configuration(content, cell_id)
-    _print_attempts(attempts)
-    if provenance is not None:
-        _print_provenance(provenance)
+    _print_attempts(attempts, {attempt: _plugins(content, ran.versions) for attempt, ran in provenances.items()})
+    if attempts:
+        _print_provenance(provenances[attempts[-1].id])
     _print_epochs(epochs, all_epochs=all_epochs)
     _print_alignment(angles)
     _print_errors(attempts)
@@ -62,7 +62,15 @@ def _print_configuration(content: dict[str, Any], cell_id: str) -> None:
             say(f"{field:<14} {value}")
 
 
-def _print_attempts(attempts: Sequence[Attempt]) -> None:
+def _plugins(content: dict[str, Any], versions: dict[str, str]) -> str:
+    """The plug-ins of what the cell chooses; the cell may be one that cannot be read."""
+    from asapbench.suite.plugins import shortened
+
+    chosen = [f"{field} {value.get('name') if isinstance(value, dict) else value}" for field, value in content.items()]
+    return ", ".join(dict.fromkeys(shortened(versions[key]) for key in chosen if key in versions))
+
+
+def _print_attempts(attempts: Sequence[Attempt], plugins: dict[str, str]) -> None:
     if not attempts:
         say("\nno attempt yet")
         return
@@ -86,6 +94,8 @@ def _print_attempts(attempts: Sequence[Attempt]) -> None:
         left=("state", "device", "remarks"),
     )
     for attempt in attempts:
+        if plugins[attempt.id]:
+            say(f"plug-ins of attempt {attempt.number}: {plugins[attempt.id]}")
         if attempt.weights_path is not None:
             say(f"weights of attempt {attempt.number}: {attempt.weights_path}")
 

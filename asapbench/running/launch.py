@@ -35,6 +35,12 @@ def plan(store: Store | None, selected: Sequence[Selected], request: Request) ->
     return plan_cells(store, cells_of(selected), planned_slots(request.run, request.training), request.only_states)
 
 
+def notices(store: Store, selected: Sequence[Selected], request: Request, *, supersede: bool) -> list[str]:
+    """What the user should know, before a run, of results that the database already has."""
+    found = [*other_files(store, selected), *_earlier_revisions(store, selected)]
+    return found if supersede else [*found, *other_plugins(store, selected, files_of(store, request.run.files))]
+
+
 def run(
     store: Store,
     selected: Sequence[Selected],
@@ -62,11 +68,12 @@ def run(
         slots = executor.slots
         the_plan = plan_cells(None if supersede else store, cells, slots, request.only_states)
         files.make([cell.id for cell in todo], weights=request.training.keep_weights)
-        notices = _record(store, selected)
-        if not supersede:
-            notices += other_plugins(store, selected, files)
+        found = notices(store, selected, request, supersede=supersede)
+        found += [f"{item.name}: {lacking(item.unreadable)}" for item in selected if item.unreadable]
+        for item in selected:
+            store.record_suite(item.name, item.source, item.cells, text=item.text)
         view.begin(the_plan, slots)
-        for line in notices:
+        for line in found:
             view.message(line)
         store.enable_retries(view.message)
         if supersede:
@@ -111,15 +118,6 @@ def _with_data(
 def _data_of(cell: Cell) -> object:
     """The data of a cell and their place."""
     return cell.dataset, cell.dataset.local
-
-
-def _record(store: Store, selected: Sequence[Selected]) -> list[str]:
-    """Record the suites; returns what the user should know of suites that the database already has."""
-    notices = [*other_files(store, selected), *_earlier_revisions(store, selected)]
-    notices += [f"{item.name}: {lacking(item.unreadable)}" for item in selected if item.unreadable]
-    for item in selected:
-        store.record_suite(item.name, item.source, item.cells, text=item.text)
-    return notices
 
 
 def _supersede_results(store: Store, cells: Sequence[Cell], *, say: Callable[[str], None]) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from small_runs import DB, query, run
 
+from asapbench.suite.plugins import shortened
+
 PLUGIN = Path(__file__).with_name("my_rules.py")
 SUITE = """\
 [suite]
@@ -58,10 +60,12 @@ def versions(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_suite_trains_with_the_plug_in_that_its_own_file_names(folder: Path) -> None:
+    warned = said(folder, "run", "b/suite.toml", "--dry-run")
     ran = said(folder, "run", "b/suite.toml")
     ((cell,),) = query(folder, "SELECT id FROM cell")
     assert "b: cells done by another version of the plug-in of rule asfa (my_rules 0.3 sha256:" in ran
     assert f"asapbench rerun b --only cell={cell[:10]}" in ran
+    assert f"asapbench rerun b --only cell={cell[:10]}" in warned
     reported = said(folder, "report", "--suite", "b", "--plugin", "b/my_rules.py")
     assert "Results of the rule asfa come from another version of its plug-in (my_rules 0.3 sha256:" in reported
     (folder / "other").mkdir()
@@ -80,6 +84,9 @@ def test_a_cell_that_resumes_with_a_changed_plug_in_is_not_bit_exact_and_says_so
     resumed = said(folder, "resume", "a")
     assert "a: cells started by another version of the plug-in of rule asfa (my_rules 0.3 sha256:" in resumed
     assert "1; they continue with the one loaded now" in resumed
+    ((cell,),) = query(folder, "SELECT id FROM cell")
+    shown = [one for one in run(folder, "show", cell).splitlines() if one.startswith("plug-ins ")]
+    assert shown == [f"plug-ins of attempt {n}: {shortened(one)}" for n, one in enumerate(versions(folder), start=1)]
     assert query(folder, "SELECT state, bit_exact FROM attempt ORDER BY number") == [("interrupted", 1), ("done", 0)]
     assert "come from different versions of its plug-in" in said(folder, "report", "--suite", "a/suite.toml")
 
