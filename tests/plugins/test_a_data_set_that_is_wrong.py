@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from in_process import asapbench
 
 from asapbench.data.images import load
 from asapbench.data.lookup import published_set
@@ -75,6 +76,17 @@ def test_a_function_that_fails(tmp_path: Path, returned: str, says: str) -> None
     with pytest.raises(DataError, match=says) as caught:
         load(DATASETS["wrong"].choose(), root)
     assert "data prepare" not in str(caught.value)
+
+
+def test_commands_take_one_that_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write(tmp_path, "Arrays(images(6), labels(6), images(4), labels(4))", "(FILE,)"))
+    plugin = ("--plugin", "wrong.py")
+    for command in (("prepare", "wrong"), ("verify", "wrong"), ("verify",)):
+        done = asapbench("data", *command, "--data", str(tmp_path), *plugin)
+        assert (done.status, done.err) == (0, "")
+        assert "wrong: complete" in done.out
+    assert "6 + 4 of 1x4x4, 3 classes" in asapbench("data", "list", *plugin).out
+    assert "computed for W and" in asapbench("analyze", "memory", "--model", "resnet10", "--dataset", "wrong", *plugin).out
 
 
 def test_files_that_cannot_be_downloaded_are_to_be_put_there(tmp_path: Path) -> None:

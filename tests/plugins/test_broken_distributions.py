@@ -124,6 +124,19 @@ def test_doctor_reports_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ]
 
 
+def test_an_installed_plug_in_may_be_named_again(tmp_path: Path) -> None:
+    install(tmp_path, entry_points="[asapbench]\nw = working\n", code=WORKING, name="working")
+    for name, code in (("copy", WORKING), ("other", f"{WORKING}# changed\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "working.py").write_text(code)
+    for named in ("working", "working.py", "copy/working.py"):
+        done = python(tmp_path, "-m", "asapbench", "catalog", "model", "--plugin", named)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "(plug-in working)" in done.stdout
+    done = python(tmp_path, "-m", "asapbench", "catalog", "model", "--plugin", "other/working.py")
+    assert 'the plug-in working already has the model "installed_model": use another name' in done.stderr
+
+
 def test_the_others_are_loaded_and_the_library_warns(tmp_path: Path) -> None:
     install(tmp_path, entry_points=FAULTS["raises"][0], code=FAULTS["raises"][1])
     install(tmp_path, entry_points="[asapbench]\nw = working\n", code=WORKING, name="working")

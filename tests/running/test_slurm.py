@@ -7,6 +7,7 @@ local one, which starts a job again as Slurm does.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,18 @@ needs_submitit = pytest.mark.skipif(
     find_spec("submitit") is None, reason="submitit is not installed: the extra `slurm`"
 )
 
+PLUGIN = Path(__file__).parents[1] / "plugins" / "my_rules.py"
+PLUGIN_SUITE = """
+[suite]
+name = "small"
+
+[[grid]]
+dataset = { name = "digits", train_size = 64 }
+model = { name = "tower", width = 1 }
+rule = { name = "asfa", k = 1 }
+lr = 1e-3
+batch_size = 32
+"""
 JOB = """
 import sys, submitit
 from asapbench.running.slurm import Job
@@ -68,6 +81,24 @@ def test_the_job_gets_notice_of_its_end_in_time_and_takes_sbatchs_options(sbatch
     (command,) = (line for line in lines if line.startswith("srun "))
     assert "--cpus-per-task=8" in command
     assert not (tmp_path / "results" / "asapbench.sqlite").exists(), "nothing is trained where the job is submitted"
+
+
+@needs_submitit
+def test_the_job_trains_the_suite_with_its_plug_in(sbatch, tmp_path) -> None:
+    shutil.copy(PLUGIN, tmp_path)
+    write_suite(tmp_path, PLUGIN_SUITE)
+    # Like Slurm, sbatch returns before the job starts. srun runs the command that follows its options.
+    job = "env SLURM_JOB_ID=4711 SLURM_JOB_NUM_NODES=1 SLURM_NTASKS=1 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0"
+    (sbatch.parent / "bin" / "sbatch").write_text(
+        f'#!/bin/sh\n{job} SLURM_JOB_NODELIST=here bash "$1" > job.txt 2>&1 &\necho Submitted batch job 4711\n'
+    )
+    (sbatch.parent / "bin" / "srun").write_text(
+        '#!/bin/sh\nfor one; do case "$one" in */python*) exec "$@";; esac; shift; done\n'
+    )
+    arguments = ("small.toml", "--plugin", "my_rules.py", "--set", "epochs=1", "--executor", "slurm")
+    run(tmp_path, "run", *arguments, "--slurm", "time=1:00:00")
+    done = "SELECT count(*) FROM attempt WHERE state = 'done'"
+    wait_until(lambda: recorded(tmp_path) >= 1 and query(tmp_path, done) == [(1,)], "the end of the cell")
 
 
 @needs_submitit
