@@ -86,7 +86,9 @@ def test_commands_take_one_that_is_right(tmp_path: Path, monkeypatch: pytest.Mon
         assert (done.status, done.err) == (0, "")
         assert "wrong: complete" in done.out
     assert "6 + 4 of 1x4x4, 3 classes" in asapbench("data", "list", *plugin).out
-    assert "computed for W and" in asapbench("analyze", "memory", "--model", "resnet10", "--dataset", "wrong", *plugin).out
+    assert (
+        "computed for W and" in asapbench("analyze", "memory", "--model", "resnet10", "--dataset", "wrong", *plugin).out
+    )
 
 
 def test_files_that_cannot_be_downloaded_are_to_be_put_there(tmp_path: Path) -> None:
