@@ -146,6 +146,7 @@ def test_verify_says_that_a_subset_is_not_the_complete_set(tree: Path, tmp_path:
     assert verify(published_set("tiny_imagenet"), tmp_path / "nothing").state == "missing"
 
 
+@pytest.mark.slow
 def test_forty_real_classes_load_and_the_cached_load_is_the_same(need: Callable[..., Path], tmp_path: Path) -> None:
     real = need("tiny_imagenet", classes=40)
     (tmp_path / "tiny-imagenet-200").symlink_to(real / "tiny-imagenet-200")

@@ -57,6 +57,7 @@ def test_the_guides_way_to_kept_weights_runs(kept_weights: Path, monkeypatch: py
     assert names["model"](torch.zeros(1, 1, 8, 8)).shape == (1, 10)
 
 
+@pytest.mark.slow
 def test_the_library_example_learns(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(ROOT / "examples" / "library.py"), run_name="__main__")
     accuracies = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines())

@@ -55,6 +55,7 @@ def trained(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_resumes_from_another_folder_and_is_reported(folder: Path) -> None:
     process = start(folder, "run", "suites/mine.toml", "--set", "epochs=20")
     wait_until(lambda: recorded(folder) >= 1, "an epoch")
@@ -102,6 +103,7 @@ def test_a_suite_takes_the_plug_in_that_the_command_names_for_one_that_has_moved
     assert 'unknown model "tower"' in said
 
 
+@pytest.mark.slow
 def test_only_training_loads_what_a_database_names(trained: Path) -> None:
     (trained / "suites" / "my_rules.py").write_text("raise SystemExit('the plug-in was run')")
     ((cell,),) = query(trained, "SELECT id FROM cell")

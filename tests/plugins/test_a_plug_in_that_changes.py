@@ -77,6 +77,7 @@ def test_a_suite_trains_with_the_plug_in_that_its_own_file_names(folder: Path) -
     assert versions(folder)[2] != first
 
 
+@pytest.mark.slow
 def test_a_cell_that_resumes_with_a_changed_plug_in_is_not_bit_exact_and_says_so(folder: Path) -> None:
     with closing(sqlite3.connect(folder / DB)) as database, database:
         database.execute("UPDATE attempt SET state = 'interrupted'")

@@ -65,6 +65,7 @@ def command(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["of_folder", "own_package.models"])
 def test_workers_find_a_module_of_the_working_folder_and_so_does_a_rerun_from_another(
     tmp_path: Path, module: str

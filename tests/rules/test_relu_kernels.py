@@ -16,6 +16,7 @@ from asapbench.rules.engine import bitmask_relu
 pytest.importorskip("triton", reason="Triton is not installed: there are no wheels of it for macOS and Windows")
 
 
+@pytest.mark.slow
 def test_the_kernels_give_the_bits_of_relu_and_of_its_gradient() -> None:
     run = subprocess.run(
         [sys.executable, str(Path(__file__).parent / "relu_cases.py")],

@@ -116,6 +116,7 @@ def test_the_gradients_are_those_of_autograd_in_float64(
         torch.testing.assert_close(mine, other.float())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(ctypes.util.find_library("c_malloc_debug") is None, reason=f"{CHECKED_MALLOC} is not installed")
 @pytest.mark.parametrize("instructions", ["AVX2", "AVX512_CORE", "DEFAULT"])
 def test_no_step_writes_beyond_its_memory(instructions: str) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from small_runs import query, run, write_suite
 
 TEXT = """\
@@ -17,6 +18,7 @@ lr = { bp = 3e-2 }
 """
 
 
+@pytest.mark.slow
 def test_run_records_the_text_and_resume_keeps_it(tmp_path: Path) -> None:
     path = write_suite(tmp_path, TEXT)
     run(tmp_path, "run", "small.toml", "--set", "epochs=2")

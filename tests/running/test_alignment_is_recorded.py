@@ -21,6 +21,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_epoch_of_every_cell_has_its_angles_and_the_curves_are_the_same(measured, undisturbed) -> None:
     assert curves(measured) == undisturbed[1]
     counts = "SELECT rule, quantity, count(*), count(DISTINCT epoch) FROM alignment_curve GROUP BY 1, 2"
@@ -32,6 +33,7 @@ def test_every_epoch_of_every_cell_has_its_angles_and_the_curves_are_the_same(me
     ]
 
 
+@pytest.mark.slow
 def test_show_prints_the_last_epochs_angles_by_layer(measured) -> None:
     (cell,) = query(measured, "SELECT id FROM cell WHERE rule = 'asap' AND seed = 0")[0]
     lines = run(measured, "show", cell[:10]).splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
 from small_runs import query, run, write_suite
 
 
@@ -57,6 +58,7 @@ def test_clean_removes_finished_checkpoints_and_nothing_else(undisturbed, tmp_pa
     assert query(copy, "SELECT count(*) FROM epoch_metrics") == [(12,)]
 
 
+@pytest.mark.slow
 def test_rerun_supersedes_and_gives_the_same_bits_again(undisturbed, tmp_path) -> None:
     folder, _ = undisturbed
     copy = tmp_path / "copy"
@@ -71,6 +73,7 @@ def test_rerun_supersedes_and_gives_the_same_bits_again(undisturbed, tmp_path) -
     assert rows[:3] == rows[3:]
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_or_diverges_ends_alone_and_is_reported(tmp_path) -> None:
     text = """
 [suite]

@@ -42,6 +42,7 @@ def said(database: Path, *files: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_run_and_its_dry_run_say_that_another_file_of_that_name_was_run(tmp_path: Path) -> None:
     written(tmp_path, "a.toml")
     written(tmp_path, "b.toml", lr=0.5)

@@ -14,6 +14,7 @@ def run_bp(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProc
     return run_with(folder, code, "run", "small.toml", "--only", "rule=bp", *arguments)
 
 
+@pytest.mark.slow
 def test_a_library_that_prints_before_the_worker_does_is_no_matter(tmp_path) -> None:
     write_suite(tmp_path)
     done = run_bp(tmp_path, "print('hello from a plug-in')", "--slots", "1", "--seeds", "0", "--set", "epochs=1")
@@ -56,6 +57,7 @@ if "asapbench.worker.main" in sys.orig_argv:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_a_log_that_cannot_be_written_costs_no_cell(tmp_path) -> None:
     write_suite(tmp_path)

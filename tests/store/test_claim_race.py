@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 RACE = """
 import sys, time
 from pathlib import Path
@@ -20,6 +22,7 @@ with Store.open(url) as store:
 """
 
 
+@pytest.mark.slow
 def test_of_processes_that_claim_a_cell_at_once_exactly_one_wins(url, tmp_path, request):
     arguments = [sys.executable, "-c", RACE, url, str(tmp_path), str(request.path.parent)]
     racers = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(3)]

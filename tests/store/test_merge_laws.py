@@ -13,6 +13,8 @@ from store_examples import PROVENANCE, a_cell
 from asapbench.store import connect
 from asapbench.store.attempts import content_id
 
+pytestmark = pytest.mark.slow
+
 _FAST = "PRAGMA foreign_keys = ON; PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY;"
 CELLS = [a_cell(0).id, a_cell(1).id]
 TIMES = ["2026-01-01T00:00:00.000+00:00", "2026-01-01T00:00:00.001+00:00", "2026-01-02T00:00:00.000+00:00"]
