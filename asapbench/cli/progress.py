@@ -6,7 +6,7 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -83,8 +83,7 @@ class _Progress:
     def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
         """Prints the plan."""
         self.follow(plan)
-        for line in opening_lines(plan, slots):
-            self.message(line)
+        self.message(opening_line(plan, slots))
 
     def follow(self, plan: Plan) -> None:
         """Counts the plan."""
@@ -334,19 +333,16 @@ def ended_text(state: str, cell: Cell, error: str | None, *, retry: str | None =
     return f"{state.replace('_', ' ')}: {reason}{more}{then}"
 
 
-def opening_lines(plan: Plan, slots: Sequence[Slot]) -> Iterator[str]:
+def opening_line(plan: Plan, slots: Sequence[Slot]) -> str:
     """The plan in one line."""
     total, left = len(plan.items), len(plan.left)
     if not total:
-        yield "No cell is in such a state: nothing to train."
-        return
+        return "No cell is in such a state: nothing to train."
     if not left and not plan.states["running"]:
-        done = "The cell is done" if total == 1 else f"All {total:,} cells are done"
-        yield f"{done}: nothing to train."
-        return
+        return f"{'The cell is done' if total == 1 else f'All {total:,} cells are done'}: nothing to train."
     kind = slots[0].kind
     about = f"about {duration(plan.seconds)}" + ("" if plan.measured else ", a rough estimate")
-    yield f"{left} of {count(total, 'cell')} to train on {count(len(slots), f'{kind} slot')}: {about}"
+    return f"{left} of {count(total, 'cell')} to train on {count(len(slots), f'{kind} slot')}: {about}"
 
 
 def print_plan(plan: Plan) -> None:

@@ -83,29 +83,28 @@ def bench(cells: Sequence[Cell], wanted: Bench, *, say: Callable[[str], None]) -
     if wanted.data is not None:
         for dataset in dict.fromkeys(cell.dataset for cell in cells):
             check(dataset, wanted.data)
-    benched = Benched(
-        (),
-        rounds=wanted.rounds,
-        threads=wanted.training.threads,
-        images="random images" if wanted.data is None else "the data set's images",
-        torch=versions()["torch"],
-    )
     labels = distinct_labels(cells)
     for precision in dict.fromkeys(cell.precision for cell in cells):
         if text := without_bf16(precision, places[0].device, instruction_sets()):
             say(text)
-    row: _Row | None = None
+    rows: list[_Row] = []
+    stopped = False
     with _interruptible(), temporary_folder() as folder:
         try:
             for number, cell in enumerate(cells, start=1):
-                row = _Row(cell, wanted, places, Path(folder))
+                rows.append(_Row(cell, wanted, places, Path(folder)))
                 say(f"[{number}/{len(cells)}] {labels[cell.id]}")
-                row.measure()
-                benched, row = replace(benched, speeds=(*benched.speeds, row.speed)), None
+                rows[-1].measure()
         except KeyboardInterrupt:
-            under_way = () if row is None else (row.speed,)
-            return replace(benched, speeds=(*benched.speeds, *under_way), stopped=True)
-    return benched
+            stopped = True
+    return Benched(
+        tuple(row.speed for row in rows),
+        rounds=wanted.rounds,
+        threads=wanted.training.threads,
+        images="random images" if wanted.data is None else "the data set's images",
+        torch=versions()["torch"],
+        stopped=stopped,
+    )
 
 
 @contextlib.contextmanager
