@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from asapbench.suite.datasets import DatasetShape
+    from asapbench.suite.entries import DatasetShape
 
 _PAGE = 4096
 """Bytes of the first line; each array begins at a multiple of them."""
