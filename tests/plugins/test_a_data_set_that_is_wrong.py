@@ -19,7 +19,7 @@ PLUGIN = """\
 import numpy as np
 from asapbench.data.cache import Arrays
 from asapbench.data.published import DataFile, PublishedFiles
-from asapbench.suite.datasets import TRAIN_SIZE
+from asapbench.suite.entries import TRAIN_SIZE
 
 def images(count, kind=np.uint8, size=4):
     return np.zeros((count, 1, size, size), kind)
