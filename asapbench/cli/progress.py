@@ -391,14 +391,15 @@ def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Reque
         lines.append(f"Ended: {counted}")
     if outcome.in_other_runs:
         lines.append(f"{count(outcome.in_other_runs, 'cell')} left to another run of this database")
+    lines += [f"{count(number, 'cell')} left out: {fault}" for fault, number in outcome.left_out.items()]
     if outcome.reason != "finished":
         lines.append(f"Stopped ({outcome.reason}). To resume: {again}")
         return (1 if outcome.reason == "failures" else 3), lines
-    failed = outcome.ended["failed"] + outcome.ended["out_of_memory"] + outcome.ended["interrupted"]
-    lines += [f"{count(number, 'cell')} left out: {fault}" for fault, number in outcome.left_out.items()]
-    if failed or outcome.left_out:
+    if outcome.ended["failed"] + outcome.ended["out_of_memory"] + outcome.ended["interrupted"]:
         lines.append(f"What failed: asapbench status{options}; to retry: {again}")
         return 1, lines
+    if outcome.left_out:
+        return 1, [*lines, f"To retry: {again}"]
     lines += [f"The results: asapbench report --suite {shlex.quote(item.name)}{options}" for item in selected]
     return 0, lines
 

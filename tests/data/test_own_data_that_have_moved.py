@@ -55,7 +55,7 @@ def test_resume_of_all_suites_trains_the_cells_whose_data_are_there_and_ends_wit
     assert (
         f"1 cell left out: {place}/pets: there is no such folder: correct the path, or name it with --set" in said.out
     )
-    assert "to retry: asapbench resume --slots 1\n" in said.out
+    assert "To retry: asapbench resume --slots 1\n" in said.out
     _said("resume", status=2)  # no other cell is left
 
 
