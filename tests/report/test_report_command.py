@@ -24,7 +24,7 @@ def run(*words: str) -> str:
 
 def test_table_3_needs_neither_a_database_nor_sqlalchemy_nor_torch() -> None:
     code = (
-        "import sys\nfrom asapbench.cli.report import report\nreport(table='3')\n"
+        "import sys\nfrom asapbench.cli import app\napp(['report', '--table', '3'], standalone_mode=False)\n"
         "print([n for n in ('torch', 'sqlalchemy', 'numpy') if n in sys.modules], file=sys.stderr)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
