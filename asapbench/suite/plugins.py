@@ -1,8 +1,8 @@
 """Plug-ins: modules outside the package that provide entries. Loading one runs its code.
 
-They are named by an installed distribution (entry points in the group `asapbench`), by a suite file (`plugins` under
-`[suite]`), by `--plugin`, and by the cells of one's own database that a run resumes. Nothing else loads one: a database
-that is merged, reported or exported never does.
+An installed distribution (entry points in the group `asapbench`), a suite file (`plugins` under `[suite]`), `--plugin`,
+and the cells of one's own database that a run resumes name them. Nothing else loads one: merging, reporting or
+exporting a database never does.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def located(named: str, *, folder: Path) -> str:
 
 
 def load_all(named: Sequence[str]) -> None:
-    """Loads several, relative to the folder of this process."""
+    """Loads several plug-ins, relative to the working folder."""
     for one in named:
         load(one)
 
@@ -130,8 +130,8 @@ def load_all(named: Sequence[str]) -> None:
 def load_installed() -> Sequence[str]:
     """Loads the plug-ins of installed distributions, once. Returns what is wrong with those that cannot be loaded.
 
-    Whatever takes names of entries from a user calls it first. The import of a module does not, so that a plug-in can
-    import any module of asapbench.
+    Code that takes names of entries from a user calls it first. No module calls it when it is imported, so that a
+    plug-in can import any module of asapbench.
     """
     waiting = _distributions()
     while waiting:  # a plug-in that calls this function finds the rest of the list
@@ -272,7 +272,7 @@ def _search(folder: str) -> None:
 
 
 def _is_at(name: str, file: str) -> bool:
-    """Whether `import NAME` gives the module of `file`."""
+    """Whether `import NAME` finds the module of `file`."""
     try:
         found = importlib.util.find_spec(name)
     except ModuleNotFoundError as error:
