@@ -20,7 +20,8 @@ from asapbench.data.lookup import dataset_of
 from asapbench.errors import AsapbenchError, DataError
 from asapbench.suite.catalog import DATASETS, dataset_shape
 from asapbench.suite.options import Choice
-from asapbench.suite.plugins import place_of, provider
+from asapbench.suite.plugin_modules import place_of
+from asapbench.suite.plugins import provider
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
