@@ -98,8 +98,8 @@ def weight_changes(model: nn.Module, x: Tensor, y: Tensor) -> list[WeightChange]
     found = places(flow)
     if not found:
         raise AsapbenchError(
-            f"{type(model).__name__}: no convolution follows a block of two and could share its input; the shortcut "
-            "effect is one of residual networks, and of the same networks without shortcuts"
+            "no convolution follows a block of two and could share its input: the shortcut effect is one of residual "
+            "networks, and of the same networks without shortcuts"
         )
     add_outputs([node for p in found for node in (p.layer.node, p.layer.input, p.shared)], flow.program)
     logits, tensors = compiled(flow.program).train()(x)

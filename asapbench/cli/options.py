@@ -89,7 +89,9 @@ def with_plugins(command: Callable[..., None]) -> Callable[..., None]:
 
 _Plugins = Annotated[
     list[str] | None,
-    typer.Option("--plugin", metavar="FILE|MODULE", help="Load a plug-in: more rules, models, data... Repeatable."),
+    typer.Option(
+        "--plugin", metavar="FILE|FOLDER|MODULE", help="Load a plug-in: more rules, models, data... Repeatable."
+    ),
 ]
 Db = Annotated[str, typer.Option("--db", metavar="URL", envvar="ASAPBENCH_DB", help="The results database.")]
 Only = Annotated[

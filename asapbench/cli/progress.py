@@ -6,6 +6,7 @@ import contextlib
 import shlex
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,9 +55,9 @@ def open_view(options: str) -> contextlib.AbstractContextManager[View]:
 class _Tracked:
     """One cell of the plan and what was reported of it: `epochs` trained, `left` the seconds to its end."""
 
-    distinction: str
-    epoch_seconds: float
-    left: float
+    distinction: str = ""
+    epoch_seconds: float = 0.0
+    left: float = 0.0
     epochs: float = 0.0
     accuracy: float | None = None
     test: float | None = None
@@ -77,7 +78,7 @@ class _Progress:
         self.options = options
         self.started = time.monotonic()
         self.cells = self.finished = 0
-        self._tracked: dict[str, _Tracked] = {}
+        self._tracked: defaultdict[str, _Tracked] = defaultdict(_Tracked)
         self._planned = self._total = self._sum_left = 0.0
 
     def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
@@ -91,10 +92,11 @@ class _Progress:
         self.cells, self._planned = len(plan.left), plan.seconds
         left = {item.cell.id: item.seconds for item in plan.left}
         named = distinctions(item.cell for item in plan.items)
-        self._tracked = {
-            (name := item.cell.id): _Tracked(named.get(name, ""), item.epoch_seconds, left.get(name, 0.0))
-            for item in plan.items
-        }
+        # A cell that another run had when the plan was made may be trained here later: it has no estimate.
+        self._tracked = defaultdict(_Tracked)
+        for item in plan.items:
+            name = item.cell.id
+            self._tracked[name] = _Tracked(named.get(name, ""), item.epoch_seconds, left.get(name, 0.0))
         self._total = self._sum_left = sum(left.values())
 
     def close(self) -> None:
@@ -102,7 +104,9 @@ class _Progress:
 
     def began(self, slot: Slot, cell: Cell, *, epochs_done: int, batch: int, bit_exact: bool) -> None:
         """Prints where a resumed cell continues."""
-        self._tracked[cell.id].epochs = 0.0
+        tracked = self._tracked[cell.id]
+        tracked.epochs = 0.0
+        tracked.test = tracked.test if epochs_done else None
         self._reach(cell, epochs_done)
         if epochs_done or batch:
             self._say(cell, resumed_text(epochs_done, batch, bit_exact))

@@ -70,6 +70,7 @@ def run(
         files.make([cell.id for cell in todo], weights=request.training.keep_weights)
         found = notices(store, selected, request, supersede=supersede)
         found += [f"{item.name}: {lacking(item.unreadable)}" for item in selected if item.unreadable]
+        found += [f"cells left out ({number}): {fault}" for fault, number in left_out.items()]
         for item in selected:
             store.record_suite(item.name, item.source, item.cells, text=item.text)
         view.begin(the_plan, slots)

@@ -35,9 +35,9 @@ def written(path: Path, *, database: Database, force: bool) -> Iterator[Database
 
     Raises AsapbenchError for a path that cannot be written.
     """
-    check_place(path, str(path), replace=force)
     if database.path is not None and without_links(path) == without_links(database.path):
         raise StoreError(f"{path}: this is the database itself; name another file")
+    check_place(path, str(path), replace=force)
     if os.path.exists(f"{path}-wal"):
         raise StoreError(f"{path}-wal is beside it: a program has that database open; end it, or name another file")
     try:

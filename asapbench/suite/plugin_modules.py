@@ -42,7 +42,8 @@ def from_path(path: str) -> ModuleType:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             _search(folder)
-            return importlib.import_module(name) if _is_at(name, file) else _import_as(own_name, file)
+            is_found = not name.startswith(".") and _is_at(name, file)
+            return importlib.import_module(name) if is_found else _import_as(own_name, file)
     except (Exception, SystemExit) as error:
         raise _failed(error, file) from error
 
@@ -93,8 +94,8 @@ def from_name(name: str, searched: str = "") -> ModuleType:
     except ModuleNotFoundError as error:
         if _is_around(error.name, name):
             raise MissingPluginError(
-                f"{name}: there is no such plug-in module: install the distribution that has it, or name a file, as in "
-                "--plugin my_rules.py"
+                f"{name}: there is no such plug-in module: install the distribution that has it, or name a file or a "
+                "folder, as in --plugin my_rules.py or --plugin my_rules/"
             ) from error
         raise _failed(error, name) from error
     except (Exception, SystemExit) as error:
@@ -168,7 +169,11 @@ def _imported_beside(file: Path) -> list[Path]:
 def _imports(file: Path) -> list[str]:
     """The top-level names of the modules that a Python file imports, in order."""
     found: list[str] = []
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):  # named in an import that did not run, or not a module: it imports nothing
+        return []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name.partition(".")[0] for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -163,8 +163,9 @@ def unknown(kind: str, name: object) -> str:
     'unknown schedule "cosin"; did you mean "cosine"? (there are: constant, cosine, linear, step)'
     """
     known = catalog.CATALOG[kind]
-    help = nearest(name, known) or "; if a plug-in provides it, name that: --plugin FILE"
-    return "; ".join([f'unknown {kind} "{name}"{help} (there are: {", ".join(known)})', *load_installed()])
+    similar, listed = nearest(name, known), f" (there are: {', '.join(known)})"
+    help = similar + listed if similar else f"{listed}; if a plug-in provides it, name that with --plugin"
+    return "; ".join([f'unknown {kind} "{name}"{help}', *load_installed()])
 
 
 def lacking(labels: Sequence[str]) -> str:

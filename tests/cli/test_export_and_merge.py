@@ -92,6 +92,7 @@ def test_what_another_persons_file_says_cannot_move_the_cursor(trained: Commands
         (["export", "x"], "does not say what to write"),
         (["export", "-"], "does not say what to write"),
         (["export", "absent/x.sqlite"], "there is no directory absent"),
+        (["export", "results/asapbench.sqlite"], "this is the database itself"),
         (["export", "results/asapbench.sqlite", "--force"], "this is the database itself"),
         (["merge", "absent.sqlite"], "absent.sqlite: there is no such database file"),
         (["merge", "results"], "results: there is no such database file"),

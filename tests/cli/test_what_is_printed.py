@@ -115,6 +115,21 @@ def test_epochs_that_are_reported_late_move_nothing_back(kind: Callable[[], Plai
     assert view.fraction() < done, "it has resumed from an earlier checkpoint"
 
 
+@pytest.mark.parametrize("kind", [PlainView, lambda: LiveView(Console(file=io.StringIO(), width=96))])
+def test_a_cell_that_another_run_stopped_after_the_plan_was_made_is_shown(
+    kind: Callable[[], PlainView | LiveView], capsys
+) -> None:
+    view = kind()
+    view.follow(make_plan(CELLS[:1], {}, [], SLOTS))
+    for epochs_done in (3, 0):  # resumed, then from scratch
+        view.began(SLOTS[0], CELLS[1], epochs_done=epochs_done, batch=0, bit_exact=True)
+        if isinstance(view, LiveView):
+            assert view._line(SLOTS[0])["test"] == "-"
+        view.finished_epoch(SLOTS[0], CELLS[1], replace(EPOCH, epoch=epochs_done + 1))
+    view.ended(SLOTS[0], CELLS[1], "done")
+    assert view.finished == 1
+
+
 @pytest.mark.parametrize("width", [40, 50, 64, 80, 100, 140])
 def test_the_live_table_fits_the_terminal_and_cuts_only_the_cells_name(width: int) -> None:
     stream = io.StringIO()

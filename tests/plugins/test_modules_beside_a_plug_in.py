@@ -100,6 +100,13 @@ def test_two_plug_ins_of_a_suite_can_import_each_other(tmp_path: Path) -> None:
     assert {"shared_one", "shared_two"} <= set(MODELS)
 
 
+def test_a_module_that_it_never_imports_may_be_no_python(tmp_path: Path) -> None:
+    code = "def unused():\n    import my_python_2\n" + entry("imports_lazily", BUILD)
+    write(tmp_path, {".lazy.py": code, "my_python_2.py": "print 'x'\n"})
+    plugins.load(".lazy.py", folder=tmp_path)
+    assert "imports_lazily" in MODELS
+
+
 def test_two_files_of_one_name_are_two_plug_ins(tmp_path: Path) -> None:
     for name in ("first", "second"):
         write(tmp_path / name, {"twin.py": entry(f"twin_of_{name}", BUILD)})

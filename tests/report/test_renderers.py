@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from made_up import result, shipped_cell
@@ -103,6 +104,20 @@ def test_a_narrow_terminal_shows_every_number_in_further_panels() -> None:
     for row in (row for group in TABLE.groups for row in group.rows):
         for field in row.fields:
             assert field.text.replace(" ± ", "±") in narrow
+
+
+def test_a_narrow_terminal_shows_no_titles_without_rows() -> None:
+    columns = Column("name", "left"), Column("first number"), Column("second number")
+    rows = [Row((Field(name), Field("1" * (name != "b")), Field("2" * (name == "b")))) for name in "ab"]
+    table = replace(
+        TABLE,
+        columns=(*columns, Column("nothing")),
+        groups=tuple(Group(f"group {row.fields[0].text}", (Row((*row.fields, Field(""))),)) for row in rows),
+    )
+    first, _, second = render(table, Format.TERMINAL, width=20).partition("second number")
+    assert ("group a" in first, "group b" in first) == (True, False)
+    assert ("group a" in second, "group b" in second) == (False, True)
+    assert "nothing" not in second
 
 
 def test_commands_are_never_broken() -> None:

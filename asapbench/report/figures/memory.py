@@ -70,7 +70,7 @@ def memory_accesses(
     """
     for kind, name in (("dataset", dataset), *(("model", model) for model in models)):
         if name not in CATALOG[kind]:
-            raise AsapbenchError(f"--{kind} {name}: {unknown(kind, name)}")
+            raise AsapbenchError(f"--{kind}: {unknown(kind, name)}")
     found = {model: _bars(model, block_sizes, batch=batch, dataset=dataset) for model in models}
     return Illustration(
         _table(found, title=title, batch=batch, dataset=dataset),

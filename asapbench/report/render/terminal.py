@@ -27,7 +27,8 @@ _STYLE = {"plain": "", "strong": "bold", "faint": "dim"}
 def panels(columns: Sequence[Column], groups: tuple[Group, ...], *, width: float) -> Iterator[list[Text]]:
     """Yields the lines of each panel, a panel at most `width` wide where the row names and one column fit.
 
-    The first line holds the titles, padded to the panel's width. A row that is empty in a panel is left out.
+    The first line holds the titles, padded to the panel's width. A row that is empty in a panel is left out; so is a
+    panel or the header of a group without rows.
 
     >>> from asapbench.report.table import Row
     >>> rows = (Row((Field("ASAP"), Field("97.31 %"), Field("0.96"))), Row((Field("BP"), Field("-"), Field("1.00"))))
@@ -50,11 +51,14 @@ def panels(columns: Sequence[Column], groups: tuple[Group, ...], *, width: float
         lines = map(Text(_GAP).join, zip(*(padded[place] for place in (names, *places)), strict=True))
         panel = [next(lines)]
         for group in groups:
-            panel += [Text(visible(group.header), style="bold")] if group.header else []
             rows = [(row, next(lines)) for row in group.rows]
-            panel += [line for row, line in rows if any(row.fields[place].text for place in places)]
-            panel.append(Text())
-        yield panel[:-1] if groups else panel
+            if filled := [line for row, line in rows if any(row.fields[place].text for place in places)]:
+                panel += [Text(visible(group.header), style="bold")] if group.header else []
+                panel += [*filled, Text()]
+        if len(panel) > 1:
+            yield panel[:-1]
+        elif not any(group.rows for group in groups):
+            yield panel
 
 
 def _padded(columns: Sequence[Column], groups: Sequence[Group]) -> list[list[Text]]:
