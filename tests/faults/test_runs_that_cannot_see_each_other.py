@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from campaign import IMPATIENT, SLOTS, Undisturbed
-from small_runs import environment, query, recorded, start, wait_until, write_suite
+from small_runs import environment, query, recorded, start, wait_until, workers, write_suite
 
 pytestmark = pytest.mark.faults
 INSIDE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
@@ -28,6 +30,8 @@ def test_the_second_waits_while_the_first_lives_and_takes_over_by_the_lease(
     write_suite(tmp_path)
     first = start(tmp_path, "run", "small.toml", *SLOTS, program=IMPATIENT)
     wait_until(lambda: recorded(tmp_path) >= 1, "an epoch of the first")
+    for worker in workers(tmp_path):  # else the first may be done before the second has started
+        os.kill(worker, signal.SIGSTOP)
     log = tmp_path / "second.txt"
     with log.open("w") as output:
         second = subprocess.Popen(
