@@ -52,8 +52,10 @@ def memory(
             help="Block sizes of ASAP. Repeatable. [default: the paper's, 2 and 4; AlexNet 2]",
         ),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Examples in the step.")] = 128,
-    dataset: Annotated[str, typer.Option("--dataset", help="Data set that gives image size and classes.")] = "cifar10",
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Examples in the step.")] = 128,
+    dataset: Annotated[
+        str, typer.Option("--dataset", metavar="NAME", help="Data set that gives image size and classes.")
+    ] = "cifar10",
     form: Form = None,
     out: Out = None,
 ) -> None:
@@ -77,11 +79,14 @@ def shortcut(
         list[str] | None, typer.Argument(metavar="[CELL]...", help="The first digits of cells' identities.")
     ] = None,
     suite: Annotated[
-        str | None, typer.Option("--suite", help="Every cell of a recorded suite that kept its weights.")
+        str | None,
+        typer.Option("--suite", metavar="SUITE", help="Every cell of a recorded suite that kept its weights."),
     ] = None,
     only: Only = None,
     set_: SetPlace = None,
-    batches: Annotated[int, typer.Option("--batches", min=1, help="Training batches to average over.")] = 8,
+    batches: Annotated[
+        int, typer.Option("--batches", metavar="N", min=1, help="Training batches to average over.")
+    ] = 8,
     data: Data = None,
     files: FilesDir = None,
     form: Form = None,
@@ -111,7 +116,7 @@ def shortcut(
 @app.command(cls=CatalogCommand)
 @with_plugins
 def theorem(
-    runs: Annotated[int, typer.Option("--runs", min=1, help="Random draws of each start.")] = 10,
+    runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, help="Random draws of each start.")] = 10,
     sizes: Annotated[
         str, typer.Option("--sizes", metavar="N_H,N_X,N_Y", help="Hidden, input and output units.")
     ] = "12,8,4",

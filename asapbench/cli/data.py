@@ -22,7 +22,9 @@ app = typer.Typer(help="List, fetch and verify data sets.", no_args_is_help=True
 
 Folder = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder of the data sets; else ASAPBENCH_DATA, else ./data.", show_default=False),
+    typer.Option(
+        "--data", metavar="DIR", help="Folder of the data sets; else ASAPBENCH_DATA, else ./data.", show_default=False
+    ),
 ]
 HEADERS = ("name", "data set", "images", "here", "where")
 

@@ -95,9 +95,12 @@ class Wanted:
     The cells are those of `suite`, by default all, that pass the filters `only`.
     """
 
-    table: Annotated[str | None, Setting(help="A table of the paper, 1 to 5, or A.2: measured and published.")] = None
+    table: Annotated[
+        str | None, Setting(metavar="TABLE", help="A table of the paper, 1 to 5, or A.2: measured and published.")
+    ] = None
     figure: Annotated[
-        int | None, Setting(help="A figure of the paper, 6, 9, 10 or 11: its numbers, or with --out its picture.")
+        int | None,
+        Setting(metavar="N", help="A figure of the paper, 6, 9, 10 or 11: its numbers, or with --out its picture."),
     ] = None
     curves: Annotated[
         Quantity | None, Setting(help="Learning curves of a suite's cells, or of all, that match --only.")
@@ -105,7 +108,7 @@ class Wanted:
     alignment: Annotated[
         Angle | None, Setting(help="Each layer's angle by epoch, of a suite's cells, or of all, that match --only.")
     ] = None
-    suite: Annotated[str | None, Setting(help="A suite, by name or file: rules side by side.")] = None
+    suite: Annotated[str | None, Setting(metavar="SUITE", help="A suite, by name or file: rules side by side.")] = None
     metric: Annotated[
         Metric | None,
         Setting(

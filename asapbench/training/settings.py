@@ -24,8 +24,12 @@ class TrainingSettings:
     that torch's compiler may use.
     """
 
-    device: Annotated[str, Setting(help="auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps.")] = "auto"
-    threads: Annotated[int, Setting(help="CPU threads of each cell. Another number changes the last bits.")] = 1
+    device: Annotated[
+        str, Setting(metavar="DEVICE", help="auto (all GPUs, else CPU cores), cpu, cuda, cuda:N or mps.")
+    ] = "auto"
+    threads: Annotated[
+        int, Setting(metavar="N", help="CPU threads of each cell. Another number changes the last bits.")
+    ] = 1
     compile_threads: int = 1
     checkpoint_seconds: Annotated[
         float | None,
