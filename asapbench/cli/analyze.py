@@ -76,7 +76,7 @@ def memory(
 @with_plugins
 def shortcut(
     cells: Annotated[
-        list[str] | None, typer.Argument(metavar="[CELL]...", help="The first digits of cells' identities.")
+        list[str] | None, typer.Argument(metavar="CELL", help="The first digits of cells' identities.")
     ] = None,
     suite: Annotated[
         str | None,

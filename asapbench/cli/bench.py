@@ -17,7 +17,7 @@ _LONGEST = 3600.0
 
 @with_settings(only=("device", "threads", "deterministic", "compiled", "cuda_graphs"))
 def bench(
-    suites: Annotated[list[str], typer.Argument(metavar="SUITE...", help="Suite files, or names of shipped suites.")],
+    suites: Annotated[list[str], typer.Argument(metavar="SUITE", help="Suite files, or names of shipped suites.")],
     only: Only = None,
     set_: Set = None,
     rounds: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Measurements of each loop.")] = 9,

@@ -13,7 +13,7 @@ _NAME = 18
 
 def catalog(
     kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help="rule, model, dataset, optimizer, schedule or suite.")
+        str | None, typer.Argument(metavar="KIND", help="rule, model, dataset, optimizer, schedule or suite.")
     ] = None,
 ) -> None:
     """List rules, models, data sets, optimizers and suites.

@@ -46,7 +46,7 @@ def list_(data: Folder = None) -> None:
 @app.command(cls=CatalogCommand)
 @with_plugins
 def prepare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets, as `list` names them.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Data sets, as `list` names them.")],
     data: Folder = None,
 ) -> None:
     """Download data sets once, verify and unpack them. Files that are here and right are not touched."""
@@ -67,7 +67,7 @@ def prepare(
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME...]", help="Data sets; all that are here if none is named."),
+        typer.Argument(metavar="NAME", help="Data sets; all that are here if none is named."),
     ] = None,
     data: Folder = None,
 ) -> None:

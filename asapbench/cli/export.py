@@ -20,7 +20,7 @@ def export(
         ),
     ],
     suites: Annotated[
-        list[str] | None, typer.Argument(metavar="[SUITE]...", help="Suites that the database knows. [default: all]")
+        list[str] | None, typer.Argument(metavar="SUITE", help="Suites that the database knows. [default: all]")
     ] = None,
     only: Only = None,
     anonymous: Annotated[

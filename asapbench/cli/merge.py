@@ -20,7 +20,7 @@ _SHOWN = 60
 
 
 def merge(
-    others: Annotated[list[Path], typer.Argument(metavar="OTHER...", help="Database files: exports, or whole ones.")],
+    others: Annotated[list[Path], typer.Argument(metavar="OTHER", help="Database files: exports, or whole ones.")],
     db: Db = DEFAULT_URL,
 ) -> None:
     """Add the results of other database files to this one. Merging again changes nothing.

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from asapbench.running.selection import Request, Selected
     from asapbench.store import Store
 
-Suites = Annotated[list[str], typer.Argument(metavar="SUITE...", help="Suite files, or names of shipped suites.")]
+Suites = Annotated[list[str], typer.Argument(metavar="SUITE", help="Suite files, or names of shipped suites.")]
 Recorded = Annotated[
-    list[str] | None, typer.Argument(metavar="[SUITE]...", help="Suites that the database knows. [default: all]")
+    list[str] | None, typer.Argument(metavar="SUITE", help="Suites that the database knows. [default: all]")
 ]
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @with_settings(only=("device", "slots"))
 def status(
     suites: Annotated[
-        list[str] | None, typer.Argument(metavar="[SUITE]...", help="Suites that the database knows. [default: all]")
+        list[str] | None, typer.Argument(metavar="SUITE", help="Suites that the database knows. [default: all]")
     ] = None,
     cells: Annotated[bool, typer.Option("--cells", help="List every cell, not only those with a problem.")] = False,
     db: Db = DEFAULT_URL,
