@@ -40,7 +40,7 @@ OPTION = {
     '"k", 2, "", choices=(2, 2.5)': "a choice is not allowed: k must be a whole number, not 2.5",
     '"k", [1], ""': "its option 'k': its default must be a string, a number, True or False, not a list",
     '"k", "a", "", choices="ab"': "its choices must be a tuple, not 'ab'",
-    '"k", 1, "", role="seting"': "its role must be 'setting' or",
+    '"k", 1, "", role="other"': "its role must be 'setting' or",
     '"k", 1, "", minimum="0"': "its minimum must be a number or None, not '0'",
     '"my k", 1, ""': f"its option 'my k': its name must be {NAMES}",
     '"name", 1, ""': "its option 'name': a suite means something else by this word: rename it",
