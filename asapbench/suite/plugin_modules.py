@@ -156,6 +156,8 @@ def _imported_beside(file: Path) -> list[Path]:
     found, folder = [file], file.parent
     for one in found:  # grows
         for name in _imports(one):
+            if name == "asapbench":  # beside a plug-in in a clone; results record its commit by themselves
+                continue
             beside = sorted([*folder.glob(f"{name}.py"), *(folder / name).rglob("*.py")])
             loaded = file_of(sys.modules.get(name))
             if beside and loaded and folder.resolve() not in Path(loaded).resolve().parents:

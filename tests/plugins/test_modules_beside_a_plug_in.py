@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +107,16 @@ def test_a_module_that_it_never_imports_may_be_no_python(tmp_path: Path) -> None
     write(tmp_path, {".lazy.py": code, "my_python_2.py": "print 'x'\n"})
     plugins.load(".lazy.py", folder=tmp_path)
     assert "imports_lazily" in MODELS
+
+
+def test_the_digest_of_a_file_in_a_clone_of_asapbench_leaves_asapbench_out(tmp_path: Path) -> None:
+    package = Path(plugins.__file__).parents[1]
+    shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    code = entry("in_a_clone", BUILD)
+    write(tmp_path, {"mine.py": code})
+    load = "from asapbench.suite import plugins; print(plugins.load('mine.py').sha256)"
+    done = subprocess.run([sys.executable, "-c", load], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == hashlib.sha256(code.encode()).hexdigest()
 
 
 def test_two_files_of_one_name_are_two_plug_ins(tmp_path: Path) -> None:
