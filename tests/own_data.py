@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 HEAD = '[suite]\nname = "mine"\n[[grid]]\n'
@@ -41,3 +42,12 @@ def write_suite(folder: Path, dataset: str, *, model: str = "mlp", more: str = "
     path = folder / "mine.toml"
     path.write_text(f'{HEAD}dataset = {{ {dataset} }}\nmodel = "{model}"\n{REST}{more}')
     return path
+
+
+def write_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes `folder` the working folder, with images in `pets`, arrays in `x.npz`, and no other data or database."""
+    write_images(folder / "pets")
+    np.savez(folder / "x.npz", **arrays())
+    monkeypatch.chdir(folder)
+    for name in ("ASAPBENCH_DATA", "ASAPBENCH_DB", "ASAPBENCH_FILES"):
+        monkeypatch.delenv(name, raising=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from in_process import Said, asapbench
-from own_data import arrays, write_images, write_suite
+from own_data import arrays, write_data, write_images, write_suite
 
 from asapbench.errors import DataError
 from asapbench.suite.cell import Cell
@@ -38,11 +38,7 @@ def _configs(path: Path) -> list[dict[str, object]]:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with images in `pets`, arrays in `x.npz`, and no other data or database."""
-    write_images(tmp_path / "pets")
-    np.savez(tmp_path / "x.npz", **arrays())
-    monkeypatch.chdir(tmp_path)
-    for name in ("ASAPBENCH_DATA", "ASAPBENCH_DB", "ASAPBENCH_FILES"):
-        monkeypatch.delenv(name, raising=False)
+    write_data(tmp_path, monkeypatch)
     return tmp_path
 
 

@@ -7,10 +7,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
 from in_process import Said, asapbench
-from own_data import HEAD, REST, arrays, write_images
+from own_data import HEAD, REST, write_data, write_images
 
 PETS = 'name = "imagefolder", path = "pets", size = 8'
 ARRAYS = 'name = "npz", path = "x.npz"'
@@ -37,11 +36,7 @@ def _paths() -> set[str]:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder: the cells of `pets` and of `x.npz` are started and not done, then `pets` moves to `moved`."""
-    write_images(tmp_path / "pets")
-    np.savez(tmp_path / "x.npz", **arrays())
-    monkeypatch.chdir(tmp_path)
-    for name in ("ASAPBENCH_DATA", "ASAPBENCH_DB", "ASAPBENCH_FILES"):
-        monkeypatch.delenv(name, raising=False)
+    write_data(tmp_path, monkeypatch)
     suites = _suite("pets", PETS), _suite("other", ARRAYS)
     _said("run", *suites, "--slots", "1", "--keep-weights", "--time-limit", "0.01s", status=3)
     (tmp_path / "pets").rename(tmp_path / "moved")
