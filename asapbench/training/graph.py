@@ -43,10 +43,12 @@ class GraphSteps:
             yield size
         if start * size < count and count % size:
             x, y = self._feed.rest()
+            self._step.begin()
             self._step(x, y)
             yield len(y)
 
     def _full(self) -> None:
+        self._step.begin()
         if self._replay is None and self._done == EAGER_STEPS:
             self._replay = captured(self._next, self._batches.device)
         if self._replay is None:

@@ -5,7 +5,7 @@ A step reads nothing back from the device, so that the host only launches it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
@@ -25,12 +25,15 @@ class Step:
         self,
         objective: Compute,
         optimizer: torch.optim.Optimizer,
+        begin: Callable[[], None],
         tally: Tally,
         *,
         device: torch.device,
         precision: str,
     ) -> None:
         self._objective, self._optimizer, self._tally = objective, optimizer, tally
+        self.begin = begin
+        """What the rule does before each call, outside a CUDA graph: `Learner.begin_step`."""
         self._device, self._precision = device, precision
 
     def __call__(self, x: Tensor, y: Tensor) -> None:
@@ -59,5 +62,6 @@ class EagerSteps:
     def epoch(self, number: int, *, start: int) -> Iterator[int]:
         """As `Steps.epoch`."""
         for x, y in self._batches.epoch(number, self._batch_size, start=start):
+            self._step.begin()
             self._step(x, y)
             yield len(y)

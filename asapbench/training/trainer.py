@@ -133,7 +133,8 @@ class Trainer:
             objective = compiled_objective(self.state.learner, batch_size=size, threads=threads)
             x, y = next(self.train.epoch(1, size))
             require_equal(self.state.learner.train(), objective, x, y, precision=cell.precision)
-        step = Step(objective, self.state.optimizer, self.state.tally, device=self.device, precision=cell.precision)
+        begin, tally = self.state.learner.begin_step, self.state.tally
+        step = Step(objective, self.state.optimizer, begin, tally, device=self.device, precision=cell.precision)
         if settings.cuda_graphs and not OPTIMIZERS[cell.optimizer.name].takes_fused:
             raise WorkerError(f"{cell.optimizer.name} reads its learning rate on the host: train without --cuda-graphs")
         return (GraphSteps if settings.cuda_graphs else EagerSteps)(step, self.train, cell.batch_size)

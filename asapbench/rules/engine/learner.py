@@ -49,8 +49,16 @@ class Learner(nn.Module):
         loss = self.criterion(logits, y)
         return Objective(loss, loss.detach(), logits.detach())
 
+    def begin_step(self) -> None:
+        """What a rule does before each training step, outside autograd: here nothing.
+
+        A training loop calls it once before the step's `objective`; `backward` does so itself. `objective` alone
+        changes nothing, so that measuring leaves the training as it is.
+        """
+
     def backward(self, x: Tensor, y: Tensor) -> Objective:
         """Adds the rule's gradients to `.grad`, as autograd does, and returns the objective."""
+        self.begin_step()
         objective = self.objective(x, y)
         torch.autograd.backward(objective.scalar)
         return objective
