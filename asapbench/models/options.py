@@ -6,6 +6,7 @@ from asapbench.suite.entries import LayerShape
 from asapbench.suite.options import Choice, Option
 
 LOGITS = Option("logits_batchnorm", True, "BatchNorm on the logits, as in the released code")
+PLAIN_LOGITS = Option(LOGITS.name, False, "BatchNorm on the logits; the published network has none")
 LINEAR_INIT = Option(
     "linear_init",
     "default",

@@ -17,28 +17,45 @@ def alexnet(*, kernel: int = 3) -> Network:
     return _classifier(net, net.add("flatten", value))
 
 
-def resnet(blocks: tuple[int, ...], *, shortcut: bool = True) -> Network:
-    """Stages of basic blocks; the first block of every later stage halves the maps and projects its shortcut."""
+def resnet(blocks: tuple[int, ...], *, shortcut: bool = True, zeros: tuple[tuple[int, int], ...] = ()) -> Network:
+    """Stages of basic blocks; the first block of every later stage halves the maps and projects its shortcut.
+
+    `zeros`: for each later stage the channels of zeros before and behind a shortcut that is not projected.
+    """
     net = Network()
     value = net.tap(net.relu(net.batchnorm(net.conv(0, "stem"), "stem_bn")))
     net.unit("stem", value, "conv", "block")
     for stage, count in enumerate(blocks):
         for block in range(count):
             prefix, halves = f"stages.{stage}.{block}", stage > 0 and block == 0
-            value = _block(net, value, prefix, stride=2 if halves else 1, shortcut=shortcut, project=halves)
+            padded = zeros[stage - 1] if zeros and halves else None
+            value = _block(
+                net, value, prefix, stride=2 if halves else 1, shortcut=shortcut, project=halves, padded=padded
+            )
     value = net.add("globalpool", value)
     net.batchnorm(net.add("linear", value, name="fc"), "logits_bn")
     return net
 
 
-def _block(net: Network, x: int, prefix: str, *, stride: int, shortcut: bool, project: bool) -> int:
+def _block(
+    net: Network,
+    x: int,
+    prefix: str,
+    *,
+    stride: int,
+    shortcut: bool,
+    project: bool,
+    padded: tuple[int, int] | None = None,
+) -> int:
     value = net.conv(x, f"{prefix}.conv1", stride=stride)
     value = net.tap(net.relu(net.batchnorm(value, f"{prefix}.bn1")))
     net.unit(f"{prefix}.conv1", value, "conv")
     value = net.batchnorm(net.conv(value, f"{prefix}.conv2"), f"{prefix}.bn2")
     if shortcut:
         beside = x
-        if project:
+        if padded is not None:
+            beside = net.add("padchannels", net.add("subsample", x, step=stride), zeros=padded)
+        elif project:
             name = f"{prefix}.projection"
             beside = net.conv(x, f"{name}.0", stride=stride, padding=0, beside=f"{prefix}.conv1")
             beside = net.batchnorm(beside, f"{name}.1")

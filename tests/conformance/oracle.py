@@ -330,7 +330,9 @@ def matched(shared: Array, wanted: tuple[int, ...], mode: str, kernel: Array | N
     return _adaptive(clones, (height, width), reduce)
 
 
-def _forward(net: Network, parameters: Arrays, x: Array) -> tuple[list[Array], list[Any]]:
+def _forward(  # noqa: PLR0912 - one branch a kind of operation
+    net: Network, parameters: Arrays, x: Array
+) -> tuple[list[Array], list[Any]]:
     values, caches = [x], []
     for op in net.operations:
         own = values[op.inputs[0]]
@@ -353,6 +355,10 @@ def _forward(net: Network, parameters: Arrays, x: Array) -> tuple[list[Array], l
             out = own.mean((2, 3))
         elif op.kind == "flatten":
             out = own.reshape(len(own), -1)
+        elif op.kind == "subsample":
+            out, cache = own[:, :, :: op.settings["step"], :: op.settings["step"]], op.settings["step"]
+        elif op.kind == "padchannels":
+            out, cache = np.pad(own, ((0, 0), op.settings["zeros"], (0, 0), (0, 0))), op.settings["zeros"]
         else:
             assert op.kind == "add"
             out = own + values[op.inputs[1]]
@@ -368,7 +374,16 @@ _BACKWARD: dict[str, Callable[[Array, Array, Any], tuple[Array, ...]]] = {
     "globalpool": lambda delta, x, _: (np.broadcast_to(delta[:, :, None, None], x.shape) / (x.shape[2] * x.shape[3]),),
     "flatten": lambda delta, x, _: (delta.reshape(x.shape),),
     "add": lambda delta, _x, _: (delta, delta),
+    "subsample": lambda delta, x, step: (_spread(delta, x.shape, step),),
+    "padchannels": lambda delta, x, zeros: (delta[:, zeros[0] : zeros[0] + x.shape[1]],),
 }
+
+
+def _spread(delta: Array, shape: tuple[int, ...], step: int) -> Array:
+    """The gradient of maps of which every `step`-th row and column was taken: zero where none was."""
+    out = np.zeros(shape)
+    out[:, :, ::step, ::step] = delta
+    return out
 
 
 def _columns(x: Array, kernel: tuple[int, int], settings: dict[str, Any]) -> Array:

@@ -42,6 +42,12 @@ NETWORKS = {
     "resnet10": (networks.resnet((1, 1, 1, 1)), "resnet10", {"width": 4}, 12),
     "resnet10_nsc": (networks.resnet((1, 1, 1, 1), shortcut=False), "resnet10_nsc", {"width": 4}, 12),
     "resnet18": (networks.resnet((2, 2, 2, 2)), "resnet18", {"width": 3}, 12),
+    "resnet20": (
+        networks.resnet((3, 3, 3), zeros=((1, 2), (3, 3))),
+        "resnet20",
+        {"width": 3, "logits_batchnorm": True},
+        12,
+    ),
     "mlp": (networks.mlp(), "mlp", {"hidden": 7}, 6),
     "mlp of 3": (networks.mlp(3), "mlp", {"hidden": 7, "depth": 3}, 6),
     "linear": (networks.linear(), "mlp", {"hidden": 7, "nonlinear": False}, 6),

@@ -10,9 +10,13 @@ import torch
 from torch import nn
 
 from asapbench.models import build, initialise
+from asapbench.models.networks.modules import SubsampledAndPadded
 from asapbench.rules import attach, resolve
 from asapbench.suite.catalog import MODELS, RULES
 from asapbench.suite.options import Option, Value
+
+PUBLISHED_WIDTH = {"resnet20": 16, "resnet32": 16, "resnet56": 16}
+"""Of those whose first convolution does not have 64 channels."""
 
 
 def model_of(name: str, *, classes: int = 10, size: int = 32, channels: int = 3, **options: Value) -> nn.Module:
@@ -65,6 +69,37 @@ def test_resnets_have_the_cifar_networks_parameters(name: str, expected: int) ->
     assert count(abstract(name)) == expected + 20
 
 
+@pytest.mark.parametrize(
+    ("name", "published", "exact"),
+    [("resnet20", 0.27e6, 269_722), ("resnet32", 0.46e6, 464_154), ("resnet56", 0.85e6, 853_018)],
+)
+def test_section_4_2s_resnets_have_the_published_parameters(name: str, published: float, exact: int) -> None:
+    assert count(abstract(name)) == exact == pytest.approx(published, abs=0.005e6)
+
+
+def test_section_4_2s_resnets_have_three_stages_of_16_to_64_channels() -> None:
+    found = shapes(abstract("resnet20"), (nn.Conv2d,), torch.empty(2, 3, 32, 32, device="meta"))
+    assert found == [(16, 32, 32)] * 7 + [(32, 16, 16)] * 6 + [(64, 8, 8)] * 6
+
+
+def test_a_shortcut_of_option_a_is_every_other_pixel_between_zeros() -> None:
+    shortcut = SubsampledAndPadded(3, 6, stride=2)
+    x = torch.randn(2, 3, 7, 7)
+    out = shortcut(x)
+    assert out.shape == (2, 6, 4, 4)
+    assert torch.equal(out[:, 1:4], x[:, :, ::2, ::2])
+    assert not out[:, :1].any()
+    assert not out[:, 4:].any()
+    assert not list(shortcut.parameters())
+
+
+def test_option_b_projects_as_the_other_resnets_do() -> None:
+    padded, projected = abstract("resnet20"), abstract("resnet20", shortcut="B")
+    assert not [name for name, _ in padded.named_parameters() if "projection" in name]
+    extra = {name: p.shape for name, p in projected.named_parameters() if "projection.0" in name}
+    assert extra == {"stages.1.0.projection.0.weight": (32, 16, 1, 1), "stages.2.0.projection.0.weight": (64, 32, 1, 1)}
+
+
 @pytest.mark.parametrize("size", [32, 64])
 def test_resnets_keep_the_maps_in_the_stem_and_halve_them_three_times(size: int) -> None:
     model = abstract("resnet18", size=size)
@@ -108,13 +143,18 @@ def test_width_scales_every_convolution(name: str) -> None:
         [m.out_channels for m in abstract(name, width=w).modules() if isinstance(m, nn.Conv2d)] for w in (64, 16)
     )
     assert normal == [4 * c for c in narrow]
-    assert MODELS[name].option("width").default == 64
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "mlp"])
+def test_the_first_convolution_has_the_published_width(name: str) -> None:
+    first = next(m for m in abstract(name).modules() if isinstance(m, nn.Conv2d))
+    assert first.out_channels == MODELS[name].option("width").default == PUBLISHED_WIDTH.get(name, 64)
 
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("classes", [7, 200])
 def test_logits_have_one_column_a_class_and_a_batchnorm(name: str, classes: int) -> None:
-    model = abstract(name, classes=classes)
+    model = abstract(name, classes=classes, logits_batchnorm=True)
     assert model(torch.empty(2, 3, 32, 32, device="meta")).shape == (2, classes)
     assert isinstance(list(model.modules())[-1], nn.BatchNorm1d)
     bare = abstract(name, classes=classes, logits_batchnorm=False)

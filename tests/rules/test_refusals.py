@@ -58,7 +58,12 @@ REFUSED: dict[str, tuple[Callable[[Parts, Tensor], Tensor], str]] = {
     "an unknown function": (lambda net, x: torch.fft.fft(net.c0(x)).real, "fft"),
     "an unknown method": (lambda net, x: net.c0(x).cumsum(1), "cumsum"),
     "dynamic control flow": (branches, "Parts: its dataflow cannot be captured .*must not branch on values"),
-    "slicing": (lambda net, x: net.c0(x)[:, :4], "getitem"),
+    "a slice of the batch": (lambda net, x: net.c0(x)[:1], "getitem"),
+    "a number as an index": (lambda net, x: net.c0(x)[:, 0], "getitem"),
+    "a slice that is changed in place": (
+        lambda net, x: net.c1(torch.relu_(net.c0(x)[:, :4])),
+        "relu_: .*slice in place",
+    ),
     "functional dropout": (lambda net, x: F.dropout(net.c0(x), 0.5, net.training), "dropout"),
     "an in-place operation behind whose back its input is read": (
         lambda net, x: net.c1((h := net.bn(net.c0(x)), torch.relu_(h))[0]),

@@ -73,11 +73,11 @@ def test_units_of_the_catalogs_models(name: str, kind: str) -> None:
     assert described(units(model_of(name), kind)) == lines
 
 
-@pytest.mark.parametrize("name", ["resnet10", "resnet18", "resnet34"])
+@pytest.mark.parametrize("name", ["resnet10", "resnet18", "resnet34", "resnet20"])
 def test_residual_blocks_are_found_without_names_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(name)
     named = described(units(model, "block"))
-    assert len(named) == {"resnet10": 5, "resnet18": 9, "resnet34": 17}[name]
+    assert len(named) == {"resnet10": 5, "resnet18": 9, "resnet34": 17, "resnet20": 10}[name]
     monkeypatch.setattr(model, "unit_ends", None)
     assert described(units(model, "block")) == named
 

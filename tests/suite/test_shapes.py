@@ -17,7 +17,11 @@ CASES = [
     (name, options, size)
     for name in MODELS
     for options, size in [({}, 32), ({}, 28)]
-] + [("alexnet", {"kernel": 5, "conv_bias": True}, 32), ("mlp", {"nonlinear": False, "depth": 3}, 28)]  # fmt: skip
+] + [
+    ("alexnet", {"kernel": 5, "conv_bias": True}, 32),
+    ("mlp", {"nonlinear": False, "depth": 3}, 28),
+    ("resnet20", {"shortcut": "B"}, 28),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "options", "size"), CASES)

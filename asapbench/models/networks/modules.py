@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asapbench.randomness import draw_layer
@@ -29,10 +30,30 @@ def logits_batchnorm(choice: Choice, classes: int) -> nn.Module:
     return nn.BatchNorm1d(classes) if choice.flag("logits_batchnorm") else nn.Identity()
 
 
-class BasicBlock(nn.Module):
-    """conv3x3 - BN - ReLU - conv3x3 - BN (+ shortcut) - ReLU; (N, C, H, W) -> (N, `channels`, H/stride, W/stride)."""
+class SubsampledAndPadded(nn.Module):
+    """Every `stride`-th row and column, between channels of zeros; (N, C, H, W) -> (N, `channels`, H/stride, W/stride).
 
-    def __init__(self, inputs: int, channels: int, *, stride: int, shortcut: bool) -> None:
+    He et al. 2016, section 4.1, option A: a shortcut without parameters. The paper does not say where the zeros are;
+    half of them are before the maps and half behind, as in the published program of Sanfiz and Akrout (BioTorch).
+    """
+
+    def __init__(self, inputs: int, channels: int, *, stride: int) -> None:
+        super().__init__()
+        before = (channels - inputs) // 2
+        self.stride, self.padding = stride, (0, 0, 0, 0, before, channels - inputs - before)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The shortcut."""
+        return F.pad(x[:, :, :: self.stride, :: self.stride], self.padding)
+
+
+class BasicBlock(nn.Module):
+    """conv3x3 - BN - ReLU - conv3x3 - BN (+ shortcut) - ReLU; (N, C, H, W) -> (N, `channels`, H/stride, W/stride).
+
+    A shortcut between maps of different shapes is projected by a 1x1 convolution, or `padded` with zeros.
+    """
+
+    def __init__(self, inputs: int, channels: int, *, stride: int, shortcut: bool, padded: bool = False) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, channels, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
@@ -42,7 +63,9 @@ class BasicBlock(nn.Module):
         self.relu2 = nn.ReLU()
         self.has_shortcut = shortcut
         self.projection: nn.Module | None = None
-        if shortcut and (stride != 1 or inputs != channels):
+        if shortcut and padded and (stride != 1 or inputs != channels):
+            self.projection = SubsampledAndPadded(inputs, channels, stride=stride)
+        elif shortcut and (stride != 1 or inputs != channels):
             conv = nn.Conv2d(inputs, channels, 1, stride=stride, bias=False)
             self.projection = nn.Sequential(conv, nn.BatchNorm2d(channels))
 

@@ -1,8 +1,8 @@
 """The dataflow of a module: which layer reads what, the main path, shortcuts and activations.
 
-Captured with torch.fx from any module made of convolutions, fully connected layers, BatchNorm, activations, pooling
-and additions. Capturing runs nothing of the module: buffers, modes and random streams stay as they were. What a rule
-cannot be attached to is refused by name.
+Captured with torch.fx from any module made of convolutions, fully connected layers, BatchNorm, activations, pooling,
+additions, and slices and padding of maps. Capturing runs nothing of the module: buffers, modes and random streams stay
+as they were. What a rule cannot be attached to is refused by name.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from asapbench.rules.engine.ops import (
     is_in_place,
     is_supported,
     is_supported_module,
+    slices_examples,
 )
 
 WeightModule = nn.Conv2d | nn.Linear
@@ -145,6 +146,10 @@ def _refuse_hidden_changes(program: fx.GraphModule) -> None:
     order = {node: place for place, node in enumerate(program.graph.nodes)}
     for node in program.graph.nodes:
         if is_in_place(node, program):
+            if slices_examples(node.args[0]):
+                raise GraphError(
+                    f"{node.name}: changes a slice in place, and what it is a slice of; use a copy instead"
+                )
             for user in node.args[0].users:
                 if order[user] > order[node]:
                     raise GraphError(

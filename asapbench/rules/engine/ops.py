@@ -52,6 +52,7 @@ MAX_POOL = Kind(
 _AVERAGE_POOL = Kind(
     modules=(nn.AvgPool2d, nn.AdaptiveAvgPool2d), functions=frozenset({F.avg_pool2d, F.adaptive_avg_pool2d})
 )
+_PADDING = Kind(modules=(nn.ZeroPad2d,), functions=frozenset({F.pad}))
 ADDITION = Kind(functions=frozenset({operator.add, operator.iadd, torch.add}), methods=frozenset({"add", "add_"}))
 _OTHER = Kind(
     modules=(
@@ -60,7 +61,7 @@ _OTHER = Kind(
     functions=frozenset({torch.flatten}),
     methods=frozenset({"flatten", "view", "reshape", "contiguous", "size"}),
 )  # fmt: skip
-_SUPPORTED = (ACTIVATION, MAX_POOL, _AVERAGE_POOL, ADDITION, _OTHER)
+_SUPPORTED = (ACTIVATION, MAX_POOL, _AVERAGE_POOL, _PADDING, ADDITION, _OTHER)
 
 CONCATENATIONS: frozenset[Callable[..., object]] = frozenset(
     {torch.cat, torch.concat, torch.concatenate, torch.stack, torch.hstack}
@@ -69,7 +70,7 @@ CONCATENATIONS: frozenset[Callable[..., object]] = frozenset(
 
 def is_supported(node: fx.Node, program: fx.GraphModule) -> bool:
     """Whether a rule can be attached to what a function or a method computes."""
-    return any(kind.has(node, program) for kind in _SUPPORTED) or _reads_size(node)
+    return any(kind.has(node, program) for kind in _SUPPORTED) or _reads_size(node) or slices_examples(node)
 
 
 def is_supported_module(module: nn.Module) -> bool:
@@ -95,3 +96,11 @@ def _reads_size(node: fx.Node) -> bool:
     if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
         return False
     return node.args[0].target == "size" or (node.args[0].target is getattr and str(node.args[0].args[1]) == "shape")
+
+
+def slices_examples(node: fx.Node) -> bool:
+    """Whether a call takes a slice of each example: `x[:, :, ::2, ::2]`. Not of the batch: labels stay."""
+    if node.target is not operator.getitem:
+        return False
+    index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
+    return index[0] in (slice(None), ...) and all(isinstance(part, slice) or part is ... for part in index)
