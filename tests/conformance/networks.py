@@ -63,6 +63,20 @@ def _block(
     return net.unit(f"{prefix}.conv2", net.tap(net.relu(value)), "conv", "block")
 
 
+def vgg(*, size: int) -> Network:
+    """Six convolutions, a max-pool behind four of them where there is more than a pixel, and a hidden layer."""
+    net = Network()
+    value, place = 0, 0
+    for pools in (False, True, False, True, True, True):
+        value = net.conv(value, f"features.{place}")
+        value = net.relu(net.batchnorm(value, f"features.{place + 1}"))
+        halves = pools and size > 1
+        value = net.tap(net.add("maxpool", value, ceil=False) if halves else value)
+        net.unit(f"features.{place}", value, "conv", "block")
+        size, place = (size // 2, place + 4) if halves else (size, place + 3)
+    return _classifier(net, net.add("flatten", value), 1)
+
+
 def mlp(depth: int = 2) -> Network:
     """Hidden layers with BatchNorm and ReLU, BatchNorm on the logits."""
     net = Network()

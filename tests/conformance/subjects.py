@@ -16,13 +16,13 @@ from asapbench.suite.catalog import MODELS, RULES
 CLASSES = 10
 TORCHVISION = "torchvision resnet18"
 MODEL_NAMES = (*MODELS, TORCHVISION)
-DEEPER = ("resnet32", "resnet56")
-"""Models that have more of another's blocks and nothing else: backpropagation alone."""
+ALIKE = ("resnet32", "resnet56", "vgg_like")
+"""Models that have another's layers, or more of its blocks, and nothing else: backpropagation alone."""
 SUBJECTS = [
     (rule, model)
     for rule, entry in RULES.items()
     for model in MODEL_NAMES
-    if rule == "bp" or model not in DEEPER
+    if rule == "bp" or model not in ALIKE
     if (entry.needs != "linear" if model == TORCHVISION else entry.unsuited(MODELS[model]) is None)
 ]
 LIGHT = [(rule, model) for rule, model in SUBJECTS if model in ("alexnet", "resnet10", "mlp")]

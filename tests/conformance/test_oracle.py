@@ -48,6 +48,7 @@ NETWORKS = {
         {"width": 3, "logits_batchnorm": True},
         12,
     ),
+    "vgg8b": (networks.vgg(size=12), "vgg8b", {"width": 2, "hidden": 6, "logits_batchnorm": True}, 12),
     "mlp": (networks.mlp(), "mlp", {"hidden": 7}, 6),
     "mlp of 3": (networks.mlp(3), "mlp", {"hidden": 7, "depth": 3}, 6),
     "linear": (networks.linear(), "mlp", {"hidden": 7, "nonlinear": False}, 6),

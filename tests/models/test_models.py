@@ -15,7 +15,7 @@ from asapbench.rules import attach, resolve
 from asapbench.suite.catalog import MODELS, RULES
 from asapbench.suite.options import Option, Value
 
-PUBLISHED_WIDTH = {"resnet20": 16, "resnet32": 16, "resnet56": 16}
+PUBLISHED_WIDTH = {"resnet20": 16, "resnet32": 16, "resnet56": 16, "vgg8b": 128, "vgg_like": 128}
 """Of those whose first convolution does not have 64 channels."""
 
 
@@ -109,6 +109,33 @@ def test_resnets_keep_the_maps_in_the_stem_and_halve_them_three_times(size: int)
     later = [(64 * f, size // f, size // f) for f in (2, 4, 8) for _ in range(5)]
     assert found == [stem, *first, *later]
     assert not any(isinstance(m, nn.MaxPool2d) for m in model.modules())
+
+
+@pytest.mark.parametrize(("shape", "published"), [((3, 32, 10), 8.9e6), ((1, 28, 10), 7.3e6), ((3, 32, 100), 9.0e6)])
+@pytest.mark.parametrize("name", ["vgg8b", "vgg_like"])
+def test_the_vggs_have_the_published_parameters(name: str, shape: tuple[int, int, int], published: float) -> None:
+    channels, size, classes = shape
+    with torch.device("meta"):
+        model = model_of(name, channels=channels, size=size, classes=classes)
+    assert count(model) == pytest.approx(published, abs=0.05e6)
+
+
+@pytest.mark.parametrize(("name", "activation"), [("vgg8b", nn.ReLU), ("vgg_like", nn.LeakyReLU)])
+def test_the_vggs_maps_are_those_of_the_published_programs(name: str, activation: type[nn.Module]) -> None:
+    model = abstract(name)
+    found = shapes(model, (nn.Conv2d, nn.MaxPool2d, nn.Linear), torch.empty(2, 3, 32, 32, device="meta"))
+    assert found == [
+        (128, 32, 32), (256, 32, 32), (256, 16, 16), (256, 16, 16), (512, 16, 16), (512, 8, 8),
+        (512, 8, 8), (512, 4, 4), (512, 4, 4), (512, 2, 2), (1024,), (10,),
+    ]  # fmt: skip
+    assert sum(isinstance(m, activation) for m in model.modules()) == 7
+    assert not any(isinstance(m, nn.Dropout | nn.Dropout2d) for m in model.modules())
+
+
+@pytest.mark.parametrize("size", [1, 8, 12, 28, 64])
+def test_the_vggs_take_any_image_size(size: int) -> None:
+    model = model_of("vgg8b", size=size, width=2, hidden=3, channels=1)
+    assert model(torch.randn(2, 1, size, size)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("name", ["resnet10", "resnet18"])

@@ -63,6 +63,15 @@ EXPECTED = {
         stages.3.0.conv1 -> stages.3.0.relu1
         stages.3.0.conv2 stages.3.0.projection.0 -> stages.3.0.relu2""",
 }  # fmt: skip
+EXPECTED["vgg8b", "conv"] = """
+        features.0 -> features.2
+        features.3 -> features.6
+        features.7 -> features.9
+        features.10 -> features.13
+        features.14 -> features.17
+        features.18 -> features.21
+        hidden.0 -> hidden.2"""
+EXPECTED["vgg8b", "block"] = EXPECTED["vgg8b", "conv"]
 EXPECTED["alexnet", "block"] = EXPECTED["alexnet", "conv"]
 EXPECTED["mlp", "block"] = EXPECTED["mlp", "conv"]
 
