@@ -20,10 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # what needs a seed alone does not load torch
+    import torch
     from torch import Tensor, nn
 
 _LEVELS = 2**24
 """How many values a uniform draw can take: float32 represents each of them exactly for a bound of 1."""
+
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+"""The odd constant by which SplitMix64 counts, as a signed number."""
+_SPLITMIX = ((30, 0xBF58476D1CE4E5B9 - 2**64), (27, 0x94D049BB133111EB - 2**64))
+"""SplitMix64's two rounds: shift and factor."""
 
 
 def stream_seed(seed: int, purpose: str, key: str | int) -> int:
@@ -88,6 +94,31 @@ def normal(shape: Sequence[int], *, deviation: float, seed: int, purpose: str, n
     return torch.from_numpy(numbers.astype(np.float32)).reshape(tuple(shape))
 
 
+def uniform_of_step(
+    shape: Sequence[int], *, bound: float, seed: int, purpose: str, name: str, step: int, device: torch.device
+) -> Tensor:
+    """Numbers from U(-bound, bound) for one training step: float32 of `shape`, drawn on `device` itself.
+
+    For what is drawn in every step, where copying from the host would cost more than the step. Each step is a stream
+    of its own. The streams are those of SplitMix64 (Steele, Lea and Flood 2014), a counter-based generator too, in
+    integers of the device, whose products wrap; two numbers of 24 bits are cut from each.
+
+    >>> import torch
+    >>> uniform_of_step((2,), bound=1.0, seed=0, purpose="noise", name="conv", step=3, device=torch.device("cpu"))
+    tensor([-0.2811,  0.1587])
+    """
+    import torch
+
+    count = math.prod(shape)
+    start = int.from_bytes(_digest(seed, purpose, f"{name}/{step}")[:8], "big", signed=True)
+    bits = torch.arange(1, (count + 1) // 2 + 1, dtype=torch.int64, device=device).mul_(_GOLDEN).add_(start)
+    for shift, factor in _SPLITMIX:
+        bits = bits.bitwise_xor_(_logical_shift(bits, shift)).mul_(factor)
+    bits = bits.bitwise_xor_(_logical_shift(bits, 31))
+    levels = bits.view(torch.int32)[:count].bitwise_right_shift(8).mul_(2).add_(1)
+    return levels.to(torch.float32).mul_(bound / _LEVELS).reshape(tuple(shape))
+
+
 def fan_in_uniform(weight: Tensor, *, seed: int, purpose: str, name: str) -> None:
     """Fills `weight` (out, in, ...) from U(+-1/sqrt(fan_in)), which is Kaiming-uniform with a = sqrt 5.
 
@@ -105,6 +136,11 @@ def draw_layer(layer: nn.Conv2d | nn.Linear, *, seed: int, purpose: str, name: s
     if layer.bias is not None:
         bias = uniform(layer.bias.shape, bound=_bound(layer.weight), seed=seed, purpose=purpose, name=f"{name}.bias")
         layer.bias.detach().copy_(bias)
+
+
+def _logical_shift(bits: Tensor, by: int) -> Tensor:
+    """Each 64-bit number shifted right, with zeros from the left."""
+    return bits.bitwise_right_shift(by).bitwise_and_((1 << (64 - by)) - 1)
 
 
 def _digest(seed: int, purpose: str, key: str | int) -> bytes:

@@ -14,7 +14,15 @@ import torch
 from scipy import stats
 
 from asapbench import randomness
-from asapbench.randomness import fan_in_uniform, integers, normal, permutation, stream_seed, uniform
+from asapbench.randomness import (
+    fan_in_uniform,
+    integers,
+    normal,
+    permutation,
+    stream_seed,
+    uniform,
+    uniform_of_step,
+)
 
 EVERYTHING = """
 import hashlib
@@ -23,6 +31,7 @@ import torch
 
 from asapbench.data.batches import Batches
 from asapbench.models import build, initialise
+from asapbench.randomness import uniform_of_step
 from asapbench.rules import attach
 from asapbench.suite.catalog import RULES
 from asapbench.suite.catalog import MODELS, RULES
@@ -42,6 +51,10 @@ batches = Batches(
     images, torch.zeros(100, dtype=torch.int64), mean=[0.5], std=[0.5], augment="crop_flip",
     device=torch.device("cpu"), seed=3,
 )
+noise = uniform_of_step(
+    (1_001,), bound=0.3, seed=3, purpose="noise", name="conv", step=7, device=torch.device("cpu")
+)
+print("noise", hashlib.sha256(noise.numpy().tobytes()).hexdigest()[:16])
 draws = batches.draws(1)
 drawn = b"".join(part.numpy().tobytes() for part in (draws.order, draws.top, draws.left, draws.flipped))
 print("batches", hashlib.sha256(drawn).hexdigest()[:16])
@@ -110,6 +123,40 @@ def test_fan_in_uniform_is_kaiming_uniform_with_a_of_sqrt_5() -> None:
     assert weight.abs().max().item() <= 1 / math.sqrt(16 * 9)
 
 
+def splitmix(counter: int, start: int) -> int:
+    """SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"), its mixing step."""
+    mask = 2**64 - 1
+    z = (start + counter * 0x9E3779B97F4A7C15) & mask
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & mask
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & mask
+    return z ^ z >> 31
+
+
+def test_the_oracle_of_steps_gives_the_known_numbers() -> None:
+    # The first numbers of java.util.SplittableRandom(0) and of Vigna's splitmix64.c from 0.
+    assert [splitmix(counter, 0) for counter in (1, 2)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
+
+
+def of_step(count: int, *, step: int = 7, bound: float = 1.0) -> torch.Tensor:
+    device = torch.device("cpu")
+    return uniform_of_step((count,), bound=bound, seed=5, purpose="noise", name="conv", step=step, device=device)
+
+
+def test_a_steps_numbers_are_splitmix_from_the_sha256_of_seed_purpose_name_and_step() -> None:
+    start = int.from_bytes(hashlib.sha256(b"5/noise/conv/7").digest()[:8], "big")
+    halves = [(splitmix(i, start) >> shift) % 2**32 for i in range(1, 7) for shift in (0, 32)]
+    signed = [half - 2**32 * (half >= 2**31) for half in halves]
+    assert of_step(11).tolist() == [(2 * (half >> 8) + 1) / 2**24 for half in signed[:11]]
+
+
+def test_a_steps_numbers_follow_the_uniform_distribution_and_differ_from_another_steps() -> None:
+    one, other = of_step(200_000, bound=3), of_step(200_000, step=8, bound=3)
+    assert stats.kstest(one.double().numpy() / 3, "uniform", args=(-1, 2)).pvalue > 1e-3
+    assert one.abs().max() <= 3
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.01
+    assert abs(np.corrcoef(one[:-1], one[1:])[0, 1]) < 0.01
+
+
 def test_the_logarithm_is_that_of_the_library_to_its_last_bits() -> None:
     x = np.concatenate([np.geomspace(1e-14, 1, 10_000), 1 - np.geomspace(2.0**-47, 0.5, 10_000)])
     np.testing.assert_allclose(randomness._logarithm(x), np.log(x), rtol=1e-15, atol=0)
@@ -156,6 +203,8 @@ FROZEN = {
     "kp": "c5a7aff79196dbea",
     "local_errors": "a5fa523c0fd69d2e",
     "predsim": "a36dce9f54ca2620",
+    "sign_symmetry": "3301fa830f13d21d",
+    "noise": "1a39e6cd3e079b4a",
     "batches": "fd23c280d9f26766",
 }
 """A change here makes every stored result old: raise RECIPE_REVISION, and only with a reason."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -12,7 +13,8 @@ from asapbench.suite.options import Choice
 if TYPE_CHECKING:
     from torch import fx, nn
 
-    from asapbench.rules.engine.graph import Dataflow
+    from asapbench.rules.engine.graph import Dataflow, WeightModule
+    from asapbench.rules.engine.layers import FeedbackLayer
     from asapbench.rules.engine.learner import Learner
 
 Source = Literal["own", "shared", "approximate", "perturbed"]
@@ -26,7 +28,7 @@ a second forward pass.
 """
 Stem = Literal["trained", "fixed"]
 Loss = Literal["global", "local", "both"]
-Feedback = Literal["transport", "fixed", "learned"]
+Feedback = Literal["transport", "signs", "fixed", "learned"]
 Sharing = Literal["both", "feedback"]
 """Which gradients a shared activation is the source of: dW and dB, or dB alone."""
 
@@ -54,7 +56,8 @@ class LayerPlan:
     """How one layer is trained.
 
     `shared`: the node whose tensor replaces the layer's input in dW and dB, or, as `sharing` says, in dB alone;
-    `matching` says how it is made to fit: max, average or random.
+    `matching` says how it is made to fit: max, average or random. `made` makes the layer's feedback layer, where that
+    is none that `feedback` alone describes: it takes the layer.
     """
 
     feedback: Feedback
@@ -63,6 +66,7 @@ class LayerPlan:
     trained: bool = True
     sharing: Sharing = "both"
     matching: str = "max"
+    made: Callable[[WeightModule], FeedbackLayer] | None = None
 
 
 class Rule(ABC):

@@ -1,9 +1,10 @@
 """An independent float64 NumPy oracle of the learning rules, written from the equations.
 
-Woo et al. 2021: Algorithm 1, eq. 26, 27, 39-42 and 47, D.1, D.2; Nøkland 2016 for DFA; Akrout et al. 2019 for KP. It
-imports neither torch nor the package. A network is a list of operations written down by hand, with its main path, the
-main-path convolution beside each shortcut, DFA's taps and the ends of its units; from these the oracle itself decides
-which activation each layer shares, how dimensions are matched, what carries the error and where it stops.
+Woo et al. 2021: Algorithm 1, eq. 26, 27, 39-42 and 47, D.1, D.2; Nøkland 2016 for DFA; Akrout et al. 2019 for KP; Liao
+et al. 2016 for sign-symmetry. It imports neither torch nor the package. A network is a list of operations written down
+by hand, with its main path, the main-path convolution beside each shortcut, DFA's taps and the ends of its units; from
+these the oracle itself decides which activation each layer shares, how dimensions are matched, what carries the error
+and where it stops.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ class Rule:
     stem: str = "fixed"
     source: str = "activation"
     approximate: str = "linear"
+    variant: str = "usf"
 
     @property
     def shares(self) -> bool:
@@ -111,7 +113,7 @@ class Rule:
         """Whether the error travels through a B of this operation, where it travels at all."""
         if self.name == "as":
             return op.kind == "linear" and self.classifier == "fa"
-        return op.kind in ("conv", "linear") and self.name in ("kp", "fa", "asap", "asfp", "asfp_lc")
+        return op.kind in ("conv", "linear") and self.name in ("kp", "fa", "asap", "asfp", "asfp_lc", "sign_symmetry")
 
     def learns(self, op: Operation) -> bool:
         """Whether B of this layer is learned."""
@@ -190,6 +192,12 @@ def shared_values(net: Network, rule: Rule) -> dict[str, int]:
             leaders[member] = activation
         group_start += rule.k
     return leaders | {s: leaders[main] for s, main in net.beside.items() if main in leaders}
+
+
+def with_signs_of(weight: Array, sizes: Array | None) -> Array:
+    """Sign-symmetry's B = |M| sign(W); without M, the deviation of U(+-1/sqrt(fan_in))."""
+    bound = 1 / np.sqrt(np.prod(weight.shape[1:]))
+    return np.sign(weight) * (bound / np.sqrt(3) if sizes is None else np.abs(sizes))
 
 
 def run(  # noqa: PLR0912 - one branch a kind of operation

@@ -85,7 +85,8 @@ def test_bp_is_plain_autograd(name: str) -> None:
 def is_bp_when_b_is_w(rule: str) -> bool:
     """Whether nothing but the feedback weights, and activations in place of others, sets a rule apart from BP."""
     declares = resolve(rule).declares
-    return declares.loss == "global" and declares.error_path != "projected" and declares.update != "approximate"
+    by_layers = declares.error_path in ("transport", "fixed", "learned")
+    return declares.loss == "global" and by_layers and declares.update != "approximate"
 
 
 @pytest.mark.parametrize(("rule", "name"), [s for s in SUBJECTS if s[0] != "bp" and is_bp_when_b_is_w(s[0])])
@@ -129,7 +130,7 @@ def test_error_paths_are_as_declared(rule: str, name: str) -> None:
     expected = {}
     for layer, module in weighted[1:]:
         path = declares.error_path if isinstance(module, nn.Conv2d) else declares.linear
-        if path in ("fixed", "learned") and (declares.loss == "global" or layer in WITHIN_A_BLOCK[name]):
+        if path in ("fixed", "learned", "signs") and (declares.loss == "global" or layer in WITHIN_A_BLOCK[name]):
             expected[layer] = path
     pairs = list(learner.feedback_pairs())
     assert sorted(layer for layer, _, _ in pairs) == sorted(expected)

@@ -80,6 +80,7 @@ CASES = (
     + [("alexnet", rule, {"classifier": "kp", "linear_feedback": "kaiming"}) for rule in ("asap", "asfp")]
     + [(net, "as", {"classifier": "fa", "k": k}) for net in ("alexnet as released", "resnet18") for k in (2, 4)]
     + [("alexnet", "as", {"classifier": "bp"})]
+    + [(net, "sign_symmetry", {"variant": v}) for net in NETWORKS for v in ("usf", "frsf", "brsf")]
     + [("alexnet", rule, {"label_smoothing": 0.1}) for rule in ("bp", "fa", "dfa", "kp", "asap", "as", "asfp")]
     + [("mlp", "forward_alignment", {"label_smoothing": 0.1})]
     + [
@@ -121,6 +122,14 @@ def random_kernels(learner: Learner) -> dict[str, np.ndarray]:
     return kernels
 
 
+def drawn_sizes(learner: Learner, variant: str) -> dict[str, np.ndarray | None]:
+    """The M of a sign-symmetric B by layer, None where it is one number."""
+    if variant == "usf":
+        return dict.fromkeys(learner.feedback_layers)
+    held = {name: dict(layer.named_buffers(recurse=False)) for name, layer in learner.feedback_layers.items()}
+    return {name: buffers["fixed" if variant == "frsf" else "redrawn"].numpy() for name, buffers in held.items()}
+
+
 def worst_error(name: str, rule: str, options: dict[str, object]) -> float:
     """The largest relative difference of any gradient, with everything but the numbers checked on the way."""
     net = NETWORKS[name][0]
@@ -130,6 +139,9 @@ def worst_error(name: str, rule: str, options: dict[str, object]) -> float:
     learner = attach(model, RULES[rule].choose(options), x, seed=5, criterion=CrossEntropy(smoothing))
     before = {key: value.detach().numpy().copy() for key, value in model.named_parameters()}
     feedback = {layer: b.detach().numpy().copy() for layer, _, b in learner.feedback_pairs()}
+    if rule == "sign_symmetry":
+        sizes = drawn_sizes(learner, str(options["variant"]))
+        feedback = {layer: oracle.with_signs_of(before[f"{layer}.weight"], sizes[layer]) for layer in feedback}
     objective = learner.backward(x, y)
     declared = {key: value for key, value in options.items() if key not in ("linear_feedback",)}
     expected = oracle.run(

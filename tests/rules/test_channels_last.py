@@ -19,6 +19,7 @@ CHOICES = [
     RULES["asap"].choose({"matching": "average", "k": 4}),
     RULES["asap"].choose({"matching": "random"}),
     RULES["predsim"].choose({"bpf": True}),
+    RULES["sign_symmetry"].choose({"variant": "brsf"}),
 ]
 
 

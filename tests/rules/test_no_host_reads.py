@@ -30,6 +30,7 @@ CHOICES = [
     RULES["local_errors"].choose({"feedback": "sign"}),
     RULES["predsim"].choose({"bpf": True}),
     RULES["forward_alignment"].choose({"approximate": "own"}),
+    RULES["sign_symmetry"].choose({"variant": "brsf"}),
 ]
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {"momentum": 0.9, "weight_decay": 1e-3}),

@@ -29,7 +29,7 @@ def gradients(learner: Learner) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(
     ("rule", "options"),
-    [(rule, {}) for rule in RULES] + [("asap", {"matching": "random"})],
+    [(rule, {}) for rule in RULES] + [("asap", {"matching": "random"}), ("sign_symmetry", {"variant": "brsf"})],
 )
 @pytest.mark.parametrize("bound", [False, True])
 def test_bfloat16_gradients_are_float32_and_close(rule: str, options: dict[str, str], bound: bool) -> None:

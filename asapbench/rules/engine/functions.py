@@ -1,8 +1,8 @@
 """Autograd functions with a feedback path: the error travels through B, the weight gradient is formed from a source.
 
 Each saves only what its backward needs: the source (the layer's own input, or the matched shared activation) and B.
-B is a tensor, or is rebuilt in backward as W - s D0 from the forward weight. They return gradients and never write
-`.grad`; W and a learned B get the same gradient, but where B has a source of its own.
+B is a tensor, or is rebuilt in backward from the forward weight: as W - s D0, or from W's signs. They return gradients
+and never write `.grad`; W and a learned B get the same gradient, but where B has a source of its own.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class FeedbackConv2d(torch.autograd.Function):
     """y = W * x; delta_x = B^T * delta_y; dW = dB = correlation of `source` with delta_y.
 
     `apply(x, weight, bias, feedback, scale, source, feedback_source, geometry)`: `source` None means x; where there is
-    a `feedback_source`, dB is formed from that. With `scale` (a scalar s), `feedback` is D0 and B = W - s D0. A source
-    with fewer channels than x stands for its repetition.
+    a `feedback_source`, dB is formed from that. With `scale` (a scalar s), `feedback` is D0 and B = W - s D0. With
+    `signs` it is M and B = M sign(W), sign(0) = 0. A source with fewer channels than x stands for its repetition.
     """
 
     @staticmethod
@@ -48,12 +48,13 @@ class FeedbackConv2d(torch.autograd.Function):
         source: Tensor | None,
         feedback_source: Tensor | None,
         geometry: Geometry,
+        signs: bool = False,
     ) -> Tensor:
         """(N, C, H, W) -> (N, O, H', W')."""
         out = F.conv2d(x, weight, bias, *geometry)
         kept = (x if source is None else source).to(out.dtype)
         apart = None if feedback_source is None else feedback_source.to(out.dtype)
-        ctx.save_for_backward(kept, apart, feedback, scale, weight if scale is not None else None)
+        ctx.save_for_backward(kept, apart, feedback, scale, weight if signs or scale is not None else None)
         ctx.geometry, ctx.own, ctx.input_shape, ctx.input_dtype = geometry, source is None, x.shape, x.dtype
         ctx.weight_shape, ctx.weight_dtype = weight.shape, weight.dtype
         return out
@@ -64,7 +65,7 @@ class FeedbackConv2d(torch.autograd.Function):
         (delta,) = grad_outputs
         source, apart, feedback, scale, weight = ctx.saved_tensors
         wants_x, wants_w, wants_b, wants_f = ctx.needs_input_grad[:4]
-        learns = wants_f and scale is None
+        learns = wants_f and weight is None
         back = _rebuilt(feedback, scale, weight).to(delta.dtype) if wants_x else None
         wants_dw = wants_w or (learns and apart is None)
         grad_x = grad_w = None
@@ -84,7 +85,7 @@ class FeedbackConv2d(torch.autograd.Function):
         grad_f = grad_w if learns else None
         if learns and apart is not None:
             grad_f = _weight_gradient(delta, apart, ctx.weight_shape, ctx.geometry).to(ctx.weight_dtype)
-        return grad_x, (grad_w if wants_w else None), grad_b, grad_f, None, None, None, None
+        return grad_x, (grad_w if wants_w else None), grad_b, grad_f, None, None, None, None, None
 
 
 class FeedbackLinear(torch.autograd.Function):
@@ -102,11 +103,12 @@ class FeedbackLinear(torch.autograd.Function):
         feedback: Tensor,
         scale: Tensor | None,
         source: Tensor | None,
+        signs: bool = False,
     ) -> Tensor:
         """(N, I) -> (N, O)."""
         out = F.linear(x, weight, bias)
         kept = (x if source is None else source).to(out.dtype)
-        ctx.save_for_backward(kept, feedback, scale, weight if scale is not None else None)
+        ctx.save_for_backward(kept, feedback, scale, weight if signs or scale is not None else None)
         ctx.input_dtype, ctx.weight_dtype = x.dtype, weight.dtype
         return out
 
@@ -116,7 +118,7 @@ class FeedbackLinear(torch.autograd.Function):
         (delta,) = grad_outputs
         source, feedback, scale, weight = ctx.saved_tensors
         wants_x, wants_w, wants_b, wants_f = ctx.needs_input_grad[:4]
-        learns = wants_f and scale is None
+        learns = wants_f and weight is None
         grad_x = grad_w = grad_b = None
         if wants_x:
             grad_x = (delta @ _rebuilt(feedback, scale, weight).to(delta.dtype)).to(ctx.input_dtype)
@@ -124,7 +126,7 @@ class FeedbackLinear(torch.autograd.Function):
             grad_w = (_rows(delta).mT @ _rows(source)).to(ctx.weight_dtype)
         if wants_b:
             grad_b = _rows(delta).sum(0).to(ctx.weight_dtype)
-        return grad_x, (grad_w if wants_w else None), grad_b, (grad_w if learns else None), None, None
+        return grad_x, (grad_w if wants_w else None), grad_b, (grad_w if learns else None), None, None, None
 
 
 def rebuilt_feedback(weight: Tensor, difference: Tensor, scale: Tensor) -> Tensor:
@@ -150,9 +152,9 @@ def _rows(tensor: Tensor) -> Tensor:
 
 
 def _rebuilt(feedback: Tensor, scale: Tensor | None, weight: Tensor | None) -> Tensor:
-    if scale is None or weight is None:
+    if weight is None:
         return feedback
-    return rebuilt_feedback(weight, feedback, scale)
+    return feedback * weight.sign() if scale is None else rebuilt_feedback(weight, feedback, scale)
 
 
 def _weight_gradient(delta: Tensor, source: Tensor, shape: torch.Size, geometry: Geometry) -> Tensor:

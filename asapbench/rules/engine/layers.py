@@ -15,7 +15,8 @@ class FeedbackLayer(nn.Module):
     """Runs `layer` forward; its error travels through W (transport), a fixed B or a learned B.
 
     A fixed B is a buffer outside the state: it is drawn again from the seed. A learned B is a parameter, or, once
-    bound to an optimizer for which that is exact, W - s D0 with the scalar s of `recursion`.
+    bound to an optimizer for which that is exact, W - s D0 with the scalar s of `recursion`. A subclass has a B of
+    another kind.
     """
 
     def __init__(self, layer: WeightModule, feedback: Feedback, sharing: Sharing = "both") -> None:
@@ -23,6 +24,8 @@ class FeedbackLayer(nn.Module):
         self.layer = layer
         self.feedback = feedback
         self.sharing = sharing
+        self.acts_before_steps = False
+        """Whether `begin_step` does something, so that a checkpoint must keep the number of steps."""
         self.register_parameter("learned", None)
         self.register_buffer("fixed", None, persistent=False)
         self.register_buffer("difference", None, persistent=False)
@@ -67,20 +70,31 @@ class FeedbackLayer(nn.Module):
             return rebuilt_feedback(self.layer.weight.detach(), self.difference, self.scale)
         return self.layer.weight
 
+    def held(self) -> Tensor:
+        """What backward keeps for B: B itself, or what it is built of, with W."""
+        if self.feedback == "transport":
+            return self.layer.weight.detach()
+        return self.feedback_weight() if self.difference is None else self.difference
+
+    def begin_step(self, step: int) -> None:
+        """What the layer does before training step `step`, counted from 0: here nothing."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What changes in B outside the optimizer, by name, so that a checkpoint must keep it: here nothing."""
+        return {}
+
+    def resume(self, steps: int) -> None:
+        """Called when `state` is restored and the last step was number `steps` - 1: here nothing to do."""
+
     def forward(self, x: Tensor, source: Tensor | None = None) -> Tensor:
         """The layer's output; `source` takes the place of x in dW and dB, or, of a convolution, in dB alone."""
         weight, bias = self.layer.weight, self.layer.bias
-        if self.feedback == "transport":
-            feedback: Tensor = weight.detach()
-        elif self.difference is not None:
-            feedback = self.difference
-        else:
-            feedback = self.feedback_weight()
+        back, signs = (self.held(), self.scale), self.feedback == "signs"
         if isinstance(self.layer, nn.Linear):
-            linear: Tensor = FeedbackLinear.apply(x, weight, bias, feedback, self.scale, source)
+            linear: Tensor = FeedbackLinear.apply(x, weight, bias, *back, source, signs)
             return linear
         sources = (source, None) if self.sharing == "both" else (None, source)
-        out: Tensor = FeedbackConv2d.apply(x, weight, bias, feedback, self.scale, *sources, geometry(self.layer))
+        out: Tensor = FeedbackConv2d.apply(x, weight, bias, *back, *sources, geometry(self.layer), signs)
         return out
 
 

@@ -32,6 +32,7 @@ class Learner(nn.Module):
         self.program = program
         self.feedback_layers = layers
         self.recursion: ScalarRecursion | None = None
+        self.steps = 0
         self.criterion: Criterion = cross_entropy
 
     def use_criterion(self, criterion: Criterion) -> None:
@@ -50,11 +51,14 @@ class Learner(nn.Module):
         return Objective(loss, loss.detach(), logits.detach())
 
     def begin_step(self) -> None:
-        """What a rule does before each training step, outside autograd: here nothing.
+        """What the feedback layers do before each training step, outside autograd: most do nothing.
 
         A training loop calls it once before the step's `objective`; `backward` does so itself. `objective` alone
         changes nothing, so that measuring leaves the training as it is.
         """
+        for layer in self.feedback_layers.values():
+            layer.begin_step(self.steps)
+        self.steps += 1
 
     def backward(self, x: Tensor, y: Tensor) -> Objective:
         """Adds the rule's gradients to `.grad`, as autograd does, and returns the objective."""
@@ -112,8 +116,13 @@ class Learner(nn.Module):
         return None
 
     def rule_state(self) -> dict[str, Any]:
-        """What a checkpoint keeps beside the model's state: what is learned there, and the recursion's scalars."""
+        """What a checkpoint keeps beside the model's state.
+
+        What is learned there, the recursion's scalars, and what feedback layers change before steps.
+        """
         state: dict[str, Any] = {name: parameter.detach() for name, parameter in self.learned_beside()}
+        if any(layer.acts_before_steps for layer in self.feedback_layers.values()):
+            state |= {"steps": torch.tensor(self.steps), **self._changed_before_steps()}
         if self.recursion is not None:
             state |= {f"recursion.{name}": value for name, value in self.recursion.state_dict().items()}
         return state
@@ -125,6 +134,15 @@ class Learner(nn.Module):
             parameter.copy_(state[name])
         if self.recursion is not None:
             self.recursion.load({name: state[f"recursion.{name}"] for name in self.recursion.state_dict()})
+        for name, tensor in self._changed_before_steps().items():
+            tensor.copy_(state[name])
+        self.steps = int(state.get("steps", self.steps))
+        for layer in self.feedback_layers.values():
+            layer.resume(self.steps)
+
+    def _changed_before_steps(self) -> dict[str, Tensor]:
+        layers = self.feedback_layers.items()
+        return {f"feedback.{name}.{key}": value for name, layer in layers for key, value in layer.state().items()}
 
     def fixed_feedback(self) -> Iterator[tuple[str, Tensor]]:
         """Every fixed random tensor of the rule: never stored, drawn again from the seed."""

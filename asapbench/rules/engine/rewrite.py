@@ -26,7 +26,8 @@ def insert_feedback_layers(plans: Mapping[str, LayerPlan], flow: Dataflow, seed:
             layer.module.requires_grad_(False)
         if _is_plain(layer, plan):
             continue
-        made = layers[layer.name] = FeedbackLayer(layer.module, plan.feedback, plan.sharing)
+        made = plan.made(layer.module) if plan.made else FeedbackLayer(layer.module, plan.feedback, plan.sharing)
+        layers[layer.name] = made
         made.draw(init=plan.init, seed=seed, name=layer.name)
         if plan.shared is not None:
             layer.node.args = (layer.node.args[0], _matched(flow, layer, plan.shared, plan.matching, matched, seed))
