@@ -13,6 +13,8 @@ from asapbench.report.configuration import (
     Configuration,
     configurations,
     counts_row,
+    difference_field,
+    faint,
     measured_field,
     names,
     nearest,
@@ -20,8 +22,9 @@ from asapbench.report.configuration import (
     state_text,
     summary_of,
 )
+from asapbench.report.other_works import OtherNumber, Work, numbers_of_other_works, works_of
 from asapbench.report.quantity import Metric
-from asapbench.report.statistics import spread_and_count, usual_count
+from asapbench.report.statistics import Summary, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Footnotes, Note, Row, Table, grouped
 from asapbench.store import Result
 from asapbench.store.records import FINAL
@@ -53,17 +56,23 @@ def suite_table(
     for cell in cells:
         first.setdefault(cell.group, cell)
     grid = _Grid(tuple(first.values()), file)
+    published = {group: number for group, number in numbers_of_other_works().items() if group in first}
+    works = works_of(published.values())
     summaries = [configuration.summary for configuration in found.values()]
     footnotes = Footnotes()
-    groups = grouped(_rows(grid, found, footnotes, usual=usual_count(summaries)))
+    groups = grouped(_rows(grid, found, footnotes, published=published, usual=usual_count(summaries)))
     shared = f"; every model with {grid.shared[1:-1]}" if grid.shared else ""
     return Table(
         title=name if heading in ("", name) else f"{heading} (suite {name})",
-        caption=f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}{shared}.",
+        caption=(
+            f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}{shared}."
+            f"{_published_below(works)}"
+        ),
         columns=(Column("Model", "left"), *(Column(title("rule", rule)) for rule in grid.rules)),
         groups=groups,
         notes=(
             *footnotes.notes(),
+            *(map(Note, (work.remark for work in works)) if len(works) == 1 else ()),
             *notes,
             *_without_order(grid, found),
             *_unfinished(name, cells, results),
@@ -75,6 +84,7 @@ def suite_table(
                 names=names(cell),
                 metric=metric,
                 variant=grid.variant(cell) or grid.deviation(cell),
+                published=published[cell.group].value if cell.group in published else None,
             )
             for cell in grid.cells
         ),
@@ -144,8 +154,24 @@ class _Grid:
         return found[0] if found else "not in it"
 
 
+def _published_below(works: Sequence[Work]) -> str:
+    """For a caption: what the lines below a row are, where other works publish numbers for it."""
+    if not works:
+        return ""
+    citations = "; ".join(work.citation for work in works)
+    return (
+        f" First line of each row: measured; below it as published ({citations}) and the difference, measured minus "
+        "published."
+    )
+
+
 def _rows(
-    grid: _Grid, found: Mapping[str, Configuration], footnotes: Footnotes, *, usual: int
+    grid: _Grid,
+    found: Mapping[str, Configuration],
+    footnotes: Footnotes,
+    *,
+    published: Mapping[str, OtherNumber],
+    usual: int,
 ) -> Iterator[tuple[str, Sequence[Row]]]:
     """The data set and the lines of each row."""
     for by_rule in grid.rows:
@@ -160,7 +186,29 @@ def _rows(
         ]
         stub = ", ".join(filter(None, (title("model", first.model).removesuffix(grid.shared), grid.variant(first))))
         row = Row((Field(stub, marks), *shown))
-        yield title("dataset", first.dataset), (row, *counts_row(summaries, usual=usual))
+        theirs = [published.get(by_rule[rule].group) if rule in by_rule else None for rule in grid.rules]
+        below = _published_rows(summaries, theirs, footnotes, works=works_of(published.values()))
+        yield title("dataset", first.dataset), (row, *counts_row(summaries, usual=usual), *below)
+
+
+def _published_rows(
+    summaries: Sequence[Summary | None],
+    theirs: Sequence[OtherNumber | None],
+    footnotes: Footnotes,
+    *,
+    works: Sequence[Work],
+) -> Iterator[Row]:
+    """The lines of published numbers and of differences below a row; of several works each has a footnote."""
+    if not any(theirs):
+        return
+    several = len(works) > 1
+    marks = [(footnotes.mark(number.work.remark),) if number and several else () for number in theirs]
+    values = ["" if number is None else f"{number.value:.2f}" for number in theirs]
+    yield Row((faint("published"), *(Field(v, m, emphasis="faint") for v, m in zip(values, marks, strict=True))))
+    pairs = [(summary, number) for summary, number in zip(summaries, theirs, strict=True)]
+    if any(summary and summary.n for summary, number in pairs if number):
+        differences = (difference_field(summary, number.value) if number else Field("") for summary, number in pairs)
+        yield Row((faint("difference"), *differences))
 
 
 def _order(grid: _Grid, found: Mapping[str, Configuration]) -> str:

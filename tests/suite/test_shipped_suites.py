@@ -3,7 +3,9 @@
 import tomllib
 from importlib import resources
 
-from asapbench.suite.catalog import OPTIMIZERS, RULES
+import pytest
+
+from asapbench.suite.catalog import MODELS, OPTIMIZERS, RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load, shipped
 
@@ -73,12 +75,52 @@ def published_rate(cell: Cell) -> float:
     return rate
 
 
-def test_cpu_has_every_rule_over_three_seeds_on_narrow_networks() -> None:
+def test_every_rule_is_in_a_shipped_suite() -> None:
+    assert {cell.rule.name for name in shipped() for cell in load(name).cells} == set(RULES)
+
+
+def test_cpu_has_the_papers_rules_over_three_seeds_on_narrow_networks() -> None:
     cells = load("cpu").cells
-    assert {cell.rule.name for cell in cells} == set(RULES)
+    assert {cell.rule.name for cell in cells} >= {cell.rule.name for name in PAPER for cell in load(name).cells}
     assert {cell.seed for cell in cells} == {0, 1, 2}
     assert {cell.dataset.name for cell in cells} == {"cifar10"}
     assert all(cell.model["width"] == 8 for cell in cells if cell.model.name != "mlp")
+
+
+def test_feedback_is_biotorchs_recipe_with_its_rates() -> None:
+    cells = load("feedback").cells
+    for cell in cells:
+        assert (cell.dataset.name, cell.epochs, cell.batch_size, cell.validation) == ("cifar10", 250, 128, 5000)
+        assert (cell.optimizer["momentum"], cell.optimizer["weight_decay"]) == (0.9, 1e-4)
+        assert (cell.schedule["milestones"], cell.schedule["factor"]) == ("100 150 200", 0.1)
+        assert (cell.model["width"], cell.model["shortcut"], cell.model["logits_batchnorm"]) == (16, "A", False)
+    rates = {(cell.model.name, cell.rule.name): cell.lr for cell in cells}
+    for model in ("resnet20", "resnet56"):
+        assert [rates[model, rule] for rule in ("bp", "fa", "dfa", "sign_symmetry")] == [0.1, 0.1, 1e-3, 0.1]
+
+
+def test_local_has_every_local_rule_on_a_vgg_and_trains_the_resnets_with_table_5() -> None:
+    cells, known = load("local").cells, {cell.id for cell in load("cifar10").cells}
+    for model in ("vgg8b", "resnet18"):
+        assert {cell.rule.name for cell in cells if cell.model.name == model} >= {"bp", "asfp_lc", *LOCAL}
+    for cell in cells:
+        if cell.model.name == "vgg8b":  # Nøkland and Eidnes 2019
+            assert (cell.optimizer.name, cell.lr, cell.epochs, cell.batch_size) == ("adam", 5e-4, 400, 128)
+            assert (cell.schedule["milestones"], cell.schedule["factor"]) == ("200 300 350 375", 0.25)
+    apart = [cell for cell in cells if cell.id not in known and cell.model.name == "resnet18"]
+    assert [(cell.rule.name, cell.rule["unit"]) for cell in apart] == [("local_errors", "conv")]
+
+
+@pytest.mark.parametrize("name", ["feedback", "local"])
+def test_the_cpu_form_of_a_suite_has_its_rules_on_narrow_networks_over_several_seeds(name: str) -> None:
+    full, narrow = load(name), load(f"{name}_cpu")
+    assert {cell.rule for cell in narrow.cells} == {cell.rule for cell in full.cells}
+    assert len({cell.seed for cell in narrow.cells}) > 1
+    assert {cell.model.name for cell in narrow.cells} <= {cell.model.name for cell in full.cells}
+    for cell in narrow.cells:
+        entry = MODELS[cell.model.name]
+        assert cell.model.integer("width") <= entry.option("width").default / 2
+        assert cell.epochs <= 12
 
 
 def test_dimension_matching_is_figure_9s_three_cells_and_trains_the_first_with_table_1() -> None:
