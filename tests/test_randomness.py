@@ -202,6 +202,7 @@ FROZEN = {
     "forward_alignment": "498926614b2d0c9a",
     "kp": "c5a7aff79196dbea",
     "local_errors": "a5fa523c0fd69d2e",
+    "phsic": "e0eb3bda1cfff28e",
     "predsim": "a36dce9f54ca2620",
     "sign_symmetry": "3301fa830f13d21d",
     "noise": "1a39e6cd3e079b4a",

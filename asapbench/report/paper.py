@@ -29,8 +29,8 @@ from asapbench.report.configuration import (
 )
 from asapbench.report.published import (
     CITED,
+    PROBABLE,
     SOURCE,
-    UNIDENTIFIED,
     WEIGHT_DECAY,
     Line,
     Printed,
@@ -52,8 +52,8 @@ _REMARKS: Mapping[int, tuple[str, ...]] = {
     ),
     4: ("The paper does not name the network: its column at 5e-4 is ResNet-34's row of Table 1.",),
     5: (
-        "[48] could not be identified from the paper: decoupled greedy learning (Belilovsky et al. 2020) stands in "
-        "for it, and its difference says nothing about [48].",
+        "[48] is probably pHSIC (Pogodin and Latham 2020), by evidence about the paper's programs (decision 0010): a "
+        "difference may also mean that it is another work.",
         "The local baselines use Adam at 5e-3 (D.4); their weight decay is not printed: 0 is assumed. Nor are their "
         "units: [46] has a classifier behind each block, as the appendix words it, [47] a loss behind each layer.",
     ),
@@ -210,7 +210,7 @@ def _others(found: Iterable[Configuration]) -> Iterator[Note]:
 def _number(summary: Summary | None, printed: Printed, *, metric: Metric, what: str = "") -> Number:
     decay = printed.key[3]
     variant = "" if decay is None else f"weight_decay {plain(decay)}"
-    if printed.key[2] == CITED[UNIDENTIFIED]:
-        variant = f"stands in for {UNIDENTIFIED}, which is unidentified"
+    if printed.key[2] == CITED[PROBABLE]:
+        variant = f"probably {PROBABLE}"
     variant = ", ".join(filter(None, (variant, what)))
     return number(summary, names=printed.key[:3], metric=metric, variant=variant, published=printed.value)

@@ -21,9 +21,11 @@ from asapbench.suite.load import load, shipped
 
 SOURCE = "Woo et al., NeurIPS 2021"
 
-UNIDENTIFIED = "[48]"
-CITED = {"[46]": "local_errors", "[47]": "predsim", UNIDENTIFIED: "dgl"}
-"""The rule that stands for a cited work (Table 5). [48] could not be identified: `dgl` is a stand-in."""
+CITED = {"[46]": "local_errors", "[47]": "predsim", "[48]": "phsic"}
+"""The rule of a cited work (Table 5)."""
+
+PROBABLE = "[48]"
+"""The cited work that is known by evidence alone: the paper's list of references could not be had."""
 
 WEIGHT_DECAY = 4
 """The table whose columns are weight decays, and whose rows are rules."""
@@ -140,6 +142,6 @@ def _line(table: int, row: list[tuple[Key, float]], known: Mapping[Key, Referenc
 def _column_title(column: str | float) -> str:
     if isinstance(column, float | int):
         return f"λ = {column:g}"
-    if column == UNIDENTIFIED:
-        return f"{column} (unidentified)"
-    return f"{column} {RULES[CITED[column]].title}" if column in CITED else RULES[column].title
+    if column not in CITED:
+        return RULES[column].title
+    return f"{column} {RULES[CITED[column]].title}" + (" (probable)" if column == PROBABLE else "")

@@ -1,9 +1,9 @@
 """Decoupled greedy learning (Belilovsky et al. 2019, 2020): a small network behind each unit predicts the classes.
 
-It stands in for [48] of the paper's Table 5, which could not be identified. The auxiliary network keeps the unit's
-resolution low: average pool by 4, three 1x1 convolutions, pool to 2x2, `hidden_layers` fully connected layers of 4
-times the unit's channels, BatchNorm and ReLU behind each of these, and the layer that gives the logits. The authors'
-program has three hidden layers. Behind a fully connected unit there is the last layer alone.
+The auxiliary network keeps the unit's resolution low: average pool by 4, three 1x1 convolutions, pool to 2x2,
+`hidden_layers` fully connected layers of 4 times the unit's channels, BatchNorm and ReLU behind each of these, and the
+layer that gives the logits. The authors' program has three hidden layers. Behind a fully connected unit there is the
+last layer alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class DGL(LocalRule):
     entry = RuleEntry(
         "dgl",
         "DGL",
-        "Belilovsky et al. 2019, 2020: decoupled greedy learning, standing in for the unidentified [48]",
+        "Belilovsky et al. 2019, 2020: decoupled greedy learning",
         revision=2,
         options=(
             unit("block"),

@@ -7,6 +7,7 @@ the gradients of its parameters under the names `head.UNIT.NAME`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import oracle
@@ -177,3 +178,84 @@ def auxiliary(tensors: Arrays, *, unit: str, hidden_layers: int = 3, smoothing: 
         return LocalOutcome(found.loss, found.input_delta, gradients)
 
     return head
+
+
+def phsic(
+    tensors: Arrays,
+    *,
+    unit: str,
+    classes: int,
+    kernel: str = "cosine",
+    sigma: float = 5.0,
+    groups: int = 64,
+    power: float = 0.5,
+    delta: float = 1.0,
+    gamma: float = 2.0,
+    estimator: str = "phsic",
+    smoothing: float = 0.0,
+) -> Head:
+    """Pogodin and Latham: HSIC(z, z) - gamma HSIC(y, z), each pair of examples by itself."""
+    assert not tensors
+
+    def head(h: Array, y: Array) -> LocalOutcome:
+        flat = h.reshape(len(h), -1)
+        features, back = _grouped(flat, groups, power, delta) if groups else (flat, lambda delta: delta)
+        onehot = np.eye(classes)[y]
+        k_y, _ = _cosines(onehot - onehot.mean(1, keepdims=True))
+        k_z, back_kernel = _cosines(features) if kernel == "cosine" else _gaussians(features, sigma)
+        # Of HSIC(z, z) both factors are K_z, and centring is symmetric: twice the gradient of one.
+        value = (_centred_kernel(k_z, estimator) * k_z).mean() - gamma * (_centred_kernel(k_y, estimator) * k_z).mean()
+        d_kernel = (2 * _centred_kernel(k_z, estimator) - gamma * _centred_kernel(k_y, estimator)) / k_z.size
+        return LocalOutcome(float(value), back(back_kernel(d_kernel)).reshape(h.shape))
+
+    return head
+
+
+def _centred_kernel(kernel: Array, estimator: str) -> Array:
+    """H K H with H = I - 11^T / N for the biased estimate of HSIC; K minus its mean for pHSIC."""
+    if estimator == "phsic":
+        return kernel - kernel.mean()
+    about = np.eye(len(kernel)) - 1 / len(kernel)
+    return about @ kernel @ about
+
+
+def _cosines(rows: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """The cosine of each two rows, and the way from its gradient back to the rows."""
+    length = np.sqrt((rows**2).sum(1))
+    cosine = rows @ rows.T / np.outer(length, length)
+
+    def back(d: Array) -> Array:
+        gradient = np.zeros_like(rows)
+        for i, j in np.ndindex(cosine.shape):
+            for one, other in ((i, j), (j, i)):
+                away = rows[other] / (length[i] * length[j]) - cosine[i, j] * rows[one] / length[one] ** 2
+                gradient[one] += d[i, j] * away
+        return gradient
+
+    return cosine, back
+
+
+def _gaussians(rows: Array, sigma: float) -> tuple[Array, Callable[[Array], Array]]:
+    apart = rows[:, None] - rows[None]
+    kernel = np.exp(-(apart**2).sum(2) / (2 * sigma**2))
+
+    def back(d: Array) -> Array:
+        pull = ((d + d.T) * kernel)[:, :, None] * apart / sigma**2
+        return -pull.sum(1)
+
+    return kernel, back
+
+
+def _grouped(flat: Array, most: int, power: float, delta: float) -> tuple[Array, Callable[[Array], Array]]:
+    """A power of each group's smoothed variance, minus the mean over the groups; group sizes differ by one at most."""
+    groups = np.array_split(flat, min(most, flat.shape[1] // 2), axis=1)
+    variances = [(((group.T - group.mean(1)) ** 2).sum(0) + delta) / group.shape[1] for group in groups]
+    worth = np.stack(variances, 1) ** power
+
+    def back(d: Array) -> Array:
+        d = d - d.mean(1, keepdims=True)
+        steep = [d[:, g] * power * variance ** (power - 1) for g, variance in enumerate(variances)]
+        parts = [2 * s * (group.T - group.mean(1)) / group.shape[1] for s, group in zip(steep, groups, strict=True)]
+        return np.concatenate(parts).T
+
+    return worth - worth.mean(1, keepdims=True), back

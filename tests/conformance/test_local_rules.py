@@ -22,8 +22,8 @@ from asapbench.suite.options import Choice
 BLOCKS = [name for name in NETWORKS if name != "grouped"]
 SHARING = ("alexnet", "resnet10", "resnet10_nsc", "resnet18")
 CASES = (
-    [(net, rule, {"unit": "conv"}) for net in NETWORKS for rule in ("local_errors", "predsim", "dgl")]
-    + [(net, rule, {"unit": "block"}) for net in BLOCKS for rule in ("local_errors", "predsim", "dgl")]
+    [(net, rule, {"unit": "conv"}) for net in NETWORKS for rule in ("local_errors", "predsim", "dgl", "phsic")]
+    + [(net, rule, {"unit": "block"}) for net in BLOCKS for rule in ("local_errors", "predsim", "dgl", "phsic")]
     + [("resnet10", "local_errors", {"feedback": feedback}) for feedback in ("sign", "random")]
     + [
         (net, "predsim", {"loss": loss, "bpf": bpf})
@@ -32,10 +32,17 @@ CASES = (
         for bpf in (False, True)
     ]
     + [("resnet10", "predsim", {"beta": 0.5})]
-    + [("alexnet", rule, {"label_smoothing": 0.1}) for rule in ("local_errors", "predsim", "dgl", "asfp_lc")]
+    + [("alexnet", rule, {"label_smoothing": 0.1}) for rule in ("local_errors", "predsim", "dgl", "asfp_lc", "phsic")]
     + [("alexnet", "predsim", {"label_smoothing": 0.1, "loss": "pred", "bpf": bpf}) for bpf in (False, True)]
     + [("resnet10", "asfp_lc", {"label_smoothing": 0.1, "loss": "added"})]
     + [("resnet10", "dgl", {"hidden_layers": hidden}) for hidden in (1, 2)]
+    + [
+        (net, "phsic", {"kernel": kernel, "estimator": estimator, **more})
+        for net in ("alexnet", "resnet10", "mlp")
+        for kernel in ("cosine", "gaussian")
+        for estimator in ("phsic", "hsic")
+        for more in ({"groups": 0}, {"groups": 3, "power": 0.8, "delta": 0.3, "gamma": 1.5, "sigma": 0.7})
+    ]
     + [(net, "asfp_lc", {"loss": loss, "k": k}) for net in SHARING for loss in ("local", "added") for k in (1, 2)]
     + [(net, "asfp_lc", {"unit": "group", "k": k}) for net in (*SHARING, "grouped") for k in (1, 2, 3, 4)]
     + [("resnet10", "asfp_lc", {"unit": "group", "loss": "added", "k": 4})]
@@ -47,13 +54,18 @@ HEADS: Mapping[str, Callable[..., oracle.Head]] = {
     "asfp_lc": heads_oracle.trained_classifier,
     "predsim": heads_oracle.predsim,
     "dgl": heads_oracle.auxiliary,
+    "phsic": heads_oracle.phsic,
 }
 
 LOCAL = [(rule, name) for rule, name in VARIED if resolve(rule).declares.loss == "local"]
 local = pytest.mark.parametrize(("rule", "name"), LOCAL)
 
 
-TOLD = {"predsim": ("beta", "loss", "bpf", "classes"), "dgl": ("hidden_layers",)}
+TOLD = {
+    "predsim": ("beta", "loss", "bpf", "classes"),
+    "dgl": ("hidden_layers",),
+    "phsic": ("classes", "kernel", "sigma", "groups", "power", "delta", "gamma", "estimator"),
+}
 """What a head is told beside its tensors."""
 
 

@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asapbench.rules.engine import similarity as predsim
+from asapbench.rules.engine import deviation as statistics
 from asapbench.rules.engine.criterion import one_hot
+from asapbench.rules.engine.deviation import deviation
 from asapbench.rules.engine.layers import FeedbackLayer
 from asapbench.rules.engine.local import average
-from asapbench.rules.engine.similarity import decoded, deviation, similarity, similarity_of_labels
+from asapbench.rules.engine.similarity import decoded, similarity, similarity_of_labels
 
 ORDERS = [torch.contiguous_format, torch.channels_last]
 
@@ -45,7 +46,7 @@ def test_an_average_and_its_gradient_are_those_of_avg_pool2d(
 def test_a_deviation_and_its_gradient_are_those_of_std(
     order: torch.memory_format, cached: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predsim, "_CACHED", cached)
+    monkeypatch.setattr(statistics, "_CACHED", cached)
     maps = drawn(5, 7, 4, 3, order=order, dtype=dtype)
     with torch.no_grad():
         maps[1, 2] = 4.0  # without deviation

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from asapbench.models import build, initialise
 from asapbench.rules import attach
-from asapbench.rules.engine import similarity as predsim
+from asapbench.rules.engine import deviation as statistics
 from asapbench.suite.catalog import MODELS, RULES
 from asapbench.suite.options import Choice
 from asapbench.training.environment import arithmetic
@@ -82,7 +82,7 @@ def conversions(choice: Choice | None, precision: str) -> Counter[str]:
 def test_a_step_converts_no_map_that_plain_pytorch_does_not_convert(
     choice: Choice, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predsim, "_CACHED", 1)  # one example at a time, which is no map of the batch
+    monkeypatch.setattr(statistics, "_CACHED", 1)  # one example at a time, which is no map of the batch
     assert conversions(choice, precision) - conversions(None, precision) == Counter()
 
 

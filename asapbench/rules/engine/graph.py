@@ -20,6 +20,7 @@ from asapbench.rules.engine.ops import (
     ACTIVATION,
     CONCATENATIONS,
     MAX_POOL,
+    POOL,
     is_in_place,
     is_supported,
     is_supported_module,
@@ -89,6 +90,15 @@ class Dataflow:
         """`node`, or the last max-pool that follows it directly."""
         while len(node.users) == 1 and MAX_POOL.has(next(iter(node.users)), self.program):
             node = next(iter(node.users))
+        return node
+
+    def behind_pool(self, node: fx.Node) -> fx.Node:
+        """`node`, or the last pool of any kind that follows it directly and leaves more than one number of a map."""
+        while len(node.users) == 1:
+            (user,) = node.users
+            if not POOL.has(user, self.program) or self.shape(user)[2:].numel() == 1:
+                break
+            node = user
         return node
 
     def before_max_pool(self, node: fx.Node) -> fx.Node:

@@ -52,6 +52,7 @@ MAX_POOL = Kind(
 _AVERAGE_POOL = Kind(
     modules=(nn.AvgPool2d, nn.AdaptiveAvgPool2d), functions=frozenset({F.avg_pool2d, F.adaptive_avg_pool2d})
 )
+POOL = Kind(modules=(*MAX_POOL.modules, *_AVERAGE_POOL.modules), functions=MAX_POOL.functions | _AVERAGE_POOL.functions)
 _PADDING = Kind(modules=(nn.ZeroPad2d,), functions=frozenset({F.pad}))
 ADDITION = Kind(functions=frozenset({operator.add, operator.iadd, torch.add}), methods=frozenset({"add", "add_"}))
 _OTHER = Kind(
@@ -61,7 +62,7 @@ _OTHER = Kind(
     functions=frozenset({torch.flatten}),
     methods=frozenset({"flatten", "view", "reshape", "contiguous", "size"}),
 )  # fmt: skip
-_SUPPORTED = (ACTIVATION, MAX_POOL, _AVERAGE_POOL, _PADDING, ADDITION, _OTHER)
+_SUPPORTED = (ACTIVATION, POOL, _PADDING, ADDITION, _OTHER)
 
 CONCATENATIONS: frozenset[Callable[..., object]] = frozenset(
     {torch.cat, torch.concat, torch.concatenate, torch.stack, torch.hstack}

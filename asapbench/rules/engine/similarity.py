@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asapbench.randomness import draw_layer, fan_in_uniform
-from asapbench.rules.engine import host
+from asapbench.rules.engine.deviation import deviation, wide_type
 from asapbench.rules.engine.functions import FeedbackLinear, is_channels_last
 from asapbench.rules.engine.layers import FeedbackLayer
 from asapbench.rules.engine.local import Head, average, draw_layers, undrawn
@@ -24,8 +23,6 @@ _EPSILON = 1e-8
 """Added to the length of a feature vector, as in the published program; where lengths are small it matters."""
 _FEW_CHANNELS = 3
 """The most channels of maps whose features are their pixels, not their standard deviations."""
-_CACHED = 1 << 17
-"""About as many numbers in float32 as a core's cache holds: more at a time would go through memory several times."""
 
 
 def similarity_head(
@@ -115,7 +112,7 @@ def similarity(features: Tensor) -> Tensor:
         if features.dim() == 4 and features.shape[1] > _FEW_CHANNELS and features.shape[2:].numel() > 1:
             wide = deviation(features)
         else:
-            wide = features.flatten(1).to(_wide(features))
+            wide = features.flatten(1).to(wide_type(features))
         centred = wide - wide.mean(1, keepdim=True)
         unit: Tensor = centred / (_EPSILON + torch.linalg.vector_norm(centred, dim=1, keepdim=True))
         return unit @ unit.mT
@@ -127,57 +124,6 @@ def similarity_of_labels(y: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
     length = _EPSILON + math.sqrt(square)
     same, other = square / length**2, -1 / classes / length**2
     return (y.unsqueeze(1) == y).to(dtype).mul_(same - other).add_(other)
-
-
-def deviation(maps: Tensor) -> Tensor:
-    """The standard deviation (N, C) of each of `maps` (N, C, H, W), in float32 at least."""
-    if host.computes(maps):
-        found: Tensor = Deviation.apply(maps)
-        return found
-    return maps.to(_wide(maps)).flatten(2).std(2)
-
-
-class Deviation(torch.autograd.Function):
-    """`std` over maps, several times as fast on a CPU: a few examples at a time, which stay in a core's cache.
-
-    It keeps the maps as they are, not a copy in float32.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C)."""
-        means, squares = [], []
-        for part in _parts(maps, maps):
-            wide = part.to(_wide(maps))
-            means.append(wide.mean((2, 3), keepdim=True))
-            squares.append((wide - means[-1]).square_().sum((2, 3)))
-        found = (torch.cat(squares) / (maps.shape[2:].numel() - 1)).sqrt_()
-        ctx.save_for_backward(maps, torch.cat(means), found)
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Tensor:
-        """The gradient of the maps; a deviation of zero has none, as in `std`."""
-        (delta,) = grad_outputs
-        maps, mean, found = ctx.saved_tensors
-        factor = (delta / (found * (maps.shape[2:].numel() - 1))).masked_fill_(found == 0, 0)[:, :, None, None]
-        gradient = torch.empty_like(maps)
-        whole = (maps, mean, factor, gradient)
-        for part, by, times, into in zip(*(_parts(each, maps) for each in whole), strict=True):
-            if into.dtype == mean.dtype:
-                torch.sub(part, by, out=into).mul_(times)
-            else:
-                into.copy_(part.to(mean.dtype).sub_(by).mul_(times))
-        return gradient
-
-
-def _parts(tensor: Tensor, maps: Tensor) -> tuple[Tensor, ...]:
-    """`tensor` by as many examples as `_CACHED` numbers of `maps` are."""
-    return torch.split(tensor, max(1, _CACHED // maps.shape[1:].numel()))
-
-
-def _wide(tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def pooling_window(shape: torch.Size) -> tuple[int, int]:
