@@ -50,6 +50,39 @@ class Alignment:
     degrees: float | None
 
 
+WHOLE_NETWORK = ""
+"""The name of the whole network among those of its layers, as among torch's modules."""
+
+
+@dataclass(frozen=True)
+class GradientQuality:
+    """A rule's gradient beside backpropagation's after `epoch` epochs (0: before training), on one fixed batch.
+
+    One row for each `layer` with a trained weight W, and one for `WHOLE_NETWORK`. All values are ratios or counts,
+    without a unit; None where a value does not exist.
+
+    `norm_ratio`: of the norm of the rule's gradient of W to that of backpropagation's.
+    `effective_rank`: of the rule's error signal at the layer's output, as a matrix of N examples by all units of the
+    layer (channels times positions of a convolution): exp of the entropy of its singular values as shares of their sum
+    (Roy and Vetterli 2007), from 1 to at most N. `bp_effective_rank`: the same of backpropagation's error signal.
+    `decrease_share`: the decrease of the batch's loss by one step of plain gradient descent along the rule's gradient,
+    as a fraction of that along backpropagation's. Both steps have the learning rate of the next epoch (after the last
+    epoch, its own) and move W alone, or, for the whole network, each parameter that the rule trains. Negative where the
+    rule's step increases the loss; None where backpropagation's does not decrease it measurably.
+    """
+
+    epoch: int
+    layer: str
+    norm_ratio: float | None
+    effective_rank: float | None
+    bp_effective_rank: float | None
+    decrease_share: float | None
+
+
+LayerRow = Alignment | GradientQuality
+"""What is measured of one layer after an epoch."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One quantity of one layer of a trained cell: the mean of `n` samples and their standard deviation.

@@ -49,6 +49,7 @@ def _lines(file: str, merged: Merged) -> Iterator[str]:
         count(merged.attempts, "attempt"),
         count(merged.epochs, "epoch"),
         *([count(merged.angles, "angle")] if merged.angles else []),
+        *([count(merged.gradient_qualities, "gradient comparison")] if merged.gradient_qualities else []),
         *([count(merged.measurements, "measurement")] if merged.measurements else []),
         *([count(merged.suites, "suite")] if merged.suites else []),
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asapbench.machine.slots import Slot
-from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.metrics import EpochMetrics, LayerRow
 from asapbench.running.settings import RunSettings
 from asapbench.store import Attempt, Claim, OwnerProcess, Provenance
 from asapbench.store.records import FINAL
@@ -30,7 +30,7 @@ class Options:
 
 @dataclass
 class Assignment:
-    """`weights` is where the final weights are kept, None where they are not. `rows` and `angles` are unwritten;
+    """`weights` is where the final weights are kept, None where they are not. `rows` and `layers` are unwritten;
     `neighbours` is how many cells it has had beside it on its device at most.
     """
 
@@ -39,11 +39,11 @@ class Assignment:
     weights: Path | None
     neighbours: int = 0
     rows: list[EpochMetrics] = field(default_factory=list)
-    angles: list[Alignment] = field(default_factory=list)
+    layers: list[LayerRow] = field(default_factory=list)
 
     def forget(self) -> None:
         """Nothing is left to write."""
-        self.rows, self.angles = [], []
+        self.rows, self.layers = [], []
 
     def command(self, slot: Slot, options: Options) -> Train:
         """The command for the worker on `slot`."""

@@ -239,7 +239,7 @@ class Runner:
                 self._admission.measured(cell, event.metrics.peak_memory_bytes)
                 self._view.finished_epoch(slot, cell, event.metrics)
             case Aligned():
-                held.angles += event.rows
+                held.layers += event.rows
             case Warned():
                 self._view.message(event.message)
 

@@ -76,17 +76,17 @@ class SlotStates(dict[int, SlotState]):
         return [state for state in self.values() if state.is_silent(now, seconds=limits[state.worker.ready])]
 
     def write_epochs(self, store: Store) -> list[tuple[SlotState, StoreError]]:
-        """Write the epochs and angles received so far in one commit; return the slots whose cell was refused."""
-        pending = [(state, held) for state, held in self.training() if held.rows or held.angles]
+        """Write the epochs and layers received so far in one commit; return the slots whose cell was refused."""
+        pending = [(state, held) for state, held in self.training() if held.rows or held.layers]
         refused: list[tuple[SlotState, StoreError]] = []
         if not pending:
             return refused
         try:
-            store.record_many([Measured(held.claim, held.rows, held.angles) for _, held in pending])
+            store.record_many([Measured(held.claim, held.rows, held.layers) for _, held in pending])
         except (AttemptLostError, EpochConflictError):
             for state, held in pending:
                 try:
-                    store.record_epochs(held.claim, held.rows, held.angles)
+                    store.record_epochs(held.claim, held.rows, held.layers)
                 except (AttemptLostError, EpochConflictError) as error:
                     refused.append((state, error))
         for _, held in pending:

@@ -167,13 +167,13 @@ def require(connection: Connection, claim: Claim) -> None:
 
 
 def record(connection: Connection, measured: Measured) -> None:
-    """Adds the epochs and angles that are missing. Checks everything before it writes anything.
+    """Adds the epochs and rows of layers that are missing. Checks everything before it writes anything.
 
-    Raises AttemptLostError, and StoreError for an epoch or angle that differs from the stored one.
+    Raises AttemptLostError, and StoreError for a row that differs from the stored one.
     """
     claim = measured.claim
     require(connection, claim)
-    if epochs.add_missing(connection, claim, measured.epochs, measured.alignment):
+    if epochs.add_missing(connection, claim, measured.epochs, measured.layers):
         done = epochs.newest(connection, claim.lineage)
         connection.execute(_mine(claim.attempt_id, claim.lease).values(epochs_done=done))
 
@@ -187,7 +187,7 @@ def _given_to_advance(claim: Claim, rows: Sequence[EpochMetrics]) -> dict[str, A
 
 
 def record_many(connection: Connection, measured: Sequence[Measured]) -> list[StoreError]:
-    """Adds the missing epochs and angles of each claim; repeating it is harmless.
+    """Adds the missing epochs and rows of layers of each claim; repeating it is harmless.
 
     A refused claim does not affect the others: its error is in the result.
     """
@@ -206,7 +206,7 @@ def record_many(connection: Connection, measured: Sequence[Measured]) -> list[St
 
 def _all_advanced_past(connection: Connection, measured: Sequence[Measured]) -> bool:
     """The usual case of many claims in two statements. False if one claim is another case."""
-    usual = [_given_to_advance(item.claim, item.epochs) for item in measured if not item.alignment]
+    usual = [_given_to_advance(item.claim, item.epochs) for item in measured if not item.layers]
     given = [values for values in usual if values is not None]
     if not given or len(given) != len(measured):
         return False

@@ -1,4 +1,4 @@
-"""Rows of epochs, and of angles by layer and epoch, of a lineage: written once. A repeat must be the same result.
+"""Rows of epochs, and of layers by epoch, of a lineage: written once. A repeat must be the same result.
 
 NaN is stored as NULL, the only form that SQLite keeps.
 """
@@ -10,20 +10,20 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, func, insert, select
+from sqlalchemy import Connection, RowMapping, Table, func, insert, select
 
 from asapbench.errors import EpochConflictError
-from asapbench.metrics import HOW_FAST, Alignment, EpochMetrics
+from asapbench.metrics import HOW_FAST, Alignment, EpochMetrics, GradientQuality, LayerRow
 from asapbench.store.cells import option_of
 from asapbench.store.records import Claim
 from asapbench.store.rows import checked
-from asapbench.store.schema import alignment, epoch_metrics
+from asapbench.store.schema import alignment, epoch_metrics, gradient_quality, key_of
 
 T = TypeVar("T")
 
 _NAMES = tuple(field.name for field in fields(EpochMetrics))
 _NAN_IF_NULL = tuple(f.name for f in fields(EpochMetrics) if f.type == "float" and epoch_metrics.c[f.name].nullable)
-_ANGLE = [alignment.c[field.name] for field in fields(Alignment)]
+_TABLES: dict[type[LayerRow], Table] = {Alignment: alignment, GradientQuality: gradient_quality}
 INSERT = insert(epoch_metrics)
 """Built once: building it costs more than SQLite takes to run it."""
 
@@ -50,37 +50,58 @@ def of_lineage(connection: Connection, lineage: str, *, only: Sequence[int] = ()
 
 def angles_of_lineage(connection: Connection, lineage: str, *, only: Sequence[int] = ()) -> list[Alignment]:
     """As `of_lineage`, the angles: by epoch, layers in forward order."""
-    query = select(*_ANGLE).where(alignment.c.lineage == lineage).order_by(alignment.c.epoch, alignment.c.id)
+    return _of_layers(connection, lineage, Alignment, only=only)
+
+
+def gradient_quality_of_lineage(
+    connection: Connection, lineage: str, *, only: Sequence[int] = ()
+) -> list[GradientQuality]:
+    """As `angles_of_lineage`, the quality of gradients; the whole network comes after its layers."""
+    return _of_layers(connection, lineage, GradientQuality, only=only)
+
+
+def _of_layers(connection: Connection, lineage: str, kind: type[T], *, only: Sequence[int]) -> list[T]:
+    table = _TABLES[kind]  # type: ignore[index]
+    columns = [table.c[field.name] for field in fields(kind)]  # type: ignore[arg-type]
+    query = select(*columns).where(table.c.lineage == lineage).order_by(table.c.epoch, table.c.id)
     if only:
-        query = query.where(alignment.c.epoch.between(min(only), max(only)))
-    return [checked(Alignment, row) for row in connection.execute(query).mappings()]
+        query = query.where(table.c.epoch.between(min(only), max(only)))
+    return [checked(kind, row) for row in connection.execute(query).mappings()]
 
 
-def add_missing(
-    connection: Connection, claim: Claim, rows: Sequence[EpochMetrics], angles: Sequence[Alignment]
-) -> bool:
-    """Inserts the rows and angles that are not stored yet; returns whether an epoch is new.
+def add_missing(connection: Connection, claim: Claim, rows: Sequence[EpochMetrics], layers: Sequence[LayerRow]) -> bool:
+    """Inserts the rows of epochs and of layers that are not stored yet; returns whether an epoch is new.
 
     Raises EpochConflictError, and inserts nothing, if one differs from its stored row.
     """
-    epochs_given, angles_given = ([row.epoch for row in given] for given in (rows, angles))
-    stored = of_lineage(connection, claim.lineage, only=epochs_given) if rows else []
+    stored = of_lineage(connection, claim.lineage, only=[row.epoch for row in rows]) if rows else []
     new = _missing(connection, claim, rows, stored, key=lambda row: row.epoch, conflict=_conflict)
-    known = angles_of_lineage(connection, claim.lineage, only=angles_given) if angles else []
-    new_angles = _missing(
-        connection,
-        claim,
-        angles,
-        known,
-        key=lambda row: (row.epoch, row.layer, row.quantity),
-        conflict=_conflict_of_angle,
-    )
-    if new_angles:
-        owner = {"attempt_id": claim.attempt_id, "lineage": claim.lineage}
-        connection.execute(insert(alignment), [owner | asdict(row) for row in new_angles])
+    new_of_layers = {kind: _missing_of_layers(connection, claim, layers, kind) for kind in _TABLES}
+    owner = {"attempt_id": claim.attempt_id, "lineage": claim.lineage}
+    for kind, found in new_of_layers.items():
+        if found:
+            connection.execute(insert(_TABLES[kind]), [owner | asdict(row) for row in found])
     if new:
         connection.execute(INSERT, values_of(claim, new))
     return bool(new)
+
+
+def _missing_of_layers(
+    connection: Connection, claim: Claim, layers: Sequence[LayerRow], kind: type[LayerRow]
+) -> list[LayerRow]:
+    given = [row for row in layers if isinstance(row, kind)]
+    if not given:
+        return []
+    known = _of_layers(connection, claim.lineage, kind, only=[row.epoch for row in given])
+    names = [name for name in key_of(_TABLES[kind]) if name != "lineage"]
+    return _missing(
+        connection,
+        claim,
+        given,
+        known,
+        key=lambda row: tuple(getattr(row, name) for name in names),
+        conflict=_conflict_of_layer,
+    )
 
 
 def _missing(
@@ -113,9 +134,12 @@ def _conflict(row: EpochMetrics, before: EpochMetrics) -> str:
     return "" if same else f"epoch {row.epoch} gave another result than before ({'; '.join(different)})"
 
 
-def _conflict_of_angle(row: Alignment, before: Alignment) -> str:
-    what = f"after epoch {row.epoch} the angle of {row.layer} ({row.quantity}) is"
-    return "" if row == before else f"{what} {row.degrees!r}, was {before.degrees!r}"
+def _conflict_of_layer(row: LayerRow, before: LayerRow) -> str:
+    pairs = {name: (value, getattr(before, name)) for name, value in asdict(row).items()}
+    different = [f"{name} is {new!r}, was {old!r}" for name, (new, old) in pairs.items() if new != old]
+    what = row.quantity if isinstance(row, Alignment) else "gradient"
+    named = f"{row.layer or 'the whole network'} ({what})"
+    return f"after epoch {row.epoch} {named}: {'; '.join(different)}" if different else ""
 
 
 def values_of(claim: Claim, rows: Sequence[EpochMetrics]) -> list[dict[str, Any]]:

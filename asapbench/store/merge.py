@@ -20,10 +20,17 @@ from asapbench.store.cells import cell_ids_of, chunks, now, portable
 from asapbench.store.connect import Database
 from asapbench.store.merge_rules import ContradictionError, Row
 from asapbench.store.records import Conflict, Disagreement, Merged
-from asapbench.store.schema import alignment as angles
+from asapbench.store.schema import (
+    LAYER_TABLES,
+    alignment,
+    epoch_metrics,
+    gradient_quality,
+    key_of,
+    measurement,
+    suite_cell,
+)
 from asapbench.store.schema import attempt as attempts
 from asapbench.store.schema import cell as cells
-from asapbench.store.schema import epoch_metrics, measurement, suite_cell
 from asapbench.store.schema import provenance as provenances
 from asapbench.store.schema import suite as suites
 from asapbench.suite.load import is_portable
@@ -35,14 +42,12 @@ _COUNTED = {
     cells: "cells",
     attempts: "attempts",
     epoch_metrics: "epochs",
-    angles: "angles",
+    alignment: "angles",
+    gradient_quality: "gradient_qualities",
     measurement: "measurements",
     suites: "suites",
 }
 """The field of `Merged` that counts the new rows of a table."""
-
-_EPOCH_KEY = ("lineage", "epoch")
-_ANGLE_KEY = ("lineage", "epoch", "layer", "quantity")
 
 Rows = dict[tuple[Any, ...], Row]
 
@@ -76,11 +81,11 @@ def merge(
 
 @dataclass(frozen=True)
 class _Held:
-    """Rows of some cells in one database: attempts by id, epochs and angles by lineage and key."""
+    """Rows of some cells in one database: attempts by id, epochs and layers by lineage and key."""
 
     attempts: dict[str, Row]
     epochs: dict[str, Rows]
-    angles: dict[str, Rows]
+    layers: dict[Table, dict[str, Rows]]
 
     def of_cell(self, cell_id: str) -> dict[str, Row]:
         return {attempt_id: row for attempt_id, row in self.attempts.items() if row["cell_id"] == cell_id}
@@ -92,7 +97,7 @@ class _Lineage:
 
     attempts: dict[str, Row]
     epochs: Rows
-    angles: Rows
+    layers: dict[Table, Rows]
 
 
 @dataclass
@@ -175,8 +180,9 @@ class _Merging:
         taken = {attempt_id: row for held in agreed.values() for attempt_id, row in held.attempts.items()}
         self._write_attempts(cell_id, before, before | taken)
         for lineage, held in agreed.items():
-            self._write(epoch_metrics, _EPOCH_KEY, ours.epochs.get(lineage, {}), held.epochs)
-            self._write(angles, _ANGLE_KEY, ours.angles.get(lineage, {}), held.angles)
+            self._write(epoch_metrics, ours.epochs.get(lineage, {}), held.epochs)
+            for table, after in held.layers.items():
+                self._write(table, ours.layers[table].get(lineage, {}), after)
         curves = ours.epochs | {lineage: held.epochs for lineage, held in agreed.items()}
         self._compare(label, merge_rules.in_order(list((before | taken).values())), curves, taken=set(agreed))
         return list(taken)
@@ -230,7 +236,8 @@ class _Merging:
     def _refuse(self, cell_id: str, label: str, attempt_id: str | None, found: ContradictionError) -> None:
         self.merged.conflicts.append(Conflict(cell_id, label, attempt_id, found.what, found.ours, found.theirs))
 
-    def _write(self, table: Table, key: Sequence[str], before: Rows, after: Rows) -> None:
+    def _write(self, table: Table, before: Rows, after: Rows) -> None:
+        key = key_of(table)
         for place, row in after.items():
             if place in before and row != before[place]:
                 own = and_(*(table.c[name] == value for name, value in zip(key, place, strict=True)))
@@ -250,8 +257,8 @@ def _held(connection: Connection, cell_ids: Sequence[str], *, also: Sequence[str
     lineages = sorted({row["lineage"] for row in found})
     return _Held(
         attempts={row["id"]: row for row in found},
-        epochs=_keyed(_EPOCH_KEY, _rows(connection, epoch_metrics.c.lineage, lineages)),
-        angles=_keyed(_ANGLE_KEY, _rows(connection, angles.c.lineage, lineages)),
+        epochs=_keyed(epoch_metrics, connection, lineages),
+        layers={table: _keyed(table, connection, lineages) for table in LAYER_TABLES},
     )
 
 
@@ -264,10 +271,11 @@ def _rows(connection: Connection, column: Column[Any], values: Sequence[str]) ->
     return found
 
 
-def _keyed(key: Sequence[str], rows: Iterable[Row]) -> dict[str, Rows]:
-    """Rows by lineage and key."""
+def _keyed(table: Table, connection: Connection, lineages: Sequence[str]) -> dict[str, Rows]:
+    """The rows of these lineages, by lineage and key."""
     found: dict[str, Rows] = {}
-    for row in rows:
+    key = key_of(table)
+    for row in _rows(connection, table.c.lineage, lineages):
         found.setdefault(row["lineage"], {})[tuple(row[name] for name in key)] = _without(row, "id")
     return found
 
@@ -285,7 +293,10 @@ def _combined(lineage: str, rows: Sequence[Row], ours: _Held, theirs: _Held) -> 
     return _Lineage(
         {row["id"]: merge_rules.attempt(here[row["id"]], row) if row["id"] in here else row for row in rows},
         _union(ours.epochs.get(lineage, {}), theirs.epochs.get(lineage, {}), merge_rules.epoch),
-        _union(ours.angles.get(lineage, {}), theirs.angles.get(lineage, {}), merge_rules.angle),
+        {
+            table: _union(ours.layers[table].get(lineage, {}), rows.get(lineage, {}), merge_rules.layer)
+            for table, rows in theirs.layers.items()
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""What two databases together know of one attempt, epoch or angle: rows in, a row out, no SQL.
+"""What two databases together know of one attempt, epoch or layer: rows in, a row out, no SQL.
 
 Every rule is associative, commutative and idempotent, so that the order of merging does not matter. Rows that cannot
 both be true raise `ContradictionError`.
@@ -75,9 +75,10 @@ def epoch(ours: Row, theirs: Row) -> Row:
     return min(ours, theirs, key=lambda row: [_sortable(row[name]) for name in ("attempt_id", *HOW_FAST)])
 
 
-def angle(ours: Row, theirs: Row) -> Row:
-    """One of two records of an angle. Raises ContradictionError if they are not the same bits."""
-    same(("degrees",), ours, theirs, of=f"epoch {ours['epoch']} {ours['layer']} {ours['quantity']} ")
+def layer(ours: Row, theirs: Row) -> Row:
+    """One of two records of a layer after an epoch. Raises ContradictionError if they are not the same bits."""
+    what = filter(None, ("epoch", str(ours["epoch"]), ours["layer"], ours.get("quantity"), ""))
+    same((name for name in ours if name != "attempt_id"), ours, theirs, of=f"{' '.join(what)} ")
     return min(ours, theirs, key=lambda row: str(row["attempt_id"]))
 
 

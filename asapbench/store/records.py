@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.metrics import EpochMetrics, LayerRow
 from asapbench.store.owner_process import OwnerProcess
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Measured:
 
     claim: Claim
     epochs: Sequence[EpochMetrics] = ()
-    alignment: Sequence[Alignment] = ()
+    layers: Sequence[LayerRow] = ()
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,7 @@ class Merged:
     further: int = 0
     epochs: int = 0
     angles: int = 0
+    gradient_qualities: int = 0
     measurements: int = 0
     suites: int = 0
     conflicts: list[Conflict] = field(default_factory=list)

@@ -1,7 +1,8 @@
 """The tables of this version. Migrations create them; a test keeps both equal.
 
-Portable between SQLite and PostgreSQL. Rows of `attempt`, `provenance`, `epoch_metrics`, `alignment` and `measurement`
-are never deleted. The views (`result`, `learning_curve`, ...) are for users and are defined only in the migrations.
+Portable between SQLite and PostgreSQL. Rows of `attempt`, `provenance`, `epoch_metrics`, `alignment`,
+`gradient_quality` and `measurement` are never deleted. The views (`result`, `learning_curve`, ...) are for users and
+are defined only in the migrations.
 """
 
 from __future__ import annotations
@@ -142,6 +143,25 @@ alignment = sa.Table(
     sa.CheckConstraint("quantity IN ('weights', 'update')", name="quantity_is_known"),
 )
 
+gradient_quality = sa.Table(
+    "gradient_quality",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),  # as in `alignment`; the whole network, named '', is last
+    sa.Column("attempt_id", sa.String(32), sa.ForeignKey("attempt.id"), nullable=False),
+    sa.Column("lineage", sa.String(32), sa.ForeignKey("attempt.id"), nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("layer", sa.Text, nullable=False),
+    sa.Column("norm_ratio", sa.Double),
+    sa.Column("effective_rank", sa.Double),
+    sa.Column("bp_effective_rank", sa.Double),
+    sa.Column("decrease_share", sa.Double),
+    sa.UniqueConstraint("lineage", "epoch", "layer"),
+    sa.CheckConstraint("epoch >= 0", name="epoch_counts_from_zero"),
+)
+
+LAYER_TABLES = (alignment, gradient_quality)
+"""What is measured of layers after an epoch of a lineage."""
+
 measurement = sa.Table(
     "measurement",
     metadata,
@@ -157,3 +177,13 @@ measurement = sa.Table(
     sa.Column("measured_at", sa.String(32), nullable=False),
     sa.Index("measurement_of_attempt", "attempt_id", "analysis"),
 )
+
+
+def key_of(table: sa.Table) -> tuple[str, ...]:
+    """The columns of the table's unique constraint.
+
+    >>> key_of(alignment)
+    ('lineage', 'epoch', 'layer', 'quantity')
+    """
+    (unique,) = (each for each in table.constraints if isinstance(each, sa.UniqueConstraint))
+    return tuple(column.name for column in unique.columns)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from asapbench.durable import sync_directories
 from asapbench.errors import AttemptLostError, NoDatabaseError, StoreError
-from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.metrics import EpochMetrics, LayerRow
 from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
 from asapbench.store import attempts as attempt_rows
 from asapbench.store import cells as cell_rows
@@ -173,13 +173,13 @@ class Store:
         current = {claim.attempt_id for claim in kept}
         return [claim for claim in held if claim.attempt_id not in current]
 
-    def record_epochs(self, claim: Claim, rows: Sequence[EpochMetrics], alignment: Sequence[Alignment] = ()) -> None:
-        """Adds the missing epochs and angles; repeating it is harmless.
+    def record_epochs(self, claim: Claim, rows: Sequence[EpochMetrics], layers: Sequence[LayerRow] = ()) -> None:
+        """Adds the missing epochs and rows of layers; repeating it is harmless.
 
-        Raises AttemptLostError for a claim that is no longer current, StoreError for an epoch or angle that differs
-        from the one stored. Then nothing was written.
+        Raises AttemptLostError for a claim that is no longer current, StoreError for a row that differs from
+        the one stored. Then nothing was written.
         """
-        self.record_many([Measured(claim, rows, alignment)])
+        self.record_many([Measured(claim, rows, layers)])
 
     def record_many(self, measured: Sequence[Measured]) -> None:
         """`record_epochs` for several claims in one commit.
@@ -235,6 +235,7 @@ class Store:
     attempts = _reading(attempt_rows.of_cell)
     epochs = _reading(epoch_rows.of_lineage)
     alignment = _reading(epoch_rows.angles_of_lineage)
+    gradient_quality = _reading(epoch_rows.gradient_quality_of_lineage)
     measurements = _reading(measurement_rows.newest)
     provenance = _reading(attempt_rows.provenance)
     provenances_of = _reading(attempt_rows.provenances_of)

@@ -51,6 +51,9 @@ _IMPOSSIBLE = {
         SELECT a.id FROM epoch_metrics AS e JOIN attempt AS a ON a.id = e.attempt_id WHERE a.lineage <> e.lineage""",
     "angles of another lineage": """
         SELECT a.id FROM alignment AS e JOIN attempt AS a ON a.id = e.attempt_id WHERE a.lineage <> e.lineage""",
+    "gradient qualities of another lineage": """
+        SELECT a.id FROM gradient_quality AS e JOIN attempt AS a ON a.id = e.attempt_id
+        WHERE a.lineage <> e.lineage""",
 }
 
 

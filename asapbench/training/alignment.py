@@ -30,7 +30,7 @@ def alignment(learner: Learner, x: Tensor, y: Tensor, *, epoch: int, precision: 
     modules = learner.model.named_modules()
     weights = {name: module.weight for name, module in modules if isinstance(module, nn.Conv2d | nn.Linear)}
     trained = {name: weight for name, weight in weights.items() if weight.requires_grad}
-    with _left_as_it_is(learner, x.device):
+    with left_as_it_is(learner, x.device):
         compared = {name: _lengths(weight, other) for name, weight, other in learner.aligned_pairs()}
         with arithmetic(x.device, precision):
             objective = learner.objective(x, y).scalar
@@ -71,7 +71,7 @@ def _angle(one: float, other: float, difference: float, total: float) -> float |
 
 
 @contextmanager
-def _left_as_it_is(learner: Learner, device: torch.device) -> Iterator[None]:
+def left_as_it_is(learner: Learner, device: torch.device) -> Iterator[None]:
     """The learner in training mode; running statistics, modes and random streams are restored."""
     modes = [(module, module.training) for module in learner.modules()]
     norms = [module for module, _ in modes if isinstance(module, nn.modules.batchnorm._NormBase)]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from asapbench.data.images import Images
 from asapbench.errors import CheckpointError
-from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.metrics import EpochMetrics, LayerRow
 from asapbench.models import build, initialise
 from asapbench.models.options import linear_init
 from asapbench.rules import CrossEntropy, attach
@@ -38,7 +38,7 @@ class Progress:
     batch: int = 0
     seconds: float = 0.0
     history: list[EpochMetrics] = field(default_factory=list)
-    alignment: list[Alignment] = field(default_factory=list)
+    alignment: list[LayerRow] = field(default_factory=list)
 
 
 class CellState:

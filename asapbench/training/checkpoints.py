@@ -1,6 +1,6 @@
 """When a cell's checkpoints are written, what each reports, and which older ones are removed.
 
-An epoch, or an angle, is reported to the listener when a checkpoint that holds it is durable. Earlier attempts'
+An epoch, or a row of a layer, is reported to the listener when a checkpoint that holds it is durable. Earlier attempts'
 checkpoints are removed once this attempt has as many as are kept.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.metrics import EpochMetrics, LayerRow
 from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
 from asapbench.training import checkpoint, saved
 from asapbench.training.listener import Listener
@@ -47,18 +47,18 @@ class Checkpoints:
         self.writer = Writer(device)
         self._number = checkpoint.next_number(directory)
         self._written = 0
-        self._epochs = self._angles = 0
+        self._epochs = self._layers = 0
         """How many rows were handed to the writer to be reported."""
 
     def newest(self) -> tuple[Path, Saved] | None:
         """The checkpoint that came furthest; warns of each that is damaged."""
         return saved.newest([self._directory, *self._previous], warn=self._listener.warned)
 
-    def start_after(self, epochs: int, angles: Sequence[Alignment]) -> None:
-        """Counts what the checkpoint from which the cell resumes holds as reported, except the angles."""
-        if angles:
-            self._listener.aligned(angles)
-        self._epochs, self._angles = epochs, len(angles)
+    def start_after(self, epochs: int, layers: Sequence[LayerRow]) -> None:
+        """Counts what the checkpoint from which the cell resumes holds as reported, except the rows of layers."""
+        if layers:
+            self._listener.aligned(layers)
+        self._epochs, self._layers = epochs, len(layers)
 
     def holds_back(self, epochs: int) -> bool:
         """Whether one of the first `epochs` epochs waits for a checkpoint."""
@@ -83,11 +83,11 @@ class Checkpoints:
             self._make_durable,
             number=self._number,
             epochs=state.history[self._epochs :],
-            angles=state.alignment[self._angles :],
+            layers=state.alignment[self._layers :],
         )
         self.writer.write(state.content(), make_durable)
         self._number += 1
-        self._epochs, self._angles = state.epoch, len(state.alignment)
+        self._epochs, self._layers = state.epoch, len(state.alignment)
 
     def keep_last(self) -> None:
         """The cell is done: one checkpoint stays."""
@@ -96,7 +96,7 @@ class Checkpoints:
             self._remove_previous()
 
     def _make_durable(
-        self, content: dict[str, Any], *, number: int, epochs: Sequence[EpochMetrics], angles: Sequence[Alignment]
+        self, content: dict[str, Any], *, number: int, epochs: Sequence[EpochMetrics], layers: Sequence[LayerRow]
     ) -> None:
         """On the writer's thread: the checkpoint first, then what it holds is reported."""
         self.retry_policy.call(lambda: checkpoint.write(content, self._directory, number=number))
@@ -105,8 +105,8 @@ class Checkpoints:
             self._remove_previous()
         for metrics in epochs:
             self._listener.finished_epoch(metrics)
-        if angles:
-            self._listener.aligned(angles)
+        if layers:
+            self._listener.aligned(layers)
 
     def _remove_previous(self) -> None:
         for directory in self._previous:

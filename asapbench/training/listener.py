@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.metrics import EpochMetrics, LayerRow
 
 
 class Listener:
@@ -27,8 +27,8 @@ class Listener:
     def finished_epoch(self, metrics: EpochMetrics) -> None:
         """A checkpoint that holds this epoch is durable. Called once for each epoch, in order."""
 
-    def aligned(self, rows: Sequence[Alignment]) -> None:
-        """Angles that a durable checkpoint holds: on a resume all so far, then what each checkpoint adds."""
+    def aligned(self, rows: Sequence[LayerRow]) -> None:
+        """Measurements of layers that a durable checkpoint holds: on a resume all so far, then what each adds."""
 
     def should_stop(self) -> bool:
         """Called after each step and inside evaluations: True stops the cell cleanly, inside the epoch."""

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from asapbench.errors import CheckpointError
-from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.metrics import EpochMetrics, LayerRow
 from asapbench.training.checkpoint import files, read_file
 from asapbench.training.environment import CHANNELS_LAST, MEMORY_ORDER, memory_format
 
@@ -42,7 +42,7 @@ class Saved:
     environment: dict[str, str | int | bool]
     feedback_digest: str
     bit_exact: bool
-    alignment: list[Alignment] = field(default_factory=list)  # checkpoints of 0.1 had none
+    alignment: list[LayerRow] = field(default_factory=list)  # checkpoints of 0.1 had none, later ones angles alone
 
     @property
     def position(self) -> tuple[int, int]:

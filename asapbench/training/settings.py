@@ -44,6 +44,10 @@ class TrainingSettings:
     alignment: Annotated[
         bool, Setting(help="Measure the angles of each epoch: W to B, and the update to backpropagation's.")
     ] = False
+    gradient_quality: Annotated[
+        bool,
+        Setting(help="Compare the rule's gradient with backpropagation's after each epoch: size, rank, loss decrease."),
+    ] = False
     deterministic: Annotated[
         bool, Setting(off="--fast", help="On a GPU: kernels that repeat bit for bit, or the fastest ones.")
     ] = True

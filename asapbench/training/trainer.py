@@ -38,6 +38,7 @@ from asapbench.training.environment import (
     synchronize,
 )
 from asapbench.training.evaluate import StoppedError, evaluate
+from asapbench.training.gradient_quality import gradient_quality
 from asapbench.training.graph import GraphSteps
 from asapbench.training.listener import Listener
 from asapbench.training.optimizer import learning_rate, set_rate
@@ -100,7 +101,7 @@ class Trainer:
             self.listener.resumed(progress.history, batch=progress.batch, bit_exact=self.state.bit_exact)
             self.checkpoints.start_after(progress.epoch, progress.alignment)
             if (progress.epoch, progress.batch) == (0, 0):
-                self._align()
+                self._measure_layers()
             while progress.epoch < cell.epochs:
                 reset_peak_memory(self.device)
                 try:
@@ -116,7 +117,7 @@ class Trainer:
                 progress.history.append(metrics)
                 progress.epoch, progress.batch, progress.seconds = metrics.epoch, 0, 0.0
                 self.state.tally.reset()
-                self._align()
+                self._measure_layers()
                 if progress.epoch == cell.epochs or self.checkpoints.is_due(progress.epoch):
                     self._write()
                 else:
@@ -206,12 +207,18 @@ class Trainer:
         precision, stop = self.cell.precision, self.listener.should_stop
         return evaluate(self.state.model, batches, device=self.device, precision=precision, should_stop=stop)
 
-    def _align(self) -> None:
-        """Measures the angles, if the settings say so, on the first batch of the first epoch."""
-        if self.settings.alignment:
-            x, y = next(self.train.epoch(1, self.cell.batch_size))
-            epoch, precision = self.progress.epoch, self.cell.precision
-            self.progress.alignment += alignment(self.state.learner, x, y, epoch=epoch, precision=precision)
+    def _measure_layers(self) -> None:
+        """Measures angles and gradient quality, as the settings say, on the first batch of the first epoch."""
+        settings, cell, learner, rows = self.settings, self.cell, self.state.learner, self.progress.alignment
+        if not (settings.alignment or settings.gradient_quality):
+            return
+        x, y = next(self.train.epoch(1, cell.batch_size))
+        epoch, precision = self.progress.epoch, cell.precision
+        if settings.alignment:
+            rows += alignment(learner, x, y, epoch=epoch, precision=precision)
+        if settings.gradient_quality:
+            rate = learning_rate(cell, min(epoch + 1, cell.epochs))
+            rows += gradient_quality(learner, x, y, epoch=epoch, precision=precision, rate=rate)
 
     def _require_finite(self, loss: float, epoch: int, of: str) -> None:
         if not math.isfinite(loss):

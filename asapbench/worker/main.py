@@ -24,7 +24,7 @@ from asapbench.data.images import Images, load
 from asapbench.errors import AsapbenchError, DivergedError
 from asapbench.machine.compilers import keep_code_in
 from asapbench.machine.hardware import hardware, versions
-from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.metrics import EpochMetrics, LayerRow
 from asapbench.streams import steady_streams
 from asapbench.suite import plugins
 from asapbench.suite.cell import Cell
@@ -95,8 +95,8 @@ class EventListener(Listener):
         """Sends a durable epoch."""
         self._channel.send(FinishedEpoch(attempt=self._attempt, metrics=metrics))
 
-    def aligned(self, rows: Sequence[Alignment]) -> None:
-        """Sends durable angles."""
+    def aligned(self, rows: Sequence[LayerRow]) -> None:
+        """Sends durable measurements of layers."""
         self._channel.send(Aligned(attempt=self._attempt, rows=list(rows)))
 
     def should_stop(self) -> bool:

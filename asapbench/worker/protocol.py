@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from asapbench.metrics import Alignment, EpochMetrics
+from asapbench.metrics import EpochMetrics, LayerRow
 from asapbench.store.records import EndState
 from asapbench.training.settings import TrainingSettings
 
@@ -100,11 +100,11 @@ class FinishedEpoch(_Message):
 
 
 class Aligned(_Message):
-    """Angles that a durable checkpoint holds: the database inserts those that it lacks."""
+    """Measurements of layers that a durable checkpoint holds: the database inserts those that it lacks."""
 
     kind: Literal["aligned"] = "aligned"
     attempt: str
-    rows: list[Alignment]
+    rows: list[LayerRow]
 
 
 class Ended(_Message):

@@ -35,7 +35,8 @@ READING = (
     ("evaluate", CELL.short, *DB),
     ("clean", "--dry-run", *DB),
 )
-TABLES = ("cell", "suite", "suite_cell", "provenance", "attempt", "epoch_metrics", "alignment", "measurement")
+LAYERS = ("alignment", "gradient_quality")
+TABLES = ("cell", "suite", "suite_cell", "provenance", "attempt", "epoch_metrics", *LAYERS, "measurement")
 VALUES = st.one_of(
     st.none(),
     st.integers(-(2**63), 2**63 - 1),

@@ -8,7 +8,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from store_examples import A_MEASUREMENT, PROVENANCE, TERMS, a_cell, an_angle, an_epoch, trained
+from store_examples import A_MEASUREMENT, PROVENANCE, TERMS, a_cell, a_quality, an_angle, an_epoch, trained
 
 from asapbench.store import Store
 from asapbench.store.migrate import HEAD
@@ -21,8 +21,8 @@ def fill(store):
     store.record_suite("frozen", "shipped", cells, text="# as it was run\n")
     trained(store, cells[0], tests=(0.5,), state="interrupted")
     claim = store.claim(cells[0], **TERMS)
-    angles = [an_angle(0), an_angle(3, degrees=None)]
-    store.record_epochs(claim, [an_epoch(2, test=0.625), an_epoch(3, test=0.625)], angles)
+    layers = [an_angle(0), an_angle(3, degrees=None), a_quality(0), a_quality(3, "", share=None)]
+    store.record_epochs(claim, [an_epoch(2, test=0.625), an_epoch(3, test=0.625)], layers)
     store.finish(claim, "done", weights_path="checkpoints/example.pt", weights_digest="00ff")
     store.record_measurements("shortcut", claim.attempt_id, [A_MEASUREMENT], PROVENANCE)
     trained(store, cells[1], tests=(0.1,), state="diverged")

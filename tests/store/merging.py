@@ -20,11 +20,13 @@ LOCAL = {
     "suite_cell": {"position"},
     "attempt": {"weights_path"},
     "alignment": {"id"},
+    "gradient_quality": {"id"},
     "measurement": {"id"},
 }
 """What a database says only of its own place: when it recorded what, where weights lie, how rows are counted."""
 
-TABLES = ("cell", "suite", "suite_cell", "provenance", "attempt", "epoch_metrics", "alignment", "measurement")
+LAYERS = ("alignment", "gradient_quality")
+TABLES = ("cell", "suite", "suite_cell", "provenance", "attempt", "epoch_metrics", *LAYERS, "measurement")
 
 
 def content(path: Path) -> dict[str, list[tuple]]:

@@ -1,6 +1,6 @@
 """Cells, epochs and owners for the tests of the store."""
 
-from asapbench.metrics import Alignment, EpochMetrics, Measurement
+from asapbench.metrics import Alignment, EpochMetrics, GradientQuality, Measurement
 from asapbench.store import OwnerProcess, Provenance
 from asapbench.suite.catalog import CATALOG
 from asapbench.suite.cell import Cell
@@ -43,6 +43,10 @@ def an_epoch(epoch, *, test=0.5, validation=None, loss=1.25, seconds=2.0):
 
 def an_angle(epoch, layer="stages.0.0.conv1", *, quantity="weights", degrees=62.5):
     return Alignment(epoch, layer, quantity, degrees)
+
+
+def a_quality(epoch, layer="stages.0.0.conv1", *, share=0.125):
+    return GradientQuality(epoch, layer, 1.75, effective_rank=9.5, bp_effective_rank=14.25, decrease_share=share)
 
 
 A_MEASUREMENT = Measurement("stages.0.0.conv1", "angle", 48.25, spread=1.5, n=8)

@@ -27,7 +27,7 @@ def test_a_repeated_angle_is_recorded_once(store):
 def test_an_angle_that_differs_is_an_error_and_writes_nothing(store):
     claim = store.claim(a_cell(), **TERMS)
     store.record_epochs(claim, [], FORWARD)
-    words = r"after epoch 0 the angle of fc \(weights\) is 9.0, was 62.5; `asapbench rerun"
+    words = r"after epoch 0 fc \(weights\): degrees is 9.0, was 62.5; `asapbench rerun"
     with pytest.raises(StoreError, match=words):
         store.record_epochs(claim, [an_epoch(1)], [an_angle(1, "fc"), an_angle(0, "fc", degrees=9.0)])
     assert store.alignment(claim.lineage) == FORWARD

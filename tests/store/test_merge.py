@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from merging import rows
-from store_examples import A_MEASUREMENT, PROVENANCE, TERMS, a_cell, an_angle, an_epoch, current, trained
+from store_examples import A_MEASUREMENT, PROVENANCE, TERMS, a_cell, a_quality, an_angle, an_epoch, current, trained
 
 from asapbench.store import OwnerProcess, Provenance, Store
 from asapbench.store.untrusted_import import opened
@@ -36,7 +36,9 @@ def test_everything_that_hangs_on_a_cell_comes_along(store, other):
     other.record_suite("theirs", "shipped", cells)
     trained(other, cells[0], tests=(0.5,), state="interrupted", **THERE)
     claim = other.claim(cells[0], **THERE)
-    other.record_epochs(claim, [an_epoch(2), an_epoch(3, test=0.75)], [an_angle(0), an_angle(3, degrees=None)])
+    other.record_epochs(
+        claim, [an_epoch(2), an_epoch(3, test=0.75)], [an_angle(0), an_angle(3, degrees=None), a_quality(0)]
+    )
     other.finish(claim, "done", weights_path="/home/someone/w.weights", weights_digest="00ff")
     other.record_measurements("shortcut", claim.attempt_id, [A_MEASUREMENT], PROVENANCE)
     outcome = merged(store, other)[0]
@@ -56,6 +58,8 @@ def test_everything_that_hangs_on_a_cell_comes_along(store, other):
     assert (done.weights_path, done.weights_digest) == (None, "00ff")
     assert store.epochs(done.lineage) == other.epochs(done.lineage)
     assert store.alignment(done.lineage) == other.alignment(done.lineage)
+    assert outcome.gradient_qualities == 1
+    assert store.gradient_quality(done.lineage) == other.gradient_quality(done.lineage) == [a_quality(0)]
     assert store.measurements("shortcut", [done.id]) == {done.id: [A_MEASUREMENT]}
     assert store.provenance(done.provenance_id) == THEIR_MACHINE
     assert [cell.id for cell in store.readable_cells("theirs")[0]] == [cell.id for cell in cells]
@@ -209,7 +213,7 @@ def test_a_cell_of_a_rule_that_is_not_installed_is_taken_as_text(store, other, t
     assert store.unreadable_cells() == [a_cell().id]
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 def test_a_database_of_an_older_revision_is_brought_up_to_date_in_a_copy(store, tmp_path, revision):
     frozen = Path(__file__).parent / "frozen" / f"{revision}.sqlite"
     old = tmp_path / "old.sqlite"
@@ -218,6 +222,7 @@ def test_a_database_of_an_older_revision_is_brought_up_to_date_in_a_copy(store, 
         outcome = store.merge(databases)[0]
     assert (outcome.cells, outcome.attempts, outcome.epochs, outcome.suites) == (4, 4, 4, 1)
     assert (outcome.angles, outcome.measurements) == ((0, 0) if revision == "0001" else (2, 1))
+    assert outcome.gradient_qualities == (2 if revision == "0004" else 0)
     assert old.read_bytes() == frozen.read_bytes()
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 from merging import content
-from store_examples import TERMS, a_cell, an_angle, an_epoch, current, trained
+from store_examples import TERMS, a_cell, a_quality, an_angle, an_epoch, current, trained
 
 from asapbench.store import Provenance, Store
 from asapbench.store.untrusted_import import opened
@@ -18,7 +18,7 @@ def pair(tmp_path):
     """Two databases with the same three attempts: an interrupted one, one that resumes it, and another cell's."""
     with Store.open(str(tmp_path / "ours.sqlite")) as ours:
         claim = ours.claim(a_cell(), **TERMS)
-        ours.record_epochs(claim, [an_epoch(1)], [an_angle(1)])
+        ours.record_epochs(claim, [an_epoch(1)], [an_angle(1), a_quality(1, "")])
         ours.finish(claim, "interrupted")
         trained(ours, a_cell(1))
         ours.export(tmp_path / "theirs.sqlite")
@@ -43,6 +43,7 @@ CONTRADICTIONS = [
     ("UPDATE epoch_metrics SET test_loss = 9.5 WHERE epoch = 1", "epoch 1 test_loss", 1.25, 9.5),
     ("UPDATE epoch_metrics SET train_loss = NULL WHERE epoch = 1", "epoch 1 train_loss", 1.25, None),
     ("UPDATE alignment SET degrees = 1.5", "epoch 1 stages.0.0.conv1 weights degrees", 62.5, 1.5),
+    ("UPDATE gradient_quality SET norm_ratio = NULL", "epoch 1 norm_ratio", 1.75, None),
     ("UPDATE attempt SET device = 'cuda:0' WHERE state = 'interrupted'", "device", "cpu", "cuda:0"),
     ("UPDATE attempt SET host = 'x' WHERE state = 'interrupted'", "host", "a-host", "x"),
 ]

@@ -98,7 +98,7 @@ def views(draw, made: list[Life]) -> dict[str, list[dict]]:
     blank = draw(st.booleans())
     superseded_cells = {cell_id: draw(st.booleans()) for cell_id in CELLS}
     attempts: dict[str, dict] = {}
-    epochs, angles, measurements = {}, {}, []
+    epochs, angles, qualities, measurements = {}, {}, {}, []
     for life in made:
         if (life.resumed_from is not None and life.resumed_from not in attempts) or not draw(st.booleans()):
             continue
@@ -110,6 +110,7 @@ def views(draw, made: list[Life]) -> dict[str, list[dict]]:
                 (life.lineage, epoch), an_epoch_row(life, epoch, seconds=draw(st.sampled_from([1.0, 2.0])))
             )
             angles.setdefault((life.lineage, epoch), an_angle_row(life, epoch))
+            qualities.setdefault((life.lineage, epoch), a_quality_row(life, epoch))
         if at is None and draw(st.booleans()):
             measurements += [a_measurement_row(life, day) for day in draw(st.sets(st.integers(1, 3)))]
     return {
@@ -121,6 +122,7 @@ def views(draw, made: list[Life]) -> dict[str, list[dict]]:
         "attempt": list(attempts.values()),
         "epoch_metrics": list(epochs.values()),
         "alignment": list(angles.values()),
+        "gradient_quality": list(qualities.values()),
         "measurement": measurements,
     }
 
@@ -133,6 +135,11 @@ def an_epoch_row(life: Life, epoch: int, *, seconds: float) -> dict:
 def an_angle_row(life: Life, epoch: int) -> dict:
     row = {"attempt_id": life.id, "lineage": life.lineage, "epoch": epoch, "layer": "fc"}
     return row | {"quantity": "weights", "degrees": 90.0 - epoch}
+
+
+def a_quality_row(life: Life, epoch: int) -> dict:
+    row = {"attempt_id": life.id, "lineage": life.lineage, "epoch": epoch, "layer": ""}
+    return row | {"norm_ratio": 1.0 + epoch, "decrease_share": None}
 
 
 def a_measurement_row(life: Life, day: int) -> dict:
@@ -185,8 +192,9 @@ def test_merging_again_changes_nothing(workshop, world):
             outcome.further,
             outcome.epochs,
             outcome.angles,
+            outcome.gradient_qualities,
             outcome.measurements,
-        ) == (0,) * 6
+        ) == (0,) * 7
         assert outcome.conflicts == []
 
 

@@ -4,7 +4,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from store_examples import A_MEASUREMENT, a_cell, an_angle, trained
+from store_examples import A_MEASUREMENT, a_cell, a_quality, an_angle, trained
 
 from asapbench.errors import StoreError
 from asapbench.store import Store, migrate
@@ -53,6 +53,8 @@ def test_a_frozen_database_of_each_revision_is_opened_upgraded_and_read(tmp_path
         assert store.provenance(done.provenance_id).versions == {"torch": "2.14.1"}
         angles = [] if revision < "0002" else [an_angle(0), an_angle(3, degrees=None)]
         assert store.alignment(done.lineage) == angles
+        qualities = [] if revision < "0004" else [a_quality(0), a_quality(3, "", share=None)]
+        assert store.gradient_quality(done.lineage) == qualities
         assert store.measurements("shortcut", [done.id]) == ({} if revision < "0002" else {done.id: [A_MEASUREMENT]})
         trained(store, a_cell(99))
     with closing(sqlite3.connect(path)) as connection:

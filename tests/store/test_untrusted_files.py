@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from merging import TABLES, content
-from store_examples import A_MEASUREMENT, PROVENANCE, TERMS, a_cell, an_angle, an_epoch, current, trained
+from store_examples import A_MEASUREMENT, PROVENANCE, TERMS, a_cell, a_quality, an_angle, an_epoch, current, trained
 
 from asapbench.errors import StoreError
 from asapbench.store import Store
@@ -26,7 +26,7 @@ def made(tmp_path_factory):
         store.record_suite("mine", "shipped", [a_cell(), a_cell(1)])
         trained(store, a_cell(), tests=(0.5,), state="interrupted")
         claim = store.claim(a_cell(), **TERMS)
-        store.record_epochs(claim, [an_epoch(2)], [an_angle(2)])
+        store.record_epochs(claim, [an_epoch(2)], [an_angle(2), a_quality(2)])
         store.finish(claim, "done")
         store.record_measurements("shortcut", claim.attempt_id, [A_MEASUREMENT], PROVENANCE)
         trained(store, a_cell(1))
@@ -47,7 +47,7 @@ def merged(store, *files):
 def spoil(file, *statements):
     """Changes the file, whose schema holds nothing back any more."""
     with closing(sqlite3.connect(file)) as connection, connection:
-        for view in ("result", "learning_curve", "alignment_curve", "analysis_result"):
+        for view in ("result", "learning_curve", "alignment_curve", "gradient_quality_curve", "analysis_result"):
             connection.execute(f"DROP VIEW {view}")
         for table in (*TABLES, "alembic_version"):
             connection.execute(f"CREATE TABLE loose AS SELECT * FROM {table}")
@@ -89,6 +89,9 @@ IMPOSSIBLE = {
     "an attempt that resumes a later one": "UPDATE attempt SET number = 9 WHERE state = 'interrupted'",
     "an attempt that resumes nothing": "UPDATE attempt SET resumed_from = NULL",
     "epochs of another lineage": "UPDATE epoch_metrics SET attempt_id = (SELECT max(id) FROM attempt)",
+    "gradient qualities of another lineage": "UPDATE gradient_quality SET attempt_id = "
+    "(SELECT id FROM attempt WHERE state = 'done' AND number = 1)",
+    "a gradient quality that is text": "UPDATE gradient_quality SET norm_ratio = 'good'",
     "two attempts of one id": "INSERT INTO attempt SELECT * FROM attempt",
     "two numbers of one cell": "UPDATE attempt SET number = 1",
     "two epochs of one number": "UPDATE epoch_metrics SET epoch = 1",
