@@ -198,6 +198,8 @@ FROZEN = {
     "bp": "e0eb3bda1cfff28e",
     "dfa": "de8a6247ac1e6e07",
     "dgl": "a7f67a3313d2d13d",
+    "dkp": "0d4edf898f1c9551",
+    "drtp": "b54513818ee5e4de",
     "fa": "bb80b67d8dda2de4",
     "forward_alignment": "498926614b2d0c9a",
     "kp": "c5a7aff79196dbea",

@@ -28,12 +28,14 @@ class RuleEntry(Entry):
     """A learning rule. Its class has the entry as `entry`.
 
     `extra_weights`: what the rule learns beside the network (feedback weights, heads), in multiples of the network's
-    weights; a function where it depends on the options. `projects_errors`: the rule holds a matrix of classes x units.
+    weights; a function where it depends on the options. `projects_errors`: the rule holds a matrix of classes x units,
+    which it learns with `learns_projections`.
     """
 
     needs: Needs | None = None
     extra_weights: float | Callable[[Choice], float] = 0.0
     projects_errors: bool = False
+    learns_projections: bool = False
 
     def learned_beside(self, choice: Choice) -> float:
         """`extra_weights` for these options."""

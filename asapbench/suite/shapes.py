@@ -64,10 +64,17 @@ def training_multiplications(model: Choice, dataset: Choice) -> int:
 
 def checkpoint_bytes(cell: Cell) -> int:
     """Bytes of one checkpoint, about: what learns (weights, explicit feedback, heads) and its moments, in float32."""
-    copies = 1 + OPTIMIZERS[cell.optimizer.name].moments
-    learned = 1 + RULES[cell.rule.name].learned_beside(cell.rule)
-    weights = sum(layer.weights for layer in layers_for(cell.model, cell.dataset))
-    return 4 * round(copies * learned * weights) + 40_000
+    copies, rule = 1 + OPTIMIZERS[cell.optimizer.name].moments, RULES[cell.rule.name]
+    layers = layers_for(cell.model, cell.dataset)
+    learned = (1 + rule.learned_beside(cell.rule)) * sum(layer.weights for layer in layers)
+    if rule.learns_projections:
+        learned += projections(layers, dataset_shape(cell.dataset).classes)
+    return 4 * round(copies * learned) + 40_000
+
+
+def projections(layers: Sequence[LayerShape], classes: int) -> int:
+    """Entries of a matrix (classes, units) for the output of each layer of the main path but the last."""
+    return classes * sum(layer.activations for layer in layers[:-1] if not layer.shortcut)
 
 
 def training_bytes(cell: Cell, *, evaluated: int) -> int:
@@ -80,7 +87,7 @@ def training_bytes(cell: Cell, *, evaluated: int) -> int:
     weights, units = sum(layer.parameters for layer in layers), sum(layer.units for layer in layers)
     copies, rule = 2 + OPTIMIZERS[cell.optimizer.name].moments, RULES[cell.rule.name]
     learned = 1 + max(rule.learned_beside(cell.rule), 1.0)
-    projected = shape.classes * units if rule.projects_errors else 0
+    projected = projections(layers, shape.classes) * (copies if rule.learns_projections else int(rule.projects_errors))
     kept = _TENSORS * cell.batch_size * units
     passed = 3 * evaluated * max(layer.units for layer in layers)
     images = (shape.train + shape.test) * shape.channels * shape.size**2 * shape.value_bytes

@@ -1,10 +1,10 @@
 """An independent float64 NumPy oracle of the learning rules, written from the equations.
 
 Woo et al. 2021: Algorithm 1, eq. 26, 27, 39-42 and 47, D.1, D.2; Nøkland 2016 for DFA; Akrout et al. 2019 for KP; Liao
-et al. 2016 for sign-symmetry. It imports neither torch nor the package. A network is a list of operations written down
-by hand, with its main path, the main-path convolution beside each shortcut, DFA's taps and the ends of its units; from
-these the oracle itself decides which activation each layer shares, how dimensions are matched, what carries the error
-and where it stops.
+et al. 2016 for sign-symmetry; Frenkel, Lefebvre, Bol 2021 for sDFA and DRTP; Webster, Choi, Ahn 2021 for DKP. It
+imports neither torch nor the package. A network is a list of operations written down by hand, with its main path, the
+main-path convolution beside each shortcut, DFA's taps and the ends of its units; from these the oracle itself decides
+which activation each layer shares, how dimensions are matched, what carries the error and where it stops.
 """
 
 from __future__ import annotations
@@ -99,6 +99,19 @@ class Rule:
     source: str = "activation"
     approximate: str = "linear"
     variant: str = "usf"
+    error: str = "exact"
+    reduction: str = "mean"
+
+    @property
+    def projects(self) -> bool:
+        """Whether something of the output enters at each tap."""
+        return self.name in ("dfa", "drtp", "dkp")
+
+    def projected(self, error: Array, y: Array) -> Array:
+        """What enters, (N, classes): the error, its sign, or the labels; over the batch size but where it is a sum."""
+        if self.name == "drtp":
+            return np.eye(error.shape[1])[y] / (1 if self.reduction == "sum" else len(y))
+        return np.sign(error) / len(y) if self.error == "sign" else error
 
     @property
     def shares(self) -> bool:
@@ -163,6 +176,8 @@ class Outcome:
     """By parameter name; `feedback.LAYER` for a learned B. A parameter without a gradient is absent."""
     input_delta: Array
     local_losses: list[float]
+    learned_projections: list[Array]
+    """The gradients (classes, units) of the projections in the order of the taps, where they learn."""
 
 
 def feedback_layers(net: Network, rule: Rule, local: Local = GLOBAL) -> set[str]:
@@ -224,7 +239,8 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
     with_feedback = feedback_layers(net, rule, local)
     deltas: list[Array | None] = [None] * len(values)
     deltas[-1] = local.output_share * error
-    projected = dict(zip(net.taps, projections or [], strict=True)) if rule.name == "dfa" else {}
+    projected = dict(zip(net.taps, projections or [], strict=True)) if rule.projects else {}
+    entering = rule.projected(error, y)
     approximate = approximate_inputs(net, parameters, values, rule, stand_ins) if stand_ins else {}
     gradients: dict[str, Array] = {}
     local_losses = []
@@ -245,7 +261,7 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
         op, value = net.operations[index], index + 1
         delta = deltas[value]
         if value in projected:
-            delta = (error @ projected[value]).reshape(values[value].shape)
+            delta = (entering @ projected[value]).reshape(values[value].shape)
         assert delta is not None
         own = values[op.inputs[0]]
         if op.kind in ("conv", "linear"):
@@ -278,7 +294,9 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
             for source_value, d_input in zip(op.inputs, _BACKWARD[op.kind](delta, own, caches[index]), strict=True):
                 add_delta(source_value, d_input, reader=value)
     assert deltas[0] is not None
-    return Outcome(logits, loss, gradients, deltas[0], local_losses)
+    taps = net.taps if rule.name == "dkp" else []
+    learned = [entering.T @ values[tap].reshape(len(y), -1) for tap in taps]
+    return Outcome(logits, loss, gradients, deltas[0], local_losses, learned)
 
 
 def cross_entropy(logits: Array, y: Array, smoothing: float = 0.0) -> tuple[float, Array]:

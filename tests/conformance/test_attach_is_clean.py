@@ -20,7 +20,7 @@ DRAW_NOTHING = ("bp", "as", "phsic", "sign_symmetry")
 def feedback_of(learner: Learner) -> dict[str, Tensor]:
     """Everything that a rule draws: feedback weights, fixed tensors, and what local heads start from."""
     pairs = {name: feedback.detach() for name, _, feedback in learner.feedback_pairs()}
-    heads = {key: value for key, value in learner.rule_state().items() if key.startswith("head.")}
+    heads = {key: value for key, value in learner.rule_state().items() if key.startswith(("head.", "feedback."))}
     drawn = {key: value for key, value in heads.items() if not torch.equal(value, value.flatten()[0].expand_as(value))}
     return pairs | dict(learner.fixed_feedback()) | drawn
 

@@ -23,11 +23,11 @@ from subjects import (
 )
 from torch import Tensor, nn
 
-from asapbench.rules import Learner, attach, resolve
+from asapbench.rules import CrossEntropy, Learner, attach, resolve
 from asapbench.rules.base import LayerPlan, Rule
 from asapbench.rules.engine.graph import Dataflow
 from asapbench.rules.engine.layers import FeedbackLayer
-from asapbench.rules.engine.projected_error import Projection
+from asapbench.rules.engine.projected_error import ProjectedLearner, Projection
 from asapbench.suite.catalog import RULES
 
 TOLERANCE = 1e-9
@@ -250,10 +250,15 @@ def test_the_objective_returns_gradients_and_never_writes_them(rule: str, name: 
     assert all(torch.equal(g, p.grad) for g, p in zip(returned, named.values(), strict=True))
 
 
-class TestDfa:
-    def taps(self, name: str) -> tuple[nn.Module, Learner, Tensor, list[Tensor], Tensor]:
-        """A learner of `name`, its objective, its taps with their gradients kept, and the output error."""
-        model, learner, x, y = attached("dfa", name)
+def projecting(subjects: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [s for s in subjects if resolve(s[0]).declares.error_path in ("projected", "learned_projection", "labels")]
+
+
+class TestProjections:
+    def taps(self, rule: str | Rule, name: str) -> tuple[nn.Module, ProjectedLearner, Tensor, list[Tensor], Tensor]:
+        """A learner of `name`, its objective, its taps with their gradients kept, and what is projected to them."""
+        model, learner, x, y = attached(rule, name)
+        assert isinstance(learner, ProjectedLearner)
         kept: list[Tensor] = []
 
         def keep(_module: nn.Module, inputs: tuple[Tensor]) -> None:
@@ -264,22 +269,30 @@ class TestDfa:
             if isinstance(module, Projection):
                 module.register_forward_pre_hook(keep)
         objective = learner.objective(x, y)
-        error = (objective.logits.softmax(1) - F.one_hot(y, CLASSES)) / len(y)
-        return model, learner, objective.scalar, kept, error
+        labels = F.one_hot(y, CLASSES).double() / len(y)
+        error = objective.logits.softmax(1) / len(y) - labels
+        signal = labels if resolve(rule).declares.error_path == "labels" else error
+        return model, learner, objective.scalar, kept, signal
 
-    @pytest.mark.parametrize("name", [name for rule, name in SUBJECTS if rule == "dfa"])
-    def test_the_gradient_at_each_tap_is_the_projected_output_error(self, name: str) -> None:
-        _, learner, scalar, taps, error = self.taps(name)
+    @pytest.mark.parametrize(("rule", "name"), projecting(SUBJECTS))
+    def test_the_gradient_at_each_tap_is_what_is_declared_through_its_projection(self, rule: str, name: str) -> None:
+        """And no tap has two; what is learned gets the outer product of the two ends."""
+        _, learner, scalar, taps, signal = self.taps(rule, name)
         scalar.backward()
-        projections = [b for _, b in learner.fixed_feedback()]
+        projections = [projection.weight for projection in learner.projections.values()]
         assert len(taps) == len(projections)
-        for tap, projection in zip(taps, projections, strict=True):
-            assert relative_error(tap.grad, (error @ projection).view_as(tap)) < 1e-12
+        learned = resolve(rule).declares.error_path == "learned_projection"
+        assert len(list(learner.learned_beside())) == (len(taps) if learned else 0)
+        assert len(list(learner.fixed_feedback())) == (0 if learned else len(taps))
+        for tap, b in zip(taps, projections, strict=True):
+            assert relative_error(tap.grad, (signal @ b.flatten(1)).view_as(tap)) < 1e-12
+            if learned:
+                assert relative_error(b.grad, torch.einsum("nk,n...->k...", signal, tap)) < 1e-12
 
-    @pytest.mark.parametrize("name", [name for rule, name in LIGHT if rule == "dfa"])
-    def test_no_error_crosses_a_tap(self, name: str) -> None:
+    @pytest.mark.parametrize(("rule", "name"), projecting(LIGHT))
+    def test_no_error_crosses_a_tap(self, rule: str, name: str) -> None:
         """Each parameter learns from one tap or from the head's cross-entropy, never from two."""
-        model, _, _, taps, _ = self.taps(name)
+        model, _, _, taps, _ = self.taps(rule, name)
         parameters = dict(model.named_parameters())
         reached: dict[str, int] = dict.fromkeys(parameters, 0)
         for tap in taps:
@@ -289,9 +302,9 @@ class TestDfa:
         head = {key for key in parameters if key.startswith(("fc.", "logits_bn."))}
         assert reached == {key: int(key not in head) for key in parameters}
 
-    @pytest.mark.parametrize("name", [name for rule, name in LIGHT if rule == "dfa"])
-    def test_the_head_alone_learns_from_the_cross_entropy(self, name: str) -> None:
-        model, learner, x, y = attached("dfa", name)
+    @pytest.mark.parametrize(("rule", "name"), projecting(LIGHT))
+    def test_the_head_alone_learns_from_the_cross_entropy(self, rule: str, name: str) -> None:
+        model, learner, x, y = attached(rule, name)
         loss = F.cross_entropy(learner(x), y)
         loss.backward()
         assert set(gradients(model)) == {k for k, _ in model.named_parameters() if k.startswith(("fc.", "logits_bn."))}
@@ -300,11 +313,36 @@ class TestDfa:
             if expected[key].abs().max() > 1e-12:
                 assert relative_error(gradient, expected[key]) < TOLERANCE
 
+    def test_no_error_reaches_a_tap_that_declares_labels(self) -> None:
+        """Whatever the logits are, and the criterion: the hidden layers' gradients stay as they are."""
+        found = []
+        for criterion, shift in ((CrossEntropy(), 0.0), (CrossEntropy(0.3), 0.0), (CrossEntropy(), 1.0)):
+            model = model_of("mlp")
+            x, y = batch_of("mlp")
+            with torch.no_grad():
+                model.get_submodule("fc").weight.add_(shift)
+            attach(model, "drtp", x, 4, criterion=criterion).backward(x, y)
+            found.append({k: g for k, g in gradients(model).items() if not k.startswith(("fc.", "logits_bn."))})
+        assert all(torch.equal(other[key], found[0][key]) for other in found[1:] for key in found[0])
+
+    def test_the_sign_of_the_error_is_projected_where_chosen(self) -> None:
+        rule = resolve(RULES["dfa"].choose({"error": "sign"}))
+        _, learner, scalar, taps, error = self.taps(rule, "alexnet")
+        scalar.backward()
+        for tap, b in zip(taps, learner.projections.values(), strict=True):
+            expected = (error.sign() / len(error)) @ b.weight.flatten(1)
+            assert relative_error(tap.grad, expected.view_as(tap)) < 1e-12
+
     def test_projections_have_variance_one_over_classes(self) -> None:
         _, learner, _, _ = attached("dfa", "resnet18")
         everything = torch.cat([b.flatten() for _, b in learner.fixed_feedback()])
         assert everything.mean().abs() < 0.01
         assert everything.var().item() == pytest.approx(1 / CLASSES, rel=0.05)
+
+    def test_projections_of_labels_are_kaiming_uniform(self) -> None:
+        _, learner, _, _ = attached("drtp", "alexnet")
+        for _, b in learner.fixed_feedback():
+            assert 0.9 < b.abs().max() / (6 / b.shape[1]) ** 0.5 <= 1
 
 
 @pytest.mark.parametrize("rule", ["kp", "fa", "asap"])

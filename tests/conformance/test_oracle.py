@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from asapbench.models import build, initialise
 from asapbench.rules import CrossEntropy, Learner, attach
+from asapbench.rules.engine.projected_error import ProjectedLearner
 from asapbench.suite.catalog import MODELS, RULES
 
 CLASSES, BATCH = 4, 5
@@ -58,13 +59,12 @@ NETWORKS = {
 
 FULLY_CONNECTED = ("mlp", "mlp of 3", "linear", "linear of 3")
 CONVOLUTIONAL = [name for name in NETWORKS if name not in (*FULLY_CONNECTED, "alexnet with biases")]
+DIRECT = ("dfa", "drtp", "dkp")
 CASES = (
-    [
-        (net, rule, {})
-        for net, (known, *_) in NETWORKS.items()
-        for rule in ("bp", "fa", "dfa", "kp")
-        if known.taps or rule != "dfa"
-    ]
+    [(net, rule, {}) for net in NETWORKS for rule in ("bp", "fa", "kp")]
+    + [(net, rule, {}) for net, (known, *_) in NETWORKS.items() if known.taps for rule in DIRECT]
+    + [(net, "dfa", {"error": "sign"}) for net in ("alexnet", "mlp", "resnet10")]
+    + [(net, "drtp", {"reduction": "sum"}) for net in ("alexnet", "mlp", "resnet10")]
     + [(net, "kp", {"classifier": "kp"}) for net in ("alexnet", "mlp", "resnet10")]
     + [(net, rule, {"k": k}) for net in CONVOLUTIONAL for rule in ("asap", "as", "asfp") for k in (1, 2, 4)]
     + [(net, "asap", {"k": 3}) for net in ("resnet10", "resnet18")]
@@ -81,7 +81,10 @@ CASES = (
     + [(net, "as", {"classifier": "fa", "k": k}) for net in ("alexnet as released", "resnet18") for k in (2, 4)]
     + [("alexnet", "as", {"classifier": "bp"})]
     + [(net, "sign_symmetry", {"variant": v}) for net in NETWORKS for v in ("usf", "frsf", "brsf")]
-    + [("alexnet", rule, {"label_smoothing": 0.1}) for rule in ("bp", "fa", "dfa", "kp", "asap", "as", "asfp")]
+    + [
+        ("alexnet", rule, {"label_smoothing": 0.1})
+        for rule in ("bp", "fa", "dfa", "drtp", "dkp", "kp", "asap", "as", "asfp")
+    ]
     + [("mlp", "forward_alignment", {"label_smoothing": 0.1})]
     + [
         (net, "forward_alignment", {"source": source, "approximate": approximate})
@@ -130,6 +133,12 @@ def drawn_sizes(learner: Learner, variant: str) -> dict[str, np.ndarray | None]:
     return {name: buffers["fixed" if variant == "frsf" else "redrawn"].numpy() for name, buffers in held.items()}
 
 
+def projections_of(learner: Learner) -> list[np.ndarray]:
+    """Each tap's B (classes, units), fixed or learned, in the order of the taps; none where nothing is projected."""
+    projections = learner.projections.values() if isinstance(learner, ProjectedLearner) else ()
+    return [projection.weight.detach().flatten(1).numpy().copy() for projection in projections]
+
+
 def worst_error(name: str, rule: str, options: dict[str, object]) -> float:
     """The largest relative difference of any gradient, with everything but the numbers checked on the way."""
     net = NETWORKS[name][0]
@@ -151,13 +160,17 @@ def worst_error(name: str, rule: str, options: dict[str, object]) -> float:
         y.numpy(),
         oracle.Rule(rule, **declared),
         feedback=feedback,
-        projections=[b.numpy() for _, b in learner.fixed_feedback()] if rule == "dfa" else [],
+        projections=projections_of(learner),
         kernels=random_kernels(learner),
         stand_ins={layer: c.numpy() for layer, _, c in learner.aligned_pairs()} if rule == "forward_alignment" else {},
         smoothing=smoothing,
     )
     assert set(feedback) == oracle.feedback_layers(net, oracle.Rule(rule, **declared))
     found = {key: p.grad.numpy() for key, p in learner.trained_parameters() if p.grad is not None}
+    if expected.learned_projections:
+        learned = [key for key, _ in learner.learned_beside()]
+        expected.gradients.update(zip(learned, expected.learned_projections, strict=True))
+        found |= {key: found[key].reshape(CLASSES, -1) for key in learned}
     assert set(found) == set(expected.gradients)
     for key, p in model.named_parameters():
         assert (p.grad is None) == (key not in expected.gradients), key

@@ -55,9 +55,9 @@ def test_in_place_operations_change_no_bit(rule: str) -> None:
         learner = attach(Net(in_place=in_place), rule, x, seed=2)
         learner.backward(x, y)
         found.append({name: p.grad for name, p in learner.trained_parameters()})
-        if rule == "dfa":
-            projections = dict(learner.fixed_feedback())
-            found[-1]["projections"] = torch.cat([b.flatten() for b in projections.values()])
+        if RULES[rule].projects_errors:
+            tensors = [projection.weight.flatten() for projection in learner.projections.values()]
+            found[-1]["projections"] = torch.cat(tensors)
     assert set(found[0]) == set(found[1])
     for name, gradient in found[0].items():
         assert torch.equal(gradient, found[1][name]), name

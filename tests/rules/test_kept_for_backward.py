@@ -39,7 +39,7 @@ def test_asap_keeps_three_quarters_of_what_backpropagation_keeps() -> None:
     assert 0.70 < kept_bytes("asap") / kept_bytes("bp") < 0.77
 
 
-@pytest.mark.parametrize("rule", ["kp", "fa", "dfa"])
+@pytest.mark.parametrize("rule", ["kp", "fa", "dfa", "drtp", "dkp"])
 def test_other_feedback_keeps_what_backpropagation_keeps(rule: str) -> None:
     assert kept_bytes(rule) / kept_bytes("bp") < 1.01
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from asapbench.rules import attach
 from asapbench.rules.engine.graph import capture
-from asapbench.rules.engine.projected_error import DFALearner
+from asapbench.rules.engine.projected_error import ProjectedLearner
 from asapbench.suite.catalog import RULES
 
 draw = torch.Generator().manual_seed(0)
@@ -97,7 +97,7 @@ def test_no_error_of_a_later_tap_or_unit_comes_through_the_shortcut() -> None:
         for factor in (1.0, 3.0):
             attached = model()
             learner = attach(attached, rule, X)
-            assert rule != "dfa" or isinstance(learner, DFALearner)
+            assert rule != "dfa" or isinstance(learner, ProjectedLearner)
             with torch.no_grad():
                 attached.convs[2].weight.mul_(factor)
                 attached.norms[2].bias.add_(factor - 1)

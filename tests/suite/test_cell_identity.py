@@ -127,6 +127,7 @@ FROZEN = {
     "cifar100": (20, "39ef7387030d82cf"),
     "cpu": (42, "2896733a306248ef"),
     "dimension_matching": (3, "87afff0bdd96e204"),
+    "direct_cpu": (18, "4cabb4897e0dbf88"),
     "feedback": (15, "90a5b6a7ce5de06e"),
     "feedback_cpu": (27, "0d37a5710e7d3c9a"),
     "forward_alignment": (90, "3d9e7db60ab6d785"),
