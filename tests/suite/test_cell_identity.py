@@ -131,7 +131,7 @@ FROZEN = {
     "feedback": (15, "90a5b6a7ce5de06e"),
     "feedback_cpu": (27, "0d37a5710e7d3c9a"),
     "forward_alignment": (90, "3d9e7db60ab6d785"),
-    "local": (14, "0606a24681b102a4"),
+    "local": (18, "b12d73cb2cde4759"),
     "local_cpu": (26, "3e1352b7a067c568"),
     "mnist": (5, "fd12d7ce14314adb"),
     "quickstart": (30, "05b2775eb99d9db8"),
