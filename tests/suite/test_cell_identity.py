@@ -134,6 +134,8 @@ FROZEN = {
     "local": (18, "b12d73cb2cde4759"),
     "local_cpu": (26, "3e1352b7a067c568"),
     "mnist": (5, "fd12d7ce14314adb"),
+    "phsic": (6, "3c0b4f542dddcb91"),
+    "phsic_cpu": (10, "3b4eadbd4f357e50"),
     "quickstart": (30, "05b2775eb99d9db8"),
     "released_code": (39, "987e5f682b6e42b3"),
     "svhn": (15, "1088d78d326b0c07"),

@@ -119,7 +119,28 @@ def test_local_has_every_local_rule_on_a_vgg_and_trains_the_resnets_with_table_5
     ]
 
 
-@pytest.mark.parametrize("name", ["feedback", "local"])
+def test_phsic_is_its_authors_recipe_with_their_tuned_groups_and_rates() -> None:
+    for cell in load("phsic").cells:
+        assert (cell.dataset.name, cell.epochs, cell.batch_size, cell.augment) == ("cifar10", 500, 128, "crop_flip")
+        assert (cell.schedule["milestones"], cell.schedule["factor"]) == ("300 350 450 475", 0.25)
+        assert (cell.optimizer.name, cell.optimizer["weight_decay"]) == (
+            "adamw",
+            1e-6 if cell.rule.name == "bp" else 1e-7,
+        )
+    found = {
+        (cell.model["width"], *(cell.rule[o] for o in ("kernel", "groups"))): cell.lr
+        for cell in load("phsic").cells
+        if cell.rule.name == "phsic"
+    }
+    assert found == {
+        (128, "cosine", 32): 5e-4,
+        (256, "cosine", 128): 5e-4,
+        (128, "gaussian", 64): 5e-3,
+        (256, "gaussian", 128): 5e-3,
+    }
+
+
+@pytest.mark.parametrize("name", ["feedback", "local", "phsic"])
 def test_the_cpu_form_of_a_suite_has_its_rules_on_narrow_networks_over_several_seeds(name: str) -> None:
     full, narrow = load(name), load(f"{name}_cpu")
     assert {cell.rule.name for cell in narrow.cells} == {cell.rule.name for cell in full.cells}
