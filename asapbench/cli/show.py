@@ -13,7 +13,7 @@ from asapbench.cli.text import percent, print_table, say
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
-    from asapbench.metrics import Alignment, EpochMetrics
+    from asapbench.metrics import Alignment, EpochMetrics, GradientQuality
     from asapbench.store import Attempt, Provenance
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -33,6 +33,7 @@ def show(
         attempts = store.attempts(cell_id)
         epochs = store.epochs(attempts[-1].lineage) if attempts else []
         angles = store.alignment(attempts[-1].lineage) if attempts else []
+        qualities = store.gradient_quality(attempts[-1].lineage) if attempts else []
         provenances = {attempt.id: store.provenance(attempt.provenance_id) for attempt in attempts}
     _print_configuration(content, cell_id)
     _print_attempts(attempts, {attempt: _plugins(content, ran.versions) for attempt, ran in provenances.items()})
@@ -40,6 +41,7 @@ def show(
         _print_provenance(provenances[attempts[-1].id])
     _print_epochs(epochs, all_epochs=all_epochs)
     _print_alignment(angles)
+    _print_gradient_quality(qualities)
     _print_errors(attempts)
 
 
@@ -151,12 +153,36 @@ def _print_alignment(angles: Sequence[Alignment]) -> None:
     last = {(row.layer, row.quantity): row.degrees for row in angles if row.epoch == angles[-1].epoch}
     quantities: tuple[Literal["weights", "update"], ...] = ("weights", "update")
     say(f"\nangles after epoch {angles[-1].epoch}, in degrees")
-    rows = [(name, *(_degrees(last.get((name, q))) for q in quantities)) for name in dict.fromkeys(n for n, _ in last)]
+    rows = [
+        (name, *(_number(last.get((name, q)), ".1f") for q in quantities)) for name in dict.fromkeys(n for n, _ in last)
+    ]
     print_table(("layer", *quantities), rows, left=("layer",))
 
 
-def _degrees(angle: float | None) -> str:
-    return "-" if angle is None else f"{angle:.1f}"
+def _print_gradient_quality(qualities: Sequence[GradientQuality]) -> None:
+    """Prints the comparison of gradients of the last epoch that has one."""
+    if not qualities:
+        return
+    say(f"\ngradients beside backpropagation's after epoch {qualities[-1].epoch}")
+    print_table(
+        ("layer", "norm ratio", "effective rank", "BP's rank", "decrease share"),
+        [
+            (
+                row.layer or "whole network",
+                _number(row.norm_ratio, ".3g"),
+                _number(row.effective_rank, ".1f"),
+                _number(row.bp_effective_rank, ".1f"),
+                _number(row.decrease_share, ".3g"),
+            )
+            for row in qualities
+            if row.epoch == qualities[-1].epoch
+        ],
+        left=("layer",),
+    )
+
+
+def _number(value: float | None, digits: str) -> str:
+    return "-" if value is None else f"{value:{digits}}"
 
 
 def _print_errors(attempts: Sequence[Attempt]) -> None:

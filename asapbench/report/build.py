@@ -10,9 +10,10 @@ from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper
 from asapbench.report.figures.alignment import angle_curves
 from asapbench.report.figures.by_epoch import Recorded
 from asapbench.report.figures.curves import learning_curves
+from asapbench.report.figures.gradient_quality import quality_curves
 from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.paper import ACCURACIES, accuracy_table, table3
-from asapbench.report.quantity import Angle, Metric, Quantity, Wanted
+from asapbench.report.quantity import Angle, GradientMeasure, Metric, Quantity, Wanted
 from asapbench.report.recorded import differing_plugins, recorded_results, recorded_suite
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Note, Table
@@ -23,15 +24,24 @@ from asapbench.suite.select import only
 SECTION = "A.2"
 """The name in `--table` of the numbers that the paper prints in the text of section A.2."""
 
+_NAMES: dict[type, tuple[str, str]] = {
+    Quantity: ("--curves", "learning curves"),
+    Angle: ("--alignment", "alignment"),
+    GradientMeasure: ("--gradient-quality", "gradient quality"),
+}
+"""The option that asks for a report by epoch, and its name in a heading."""
+
 
 def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     """The report that `wanted` names. Raises AsapbenchError if it names none, several, or one that cannot be made."""
+    by_epoch = wanted.curves or wanted.alignment or wanted.gradient_quality
     asked = {
         "--table": wanted.table,
         "--figure": wanted.figure,
         "--curves": wanted.curves,
         "--alignment": wanted.alignment,
-        "--suite": wanted.suite if wanted.curves is None and wanted.alignment is None else None,
+        "--gradient-quality": wanted.gradient_quality,
+        "--suite": wanted.suite if by_epoch is None else None,
     }
     named = [option for option, value in asked.items() if value is not None]
     if len(named) != 1:
@@ -39,11 +49,12 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         figures = ", ".join(map(str, FIGURES))
         raise AsapbenchError(
             f"report: name {which}: --table (1 to 5, {SECTION}), --figure ({figures}), --curves accuracy, "
-            "--alignment weights or --suite NAME"
+            "--alignment weights, --gradient-quality norm-ratio or --suite NAME"
         )
-    by_epoch = wanted.curves or wanted.alignment
     if wanted.only and by_epoch is None:
-        raise AsapbenchError(f"--only: goes with --curves or --alignment, not with {named[0]}; leave it out")
+        raise AsapbenchError(
+            f"--only: goes with --curves, --alignment or --gradient-quality, not with {named[0]}; leave it out"
+        )
     if wanted.table is not None:
         return paper_table(wanted.table, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
     if wanted.allow_deviations and wanted.figure != OF_ACCURACIES:
@@ -106,16 +117,18 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
 
 
 def by_epoch_report(
-    shown: Quantity | Angle, *, url: str, suite: str | None = None, filters: Sequence[str] = ()
+    shown: Quantity | Angle | GradientMeasure, *, url: str, suite: str | None = None, filters: Sequence[str] = ()
 ) -> Illustration:
-    """Learning curves or angles of the cells of a suite, by its name or file, or of all cells, that pass the filters.
+    """Learning curves, angles or gradient quality of the cells of a suite, by its name or file, or of all cells.
+
+    The cells are those that pass the filters.
 
     Raises SuiteError without suite and filters or if no cell passes, AsapbenchError if nothing is recorded, StoreError
     for a database or a suite that does not exist.
     """
     from asapbench.store import Store
 
-    option, words = ("--curves", "learning curves") if isinstance(shown, Quantity) else ("--alignment", "alignment")
+    option, words = _NAMES[type(shown)]
     if suite is None and not filters:
         raise SuiteError(f"{option}: name a suite with --suite, or cells with --only, as in --only cell=744498a257")
     with Store.read_only(url) as store:
@@ -127,6 +140,9 @@ def by_epoch_report(
         if isinstance(shown, Quantity):
             epochs = [Recorded(result, store.epochs(result.attempt.lineage)) for result in results]
             figure = learning_curves(epochs, quantity=shown, heading=heading)
+        elif isinstance(shown, GradientMeasure):
+            compared = [Recorded(result, store.gradient_quality(result.attempt.lineage)) for result in results]
+            figure = quality_curves(compared, measure=shown, heading=heading)
         else:
             angles = [Recorded(result, store.alignment(result.attempt.lineage)) for result in results]
             figure = angle_curves(angles, angle=shown, heading=heading)

@@ -1,4 +1,4 @@
-"""What reports show: the test accuracy at one epoch, a metric of every epoch, or an angle of each layer; and which."""
+"""What reports show: the test accuracy at one epoch, a metric of every epoch, or a value of each layer; and which."""
 
 from __future__ import annotations
 
@@ -88,9 +88,53 @@ class Angle(StrEnum):
         return "Angle between the rule's weight gradient and backpropagation's, on one training batch"
 
 
+class GradientMeasure(StrEnum):
+    """Which comparison of each layer's gradient with backpropagation's is shown.
+
+    >>> GradientMeasure.NORM_RATIO.field, GradientMeasure.NORM_RATIO.unit
+    ('norm_ratio', 'ratio')
+    """
+
+    NORM_RATIO = "norm-ratio"
+    EFFECTIVE_RANK = "effective-rank"
+    DECREASE_SHARE = "decrease-share"
+
+    @property
+    def field(self) -> str:
+        """The field of GradientQuality."""
+        return self.replace("-", "_")
+
+    @property
+    def words(self) -> str:
+        """The name of its axis: `norm ratio`."""
+        return self.replace("-", " ")
+
+    @property
+    def unit(self) -> str:
+        """`ratio` or, of ranks, `directions`."""
+        return "directions" if self is GradientMeasure.EFFECTIVE_RANK else "ratio"
+
+    @property
+    def described(self) -> str:
+        """The measure and its unit, in the words of a caption."""
+        return {
+            GradientMeasure.NORM_RATIO: "Norm of the rule's weight gradient as a multiple of backpropagation's, on one "
+            "training batch (1: equal)",
+            GradientMeasure.EFFECTIVE_RANK: "Effective rank of the error signals of one training batch at each layer's "
+            "output, a matrix of examples by units (exp of the entropy of the shares of its singular values: how many "
+            'directions the errors have; Roy and Vetterli 2007), under the rule and, as "of BP", under '
+            "backpropagation with the same weights",
+            GradientMeasure.DECREASE_SHARE: "Decrease of one training batch's loss by a step of gradient descent along "
+            "the rule's gradient, as a fraction of that along backpropagation's, at the cell's learning rate (1: as "
+            "much as backpropagation, 0: none, negative: the loss increases); only the layer's W moves, or all "
+            "parameters of the whole network",
+        }[self]
+
+
 @dataclass(frozen=True)
 class Wanted:
-    """The options of `asapbench report`: one of `table`, `figure` and `suite`, or `curves` or `alignment` of cells.
+    """The options of `asapbench report`: one of `table`, `figure` and `suite`, or one of `curves`, `alignment` and
+    `gradient_quality` of cells.
 
     The cells are those of `suite`, by default all, that pass the filters `only`.
     """
@@ -107,6 +151,10 @@ class Wanted:
     ] = None
     alignment: Annotated[
         Angle | None, Setting(help="Each layer's angle by epoch, of a suite's cells, or of all, that match --only.")
+    ] = None
+    gradient_quality: Annotated[
+        GradientMeasure | None,
+        Setting(help="Each layer's gradient beside backpropagation's by epoch, of cells as for --alignment."),
     ] = None
     suite: Annotated[str | None, Setting(metavar="SUITE", help="A suite, by name or file: rules side by side.")] = None
     metric: Annotated[

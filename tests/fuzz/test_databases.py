@@ -29,6 +29,7 @@ READING = (
     ("report", "--curves", "accuracy", "--only", "rule=asap", *DB),
     ("report", "--curves", "train-loss", "--format", "json", "--suite", "mine", *DB),
     ("report", "--alignment", "weights", "--suite", "mine", *DB),
+    ("report", "--gradient-quality", "norm-ratio", "--suite", "mine", *DB),
     ("report", "--figure", "10", *DB),
     ("resume", "--dry-run", "--device", "cpu", *DB),
     ("rerun", "--dry-run", "--only", "rule=asap", "--device", "cpu", *DB),

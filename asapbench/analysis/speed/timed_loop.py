@@ -35,7 +35,7 @@ class TimedLoop:
         self.trainer = Trainer(
             replace(cell, lr=_LEARNING_RATE, schedule=SCHEDULES["constant"].choose()),
             images,
-            settings=replace(settings, checkpoint_seconds=inf, alignment=False),
+            settings=replace(settings, checkpoint_seconds=inf, alignment=False, gradient_quality=False),
             directory=directory,
             previous=(),
             listener=self._listener,

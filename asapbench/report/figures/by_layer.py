@@ -1,0 +1,162 @@
+"""Values of layers by epoch, a panel for each configuration: what pictures of angles and of gradients have in common.
+
+A line is the mean over the seeds that have the value, at the epochs that all of these seeds have; epoch 0 is before
+training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from asapbench.report.configuration import plain_field
+from asapbench.report.figures.by_epoch import ByEpoch, Line, Recorded, by_epoch, draw_line, label_epochs
+from asapbench.report.figures.picture import Illustration
+from asapbench.report.figures.style import COLORS, MARKERS, legend_beside, line_style, literal, panels, require_room
+from asapbench.report.statistics import Summary
+from asapbench.report.table import Note
+from asapbench.suite.cell import Cell
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_PANELS = 8
+"""The most panels of a picture."""
+
+_REFERENCE = " of BP"
+
+
+@dataclass(frozen=True)
+class LayerValue:
+    """The value of one layer after `epoch` epochs. `of_bp`: backpropagation's, which is drawn beside the rule's."""
+
+    epoch: int
+    layer: str
+    value: float | None
+    of_bp: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What is shown. `described` is the caption's text, without its end; `explained` is appended to the picture's.
+
+    `option` asks for it, `missing` is the error where nothing is recorded. `levels` are drawn as dashed lines, and
+    `scale` sets the axis of all panels' values.
+    """
+
+    option: str
+    metric: str
+    unit: str
+    axis: str
+    described: str
+    explained: str = ""
+    digits: str
+    missing: str
+    levels: Sequence[float]
+    scale: Callable[[Sequence[Axes], Sequence[float]], None]
+
+
+def layer_curves(
+    recorded: Iterable[Recorded[LayerValue]],
+    shown: Shown,
+    *,
+    heading: str,
+    label: Callable[[Cell], str] | None = None,
+    layers: Callable[[Cell], dict[str, str]] = lambda _: {},
+    notes: Sequence[Note] = (),
+) -> Illustration:
+    """A panel for each configuration that has values, in the order in which they first appear.
+
+    `label` names a configuration; by default the fields in which it differs from the others do. `layers` names layers
+    by their names in the model; a layer that it lacks keeps its name.
+    Raises AsapbenchError where no configuration has a value.
+    """
+    found = by_epoch(
+        recorded,
+        lambda members: _lines(members, layers(members[0].result.cell)),
+        heading=heading,
+        metric=shown.metric,
+        unit=shown.unit,
+        label=label,
+        missing=shown.missing,
+    )
+    described = f"{found.shared}. {shown.described}" if found.shared else shown.described
+    described = f"{described}; {found.spread}."
+    table = found.table(
+        f"{described} The column titles are epochs, 0 before training",
+        [
+            (name, line.label, line)
+            for name, one in zip(found.names, found.configurations, strict=True)
+            for line in one.lines
+        ],
+        stub="Layer",
+        field=lambda point: plain_field(point, shown.digits),
+        notes=notes,
+    )
+    return Illustration(table, lambda: _draw(found, shown, described + shown.explained))
+
+
+def _lines(members: Sequence[Recorded[LayerValue]], titles: dict[str, str]) -> Iterator[Line]:
+    values = [{(row.layer, row.of_bp, row.epoch): row.value for row in one.rows} for one in members]
+    for layer, of_bp in dict.fromkeys((row.layer, row.of_bp) for row in members[0].rows):
+        epochs = [
+            epoch
+            for name, other, epoch in values[0]
+            if (name, other) == (layer, of_bp) and all((layer, of_bp, epoch) in rows for rows in values)
+        ]
+        samples = [[rows[layer, of_bp, epoch] for rows in values] for epoch in epochs]
+        points = [Summary(tuple(s for s in at_epoch if s is not None and None not in at_epoch)) for at_epoch in samples]
+        yield Line(titles.get(layer, layer) + (_REFERENCE if of_bp else ""), tuple(epochs), tuple(points))
+
+
+def _draw(found: ByEpoch, shown: Shown, described: str) -> Figure:
+    count = len(found.configurations)
+    require_room(shown.option, count, _PANELS, what="configurations", fix="choose with --only")
+    columns = min(2, count)
+    most = max(len(_own(one.lines)) for one in found.configurations)
+    figure, grid = panels(
+        found.heading,
+        described,
+        count,
+        columns=columns,
+        width=2.0 + 5.0 * columns,
+        height=max(3.6, 1.2 + 0.15 * most),
+    )
+    for axes, name, one in zip(grid, found.names, found.configurations, strict=True):
+        axes.set_title(literal(name), fontsize=10, loc="left")
+        _draw_panel(axes, one.lines, shown)
+    shown.scale(grid, [number.measured for number in found.numbers if number.measured is not None])
+    return figure
+
+
+def _draw_panel(axes: Axes, lines: Sequence[Line], shown: Shown) -> None:
+    own = _own(lines)
+    styles = {line.label: _style(place, len(own)) for place, line in enumerate(own)}
+    for line in lines:
+        label, look = literal(line.label), styles.get(line.label)
+        if look is None:  # matplotlib leaves a label that starts with _ out of the legend
+            of = styles[line.label.removesuffix(_REFERENCE)]
+            label, look = f"_{label}", {"color": of["color"], "linestyle": ":", "linewidth": 1.0}
+        draw_line(axes, line, label=label, markersize=4, style=look)
+    for level in shown.levels:
+        axes.axhline(level, color="black", linewidth=0.8, linestyle="--")
+    axes.set_ylabel(shown.axis)
+    label_epochs(axes)
+    legend_beside(axes, fontsize=7 if len(own) > 8 else None)
+
+
+def _own(lines: Sequence[Line]) -> list[Line]:
+    """The rule's lines, without those of backpropagation beside them."""
+    labels = {line.label for line in lines}
+    return [line for line in lines if line.label.removesuffix(_REFERENCE) not in labels - {line.label}]
+
+
+def _style(place: int, count: int) -> dict[str, Any]:
+    """The palette's for a few lines; for many, colours by depth, from the first layer to the last."""
+    from matplotlib import colormaps
+
+    if count <= len(COLORS):
+        return line_style(place)
+    return {"color": colormaps["viridis"](0.92 * place / (count - 1)), "marker": MARKERS[place % len(MARKERS)]}
