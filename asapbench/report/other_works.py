@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from asapbench.suite.catalog import CATALOG
-from asapbench.suite.cell import Cell
+from asapbench.suite.cell import Cell, name
 from asapbench.suite.load import Suite, load
 from asapbench.suite.options import Choice
 
@@ -82,8 +82,8 @@ def works_of(numbers: Iterable[OtherNumber]) -> tuple[Work, ...]:
 def _numbers(table: dict[str, Any]) -> Iterator[OtherNumber]:
     work, suite = Work(*(table[key] for key in ("citation", "place", "prints", "differs"))), load(table["suite"])
     for row in table["numbers"]:
-        cell = _cell(suite, _chosen("model", row["model"]), _chosen("rule", row["rule"]))
-        yield OtherNumber(work, work.accuracy(float(row["value"])), cell)
+        model, rule = _chosen("model", row["model"]), _chosen("rule", row["rule"])
+        yield OtherNumber(work, work.accuracy(float(row["value"])), _cell(suite, model, rule))
 
 
 def _chosen(kind: str, named: str | dict[str, Any]) -> Choice:
@@ -96,5 +96,6 @@ def _cell(suite: Suite, model: Choice, rule: Choice) -> Cell:
     """A cell of the one configuration of `suite` that has the model and the rule."""
     groups = {cell.group: cell for cell in suite.cells if (cell.model, cell.rule) == (model, rule)}
     if len(groups) != 1:
-        raise ValueError(f"suite {suite.name} has {len(groups)} configurations of {model} with {rule}, not one")
+        which = f"{name('model', model)} with {name('rule', rule)}"
+        raise ValueError(f"suite {suite.name} has {len(groups)} configurations of {which}, not one")
     return next(iter(groups.values()))

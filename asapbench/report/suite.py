@@ -158,7 +158,7 @@ def _published_below(works: Sequence[Work]) -> str:
     """For a caption: what the lines below a row are, where other works publish numbers for it."""
     if not works:
         return ""
-    citations = "; ".join(work.citation for work in works)
+    citations = "; ".join(dict.fromkeys(work.citation for work in works))
     return (
         f" First line of each row: measured; below it as published ({citations}) and the difference, measured minus "
         "published."
