@@ -8,7 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from asapbench.analysis.certificate import check
     from asapbench.api import load_model, load_plugin, load_results
+    from asapbench.certificate import Certificate
     from asapbench.rules import Learner, Rule, attach
     from asapbench.suite.cell import Cell
     from asapbench.suite.load import load as load_suite
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Cell",
+    "Certificate",
     "Learner",
     "Rule",
     "__version__",
     "attach",
+    "check",
     "load_model",
     "load_plugin",
     "load_results",
@@ -28,9 +32,11 @@ __all__ = [
 
 _HOME = {
     "Cell": "asapbench.suite.cell:Cell",
+    "Certificate": "asapbench.certificate:Certificate",
     "Learner": "asapbench.rules:Learner",
     "Rule": "asapbench.rules:Rule",
     "attach": "asapbench.rules:attach",
+    "check": "asapbench.analysis.certificate:check",
     "load_model": "asapbench.api:load_model",
     "load_plugin": "asapbench.api:load_plugin",
     "load_results": "asapbench.api:load_results",

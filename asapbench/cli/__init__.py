@@ -13,6 +13,7 @@ from asapbench import __version__
 from asapbench.cli import analyze, data
 from asapbench.cli.bench import bench
 from asapbench.cli.catalog import catalog
+from asapbench.cli.check import check
 from asapbench.cli.clean import clean
 from asapbench.cli.doctor import doctor
 from asapbench.cli.evaluate import evaluate
@@ -36,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, resume, status, show, report, rerun, evaluate, bench, export, catalog):
+for command in (run, resume, status, show, report, rerun, evaluate, check, bench, export, catalog):
     app.command(cls=CatalogCommand)(with_plugins(command))
 for command in (merge, clean):
     app.command(cls=CatalogCommand)(command)

@@ -1,0 +1,55 @@
+"""Each planted fault makes exactly the expected property fail; the shipped rule that it is made of holds."""
+
+from __future__ import annotations
+
+import planted
+import pytest
+import torch
+from torch import nn
+
+from asapbench import check
+from asapbench.rules.base import Rule
+
+FAULTS = {
+    planted.NothingReachesHiddenLayers: ("learning", "1.weight"),
+    planted.TransposedFeedbackGradient: ("gradients", "3"),
+    planted.TiedFeedback: ("transport", "3"),
+    planted.LeakingUnits: ("boundaries", "3"),
+    planted.DecayingFeedback: ("fixed", "3"),
+    planted.WrittenGradients: ("clean", "1.weight"),
+    planted.SharedStorage: ("transport", "3"),
+    planted.GlobalRandomness: ("clean", None),
+}
+SHIPPED = sorted({fault.__base__ for fault in FAULTS}, key=lambda rule: rule.__name__)
+SAMPLE = torch.zeros(4, 3, 2, 2)
+
+
+def network() -> nn.Module:
+    """Two hidden layers, the second one square: its dB could be transposed."""
+    draw = torch.Generator().manual_seed(1)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=draw) / 2)
+    return model
+
+
+def rule_of(kind: type[Rule]) -> Rule:
+    given = {"classifier": "kp"} if any(option.name == "classifier" for option in kind.entry.options) else {}
+    return kind(kind.entry.choose(given))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_fault_makes_exactly_its_property_fail(fault: type[Rule]) -> None:
+    certificate = check(rule_of(fault), network(), SAMPLE)
+    name, layer = FAULTS[fault]
+    assert [(found.name, found.layer) for found in certificate.failures] == [(name, layer)]
+    assert certificate.failures[0].advice
+    assert not certificate.holds
+
+
+@pytest.mark.parametrize("shipped", SHIPPED, ids=lambda rule: rule.__name__)
+def test_the_shipped_rule_beside_it_holds(shipped: type[Rule]) -> None:
+    certificate = check(rule_of(shipped), network(), SAMPLE)
+    assert certificate.failures == ()
+    assert certificate.holds

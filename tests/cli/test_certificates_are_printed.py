@@ -1,0 +1,65 @@
+"""`asapbench check`: what it prints, its exit status, and its formats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import Commands
+
+from asapbench.certificate import PROPERTIES, Certificate
+
+
+def test_a_rule_that_holds_ends_with_status_0(asapbench: Commands) -> None:
+    said = asapbench("check", "fa(linear_feedback=kaiming)", "--model", "mlp")
+    assert said.status == 0
+    lines = said.out.splitlines()
+    assert lines[0] == "fa(linear_feedback=kaiming) on mlp(hidden=8): holds"
+    assert all(any(line.startswith(f"  {name} ") for line in lines) for name in PROPERTIES)
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == "1 of 1 certificates hold."
+
+
+def test_weight_transport_is_printed_and_no_failure(asapbench: Commands) -> None:
+    said = asapbench("check", "bp", "--model", "mlp(depth=1)", "--format", "json")
+    assert said.status == 0
+    (content,) = json.loads(said.out)
+    certificate = Certificate.from_json(content)
+    assert certificate.holds
+    assert certificate.model == "mlp(depth=1, hidden=8)"
+    found = certificate.finding("transport")
+    assert (found.verdict, found.text) == ("declared", "uses weight transport, as declared: fc")
+
+
+def test_a_rule_that_cannot_train_a_model_says_why(asapbench: Commands) -> None:
+    said = asapbench("check", "asap", "--model", "mlp")
+    assert said.status == 0
+    assert "not applicable: asap needs convolutions" in " ".join(said.out.split())
+
+
+def test_a_table_in_markdown_has_verdicts_without_digits(asapbench: Commands, tmp_path: Path) -> None:
+    out = tmp_path / "certificates.md"
+    said = asapbench("check", "fa", "--model", "mlp", "--out", str(out))
+    assert (said.status, said.out) == (0, "")
+    row = next(line for line in out.read_text().splitlines() if line.startswith("| fa"))
+    assert row == "| fa | mlp(hidden=8) | holds | holds | holds | - | holds | holds | holds | holds | holds |"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("check",), "name a rule, or --all"),
+        (("check", "bp", "--all"), "name a rule, or --all"),
+        (("check", "fb"), 'unknown rule "fb"'),
+        (("check", "fa(k=1)"), 'fa has no option "k"'),
+        (("check", "asap(k)"), "write OPTION=VALUE"),
+        (("check", "asap(k=1, k=2)"), "k is given twice"),
+        (("check", "bp", "--model", "resnet"), 'unknown model "resnet"'),
+        (("check", "bp", "--out", "table.csv"), "end the name in .txt, .md, .json"),
+    ],
+)
+def test_bad_input_is_one_clear_error(asapbench: Commands, arguments: tuple[str, ...], message: str) -> None:
+    said = asapbench(*arguments)
+    assert said.status == 2
+    assert message in said.err
