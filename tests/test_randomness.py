@@ -207,6 +207,7 @@ FROZEN = {
     "phsic": "e0eb3bda1cfff28e",
     "predsim": "a36dce9f54ca2620",
     "sign_symmetry": "3301fa830f13d21d",
+    "weight_mirror": "e0eb3bda1cfff28e",
     "noise": "1a39e6cd3e079b4a",
     "batches": "fd23c280d9f26766",
 }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asapbench.rules.engine.layers import FeedbackLayer
     from asapbench.rules.engine.learner import Learner
 
-Source = Literal["own", "shared", "approximate", "perturbed"]
+Source = Literal["own", "shared", "approximate", "perturbed", "noise"]
 ErrorPath = Literal["transport", "signs", "fixed", "learned", "projected", "learned_projection", "labels", "input"]
 """What carries the error to a layer.
 
@@ -39,8 +39,9 @@ class Declares:
 
     `update`: the source of a layer's dW. `error_path`: what carries the error through convolutions.
     `linear`: the same for fully connected layers. `stem`: whether the first convolution is trained.
-    `feedback_update`: the source of a learned B's gradient, where it is not that of dW. `loss`: where the error comes
-    from: the output, or the losses of units that no error enters or leaves, or both without such boundaries.
+    `feedback_update`: the source of a learned B's gradient, where it is not that of dW; from `noise` B learns between
+    the steps. `loss`: where the error comes from: the output, or the losses of units that no error enters or leaves, or
+    both without such boundaries.
     """
 
     update: Source

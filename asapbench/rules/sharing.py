@@ -21,7 +21,8 @@ def shared_activations(flow: Dataflow, k: int) -> dict[str, fx.Node | None]:
     """For each convolution the node whose tensor it shares, None for its own input. Raises GraphError."""
     if len(flow.main) < 3:
         raise GraphError(
-            f"activation sharing needs at least 3 convolutions on the main path, and there are {len(flow.main)}"
+            f"activation sharing needs at least 3 convolutions on the main path, and there are {len(flow.main)}; use a "
+            "rule of own inputs, such as kp or fa"
         )
     shared: dict[str, fx.Node | None] = {}
     for i, layer in enumerate(flow.main):
@@ -30,6 +31,9 @@ def shared_activations(flow: Dataflow, k: int) -> dict[str, fx.Node | None]:
     for shortcut in flow.shortcuts:
         beside = by_input.get(shortcut.input)
         if beside is None:
-            raise GraphError(f"{shortcut.name}: no convolution of the main path reads the tensor this shortcut reads")
+            raise GraphError(
+                f"{shortcut.name}: no convolution of the main path reads the tensor this shortcut reads, so there is "
+                "no activation to share; use a rule of own inputs, such as kp or fa"
+            )
         shared[shortcut.name] = shared[beside]
     return shared

@@ -1,10 +1,10 @@
 """An independent float64 NumPy oracle of the learning rules, written from the equations.
 
-Woo et al. 2021: Algorithm 1, eq. 26, 27, 39-42 and 47, D.1, D.2; Nøkland 2016 for DFA; Akrout et al. 2019 for KP; Liao
-et al. 2016 for sign-symmetry; Frenkel, Lefebvre, Bol 2021 for sDFA and DRTP; Webster, Choi, Ahn 2021 for DKP. It
-imports neither torch nor the package. A network is a list of operations written down by hand, with its main path, the
-main-path convolution beside each shortcut, DFA's taps and the ends of its units; from these the oracle itself decides
-which activation each layer shares, how dimensions are matched, what carries the error and where it stops.
+Woo et al. 2021: Algorithm 1, eq. 26, 27, 39-42 and 47, D.1, D.2; Nøkland 2016 for DFA; Akrout et al. 2019 for KP and
+weight mirrors; Liao et al. 2016 for sign-symmetry; Frenkel, Lefebvre, Bol 2021 for sDFA and DRTP; Webster, Choi, Ahn
+2021 for DKP. It imports neither torch nor the package. A network is a list of operations written down by hand, with its
+main path, the main-path convolution beside each shortcut, DFA's taps and the ends of its units; from these the oracle
+decides which activation each layer shares, how dimensions are matched, what carries the error and where it stops.
 """
 
 from __future__ import annotations
@@ -126,7 +126,15 @@ class Rule:
         """Whether the error travels through a B of this operation, where it travels at all."""
         if self.name == "as":
             return op.kind == "linear" and self.classifier == "fa"
-        return op.kind in ("conv", "linear") and self.name in ("kp", "fa", "asap", "asfp", "asfp_lc", "sign_symmetry")
+        return op.kind in ("conv", "linear") and self.name in (
+            "kp",
+            "fa",
+            "asap",
+            "asfp",
+            "asfp_lc",
+            "sign_symmetry",
+            "weight_mirror",
+        )
 
     def learns(self, op: Operation) -> bool:
         """Whether B of this layer is learned."""
@@ -213,6 +221,41 @@ def with_signs_of(weight: Array, sizes: Array | None) -> Array:
     """Sign-symmetry's B = |M| sign(W); without M, the deviation of U(+-1/sqrt(fan_in))."""
     bound = 1 / np.sqrt(np.prod(weight.shape[1:]))
     return np.sign(weight) * (bound / np.sqrt(3) if sizes is None else np.abs(sizes))
+
+
+def mirrored(
+    net: Network,
+    parameters: Arrays,
+    x: Array,
+    feedback: Arrays,
+    noise: Callable[[str, tuple[int, ...]], Array],
+    *,
+    eta: float,
+    decay: float,
+) -> dict[str, Array]:
+    """One step of the weight mirrors: B becomes (1 - decay) B + eta <y n^T>, the layer's y = W n for noise n.
+
+    <> is the mean over examples and positions. `noise` returns the noise of a layer by its name and the shape of one
+    example, which is that of the layer's input with its padding.
+    """
+    values, _ = _forward(net, parameters, x)
+    found = {}
+    for op in net.weight_layers():
+        if op.name not in feedback:
+            continue
+        weight, shape = parameters[f"{op.name}.weight"], values[op.inputs[0]].shape[1:]
+        if op.kind == "linear":
+            given = noise(op.name, shape)
+            response = given @ weight.T
+            products = response.T @ given
+        else:
+            wide = 2 * op.settings["padding"]
+            given = noise(op.name, (shape[0], shape[1] + wide, shape[2] + wide))
+            settings = op.settings | {"padding": 0}
+            response = _conv(given, weight, settings)
+            products, _ = _conv_backward(response, given, weight, given.shape, settings=settings)
+        found[op.name] = (1 - decay) * feedback[op.name] + eta * products / (response.size / response.shape[1])
+    return found
 
 
 def run(  # noqa: PLR0912 - one branch a kind of operation

@@ -66,9 +66,15 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
+def hold(learner: Learner) -> None:
+    """From now on the learner does nothing before a step, so that its feedback weights stay as they are."""
+    object.__setattr__(learner, "begin_step", lambda: None)
+
+
 @torch.no_grad()
 def mirror(learner: Learner) -> None:
-    """Sets every feedback weight to its forward weight."""
+    """Sets every feedback weight to its forward weight, and holds it there."""
+    hold(learner)
     for _, weight, feedback in learner.feedback_pairs():
         feedback.copy_(weight)
 

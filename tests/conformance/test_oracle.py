@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import networks
@@ -12,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from asapbench.models import build, initialise
+from asapbench.randomness import uniform_of_step
 from asapbench.rules import CrossEntropy, Learner, attach
 from asapbench.rules.engine.projected_error import ProjectedLearner
 from asapbench.suite.catalog import MODELS, RULES
+from asapbench.suite.options import Choice
 
 CLASSES, BATCH = 4, 5
 
@@ -61,7 +64,7 @@ FULLY_CONNECTED = ("mlp", "mlp of 3", "linear", "linear of 3")
 CONVOLUTIONAL = [name for name in NETWORKS if name not in (*FULLY_CONNECTED, "alexnet with biases")]
 DIRECT = ("dfa", "drtp", "dkp")
 CASES = (
-    [(net, rule, {}) for net in NETWORKS for rule in ("bp", "fa", "kp")]
+    [(net, rule, {}) for net in NETWORKS for rule in ("bp", "fa", "kp", "weight_mirror")]
     + [(net, rule, {}) for net, (known, *_) in NETWORKS.items() if known.taps for rule in DIRECT]
     + [(net, "dfa", {"error": "sign"}) for net in ("alexnet", "mlp", "resnet10")]
     + [(net, "drtp", {"reduction": "sum"}) for net in ("alexnet", "mlp", "resnet10")]
@@ -80,6 +83,7 @@ CASES = (
     + [("alexnet", rule, {"classifier": "kp", "linear_feedback": "kaiming"}) for rule in ("asap", "asfp")]
     + [(net, "as", {"classifier": "fa", "k": k}) for net in ("alexnet as released", "resnet18") for k in (2, 4)]
     + [("alexnet", "as", {"classifier": "bp"})]
+    + [(net, "weight_mirror", {"noise_batch": 3, "amplitude": 2.0, "decay": 0.3}) for net in ("resnet10", "grouped")]
     + [(net, "sign_symmetry", {"variant": v}) for net in NETWORKS for v in ("usf", "frsf", "brsf")]
     + [
         ("alexnet", rule, {"label_smoothing": 0.1})
@@ -139,6 +143,18 @@ def projections_of(learner: Learner) -> list[np.ndarray]:
     return [projection.weight.detach().flatten(1).numpy().copy() for projection in projections]
 
 
+def noise_of(seed: int, choice: Choice) -> Callable[[str, tuple[int, ...]], np.ndarray]:
+    """The noise of weight mirrors before the first training step."""
+    bound, device = np.sqrt(3) * choice.number("amplitude"), torch.device("cpu")
+
+    def noise(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        wanted = (choice.integer("noise_batch"), *shape)
+        drawn = uniform_of_step(wanted, bound=bound, seed=seed, purpose="mirror", name=name, step=0, device=device)
+        return drawn.double().numpy()
+
+    return noise
+
+
 def worst_error(name: str, rule: str, options: dict[str, object]) -> float:
     """The largest relative difference of any gradient, with everything but the numbers checked on the way."""
     net = NETWORKS[name][0]
@@ -148,11 +164,16 @@ def worst_error(name: str, rule: str, options: dict[str, object]) -> float:
     learner = attach(model, RULES[rule].choose(options), x, seed=5, criterion=CrossEntropy(smoothing))
     before = {key: value.detach().numpy().copy() for key, value in model.named_parameters()}
     feedback = {layer: b.detach().numpy().copy() for layer, _, b in learner.feedback_pairs()}
+    if rule == "weight_mirror":
+        choice = RULES[rule].choose(options)
+        rates = {key: choice.number(key) for key in ("eta", "decay")}
+        feedback = oracle.mirrored(net, before, x.numpy(), feedback, noise_of(5, choice), **rates)
     if rule == "sign_symmetry":
         sizes = drawn_sizes(learner, str(options["variant"]))
         feedback = {layer: oracle.with_signs_of(before[f"{layer}.weight"], sizes[layer]) for layer in feedback}
     objective = learner.backward(x, y)
-    declared = {key: value for key, value in options.items() if key not in ("linear_feedback",)}
+    undeclared = ("linear_feedback", "noise_batch", "amplitude", "decay")
+    declared = {key: value for key, value in options.items() if key not in undeclared}
     expected = oracle.run(
         net,
         before,

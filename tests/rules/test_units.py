@@ -159,7 +159,10 @@ def plain(*layers: nn.Module) -> nn.Module:
 
 def test_a_module_without_blocks_is_refused_with_the_fix() -> None:
     model = plain(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
-    with pytest.raises(GraphError, match=r"Sequential: there are no residual blocks .* use unit = conv, or name"):
+    with pytest.raises(
+        GraphError,
+        match=r"Sequential: there are no residual blocks .* by the option `unit`, or name",
+    ):
         attach(model, RULES["local_errors"].choose({"unit": "block"}), X)
     attach(model, "local_errors", X)
     model.unit_ends = ["1", "3"]

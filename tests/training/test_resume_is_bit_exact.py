@@ -44,6 +44,7 @@ VARIANTS = {
     "learned classifier": {"rule": RULES["kp"].choose({"classifier": "kp"})},
     "heads under adam": {"rule": RULES["dgl"].choose(), "optimizer": OPTIMIZERS["adam"].choose(), "lr": 5e-3},
     "backprop-free heads": {"rule": RULES["predsim"].choose({"bpf": True})},
+    "several mirror steps": {"rule": RULES["weight_mirror"].choose({"mirror_steps": 2, "noise_batch": 4})},
     "sizes redrawn for every batch": {"rule": RULES["sign_symmetry"].choose({"variant": "brsf"})},
     "nesterov": {"optimizer": OPTIMIZERS["sgd"].choose({"nesterov": True})},
     "adam": {"optimizer": OPTIMIZERS["adam"].choose(), "lr": 5e-3},

@@ -28,7 +28,14 @@ def approximated(
     to its approximation.
     """
     if convolution := next((layer.name for layer in flow.layers if layer.is_convolution), None):
-        raise GraphError(f"{convolution}: a convolution; forward_alignment is for fully connected networks")
+        raise GraphError(
+            f"{convolution}: a convolution; forward_alignment is for fully connected networks; use fa or kp"
+        )
+    if tokens := next((layer for layer in flow.layers if len(flow.shape(layer.input)) != 2), None):
+        shape = tuple(flow.shape(tokens.input))
+        raise GraphError(
+            f"{tokens.name}: reads a tensor of {shape}; forward_alignment is for features (N, F); use fa or kp"
+        )
     program = flow.program
     approximations: dict[str, ApproximateActivation] = {}
     layers: dict[str, FeedbackLayer] = {}

@@ -146,6 +146,16 @@ def is_channels_last(maps: Tensor) -> bool:
     return maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
 
 
+def weight_gradient(delta: Tensor, source: Tensor, shape: torch.Size, geometry: Geometry | None) -> Tensor:
+    """The sum of the outer products of `delta` with `source`, of a weight's `shape`.
+
+    Of a convolution the correlation; `geometry` None: of a fully connected layer.
+    """
+    if geometry is None:
+        return _rows(delta).mT @ _rows(source)
+    return _weight_gradient(delta, source, shape, geometry)
+
+
 def _rows(tensor: Tensor) -> Tensor:
     """(..., U) -> (N, U)."""
     return tensor if tensor.dim() == 2 else tensor.flatten(0, -2)

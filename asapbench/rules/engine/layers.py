@@ -49,10 +49,14 @@ class FeedbackLayer(nn.Module):
                 raise ValueError(f"a feedback weight starts as random, kaiming, uniform or forward, not {init}")
             else:
                 fan_in_uniform(weight, seed=seed, purpose="feedback", name=name)
+        self.take(weight)
+
+    def take(self, drawn: Tensor) -> None:
+        """Starts with the B that was drawn, of W's shape."""
         if self.feedback == "fixed":
-            self.fixed = weight
+            self.fixed = drawn
         elif self.feedback == "learned":
-            self.learned = nn.Parameter(weight)
+            self.learned = nn.Parameter(drawn)
 
     def use_recursion(self, scale: Tensor) -> None:
         """From now on B = W - s D0, D0 = W - B as they are; `scale` is s, which its owner advances."""

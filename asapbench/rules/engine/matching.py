@@ -67,7 +67,8 @@ def matcher(mode: str, shared: torch.Size, wanted: torch.Size, *, layer: nn.Conv
     if shared[2] < size[0] or shared[3] < size[1]:
         raise GraphError(
             f"{name}: its shared activation has maps of {shared[2]}x{shared[3]}, smaller than its input of "
-            f"{size[0]}x{size[1]}; activation sharing needs maps that do not grow along the main path"
+            f"{size[0]}x{size[1]}; activation sharing needs maps that do not grow along the main path; use a rule of "
+            "own inputs, such as kp or fa"
         )
     if mode != "random":
         return Pooled(mode, channels=int(wanted[1]), size=size, repeat=layer.groups > 1)

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from asapbench.rules.engine.attention import SelfAttention
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -55,28 +57,72 @@ _AVERAGE_POOL = Kind(
 POOL = Kind(modules=(*MAX_POOL.modules, *_AVERAGE_POOL.modules), functions=MAX_POOL.functions | _AVERAGE_POOL.functions)
 _PADDING = Kind(modules=(nn.ZeroPad2d,), functions=frozenset({F.pad}))
 ADDITION = Kind(functions=frozenset({operator.add, operator.iadd, torch.add}), methods=frozenset({"add", "add_"}))
+PRODUCT = Kind(
+    functions=frozenset({operator.matmul, torch.matmul, torch.bmm, torch.einsum, F.scaled_dot_product_attention}),
+    methods=frozenset({"matmul", "bmm"}),
+)
+"""Matrix products of tensors, as in attention. Of a parameter they would be a layer that no rule reaches."""
+SAME_MEMORY = Kind(
+    modules=(nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d),
+    functions=frozenset({
+        torch.flatten, torch.reshape, torch.permute, torch.transpose, torch.swapaxes, torch.movedim, torch.unsqueeze,
+        torch.squeeze, torch.chunk, torch.split, torch.unbind,
+    }),
+    methods=frozenset({
+        "flatten", "unflatten", "view", "reshape", "contiguous", "permute", "transpose", "swapaxes", "movedim",
+        "unsqueeze", "squeeze", "chunk", "split", "unbind", "expand",
+    }),
+)  # fmt: skip
+"""What may return memory of its input."""
+_MOVED = Kind(
+    functions=frozenset({
+        torch.permute, torch.transpose, torch.swapaxes, torch.movedim, torch.unsqueeze, torch.squeeze, torch.unbind,
+        torch.stack,
+    }),
+    methods=frozenset({"permute", "transpose", "swapaxes", "movedim", "unsqueeze", "squeeze", "unbind"}),
+)  # fmt: skip
 _OTHER = Kind(
     modules=(
-        nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d,
+        nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm, nn.Softmax, SelfAttention,
     ),
-    functions=frozenset({torch.flatten}),
-    methods=frozenset({"flatten", "view", "reshape", "contiguous", "size"}),
+    functions=frozenset({
+        torch.cat, torch.concat, torch.concatenate, torch.stack, torch.hstack, operator.mul, torch.mul, operator.sub,
+        torch.sub, operator.truediv, torch.div, operator.neg, torch.neg, torch.softmax, F.softmax, torch.mean,
+        F.layer_norm, F.group_norm,
+    }),
+    methods=frozenset({"mul", "sub", "div", "neg", "softmax", "mean"}),
 )  # fmt: skip
-_SUPPORTED = (ACTIVATION, POOL, _PADDING, ADDITION, _OTHER)
+_SUPPORTED = (ACTIVATION, POOL, _PADDING, ADDITION, PRODUCT, SAME_MEMORY, _OTHER)
+"""Between layers, a rule uses the exact derivative of each."""
 
-CONCATENATIONS: frozenset[Callable[..., object]] = frozenset(
-    {torch.cat, torch.concat, torch.concatenate, torch.stack, torch.hstack}
+_ON_SIZES = frozenset(
+    {operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod, operator.eq, torch._assert}
 )
 
 
 def is_supported(node: fx.Node, program: fx.GraphModule) -> bool:
     """Whether a rule can be attached to what a function or a method computes."""
-    return any(kind.has(node, program) for kind in _SUPPORTED) or _reads_size(node) or slices_examples(node)
+    if "out" in node.kwargs:
+        return False
+    return any(kind.has(node, program) for kind in _SUPPORTED) or is_size(node) or _is_part(node)
 
 
 def is_supported_module(module: nn.Module) -> bool:
     """Whether a rule can be attached to a module of this very type: a subclass may compute anything."""
     return any(type(module) in kind.modules for kind in _SUPPORTED)
+
+
+def may_share_memory(node: fx.Node, program: fx.GraphModule) -> bool:
+    """Whether the result of a node may be memory of its first input: a view of it, or the input itself."""
+    return SAME_MEMORY.has(node, program) or (_is_part(node) and not is_size(node)) or is_in_place(node, program)
+
+
+def moves_dimensions(node: fx.Node, program: fx.GraphModule) -> bool:
+    """Whether the batch may be another dimension of the result than of the input."""
+    if _is_part(node) and not is_size(node):
+        index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
+        return any(part is None or isinstance(part, int) for part in index)
+    return _MOVED.has(node, program)
 
 
 def is_in_place(node: fx.Node, program: fx.GraphModule) -> bool:
@@ -87,21 +133,34 @@ def is_in_place(node: fx.Node, program: fx.GraphModule) -> bool:
         return str(node.target).endswith("_")
     if node.op != "call_function":
         return False
-    return node.target in (operator.iadd, torch.relu_, F.relu_) or bool(node.kwargs.get("inplace"))
+    if node.target in (operator.iadd, torch.relu_, F.relu_) or bool(node.kwargs.get("inplace")):
+        return True
+    return ACTIVATION.has(node, program) and any(argument is True for argument in node.args)
 
 
-def _reads_size(node: fx.Node) -> bool:
-    """Whether a call reads a tensor's shape, or one number of it: `x.shape`, `x.shape[0]`."""
-    if node.target is getattr:
-        return str(node.args[1]) == "shape"
-    if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
+def is_size(node: fx.Node) -> bool:
+    """Whether a node is a tensor's shape, a number of it, or computed from such numbers: `x.shape[1] // 2`."""
+    if node.op == "call_method":
+        return node.target in ("size", "dim")
+    if node.op != "call_function":
         return False
-    return node.args[0].target == "size" or (node.args[0].target is getattr and str(node.args[0].args[1]) == "shape")
+    if node.target is getattr:
+        return str(node.args[1]) in ("shape", "ndim")
+    if node.target is operator.getitem or node.target in _ON_SIZES:
+        return bool(node.all_input_nodes) and all(map(is_size, node.all_input_nodes))
+    return False
 
 
-def slices_examples(node: fx.Node) -> bool:
-    """Whether a call takes a slice of each example: `x[:, :, ::2, ::2]`. Not of the batch: labels stay."""
-    if node.target is not operator.getitem:
+def _is_part(node: fx.Node) -> bool:
+    """Whether a node takes one of several tensors, or a part of a tensor at fixed places: `x[:, 0]`."""
+    if node.op != "call_function" or node.target is not operator.getitem:
         return False
     index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
-    return index[0] in (slice(None), ...) and all(isinstance(part, slice) or part is ... for part in index)
+    return all(part is None or part is ... or isinstance(part, int) or _is_fixed(part) for part in index)
+
+
+def _is_fixed(part: object) -> bool:
+    """Whether a slice has the same bounds for all inputs of one shape."""
+    if not isinstance(part, slice):
+        return False
+    return all(not isinstance(bound, fx.Node) or is_size(bound) for bound in (part.start, part.stop, part.step))

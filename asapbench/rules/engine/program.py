@@ -8,24 +8,33 @@ from torch import fx, nn
 
 from asapbench.rules.engine.functions import is_narrow_strided_pointwise
 from asapbench.rules.engine.layers import FeedbackLayer, geometry
-from asapbench.rules.engine.ops import is_in_place
+from asapbench.rules.engine.ops import is_in_place, may_share_memory
 
 
 def cut(node: fx.Node, users: Iterable[fx.Node], program: fx.GraphModule) -> None:
     """Makes `users` read `node` detached, so that no error returns from them.
 
-    A user that changes its input in place gets a copy: `node` itself may be read again.
+    Users of whom one changes `node` in place, or a view of it, get a copy: `node` itself may be read again.
     """
     readers = list(users)
     if not readers:
         return
     with program.graph.inserting_after(node):
         detached = program.graph.call_method("detach", (node,))
-    if any(is_in_place(user, program) and user.args[0] is node for user in readers):
+    if any(_changes(user, node, program) for user in readers):
         with program.graph.inserting_after(detached):
             detached = program.graph.call_method("clone", (detached,))
     for user in readers:
         user.replace_input_with(node, detached)
+
+
+def _changes(user: fx.Node, node: fx.Node, program: fx.GraphModule) -> bool:
+    """Whether `user` changes its input `node` in place, or returns a view of it that another operation changes."""
+    if user.args[0] is not node:
+        return False
+    if is_in_place(user, program):
+        return True
+    return may_share_memory(user, program) and any(_changes(later, user, program) for later in user.users)
 
 
 def add_module(module: nn.Module, program: fx.GraphModule, *, kind: str, layer: str) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from asapbench.errors import GraphError
 from asapbench.randomness import normal, uniform
 from asapbench.rules.engine.criterion import Criterion, error_at_logits, one_hot
 from asapbench.rules.engine.graph import Dataflow
@@ -62,11 +61,10 @@ def projected(
 ) -> ProjectedLearner:
     """The model cut behind each tap, where a B of `draw` leads `signal` in; `learned`: B is a parameter.
 
-    Raises GraphError, naming `rule`, where there is no activation.
+    Raises GraphError, naming `rule`, where there is no activation, or where a shortcut passes all of them.
     """
     taps = flow.taps()
-    if not taps:
-        raise GraphError(f"{rule}: the network has no activation for the projected error to enter at")
+    flow.require_all_behind(taps, rule=rule)
     program, output = flow.program, output_of(flow.program)
     like = next(iter(model.parameters()))
     projections: dict[str, Projection] = {}

@@ -15,7 +15,7 @@ from torch import fx, nn
 
 from asapbench.errors import GraphError
 from asapbench.rules.engine.graph import Dataflow, WeightLayer, carrying_error
-from asapbench.rules.engine.ops import ACTIVATION, ADDITION, MAX_POOL
+from asapbench.rules.engine.ops import ACTIVATION, ADDITION, MAX_POOL, is_size, moves_dimensions
 from asapbench.rules.engine.program import cut
 
 
@@ -43,13 +43,31 @@ def named_units(ends: Sequence[fx.Node], flow: Dataflow) -> list[Unit]:
     """The units that end at `ends`, given in forward order. Raises GraphError where one has no layer."""
     part = _parts(ends, flow)
     units = []
+    rearranged = _rearranged(flow)
     for number, end in enumerate(ends):
+        shape = flow.shape(end)
+        if end.name not in flow.examples_first or not (len(shape) == 2 or (len(shape) == 4 and end not in rearranged)):
+            raise GraphError(
+                f"{end.name}: a unit of local learning ends here, at a tensor of {tuple(shape)}, where local losses "
+                "are defined for maps (N, C, H, W) and features (N, F) alone; use a rule without local losses, such as "
+                "fa or kp"
+            )
         layers = tuple(layer.name for layer in flow.layers if part[layer.node] == number)
         on_path = [layer.name for layer in flow.chain if layer.name in layers]
         if not on_path:
             raise GraphError(f"{end.name}: a unit of local learning ends here, and no layer of the main path is in it")
         units.append(Unit(on_path[-1], end, layers))
     return units
+
+
+def _rearranged(flow: Dataflow) -> set[fx.Node]:
+    """The nodes behind a permutation of dimensions: four of them need not be those of maps."""
+    found: set[fx.Node] = set()
+    for node in flow.program.graph.nodes:
+        parents = (parent for parent in node.all_input_nodes if not is_size(parent))
+        if moves_dimensions(node, flow.program) or not found.isdisjoint(parents):
+            found.add(node)
+    return found
 
 
 def separate(units: Sequence[Unit], flow: Dataflow) -> Dataflow:
@@ -68,7 +86,7 @@ def end_before(layer: WeightLayer, flow: Dataflow) -> fx.Node:
     node = layer.input
     while node not in kept and not MAX_POOL.has(node, flow.program):
         before = [parent for parent in node.all_input_nodes if parent.name in flow.shapes]
-        if not before or flow.shape(before[0]) == flow.shape(node):
+        if len(before) != 1 or flow.shape(before[0]) == flow.shape(node):
             break
         node = before[0]
     return node
@@ -88,15 +106,21 @@ def _block_ends(model: nn.Module, flow: Dataflow) -> list[fx.Node]:
     """Where the model's blocks end: as it says in `unit_ends`, or else its residual blocks and what is before them."""
     if (named := getattr(model, "unit_ends", None)) is not None:
         return sorted((_end_of_module(name, flow) for name in named), key=flow.path.index)
-    additions = [node for node in flow.path if ADDITION.has(node, flow.program)]
+    additions = [node for node in flow.path if _joins_paths(node, flow)]
     if not additions:
         raise GraphError(
-            f"{type(model).__name__}: there are no residual blocks to be units; use unit = conv, or name the "
-            "submodules that end a unit in an attribute `unit_ends`"
+            f"{type(model).__name__}: there are no residual blocks to be units; use a smaller unit, by the "
+            "option `unit`, or name the submodules that end a unit in an attribute `unit_ends`"
         )
     fork = min((_back_to_path(node, flow) for node in additions[0].all_input_nodes), key=flow.path.index)
     has_stem = any(layer.node in flow.path[: flow.path.index(fork) + 1] for layer in flow.chain)
     return list(dict.fromkeys([*([fork] if has_stem else []), *(_end_of_block(node, flow) for node in additions)]))
+
+
+def _joins_paths(node: fx.Node, flow: Dataflow) -> bool:
+    """Whether a node adds two tensors that the input reaches, and not a parameter of the model to one."""
+    tensors = [parent for parent in node.all_input_nodes if parent.name in flow.examples_first]
+    return ADDITION.has(node, flow.program) and len(tensors) == 2
 
 
 def _end_of_module(name: str, flow: Dataflow) -> fx.Node:
