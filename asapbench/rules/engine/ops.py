@@ -95,9 +95,10 @@ _OTHER = Kind(
 _SUPPORTED = (ACTIVATION, POOL, _PADDING, ADDITION, PRODUCT, SAME_MEMORY, _OTHER)
 """Between layers, a rule uses the exact derivative of each."""
 
-_ON_SIZES = frozenset(
-    {operator.add, operator.sub, operator.mul, operator.floordiv, operator.mod, operator.eq, torch._assert}
-)
+_ON_SIZES = frozenset({
+    operator.add, operator.sub, operator.mul, operator.floordiv, operator.truediv, operator.mod, operator.pow,
+    operator.eq, torch._assert,
+})  # fmt: skip
 
 
 def is_supported(node: fx.Node, program: fx.GraphModule) -> bool:
