@@ -206,6 +206,7 @@ FROZEN = {
     "local_errors": "a5fa523c0fd69d2e",
     "phsic": "e0eb3bda1cfff28e",
     "predsim": "a36dce9f54ca2620",
+    "pfa": "108ebed1d9d16f14",
     "sign_symmetry": "3301fa830f13d21d",
     "weight_mirror": "e0eb3bda1cfff28e",
     "noise": "1a39e6cd3e079b4a",

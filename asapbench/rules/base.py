@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from asapbench.rules.engine.learner import Learner
 
 Source = Literal["own", "shared", "approximate", "perturbed", "noise"]
-ErrorPath = Literal["transport", "signs", "fixed", "learned", "projected", "learned_projection", "labels", "input"]
+ErrorPath = Literal[
+    "transport", "signs", "fixed", "learned", "product", "projected", "learned_projection", "labels", "input"
+]
 """What carries the error to a layer.
 
 `transport`: the forward weights W themselves. `signs`: the signs of W, with sizes of their own. `fixed`, `learned`: a
-feedback weight B of the layer. `projected`, `learned_projection`: a matrix that leads the output error to the layer
-directly. `labels`: a matrix that leads the labels there, without any error. `input`: the error is added to the input of
-a second forward pass.
+feedback weight B of the layer. `product`: a B that is the product of a fixed matrix with a learned one. `projected`,
+`learned_projection`: a matrix that leads the output error to the layer directly. `labels`: a matrix that leads the
+labels there, without any error. `input`: the error is added to the input of a second forward pass.
 """
 Stem = Literal["trained", "fixed"]
 Loss = Literal["global", "local", "both"]

@@ -128,6 +128,7 @@ class Rule:
             return op.kind == "linear" and self.classifier == "fa"
         return op.kind in ("conv", "linear") and self.name in (
             "kp",
+            "pfa",
             "fa",
             "asap",
             "asfp",
@@ -217,6 +218,12 @@ def shared_values(net: Network, rule: Rule) -> dict[str, int]:
     return leaders | {s: leaders[main] for s, main in net.beside.items() if main in leaders}
 
 
+def by_groups(fixed: Array, delta: Array) -> Array:
+    """PFA's B^T delta over the channels of each group; `fixed` is B, (groups, outputs, units)."""
+    parts = [np.moveaxis(part, 1, -1) @ b for b, part in zip(fixed, np.split(delta, len(fixed), axis=1), strict=True)]
+    return np.moveaxis(np.concatenate(parts, axis=-1), -1, 1)
+
+
 def with_signs_of(weight: Array, sizes: Array | None) -> Array:
     """Sign-symmetry's B = |M| sign(W); without M, the deviation of U(+-1/sqrt(fan_in))."""
     bound = 1 / np.sqrt(np.prod(weight.shape[1:]))
@@ -269,6 +276,7 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
     projections: list[Array] | None = None,
     kernels: Arrays | None = None,
     stand_ins: Arrays | None = None,
+    factors: Mapping[str, tuple[Array, Array]] | None = None,
     local: Local = GLOBAL,
     smoothing: float = 0.0,
 ) -> Outcome:
@@ -326,6 +334,14 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
                 gradients[f"{op.name}.weight"] = d_weight
                 if f"{op.name}.bias" in parameters:
                     gradients[f"{op.name}.bias"] = d_bias
+            if factors and op.name in factors:
+                fixed, learned = factors[op.name]
+                between = by_groups(fixed, delta)
+                if op.kind == "conv":
+                    d_learned, d_input = _conv_backward(between, own, learned, own.shape, settings=op.settings)
+                else:
+                    d_learned, d_input = between.T @ own, between @ learned
+                gradients[f"feedback.{op.name}"] = d_learned
             if rule.learns(op) and op.name in with_feedback:
                 gradients[f"feedback.{op.name}"] = d_feedback
             add_delta(op.inputs[0], d_input, reader=value)

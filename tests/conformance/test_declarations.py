@@ -131,7 +131,9 @@ def test_error_paths_are_as_declared(rule: str, name: str) -> None:
     expected = {}
     for layer, module in weighted[1:]:
         path = declares.error_path if isinstance(module, nn.Conv2d) else declares.linear
-        if path in ("fixed", "learned", "signs") and (declares.loss == "global" or layer in WITHIN_A_BLOCK[name]):
+        if path in ("fixed", "learned", "signs", "product") and (
+            declares.loss == "global" or layer in WITHIN_A_BLOCK[name]
+        ):
             expected[layer] = path
     pairs = list(learner.feedback_pairs())
     assert sorted(layer for layer, _, _ in pairs) == sorted(expected)

@@ -84,6 +84,7 @@ CASES = (
     + [(net, "as", {"classifier": "fa", "k": k}) for net in ("alexnet as released", "resnet18") for k in (2, 4)]
     + [("alexnet", "as", {"classifier": "bp"})]
     + [(net, "weight_mirror", {"noise_batch": 3, "amplitude": 2.0, "decay": 0.3}) for net in ("resnet10", "grouped")]
+    + [(net, "pfa", {"expansion": 3}) for net in NETWORKS]
     + [(net, "sign_symmetry", {"variant": v}) for net in NETWORKS for v in ("usf", "frsf", "brsf")]
     + [
         ("alexnet", rule, {"label_smoothing": 0.1})
@@ -143,6 +144,12 @@ def projections_of(learner: Learner) -> list[np.ndarray]:
     return [projection.weight.detach().flatten(1).numpy().copy() for projection in projections]
 
 
+def factors_of(learner: Learner) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Product feedback alignment's B and R by layer."""
+    fixed, learned = dict(learner.fixed_feedback()), dict(learner.trained_parameters())
+    return {name: (b.numpy(), learned[f"feedback.{name}"].detach().numpy().copy()) for name, b in fixed.items()}
+
+
 def noise_of(seed: int, choice: Choice) -> Callable[[str, tuple[int, ...]], np.ndarray]:
     """The noise of weight mirrors before the first training step."""
     bound, device = np.sqrt(3) * choice.number("amplitude"), torch.device("cpu")
@@ -171,8 +178,9 @@ def worst_error(name: str, rule: str, options: dict[str, object]) -> float:
     if rule == "sign_symmetry":
         sizes = drawn_sizes(learner, str(options["variant"]))
         feedback = {layer: oracle.with_signs_of(before[f"{layer}.weight"], sizes[layer]) for layer in feedback}
+    factors = factors_of(learner) if rule == "pfa" else {}
     objective = learner.backward(x, y)
-    undeclared = ("linear_feedback", "noise_batch", "amplitude", "decay")
+    undeclared = ("linear_feedback", "noise_batch", "amplitude", "decay", "expansion")
     declared = {key: value for key, value in options.items() if key not in undeclared}
     expected = oracle.run(
         net,
@@ -184,6 +192,7 @@ def worst_error(name: str, rule: str, options: dict[str, object]) -> float:
         projections=projections_of(learner),
         kernels=random_kernels(learner),
         stand_ins={layer: c.numpy() for layer, _, c in learner.aligned_pairs()} if rule == "forward_alignment" else {},
+        factors=factors,
         smoothing=smoothing,
     )
     assert set(feedback) == oracle.feedback_layers(net, oracle.Rule(rule, **declared))

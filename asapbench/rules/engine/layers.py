@@ -80,6 +80,10 @@ class FeedbackLayer(nn.Module):
             return self.layer.weight.detach()
         return self.feedback_weight() if self.difference is None else self.difference
 
+    def why_no_recursion(self) -> str | None:
+        """Why a learned B cannot be held as W - s D0 whatever the optimizer, or None."""
+        return "dB is formed from another activation than dW" if self.sharing == "feedback" else None
+
     def begin_step(self, step: int) -> None:
         """What the layer does before training step `step`, counted from 0: here nothing."""
 

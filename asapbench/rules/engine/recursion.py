@@ -72,8 +72,8 @@ def why_not_exact(layers: Sequence[FeedbackLayer], optimizer: torch.optim.Optimi
     """Why the recursion would not be exact for `layers` under `optimizer`, or None."""
     if type(optimizer) not in (torch.optim.SGD, torch.optim.AdamW):
         return f"{type(optimizer).__name__} does not act on W - B as a scalar"
-    if any(layer.sharing == "feedback" for layer in layers):
-        return "dB is formed from another activation than dW"
+    if reasons := [reason for layer in layers if (reason := layer.why_no_recursion()) is not None]:
+        return reasons[0]
     if optimizer.state:
         return "the optimizer has already taken steps"
     settings = set()
