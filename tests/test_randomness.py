@@ -195,6 +195,7 @@ FROZEN = {
     "asap": "e2b1e86d45f00663",
     "asfp": "e2b1e86d45f00663",
     "asfp_lc": "06d3c4167b6d348d",
+    "auglocal": "2035f81cfd6a3e50",
     "bp": "e0eb3bda1cfff28e",
     "dfa": "de8a6247ac1e6e07",
     "dgl": "a7f67a3313d2d13d",

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from asapbench.rules.base import Declares, Rule
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from torch import nn
 
@@ -40,6 +42,10 @@ class LocalRule(Rule):
 
         return units_of(self.choice.text("unit"), model, flow)
 
+    def heads(self, units: Sequence[Unit], model: nn.Module, flow: Dataflow, *, seed: int) -> dict[str, Head]:
+        """The head of each unit by its name, in the order of the units."""
+        return {unit.name: self.head(flow.shape(unit.end), flow.classes, seed=seed, name=unit.name) for unit in units}
+
     @abstractmethod
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:
         """The head, on the CPU in float32, of a unit called `name` whose output has `shape`, batch first."""
@@ -52,10 +58,11 @@ class LocalRule(Rule):
         from asapbench.rules.engine.units import separate
 
         units = self.units(model, flow)
+        heads = self.heads(units, model, flow, seed=seed)
         if self.declares.loss == "local":
             flow = separate(units, flow)
         layers = insert_feedback_layers(self.plan(flow), flow, seed)
         like = next(iter(model.parameters()))
-        heads = {u.name: self.head(flow.shape(u.end), flow.classes, seed=seed, name=u.name).to(like) for u in units}
+        heads = {name: head.to(like) for name, head in heads.items()}
         add_heads(units, heads, flow.program)
         return LocalLearner(model, compiled(flow.program), layers, heads, output_share=self.output_share)

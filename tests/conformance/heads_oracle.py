@@ -259,3 +259,67 @@ def _grouped(flat: Array, most: int, power: float, delta: float) -> tuple[Array,
         return np.concatenate(parts).T
 
     return worth - worth.mean(1, keepdims=True), back
+
+
+AUGLOCAL: dict[tuple[str, int, str], tuple[tuple[str, str, int], ...]] = {
+    ("resnet10", 2, "stem"): (("project", "stages.1.0", 2), ("project", "stages.3.0", 2)),
+    ("resnet10", 2, "stages.0.0.conv2"): (("project", "stages.1.0", 2), ("project", "stages.3.0", 2)),
+    ("resnet10", 1, "stem"): (("project", "stages.3.0", 2),),
+    ("resnet10", 1, "stages.0.0.conv2"): (("project", "stages.3.0", 2),),
+    ("resnet10", 1, "stages.1.0.conv2"): (("project", "stages.3.0", 2),),
+    ("resnet10_nsc", 2, "stem"): (("plain", "stages.1.0", 2), ("plain", "stages.3.0", 2)),
+    ("resnet10_nsc", 2, "stages.0.0.conv2"): (("plain", "stages.1.0", 2), ("plain", "stages.3.0", 2)),
+    ("resnet18", 2, "stem"): (("add_3", "stages.1.1", 2), ("add_7", "stages.3.1", 2)),
+    ("resnet18", 2, "stages.0.0.conv2"): (("add_3", "stages.1.1", 2), ("add_7", "stages.3.1", 2)),
+    ("resnet18", 2, "stages.0.1.conv2"): (("project", "stages.2.0", 2), ("add_7", "stages.3.1", 2)),
+    ("resnet18", 2, "stages.1.0.conv2"): (("add_5", "stages.2.1", 2), ("add_7", "stages.3.1", 2)),
+    ("resnet18", 2, "stages.1.1.conv2"): (("add_5", "stages.2.1", 2), ("add_7", "stages.3.1", 2)),
+    ("resnet18", 2, "stages.2.0.conv2"): (("same", "stages.2.1", 1), ("add_7", "stages.3.1", 2)),
+    ("alexnet", 2, "features.0"): (("pooled", "features.4", 1), ("pooled", "features.8", 1)),
+    ("mlp of 3", 1, "hidden.0"): (("linear", "hidden.6", 1),),
+    ("mlp", 2, "hidden.0"): (("linear", "hidden.3", 1),),
+    ("grouped", 2, "c0"): (("grouped", "c2 b2", 2), ("grouped", "c3", 1)),
+}
+"""By hand: behind a unit of a network, at a depth, the layers copied, how, and the stride of the first convolution."""
+
+
+def auglocal(tensors: Arrays, *, unit: str, network: str, depth: int = 2, smoothing: float = 0.0) -> Head:
+    """Ma et al.: copies of layers that follow, an average over maps, with one copy BatchNorm, and the classifier."""
+    copies = AUGLOCAL[network, depth, unit]
+
+    def head(h: Array, y: Array) -> LocalOutcome:
+        net, value = oracle.Network(), 0
+        for number, (kind, layer, stride) in enumerate(copies):
+            value = _copy(net, value, f"copies.{number}.", kind, layer, stride)
+        value = net.add("globalpool", value) if h.ndim == 4 else value
+        value = net.batchnorm(value, "norm") if len(copies) == 1 else value
+        net.add("linear", value, name="classifier")
+        found = oracle.run(net, tensors, h, y, oracle.Rule("bp"), feedback={}, smoothing=smoothing)
+        gradients = {f"head.{unit}.{name}": value for name, value in found.gradients.items()}
+        return LocalOutcome(found.loss, found.input_delta, gradients)
+
+    return head
+
+
+def _copy(net: oracle.Network, x: int, prefix: str, kind: str, layer: str, stride: int) -> int:
+    """A copied basic block (with its own shortcut, a new one or none), a pooled convolution or a hidden layer."""
+    name = prefix + layer
+    if kind == "linear":
+        after = f"{prefix}hidden.{int(layer.split('.')[1]) + 1}"
+        return net.relu(net.batchnorm(net.add("linear", x, name=name), after))
+    if kind == "pooled":
+        value = net.conv(x, name, padding=2)
+        value = net.relu(net.batchnorm(value, f"{prefix}features.{int(layer.split('.')[1]) + 1}"))
+        return net.add("maxpool", value, ceil=False)
+    if kind == "grouped":
+        conv, *norm = layer.split()
+        value = net.conv(x, prefix + conv, stride=stride, groups=2)
+        return net.relu(net.batchnorm(value, prefix + norm[0]) if norm else value)
+    value = net.relu(net.batchnorm(net.conv(x, f"{name}.conv1", stride=stride), f"{name}.bn1"))
+    value = net.batchnorm(net.conv(value, f"{name}.conv2"), f"{name}.bn2")
+    beside = x
+    if kind not in ("same", "plain"):
+        shortcut = f"{name}.projection" if kind == "project" else f"{prefix}shortcut_{kind}"
+        beside = net.conv(x, f"{shortcut}.0", stride=stride, padding=0, beside=f"{name}.conv1")
+        beside = net.batchnorm(beside, f"{shortcut}.1")
+    return net.relu(value if kind == "plain" else net.add("add", value, beside))

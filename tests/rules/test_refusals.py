@@ -248,7 +248,11 @@ def test_every_way_to_flatten_is_taken(flatten: Callable[[Tensor], Tensor], rule
             return logits
 
     net = Flat(lambda net, x: torch.relu(net.c2(torch.relu(net.c1(torch.relu(net.c0(x)))))))
-    by_layers = {"dgl": {"unit": "conv"}, "asfp_lc": {"unit": "group"}}  # it has no blocks
+    by_layers = {
+        "dgl": {"unit": "conv"},
+        "auglocal": {"unit": "conv"},
+        "asfp_lc": {"unit": "group"},
+    }  # it has no blocks
     learner = attach(net, RULES[rule].choose(by_layers.get(rule, {})), X)
     learner.backward(X, torch.tensor([0, 1]))
     assert net.c2.weight.grad is not None

@@ -75,7 +75,9 @@ def test_resnet18_has_the_published_arithmetic() -> None:
     assert checkpoint_bytes(cell) == pytest.approx(8 * 11.17e6, rel=0.01)
 
 
-@pytest.mark.parametrize("rule", ["bp", "asfp", "asfp_lc", "local_errors", "predsim", "dgl", "dkp"])
+@pytest.mark.parametrize(
+    "rule", ["bp", "asfp", "asfp_lc", "local_errors", "predsim", "dgl", "dkp", "phsic", "auglocal"]
+)
 def test_a_checkpoints_size_counts_what_the_rule_learns(rule: str) -> None:
     cell = replace(load("cifar10").cells[0], model=MODELS["resnet18"].choose({"width": 32}), rule=RULES[rule].choose())
     learner = attach(build(cell.model, channels=3, size=32, classes=10), cell.rule, torch.zeros(2, 3, 32, 32))

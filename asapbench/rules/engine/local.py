@@ -101,7 +101,7 @@ class Auxiliary(Head):
         return self.criterion(self.classifier(pooled(self.maps(h))), y)
 
 
-def undrawn(kind: type[Layer], *sizes: int, **settings: int | bool) -> Layer:
+def undrawn(kind: type[Layer], *sizes: Any, **settings: Any) -> Layer:
     """A layer that is yet to be drawn: what torch draws for it leaves the global random stream as it was."""
     # Not by skip_init, whose meta tensors import torch's compiler.
     with torch.random.fork_rng(devices=[]):

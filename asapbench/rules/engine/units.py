@@ -80,6 +80,13 @@ def separate(units: Sequence[Unit], flow: Dataflow) -> Dataflow:
     return replace(flow, layers=tuple(replace(layer, carries_error=layer.node in carrying) for layer in flow.layers))
 
 
+def stretches(units: Sequence[Unit], flow: Dataflow) -> list[tuple[fx.Node, ...]]:
+    """The nodes of each unit, in forward order."""
+    part = _parts([unit.end for unit in units], flow)
+    nodes = [node for node in flow.program.graph.nodes if node.op != "placeholder"]
+    return [tuple(node for node in nodes if part[node] == number) for number in range(len(units))]
+
+
 def end_before(layer: WeightLayer, flow: Dataflow) -> fx.Node:
     """Where a unit ends that `layer` comes after: at its input, or at the maps that are averaged or flattened to it."""
     kept = {each.node for each in flow.layers}
