@@ -8,8 +8,9 @@ from asapbench.suite.options import Choice, Option
 LINEAR_FEEDBACK = Option(
     "linear_feedback",
     "uniform",
-    "feedback weights of fully connected layers: uniform(-1, 1) as released, or scaled as the forward weights",
-    choices=("uniform", "kaiming"),
+    "feedback weights of fully connected layers: uniform(-1, 1) as released, scaled as the forward weights, or equal "
+    "to them at the start",
+    choices=("uniform", "kaiming", "forward"),
 )
 FEEDBACK_INIT = Option(
     "feedback_init",

@@ -135,6 +135,21 @@ def test_feedback_can_start_equal_to_the_forward_weights(rule: str) -> None:
         assert weight.data_ptr() != feedback.data_ptr()
 
 
+def test_feedback_alignment_can_start_as_backpropagation() -> None:
+    model, (x, y) = model_of("alexnet"), batch_of("alexnet")
+    choice = RULES["fa"].choose({"feedback_init": "forward", "linear_feedback": "forward"})
+    learner = attach(model, resolve(choice), x, seed=3)
+    assert {torch.equal(weight, feedback) for _, weight, feedback in learner.feedback_pairs()} == {True}
+    learner.backward(x, y)
+    plain = model_of("alexnet")
+    torch.nn.functional.cross_entropy(plain(x), y).backward()
+    for (key, p), q in zip(model.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-9, atol=1e-12, msg=key)
+    for weight in model.parameters():
+        weight.data.add_(1)
+    assert not any(torch.equal(weight, feedback) for _, weight, feedback in learner.feedback_pairs())
+
+
 @pytest.mark.parametrize(("rule", "name"), LIGHT)
 def test_a_model_can_be_attached_again(rule: str, name: str) -> None:
     """The model itself is not rewritten: a second rule on it finds the same network."""
