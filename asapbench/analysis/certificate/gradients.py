@@ -29,7 +29,7 @@ from asapbench.rules.engine.units import separate
 from asapbench.rules.local import LocalRule
 
 NAME = "gradients"
-_BY_B = ("fixed", "learned", "signs")
+_BY_B = ("fixed", "learned", "signs", "product")
 """Error paths through a feedback weight of the layer itself."""
 _BY_PROJECTION = ("projected", "learned_projection", "labels")
 _UNDETERMINED = {"input": "the errors come from a second forward pass, which is the rule's own"}
@@ -177,7 +177,7 @@ def _undeclared_path(
             advice = f"plan a feedback weight for it, or declare another path than {path}"
             return Finding(NAME, "fails", f"no feedback weight, and {path} is declared", None, layer.name, advice)
         if has_b and path not in _BY_B:
-            advice = "declare fixed, learned or signs"
+            advice = f"declare {', '.join(_BY_B[:-1])} or {_BY_B[-1]}"
             return Finding(NAME, "fails", f"a feedback weight, and {path} is declared", None, layer.name, advice)
         if has_b and pairs[layer.name][0].shape != pairs[layer.name][1].shape:
             return Finding(NAME, "fails", "B has not W's shape", None, layer.name, "draw B in the shape of W")
@@ -190,6 +190,7 @@ def _differences(
     """How far each gradient is from the declared one: without a layer's dB, and a dW whose source is not the input."""
     weights = {f"{layer.name}.weight" for layer in expected.layers}
     held = {id(feedback) for _, _, feedback in learner.feedback_pairs()}
+    held |= {id(factor) for layer in learner.feedback_layers.values() for factor in layer.parameters(recurse=False)}
     floor = SAME * largest(expected.gradients)
     return {
         name: difference(found[name], expected.gradients[name], floor=floor)
