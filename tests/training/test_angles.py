@@ -9,7 +9,7 @@ import torch
 from tiny_cell import Recorder, bits, cell, same_bits, trainer
 from torch import nn
 
-from asapbench.metrics import Alignment
+from asapbench.metrics import WHOLE_NETWORK, Alignment, GradientQuality
 from asapbench.rules import attach
 from asapbench.suite.catalog import RULES
 from asapbench.training.alignment import alignment, degrees
@@ -28,14 +28,17 @@ def whole(which, images, directory, **options):
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("rule", RULES)
-def test_asking_for_angles_changes_no_bit_of_the_training(rule, precision, images, tmp_path) -> None:
+def test_asking_for_angles_and_gradient_quality_changes_no_bit_of_the_training(
+    rule, precision, images, tmp_path
+) -> None:
     which = cell(rule, precision=precision, epochs=2)
     plain, expected = whole(which, images, tmp_path / "without")
-    asked, found = whole(which, images, tmp_path / "with", alignment=True)
+    asked, found = whole(which, images, tmp_path / "with", alignment=True, gradient_quality=True)
     assert same_bits(expected, found)
     assert all(a.same_result(b) for a, b in zip(plain.rows, asked.rows, strict=True))
     assert plain.angles == []
-    assert len(asked.angles) > 0
+    assert {type(row) for row in asked.angles} == {Alignment, GradientQuality}
+    assert {(row.epoch, row.layer) for row in asked.angles} >= {(epoch, WHOLE_NETWORK) for epoch in range(3)}
 
 
 def test_measuring_leaves_gradients_modes_statistics_and_random_streams_as_they_were() -> None:

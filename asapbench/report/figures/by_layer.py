@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _PANELS = 8
 """The most panels of a picture."""
 
+WHOLE = "whole network"
+"""The label of the line of the whole network, which is drawn thick and black."""
+
 _REFERENCE = " of BP"
 
 
@@ -133,7 +136,9 @@ def _draw(found: ByEpoch, shown: Shown, described: str) -> Figure:
 
 def _draw_panel(axes: Axes, lines: Sequence[Line], shown: Shown) -> None:
     own = _own(lines)
-    styles = {line.label: _style(place, len(own)) for place, line in enumerate(own)}
+    layers = [line.label for line in own if line.label != WHOLE]
+    styles = {label: _style(place, len(layers)) for place, label in enumerate(layers)}
+    styles[WHOLE] = {"color": "black", "linewidth": 2.5}
     for line in lines:
         label, look = literal(line.label), styles.get(line.label)
         if look is None:  # matplotlib leaves a label that starts with _ out of the legend

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.metrics import WHOLE_NETWORK, GradientQuality
 from asapbench.report.figures.by_epoch import Recorded
-from asapbench.report.figures.by_layer import LayerValue, Shown, layer_curves
+from asapbench.report.figures.by_layer import WHOLE, LayerValue, Shown, layer_curves
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.quantity import GradientMeasure
 
@@ -46,7 +46,7 @@ def quality_curves(
         scale=scales[measure],
     )
     values = [Recorded(one.result, list(_values(one.rows, measure))) for one in recorded]
-    return layer_curves(values, shown, heading=heading, layers=lambda _: {WHOLE_NETWORK: "whole network"})
+    return layer_curves(values, shown, heading=heading, layers=lambda _: {WHOLE_NETWORK: WHOLE})
 
 
 def _values(rows: Iterable[GradientQuality], measure: GradientMeasure) -> Iterator[LayerValue]:
@@ -58,9 +58,13 @@ def _values(rows: Iterable[GradientQuality], measure: GradientMeasure) -> Iterat
             yield LayerValue(row.epoch, row.layer, row.bp_effective_rank, of_bp=True)
 
 
-def _ratios(grid: Sequence[Axes], _values: Sequence[float]) -> None:
+def _ratios(grid: Sequence[Axes], values: Sequence[float]) -> None:
+    positive = [value for value in values if value > 0]
+    bottom, top = min(positive, default=1.0), max(positive, default=1.0)
     for axes in grid:
         axes.set_yscale("log")
+        axes.set_ylim(min(0.5, bottom / 1.5), max(2.0, 1.5 * top))
+        axes.yaxis.set_major_formatter("{x:g}")
 
 
 def _ranks(grid: Sequence[Axes], values: Sequence[float]) -> None:
@@ -68,7 +72,10 @@ def _ranks(grid: Sequence[Axes], values: Sequence[float]) -> None:
         axes.set_ylim(0, 1.05 * max(values, default=1.0))
 
 
-def _shares(grid: Sequence[Axes], _values: Sequence[float]) -> None:
+def _shares(grid: Sequence[Axes], values: Sequence[float]) -> None:
     """Linear from -1 to 1, logarithmic beyond: a step that is far too large increases the loss a thousandfold."""
+    bottom, top = min(values, default=0.0), max(values, default=1.0)
     for axes in grid:
         axes.set_yscale("symlog", linthresh=1.0)
+        axes.set_ylim(min(-0.2, 1.2 * bottom), max(1.5, 1.2 * top))
+        axes.yaxis.set_major_formatter("{x:g}")
