@@ -206,6 +206,7 @@ FROZEN = {
     "kp": "c5a7aff79196dbea",
     "local_errors": "a5fa523c0fd69d2e",
     "phsic": "e0eb3bda1cfff28e",
+    "pepita": "6387863bd92b93e2",
     "predsim": "a36dce9f54ca2620",
     "pfa": "108ebed1d9d16f14",
     "sign_symmetry": "3301fa830f13d21d",

@@ -83,6 +83,11 @@ def cell(rule: str = "asap", **changes: object) -> Cell:
     return replace(found, **changes)
 
 
+def in_precisions(*precisions: str) -> list[tuple[str, str]]:
+    """Each rule of the catalog with each of `precisions` that it can be trained in."""
+    return [(r, p) for r in RULES for p in precisions if p == "float32" or not RULES[r].needs_float32]
+
+
 def trainer(cell: Cell, images: Images, directory: Path, listener: Recorder, **options: object) -> Trainer:
     previous = options.pop("previous", ())
     settings = TrainingSettings(**{"device": "cpu"} | options)

@@ -4,6 +4,9 @@ As `dfa`, but the B of each tap h gets the gradient e^T h: what a layer that led
 learn. Under weight decay B comes to estimate the path from h to the output, as Kolen and Pollack's feedback weights
 come to equal W. B starts Kaiming-uniform, U(+-sqrt(6 / units)), as in the authors' program.
 
+In front of a global average pool this estimate is too large by the number of positions, which the pool divides by and
+e^T h does not: on such networks rates must be small. The authors' networks have none.
+
 B is trained by the cell's optimizer, learning rate and weight decay. The authors' program has Adam for B beside SGD for
 the network, both with a weight decay of 1e-6: `optimizer = { name = "adam", weight_decay = 1e-6 }` is the closest.
 """

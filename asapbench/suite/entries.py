@@ -29,13 +29,14 @@ class RuleEntry(Entry):
 
     `extra_weights`: what the rule learns beside the network (feedback weights, heads), in multiples of the network's
     weights; a function where it depends on the options. `projects_errors`: the rule holds a matrix of classes x units,
-    which it learns with `learns_projections`.
+    which it learns with `learns_projections`. `needs_float32`: it has no use in another precision.
     """
 
     needs: Needs | None = None
     extra_weights: float | Callable[[Choice], float] = 0.0
     projects_errors: bool = False
     learns_projections: bool = False
+    needs_float32: bool = False
 
     def learned_beside(self, choice: Choice) -> float:
         """`extra_weights` for these options."""

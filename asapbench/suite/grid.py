@@ -144,8 +144,12 @@ def _faults_of_choices(cell: Cell) -> Iterator[Impossible]:
     if is_features and model.has_convolutions:
         fit = ", ".join(name for name, entry in catalog.MODELS.items() if not entry.has_convolutions)
         yield Impossible("model", f"{model.name} needs images, and the data are feature vectors: use {fit}")
-    if unsuited := catalog.RULES[cell.rule.name].unsuited(model):
+    rule = catalog.RULES[cell.rule.name]
+    if unsuited := rule.unsuited(model):
         yield Impossible("rule", unsuited)
+    if rule.needs_float32 and cell.precision != "float32":
+        lost = f"{rule.name} learns from small differences, which {cell.precision} rounds off"
+        yield Impossible("precision", f'{lost}: use "float32"')
 
 
 def _faults_of_size(cell: Cell) -> Iterator[Impossible]:

@@ -351,6 +351,24 @@ class TestProjections:
             assert 0.9 < b.abs().max() / (6 / b.shape[1]) ** 0.5 <= 1
 
 
+@pytest.mark.parametrize(("rule", "name"), [s for s in LIGHT if resolve(s[0]).declares.error_path == "input"])
+def test_hidden_layers_learn_from_what_the_error_changes_at_the_input_alone(rule: str, name: str) -> None:
+    """Without its projection nothing but the head has a gradient."""
+    model, learner, x, y = attached(rule, name)
+    ((_, projection),) = learner.fixed_feedback()
+    learner.backward(x, y)
+    learned = {key for key, gradient in gradients(model).items() if gradient.abs().max() > 1e-12}
+    model.zero_grad()
+    projection.zero_()
+    learner.backward(x, y)
+    without = {key for key, gradient in gradients(model).items() if gradient.abs().max() > 1e-12}
+    head = {key for key in learned if key.startswith(("fc.", "logits_bn."))}
+    assert without == head < learned
+    assert {key for key in gradients(model) if key not in learned} <= {
+        key for key in autograd_of(name) if autograd_of(name)[key].abs().max() < 1e-12
+    }
+
+
 @pytest.mark.parametrize("rule", ["kp", "fa", "asap"])
 def test_random_feedback_has_the_forward_weights_scale(rule: str) -> None:
     """Kaiming-uniform with a = sqrt 5 for convolutions; uniform(-1, 1) for fully connected layers."""

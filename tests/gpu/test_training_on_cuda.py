@@ -10,7 +10,7 @@ import pytest
 import torch
 
 sys.path.append(str(Path(__file__).parent.parent / "training"))
-from tiny_cell import Recorder, bits, cell, noise_images, same_bits, trainer
+from tiny_cell import Recorder, bits, cell, in_precisions, noise_images, same_bits, trainer
 
 from asapbench.suite.catalog import OPTIMIZERS, RULES
 
@@ -27,8 +27,7 @@ def trained(which, folder: Path, *, stop: int | None = None, previous: tuple[Pat
     return recorder, bits(run)
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+@pytest.mark.parametrize(("rule", "precision"), in_precisions("float32", "tf32", "bf16"))
 def test_a_cell_resumes_bit_for_bit(rule: str, precision: str, tmp_path) -> None:
     which = replace(cell(rule), precision=precision)
     _, whole = trained(which, tmp_path / "whole")

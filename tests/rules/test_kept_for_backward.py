@@ -44,6 +44,11 @@ def test_other_feedback_keeps_what_backpropagation_keeps(rule: str) -> None:
     assert kept_bytes(rule) / kept_bytes("bp") < 1.01
 
 
+def test_pepita_keeps_the_change_of_each_activation_besides() -> None:
+    # Where DFA keeps the inputs of a layer and of its BatchNorm, it keeps a third tensor of their size.
+    assert 1.4 < kept_bytes("pepita") / kept_bytes("dfa") < 1.5
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_a_lean_relu_equals_relu_to_the_last_bit(dtype: torch.dtype) -> None:
     special = [-1.0, -0.0, 0.0, 1e-45, 2.0, float("inf"), float("-inf"), float("nan")]

@@ -127,7 +127,7 @@ FROZEN = {
     "cifar100": (20, "39ef7387030d82cf"),
     "cpu": (42, "2896733a306248ef"),
     "dimension_matching": (3, "87afff0bdd96e204"),
-    "direct_cpu": (18, "4cabb4897e0dbf88"),
+    "direct_cpu": (30, "dfe48fc8d53eac01"),
     "feedback": (20, "f39c0dfcab52e595"),
     "feedback_adam": (12, "ab0a71fe3c3731c1"),
     "feedback_cpu": (42, "2d494fe7ff9aec7c"),

@@ -6,12 +6,11 @@ import random
 import numpy as np
 import pytest
 import torch
-from tiny_cell import Recorder, bits, cell, same_bits, trainer
+from tiny_cell import Recorder, bits, cell, in_precisions, same_bits, trainer
 from torch import nn
 
 from asapbench.metrics import WHOLE_NETWORK, Alignment, GradientQuality
 from asapbench.rules import attach
-from asapbench.suite.catalog import RULES
 from asapbench.training.alignment import alignment, degrees
 
 
@@ -26,8 +25,7 @@ def whole(which, images, directory, **options):
     }
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("rule", "precision"), in_precisions("float32", "bf16"))
 def test_asking_for_angles_and_gradient_quality_changes_no_bit_of_the_training(
     rule, precision, images, tmp_path
 ) -> None:

@@ -362,12 +362,13 @@ def carrying_error(program: fx.GraphModule) -> set[fx.Node]:
     for node in program.graph.nodes:
         if any(parent in reached for parent in node.all_input_nodes) and not is_size(node):
             carrying.add(node)
-        if (node in carrying and node.target != "detach") or _has_parameters(node, program):
+        if (node in carrying and node.target != "detach") or has_parameters(node, program):
             reached.add(node)
     return carrying
 
 
-def _has_parameters(node: fx.Node, program: fx.GraphModule) -> bool:
+def has_parameters(node: fx.Node, program: fx.GraphModule) -> bool:
+    """Whether a node is a parameter, or a module that has some."""
     if node.op == "get_attr":
         return isinstance(_attribute(node, program), nn.Parameter)
     return node.op == "call_module" and next(program.get_submodule(str(node.target)).parameters(), None) is not None

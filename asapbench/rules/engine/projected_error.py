@@ -143,6 +143,10 @@ class Projection(nn.Module):
         entry: Tensor = ProjectError.apply(tap, self.weight)
         return entry
 
+    def error_at_tap(self, error: Tensor) -> Tensor:
+        """The error e B of an output error e (N, classes), in B's order in memory and type."""
+        return _projected(error, self.weight, torch.Size((len(error), *self.weight.shape[1:])))
+
 
 class ProjectError(torch.autograd.Function):
     """Zeros (N, classes), whose gradient e is e B at the tap, in B's order in memory and a product in the tap's type.
@@ -163,10 +167,16 @@ class ProjectError(torch.autograd.Function):
         (error,) = grad_outputs
         weight, tap = ctx.saved_tensors
         error, last = error.to(ctx.dtype), not weight.is_contiguous()
-        delta = _shaped(error @ _rows(weight.to(ctx.dtype), last), ctx.shape, last)
+        delta = _projected(error, weight.to(ctx.dtype), ctx.shape)
         if tap is None:
             return delta, None
         return delta, _shaped(error.mT @ _rows(tap, last), weight.shape, last).to(weight.dtype)
+
+
+def _projected(error: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
+    """The product e B as `shape`, in the order in memory of B."""
+    last = not weight.is_contiguous()
+    return _shaped(error.to(weight.dtype) @ _rows(weight, last), shape, last)
 
 
 def _rows(tensor: Tensor, last: bool) -> Tensor:
