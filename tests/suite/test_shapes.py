@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from asapbench.models import build
+from asapbench.models.networks.measured import layers
 from asapbench.rules import attach
 from asapbench.suite.catalog import MODELS, RULES
 from asapbench.suite.load import load
+from asapbench.suite.options import Choice
 from asapbench.suite.shapes import checkpoint_bytes, layer_shapes, training_multiplications
 
 CASES = [
@@ -64,6 +66,32 @@ def test_parameters_equal_the_modules(name: str, options: dict, size: int) -> No
     model = build(choice, channels=3, size=size, classes=7)
     shapes = layer_shapes(choice, channels=3, size=size, classes=7)
     assert sum(shape.parameters for shape in shapes) == sum(p.numel() for p in model.parameters())
+
+
+def test_modules_that_return_several_tensors_are_passed_over() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            h = self.conv(x)
+            return h, h.mean((2, 3))
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.twice, self.fc = Twice(), nn.Linear(4, 7)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.fc(self.twice(x)[1])
+            return logits
+
+    def made(_choice: Choice, **_sizes: int) -> nn.Module:
+        return Network()
+
+    found = layers(made, MODELS["mlp"].choose(), channels=3, size=8, classes=7)
+    assert [(layer.name, layer.kind, layer.size) for layer in found] == [("twice.conv", "conv", 6), ("fc", "linear", 1)]
 
 
 def test_resnet18_has_the_published_arithmetic() -> None:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from asapbench.suite.entries import LayerShape
 from asapbench.suite.options import Choice
 
+_MEASURED = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
+
 
 def layers(
     build: Callable[..., nn.Module], choice: Choice, *, channels: int, size: int, classes: int
@@ -40,7 +42,11 @@ def layers(
     def hook(name: str) -> Any:
         return lambda layer, _inputs, output: note(name, layer, output)
 
-    handles = [module.register_forward_hook(hook(name)) for name, module in model.named_modules()]
+    handles = [
+        module.register_forward_hook(hook(name))
+        for name, module in model.named_modules()
+        if isinstance(module, _MEASURED)  # others may return anything
+    ]
     try:
         with torch.no_grad():
             model.eval()(torch.zeros(1, channels, size, size))
