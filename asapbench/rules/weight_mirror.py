@@ -7,8 +7,9 @@ defaults to W itself. The error then travels through B, and dW is formed from th
 
 The authors' program is for fully connected networks. There noise passes a layer with its bias and activation, and B
 is to be scaled to a given size of its responses. For convolutions this rule mirrors the linear operator alone, as the
-program of Kunin et al. does: noise in place of the input maps, without bias, BatchNorm and activation, <> being the
-mean over positions as well. BatchNorm stays as it is: the error passes it by its exact derivative.
+program of Kunin et al. does: maps of noise, without bias, BatchNorm and activation, <> being the mean over positions as
+well, of which at most 8 x 8 are computed: the operator is the same at each. BatchNorm stays as it is: the error passes
+it by its exact derivative.
 """
 
 from __future__ import annotations

@@ -243,7 +243,7 @@ def mirrored(
     """One step of the weight mirrors: B becomes (1 - decay) B + eta <y n^T>, the layer's y = W n for noise n.
 
     <> is the mean over examples and positions. `noise` returns the noise of a layer by its name and the shape of one
-    example, which is that of the layer's input with its padding.
+    example: for a convolution just as large as it takes for the layer's positions, at most 8 x 8.
     """
     values, _ = _forward(net, parameters, x)
     found = {}
@@ -256,8 +256,9 @@ def mirrored(
             response = given @ weight.T
             products = response.T @ given
         else:
-            wide = 2 * op.settings["padding"]
-            given = noise(op.name, (shape[0], shape[1] + wide, shape[2] + wide))
+            positions = [min(side, 8) for side in values[net.operations.index(op) + 1].shape[2:]]
+            maps = [op.settings["stride"] * (n - 1) + k for n, k in zip(positions, weight.shape[2:], strict=True)]
+            given = noise(op.name, (shape[0], *maps))
             settings = op.settings | {"padding": 0}
             response = _conv(given, weight, settings)
             products, _ = _conv_backward(response, given, weight, given.shape, settings=settings)

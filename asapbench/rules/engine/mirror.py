@@ -15,6 +15,9 @@ from asapbench.rules.engine.functions import Geometry, weight_gradient
 from asapbench.rules.engine.graph import WeightModule
 from asapbench.rules.engine.layers import FeedbackLayer, geometry
 
+_SIDE = 8
+"""Rows and columns of a convolution's responses to noise: more would only repeat what one position does."""
+
 
 @dataclass(frozen=True)
 class Mirroring:
@@ -34,8 +37,8 @@ class MirrorFeedback(FeedbackLayer):
     """B starts as an independent draw and tends to (eta amplitude^2 / decay) W.
 
     y is the response of W alone, without bias, BatchNorm and activation, so that running statistics stay as they are. A
-    convolution's noise has the size of its own input, `inputs` (C, H, W), and fills the padding too: under zeros, which
-    mirror nothing, the outer weights of a kernel would come out smaller than its centre.
+    convolution gets noise maps for as many positions as it has on its own `inputs` (C, H, W), at most 8 x 8, and none
+    in padding: under zeros, which mirror nothing, the outer weights of a kernel would come out smaller than its centre.
     """
 
     def __init__(self, layer: WeightModule, inputs: Sequence[int], mirroring: Mirroring) -> None:
@@ -48,9 +51,12 @@ class MirrorFeedback(FeedbackLayer):
         self._noise: tuple[int, ...] = (mirroring.batch, int(inputs[-1]))
         if isinstance(layer, nn.Conv2d):
             own = geometry(layer)
-            sides = (int(side) + 2 * pad for side, pad in zip(inputs[1:], own.padding, strict=True))
+            spans = [step * (kernel - 1) + 1 for step, kernel in zip(own.dilation, layer.kernel_size, strict=True)]
+            sides = zip(inputs[1:], own.padding, own.stride, spans, strict=True)
+            counts = [min((int(side) + 2 * pad - span) // step + 1, _SIDE) for side, pad, step, span in sides]
+            maps = ((count - 1) * step + span for count, step, span in zip(counts, own.stride, spans, strict=True))
             self._geometry = own._replace(padding=(0, 0))
-            self._noise = (mirroring.batch, int(inputs[0]), *sides)
+            self._noise = (mirroring.batch, int(inputs[0]), *maps)
         self._stream = (0, "")
 
     def draw(self, *, init: str, seed: int, name: str) -> None:
