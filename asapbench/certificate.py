@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -93,18 +94,31 @@ class Finding:
         if self.verdict not in get_args(Verdict):
             raise ValueError(f"there is no verdict {self.verdict!r}")
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; a number that is not finite is left out, as JSON has none."""
+        is_finite = self.number is not None and math.isfinite(self.number)
+        return {**asdict(self), "number": self.number if is_finite else None}
+
 
 @dataclass(frozen=True)
 class Certificate:
     """What was found of `rule` on `model`, each with the options that are not at their defaults.
 
-    `unsuited`: why the rule cannot train the model; there are then no findings.
+    `unsuited`: why the rule cannot train the model; there are then no findings. The revisions are those of entries of
+    the catalog; a module of your own has none.
     """
 
     rule: str
     model: str
     findings: tuple[Finding, ...] = ()
     unsuited: str | None = None
+    rule_revision: int = 1
+    model_revision: int | None = None
+
+    @property
+    def rule_name(self) -> str:
+        """The rule without its options."""
+        return self.rule.partition("(")[0]
 
     @property
     def verdict(self) -> Literal["holds", "fails", "not applicable"]:
@@ -131,11 +145,5 @@ class Certificate:
         raise KeyError(name)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, which `from_json` reads."""
-        return {**asdict(self), "findings": [asdict(found) for found in self.findings], "verdict": self.verdict}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Certificate:
-        """What `to_json` returned. Raises TypeError, KeyError or ValueError for other content."""
-        findings = tuple(Finding(**found) for found in content["findings"])
-        return cls(content["rule"], content["model"], findings, content["unsuited"])
+        """Plain data, with the verdict."""
+        return {**asdict(self), "findings": [found.to_json() for found in self.findings], "verdict": self.verdict}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from asapbench.certificate import Certificate
+from asapbench.cli.options import Db
+from asapbench.cli.text import say
 from asapbench.report.certificates import Form
+from asapbench.store import DEFAULT_URL
 
 
 def check(
@@ -30,6 +35,10 @@ def check(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write to this file: .txt, .md, .json; -: print.")
     ] = None,
+    db: Db = DEFAULT_URL,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Do not keep the certificates in the results database.")
+    ] = False,
 ) -> None:
     """Check what a rule does and does not do.
 
@@ -37,16 +46,19 @@ def check(
     in seconds. Exit status 1 if a property fails.
     """
     from asapbench.analysis.certificate import certificates, choices
-    from asapbench.cli.text import say
+    from asapbench.analysis.certificate.issuing import database, issue
     from asapbench.report.certificates import deliver, form_of, rendered, summary, text
 
     wanted = form_of(form, out)
     chosen = choices(rules or (), every=every, models=model)
-    made = []
-    for certificate in certificates(chosen, seed=seed):
-        made.append(certificate)
-        if wanted is Form.TEXT and out is None:
-            say(text(certificate))
+    made: list[Certificate] = []
+    with nullcontext() if no_store else database(db) as kept:
+        for certificate in certificates(chosen, seed=seed):
+            made.append(certificate)
+            if wanted is Form.TEXT and out is None:
+                say(text(certificate))
+        if kept is not None:
+            issue(kept, made)
     if wanted is Form.TEXT and out is None:
         say(summary(made))
     else:

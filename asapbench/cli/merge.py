@@ -51,6 +51,7 @@ def _lines(file: str, merged: Merged) -> Iterator[str]:
         *([count(merged.angles, "angle")] if merged.angles else []),
         *([count(merged.gradient_qualities, "gradient comparison")] if merged.gradient_qualities else []),
         *([count(merged.measurements, "measurement")] if merged.measurements else []),
+        *([count(merged.certificates, "certificate")] if merged.certificates else []),
         *([count(merged.suites, "suite")] if merged.suites else []),
     ]
     further = f"; {count(merged.further, 'attempt')} had come further there" if merged.further else ""

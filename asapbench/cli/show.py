@@ -25,6 +25,7 @@ def show(
     all_epochs: Annotated[bool, typer.Option("--all-epochs", help="List every epoch, not twelve of them.")] = False,
 ) -> None:
     """Show one cell: configuration, attempts, learning curve, errors."""
+    from asapbench.report.certified import certificates_of
     from asapbench.store import Store
 
     with Store.read_only(db) as store:
@@ -35,6 +36,7 @@ def show(
         angles = store.alignment(attempts[-1].lineage) if attempts else []
         qualities = store.gradient_quality(attempts[-1].lineage) if attempts else []
         provenances = {attempt.id: store.provenance(attempt.provenance_id) for attempt in attempts}
+        certificates = certificates_of(store, content)
     _print_configuration(content, cell_id)
     _print_attempts(attempts, {attempt: _plugins(content, ran.versions) for attempt, ran in provenances.items()})
     if attempts:
@@ -42,6 +44,8 @@ def show(
     _print_epochs(epochs, all_epochs=all_epochs)
     _print_alignment(angles)
     _print_gradient_quality(qualities)
+    for line in certificates:
+        say(line)
     _print_errors(attempts)
 
 

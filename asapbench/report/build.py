@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from asapbench.errors import AsapbenchError, SuiteError
+from asapbench.report.certified import with_notes
 from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
 from asapbench.report.figures.alignment import angle_curves
 from asapbench.report.figures.by_epoch import Recorded
@@ -14,7 +15,13 @@ from asapbench.report.figures.gradient_quality import quality_curves
 from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.paper import ACCURACIES, accuracy_table, table3
 from asapbench.report.quantity import Angle, GradientMeasure, Metric, Quantity, Wanted
-from asapbench.report.recorded import differing_plugins, recorded_results, recorded_suite
+from asapbench.report.recorded import (
+    current_certificates,
+    differing_plugins,
+    recorded_certificates,
+    recorded_results,
+    recorded_suite,
+)
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Note, Table
 from asapbench.suite import plugins
@@ -90,7 +97,7 @@ def paper_table(table: str, *, url: str, metric: Metric | None = None, allow_dev
         made = accuracy_table(int(table), recorded_results(url), metric=chosen, allow_deviations=allow_deviations)
     else:
         raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
-    return with_options(made, url)
+    return with_options(with_notes(made, recorded_certificates(url)), url)
 
 
 def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table:
@@ -104,6 +111,7 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
         known = recorded_suite(store, suite)
         (cells, unreadable), results = store.readable_cells(known.name), store.results(suite=known.name)
         notes = [*_left_out(list(unreadable.values())), *differing_plugins(store, results)]
+        issued = current_certificates(store)
     table = suite_table(
         known.name,
         cells,
@@ -113,7 +121,7 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
         file=known.file,
         notes=(*known.notes, *notes),
     )
-    return with_options(table, url)
+    return with_options(with_notes(table, issued), url)
 
 
 def by_epoch_report(

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from asapbench.errors import AsapbenchError, NoDatabaseError, SuiteError
 from asapbench.report.table import Note
 from asapbench.suite import plugins
+from asapbench.suite.catalog import RULES
 from asapbench.suite.grid import data_of_cells
 from asapbench.suite.load import Suite, load, parse, shipped
 from asapbench.suite.options import nearest
 
 if TYPE_CHECKING:
+    from asapbench.certificate import Certificate
     from asapbench.store import Result, Store
     from asapbench.store.records import SuiteRecord
 
@@ -35,6 +37,29 @@ def recorded_results(url: str) -> list[Result]:
         if url == DEFAULT_URL:
             return []
         raise
+
+
+def recorded_certificates(url: str) -> list[Certificate]:
+    """As `current_certificates`, of the database at `url`; none if there is no database."""
+    from asapbench.store import Store
+
+    try:
+        with Store.read_only(url) as store:
+            return current_certificates(store)
+    except NoDatabaseError:
+        return []
+
+
+def current_certificates(store: Store) -> list[Certificate]:
+    """The newest certificates of the rules and plug-ins as they are now: of their revision and digest."""
+    loaded, found = plugins.versions(), []
+    for issued in store.certificates():
+        one = issued.certificate
+        entry, key = RULES.get(one.rule_name), f"rule {one.rule_name}"
+        is_same = store.provenance(issued.provenance_id).versions.get(key) == loaded.get(key)
+        if is_same and entry is not None and entry.revision == one.rule_revision:
+            found.append(one)
+    return found
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, and_, insert, select, update
+from sqlalchemy import Column, Connection, Table, and_, func, insert, select, update
 
 from asapbench.store import merge_rules
 from asapbench.store.cells import cell_ids_of, chunks, now, portable
@@ -23,6 +23,7 @@ from asapbench.store.records import Conflict, Disagreement, Merged
 from asapbench.store.schema import (
     LAYER_TABLES,
     alignment,
+    certificate,
     epoch_metrics,
     gradient_quality,
     key_of,
@@ -45,6 +46,7 @@ _COUNTED = {
     alignment: "angles",
     gradient_quality: "gradient_qualities",
     measurement: "measurements",
+    certificate: "certificates",
     suites: "suites",
 }
 """The field of `Merged` that counts the new rows of a table."""
@@ -68,7 +70,10 @@ def merge(
     cell_ids: Sequence[str] | None = None,
     suite_names: Sequence[str] | None = None,
 ) -> Merged:
-    """Adds these cells and suites of `source` to `target`; all of them where they are None."""
+    """Adds these cells and suites of `source` to `target`; all of them where they are None.
+
+    Certificates come with the rules of the cells: with some cells those of their rules, with all cells all.
+    """
     merging = _Merging(source, target)
     chosen = list(source.scalars(select(cells.c.id).order_by(cells.c.id))) if cell_ids is None else cell_ids
     for start in range(0, len(chosen), _PART):
@@ -76,6 +81,8 @@ def merge(
     names = list(source.scalars(select(suites.c.name).order_by(suites.c.name))) if suite_names is None else suite_names
     for name in names:
         merging.take_suite(name, set(chosen))
+    everything = source.scalar(select(func.count()).select_from(cells))
+    merging.take_certificates(None if len(chosen) == everything else chosen)
     return merging.merged
 
 
@@ -142,6 +149,18 @@ class _Merging:
             self._insert(suite_cell, [{"suite": name, "cell_id": c, "position": first + i} for i, c in enumerate(new)])
             self.target.execute(update(suites).where(suites.c.name == name).values(updated_at=now()))
 
+    def take_certificates(self, cell_ids: Sequence[str] | None) -> None:
+        """Adds the missing certificates of the rules of these cells, or all."""
+        query = select(certificate).order_by(certificate.c.checked_at, certificate.c.id)
+        theirs = [dict(row) for row in self.source.execute(query).mappings()]
+        if cell_ids is not None:
+            rules = {row["rule"] for row in _rows(self.source, cells.c.id, cell_ids)}
+            theirs = [row for row in theirs if row["rule_name"] in rules]
+        known = set(self.target.scalars(select(certificate.c.id)))
+        new = [row for row in theirs if row["id"] not in known]
+        self._add_provenance({row["provenance_id"] for row in new})
+        self._insert(certificate, new)
+
     def _take_cells(self, cell_ids: Sequence[str]) -> dict[str, str]:
         """Adds the new cells. Returns the labels of all cells whose attempts can be added, by id."""
         ours = {row["id"]: row for row in _rows(self.target, cells.c.id, cell_ids)}
@@ -165,6 +184,9 @@ class _Merging:
         for part in chunks(list(theirs.attempts)):
             query = select(measurement.c.provenance_id).where(measurement.c.attempt_id.in_(part))
             wanted.update(self.source.scalars(query))
+        self._add_provenance(wanted)
+
+    def _add_provenance(self, wanted: set[str]) -> None:
         known = {row["id"] for row in _rows(self.target, provenances.c.id, sorted(wanted))}
         self._insert(provenances, _rows(self.source, provenances.c.id, sorted(wanted - known)))
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from asapbench.certificate import Certificate
 from asapbench.metrics import EpochMetrics, LayerRow
 from asapbench.store.owner_process import OwnerProcess
 
@@ -116,6 +117,15 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class IssuedCertificate:
+    """A certificate with the provenance of the check and its time."""
+
+    certificate: Certificate
+    provenance_id: str
+    checked_at: str
+
+
+@dataclass(frozen=True)
 class SuiteRecord:
     """A recorded suite. `source` is the file that it was last read from, `text` the file's content (None if an earlier
     version recorded it), `cells` the number of its cells.
@@ -184,6 +194,7 @@ class Merged:
     angles: int = 0
     gradient_qualities: int = 0
     measurements: int = 0
+    certificates: int = 0
     suites: int = 0
     conflicts: list[Conflict] = field(default_factory=list)
     disagreements: list[Disagreement] = field(default_factory=list)

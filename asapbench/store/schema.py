@@ -1,8 +1,8 @@
 """The tables of this version. Migrations create them; a test keeps both equal.
 
 Portable between SQLite and PostgreSQL. Rows of `attempt`, `provenance`, `epoch_metrics`, `alignment`,
-`gradient_quality` and `measurement` are never deleted. The views (`result`, `learning_curve`, ...) are for users and
-are defined only in the migrations.
+`gradient_quality`, `measurement` and `certificate` are never deleted. The views (`result`, `learning_curve`, ...) are
+for users and are defined only in the migrations.
 """
 
 from __future__ import annotations
@@ -176,6 +176,22 @@ measurement = sa.Table(
     sa.Column("provenance_id", sa.String(64), sa.ForeignKey("provenance.id"), nullable=False),
     sa.Column("measured_at", sa.String(32), nullable=False),
     sa.Index("measurement_of_attempt", "attempt_id", "analysis"),
+)
+
+certificate = sa.Table(
+    "certificate",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),  # the digest of the rest
+    sa.Column("rule_name", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),  # with its options
+    sa.Column("rule_revision", sa.Integer, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("model_revision", sa.Integer, nullable=False),
+    sa.Column("verdict", sa.String(16), nullable=False),
+    sa.Column("findings", sa.Text, nullable=False),
+    sa.Column("provenance_id", sa.String(64), sa.ForeignKey("provenance.id"), nullable=False),
+    sa.Column("checked_at", sa.String(32), nullable=False),
+    sa.CheckConstraint("verdict IN ('holds', 'fails')", name="verdict_is_known"),
 )
 
 

@@ -18,6 +18,7 @@ from asapbench.metrics import EpochMetrics, LayerRow
 from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
 from asapbench.store import attempts as attempt_rows
 from asapbench.store import cells as cell_rows
+from asapbench.store import certificates as certificate_rows
 from asapbench.store import claims, migrate
 from asapbench.store import epochs as epoch_rows
 from asapbench.store import export as export_rows
@@ -164,6 +165,7 @@ class Store:
     take_over = _writing(claims.take_over)
     supersede = _writing(claims.supersede)
     record_measurements = _writing(measurement_rows.add, measured_at=cell_rows.now)
+    record_certificates = _writing(certificate_rows.add, checked_at=cell_rows.now)
 
     def heartbeat(self, held: Sequence[Claim]) -> list[Claim]:
         """Advances the lease of each claim, all in one commit. Returns the lost claims, unchanged."""
@@ -237,6 +239,7 @@ class Store:
     alignment = _reading(epoch_rows.angles_of_lineage)
     gradient_quality = _reading(epoch_rows.gradient_quality_of_lineage)
     measurements = _reading(measurement_rows.newest)
+    certificates = _reading(certificate_rows.newest)
     provenance = _reading(attempt_rows.provenance)
     provenances_of = _reading(attempt_rows.provenances_of)
     measured_seconds_per_epoch = _reading(attempt_rows.timings)

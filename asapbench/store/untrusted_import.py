@@ -22,9 +22,12 @@ from asapbench.errors import StoreError, SuiteError
 from asapbench.paths import temporary_folder
 from asapbench.store import migrate
 from asapbench.store.attempts import content_id
+from asapbench.store.certificates import certificate_id, read_certificate
 from asapbench.store.connect import Database, connect
 from asapbench.store.records import Provenance
+from asapbench.store.rows import UntrustedRowError
 from asapbench.store.schema import cell as cells
+from asapbench.store.schema import certificate as certificates
 from asapbench.store.schema import provenance as provenances
 from asapbench.store.schema import suite as suites
 from asapbench.suite.cell import Cell
@@ -193,6 +196,8 @@ def _check(copy: sa.Connection) -> None:
         _check_provenance(row)
     for row in copy.execute(sa.select(cells)).mappings():
         _check_cell(row)
+    for row in copy.execute(sa.select(certificates)).mappings():
+        _check_certificate(row)
 
 
 def _check_provenance(row: sa.RowMapping) -> None:
@@ -213,6 +218,16 @@ def _check_cell(row: sa.RowMapping) -> None:
         forged = False
     if forged or stated != kept:
         raise ValueError(f"cell {row['id'][:10]}: the configuration is not that of its identity")
+
+
+def _check_certificate(row: sa.RowMapping) -> None:
+    """The findings, and the digest of all of it."""
+    try:
+        found = read_certificate(row)
+    except UntrustedRowError as error:
+        raise ValueError(f"certificate {row['id'][:12]}: {error}") from error
+    if certificate_id(row) != row["id"] or (found.verdict, found.rule_name) != (row["verdict"], row["rule_name"]):
+        raise ValueError(f"certificate {row['id'][:12]}: the content is not that of its identity")
 
 
 def _name(choice: object) -> object:

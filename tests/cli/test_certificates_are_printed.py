@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from commands import Commands
 
-from asapbench.certificate import PROPERTIES, Certificate
+from asapbench.certificate import PROPERTIES
+from asapbench.store import Store
 
 
 def test_a_rule_that_holds_ends_with_status_0(asapbench: Commands) -> None:
@@ -25,11 +26,9 @@ def test_weight_transport_is_printed_and_no_failure(asapbench: Commands) -> None
     said = asapbench("check", "bp", "--model", "mlp(depth=1)", "--format", "json")
     assert said.status == 0
     (content,) = json.loads(said.out)
-    certificate = Certificate.from_json(content)
-    assert certificate.holds
-    assert certificate.model == "mlp(depth=1, hidden=8)"
-    found = certificate.finding("transport")
-    assert (found.verdict, found.text) == ("declared", "uses weight transport, as declared: fc")
+    assert (content["verdict"], content["model"]) == ("holds", "mlp(depth=1, hidden=8)")
+    found = {each["name"]: each for each in content["findings"]}["transport"]
+    assert (found["verdict"], found["text"]) == ("declared", "uses weight transport, as declared: fc")
 
 
 def test_a_rule_that_cannot_train_a_model_says_why(asapbench: Commands) -> None:
@@ -44,6 +43,20 @@ def test_a_table_in_markdown_has_verdicts_without_digits(asapbench: Commands, tm
     assert (said.status, said.out) == (0, "")
     row = next(line for line in out.read_text().splitlines() if line.startswith("| fa"))
     assert row == "| fa | mlp(hidden=8) | holds | holds | holds | - | holds | holds | holds | holds | holds |"
+
+
+def test_certificates_are_kept_in_a_database_that_is_named(asapbench: Commands, tmp_path: Path) -> None:
+    path = tmp_path / "mine.sqlite"
+    assert asapbench("check", "fa", "--model", "mlp", "--db", str(path), "--no-store").status == 0
+    assert not path.exists()
+    assert asapbench("check", "fa", "--model", "mlp", "--db", str(path)).status == 0
+    with Store.read_only(str(path)) as store:
+        assert [(kept.certificate.rule, kept.certificate.verdict) for kept in store.certificates()] == [("fa", "holds")]
+
+
+def test_a_check_alone_makes_no_default_database(asapbench: Commands, tmp_path: Path) -> None:
+    assert asapbench("check", "bp", "--model", "mlp(depth=1)").status == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

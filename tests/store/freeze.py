@@ -8,7 +8,17 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from store_examples import A_MEASUREMENT, PROVENANCE, TERMS, a_cell, a_quality, an_angle, an_epoch, trained
+from store_examples import (
+    A_MEASUREMENT,
+    PROVENANCE,
+    TERMS,
+    a_cell,
+    a_certificate,
+    a_quality,
+    an_angle,
+    an_epoch,
+    trained,
+)
 
 from asapbench.store import Store
 from asapbench.store.migrate import HEAD
@@ -27,6 +37,7 @@ def fill(store):
     store.record_measurements("shortcut", claim.attempt_id, [A_MEASUREMENT], PROVENANCE)
     trained(store, cells[1], tests=(0.1,), state="diverged")
     claim = store.claim(cells[2], **TERMS)
+    store.record_certificates([a_certificate(), a_certificate("asap", verdict="fails")], PROVENANCE)
     store.finish(claim, "failed", error="Traceback (most recent call last):\n  example", log_tail="example\n")
 
 

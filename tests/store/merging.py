@@ -26,7 +26,17 @@ LOCAL = {
 """What a database says only of its own place: when it recorded what, where weights lie, how rows are counted."""
 
 LAYERS = ("alignment", "gradient_quality")
-TABLES = ("cell", "suite", "suite_cell", "provenance", "attempt", "epoch_metrics", *LAYERS, "measurement")
+TABLES = (
+    "cell",
+    "suite",
+    "suite_cell",
+    "provenance",
+    "attempt",
+    "epoch_metrics",
+    *LAYERS,
+    "measurement",
+    "certificate",
+)
 
 
 def content(path: Path) -> dict[str, list[tuple]]:

@@ -1,5 +1,6 @@
 """Cells, epochs and owners for the tests of the store."""
 
+from asapbench.certificate import Certificate, Finding
 from asapbench.metrics import Alignment, EpochMetrics, GradientQuality, Measurement
 from asapbench.store import OwnerProcess, Provenance
 from asapbench.suite.catalog import CATALOG
@@ -50,6 +51,12 @@ def a_quality(epoch, layer="stages.0.0.conv1", *, share=0.125):
 
 
 A_MEASUREMENT = Measurement("stages.0.0.conv1", "angle", 48.25, spread=1.5, n=8)
+
+
+def a_certificate(rule="fa(linear_feedback=kaiming)", *, verdict="holds", rule_revision=1):
+    clean = Finding("clean", "holds", "parameters, buffers, modes")
+    fixed = Finding("fixed", verdict, "B moved by 1.5e-02", 0.015, "fc", "make it a buffer")
+    return Certificate(rule, "mlp(hidden=8)", (clean, fixed), None, rule_revision, 1)
 
 
 def trained(store, cell, *, tests=(0.25, 0.5, 0.5), state="done", **terms):

@@ -4,7 +4,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from store_examples import A_MEASUREMENT, a_cell, a_quality, an_angle, trained
+from store_examples import A_MEASUREMENT, a_cell, a_certificate, a_quality, an_angle, trained
 
 from asapbench.errors import StoreError
 from asapbench.store import Store, migrate
@@ -56,6 +56,8 @@ def test_a_frozen_database_of_each_revision_is_opened_upgraded_and_read(tmp_path
         qualities = [] if revision < "0004" else [a_quality(0), a_quality(3, "", share=None)]
         assert store.gradient_quality(done.lineage) == qualities
         assert store.measurements("shortcut", [done.id]) == ({} if revision < "0002" else {done.id: [A_MEASUREMENT]})
+        issued = [] if revision < "0005" else [a_certificate("asap", verdict="fails"), a_certificate()]
+        assert [each.certificate for each in store.certificates()] == issued
         trained(store, a_cell(99))
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(migrate.HEAD,)]

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from asapbench.certificate import Certificate
+from asapbench.certificate import Certificate, Finding
 from asapbench.errors import GraphError, SuiteError
 from asapbench.rules import Rule, resolve
 from asapbench.suite.catalog import MODELS, RULES
@@ -59,20 +59,23 @@ def check(
         if sample is None:
             raise ValueError("a module of your own needs a sample: a batch whose shape is that of its data")
         module, title, shape = copy.deepcopy(model), type(model).__name__, sample.shape
+        revision = None
     else:
         choice = narrow(model) if isinstance(model, str) else model
         title, shape = named("model", choice), torch.Size(_SAMPLE) if sample is None else sample.shape
+        revision = MODELS[choice.name].revision
         if (why := chosen.entry.unsuited(MODELS[choice.name])) is not None:
             return Certificate(label, title, unsuited=why)
         module = _built(choice, shape, seed)
     if shape[0] < 2:
         raise ValueError(f"the sample has {shape[0]} example: BatchNorm needs two or more")
     try:
-        return _certified(chosen, module.to("cpu", torch.float64), shape, seed=seed, label=label, title=title)
+        findings = _findings(chosen, module.to("cpu", torch.float64), shape, seed=seed)
     except GraphError as error:
         if isinstance(model, nn.Module):
             raise
         return Certificate(label, title, unsuited=str(error))
+    return Certificate(label, title, findings, None, chosen.entry.revision, revision)
 
 
 def choices(
@@ -119,7 +122,8 @@ def narrow(model: str, **given: Value) -> Choice:
         raise SuiteError(f"model {model}: {error}") from error
 
 
-def _certified(rule: Rule, module: nn.Module, shape: torch.Size, *, seed: int, label: str, title: str) -> Certificate:
+def _findings(rule: Rule, module: nn.Module, shape: torch.Size, *, seed: int) -> tuple[Finding, ...]:
+    """One finding for each property, in their order."""
     import torch
 
     from asapbench.analysis.certificate.boundaries import no_error_crosses
@@ -135,7 +139,7 @@ def _certified(rule: Rule, module: nn.Module, shape: torch.Size, *, seed: int, l
     try:
         subject = Subject(rule, module, shape, seed)
         boundaries = no_error_crosses(subject)
-        findings = (
+        return (
             gradients_as_declared(subject, crossing=boundaries.verdict == "fails"),
             no_weight_transport(subject),
             boundaries,
@@ -147,7 +151,6 @@ def _certified(rule: Rule, module: nn.Module, shape: torch.Size, *, seed: int, l
         )
     finally:
         torch.set_num_threads(threads)
-    return Certificate(label, title, findings)
 
 
 def _built(choice: Choice, shape: torch.Size, seed: int) -> nn.Module:
