@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,12 @@ from asapbench.randomness import fan_in_uniform, uniform
 from asapbench.rules.base import Feedback, Sharing
 from asapbench.rules.engine.functions import FeedbackConv2d, FeedbackLinear, Geometry, rebuilt_feedback
 from asapbench.rules.engine.graph import WeightModule
+
+
+class Scaled(Protocol):
+    """What holds s, the scalar of `recursion`."""
+
+    scale: Tensor
 
 
 class FeedbackLayer(nn.Module):
@@ -29,7 +37,7 @@ class FeedbackLayer(nn.Module):
         self.register_parameter("learned", None)
         self.register_buffer("fixed", None, persistent=False)
         self.register_buffer("difference", None, persistent=False)
-        self.scale: Tensor | None = None
+        self._recursion: tuple[Scaled, ...] = ()  # a tuple, so that it is no submodule of each layer
         self.learned: nn.Parameter | None
         self.fixed: Tensor | None
         self.difference: Tensor | None
@@ -58,11 +66,16 @@ class FeedbackLayer(nn.Module):
         elif self.feedback == "learned":
             self.learned = nn.Parameter(drawn)
 
-    def use_recursion(self, scale: Tensor) -> None:
-        """From now on B = W - s D0, D0 = W - B as they are; `scale` is s, which its owner advances."""
+    @property
+    def scale(self) -> Tensor | None:
+        """The scalar s where B is held as W - s D0. A move to another type or device replaces the tensor."""
+        return self._recursion[0].scale if self._recursion else None
+
+    def use_recursion(self, recursion: Scaled) -> None:
+        """From now on B = W - s D0, D0 = W - B as they are; s is `recursion.scale`, which its owner advances."""
         assert self.learned is not None
         self.difference = (self.layer.weight - self.learned).detach()
-        self.learned, self.scale = None, scale
+        self.learned, self._recursion = None, (recursion,)
 
     def feedback_weight(self) -> Tensor:
         """B, of W's shape."""

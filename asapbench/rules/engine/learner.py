@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import torch
 from torch import Tensor, fx, nn
@@ -34,14 +34,34 @@ class Learner(nn.Module):
         self.recursion: ScalarRecursion | None = None
         self.steps = 0
         self.criterion: Criterion = cross_entropy
+        self.register_state_dict_post_hook(_add_state_of_rule)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_take_state_of_rule)  # type: ignore[no-untyped-call]
 
     def use_criterion(self, criterion: Criterion) -> None:
         """Trains with `criterion` from now on, the output and every local classifier."""
         object.__setattr__(self, "criterion", criterion)  # a criterion that is a module is no part of the learner
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs."""
-        logits: Tensor = self.program(x) if torch.is_grad_enabled() else self.model(x)
+    @overload
+    def forward(self, x: Tensor) -> Tensor: ...
+
+    @overload
+    def forward(self, x: Tensor, y: Tensor) -> Objective: ...
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor | Objective:
+        """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs. With labels, the objective.
+
+        The latter is for wrappers such as DistributedDataParallel, which act when `forward` is called.
+        """
+        if y is not None:
+            return self.objective(x, y)
+        if not torch.is_grad_enabled():
+            plain: Tensor = self.model(x)
+            return plain
+        return self.logits(x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N, K) of the program, with its graph for gradients."""
+        logits: Tensor = self.program(x)
         return logits
 
     def objective(self, x: Tensor, y: Tensor) -> Objective:
@@ -92,8 +112,13 @@ class Learner(nn.Module):
         """Holds learned feedback weights as W - s D0 where that is exact under `optimizer`.
 
         Call it before the first step. The feedback weights then leave the optimizer. Returns None, or why the
-        explicit form stays.
+        explicit form stays. Raises ValueError for a learner that is bound already, or a copy of one.
         """
+        if self.recursion is not None:
+            raise ValueError(
+                "bind: the feedback weights of this learner follow another optimizer already; for a second optimizer "
+                "attach the rule to a model again, or copy the learner before it is bound"
+            )
         learned = [layer for layer in self.feedback_layers.values() if layer.learned is not None]
         if not learned:
             return None
@@ -105,7 +130,7 @@ class Learner(nn.Module):
             own = group_of(optimizer, layer.learned)
             assert own is not None
             own["params"] = [held for held in own["params"] if held is not layer.learned]
-            layer.use_recursion(recursion.scale)
+            layer.use_recursion(recursion)
 
         def advance(stepped: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
             group = group_of(stepped, weight)  # looked up each time: load_state_dict puts new groups in their places
@@ -136,9 +161,25 @@ class Learner(nn.Module):
             self.recursion.load({name: state[f"recursion.{name}"] for name in self.recursion.state_dict()})
         for name, tensor in self._changed_before_steps().items():
             tensor.copy_(state[name])
-        self.steps = int(state.get("steps", self.steps))
+        self.resume(int(state.get("steps", self.steps)))
+
+    def resume(self, steps: int) -> None:
+        """Continues behind `steps` training steps."""
+        self.steps = steps
         for layer in self.feedback_layers.values():
-            layer.resume(self.steps)
+            layer.resume(steps)
+
+    def buffers_of_rule(self) -> Iterator[tuple[str, Tensor]]:
+        """The rule's buffers that do not persist, by the place of each in the learner: what is drawn from the seed.
+
+        `state_dict` has them too, as `rule.NAME`, so that it is complete whatever the seed and the first weights were.
+        """
+        of_model = set(self.model.modules())
+        for path, module in self.named_modules():
+            if module not in of_model:
+                for name, buffer in module.named_buffers(recurse=False):
+                    if name in module._non_persistent_buffers_set:
+                        yield f"{path}.{name}", buffer
 
     def _changed_before_steps(self) -> dict[str, Tensor]:
         layers = self.feedback_layers.items()
@@ -162,3 +203,38 @@ class Learner(nn.Module):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+
+_OF_RULE = "rule."
+"""What the keys begin with that a learner's state has beside parameters and persistent buffers."""
+
+
+def _add_state_of_rule(learner: nn.Module, state: dict[str, Any], prefix: str, _metadata: object) -> None:
+    assert isinstance(learner, Learner)
+    for name, buffer in learner.buffers_of_rule():
+        state[f"{prefix}{_OF_RULE}{name}"] = buffer.detach()
+    state[f"{prefix}{_OF_RULE}steps"] = torch.tensor(learner.steps)
+
+
+@torch.no_grad()
+def _take_state_of_rule(
+    learner: nn.Module,
+    state: dict[str, Any],
+    prefix: str,
+    _metadata: object,
+    _strict: bool,
+    missing: list[str],
+    _unexpected: list[str],
+    errors: list[str],
+) -> None:
+    assert isinstance(learner, Learner)
+    for name, buffer in learner.buffers_of_rule():
+        found = state.pop(key := f"{prefix}{_OF_RULE}{name}", None)
+        if found is None:
+            missing.append(key)
+        elif found.shape != buffer.shape:
+            errors.append(f"size mismatch for {key}: {tuple(found.shape)} in the state, {tuple(buffer.shape)} here")
+        else:
+            buffer.copy_(found)
+    if (steps := state.pop(f"{prefix}{_OF_RULE}steps", None)) is not None:
+        learner.resume(int(steps))

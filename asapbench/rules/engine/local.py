@@ -205,10 +205,8 @@ class LocalLearner(Learner):
             if isinstance(module, Head):
                 object.__setattr__(module, "criterion", criterion)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs."""
-        if not torch.is_grad_enabled():
-            return super().forward(x)
+    def logits(self, x: Tensor) -> Tensor:
+        """As every learner."""
         anything = torch.zeros(len(x), dtype=torch.int64, device=x.device)  # the heads' losses are not used
         logits: Tensor = self.program(x, anything)[0]
         return logits
