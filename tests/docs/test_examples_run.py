@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,12 @@ def test_the_library_example_learns(capsys: pytest.CaptureFixture[str]) -> None:
     accuracies = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines())
     assert set(accuracies) == {"bp", "asap", "fa"}
     assert all(float(accuracy) > 60 for accuracy in accuracies.values())
+
+
+@pytest.mark.slow
+def test_the_example_on_two_processes_learns() -> None:
+    script = str(ROOT / "examples" / "data_parallel.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    assert float(ran.stdout.split()[-1]) < 1.5  # of 2.3 at first
