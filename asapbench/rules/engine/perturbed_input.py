@@ -64,9 +64,9 @@ class PerturbedLearner(Learner):
         self.projection = projection
         self.second_error = second_error
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, K) for inputs (N, C, H, W); without gradients the plain model runs."""
-        logits: Tensor = self.program(x)[0] if torch.is_grad_enabled() else self.model(x)
+    def logits(self, x: Tensor) -> Tensor:
+        """As every learner."""
+        logits: Tensor = self.program(x)[0]
         return logits
 
     def objective(self, x: Tensor, y: Tensor) -> Objective:
