@@ -1,4 +1,7 @@
-"""The fully connected network of A.2 (there 784-10-10-10): linear, or with BatchNorm and ReLU after hidden layers."""
+"""The fully connected network of A.2 (there 784-10-10-10): linear, or with BatchNorm and ReLU after hidden layers.
+
+Other works have ReLU alone: `batchnorm = false`.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,10 @@ def build(choice: Choice, *, channels: int, size: int, classes: int) -> nn.Modul
     layers = nn.Sequential()
     for _ in range(choice.integer("depth")):
         layers.append(nn.Linear(inputs, hidden))
+        if nonlinear and choice.flag("batchnorm"):
+            layers.append(nn.BatchNorm1d(hidden))
         if nonlinear:
-            layers.extend([nn.BatchNorm1d(hidden), nn.ReLU()])
+            layers.append(nn.ReLU())
         inputs = hidden
     last = logits_batchnorm(choice, classes) if nonlinear else nn.Identity()
     return Network(
@@ -35,9 +40,10 @@ def build(choice: Choice, *, channels: int, size: int, classes: int) -> nn.Modul
 def layers(choice: Choice, *, channels: int, size: int, classes: int) -> Iterator[LayerShape]:
     """The hidden layers and the classifier."""
     inputs, hidden, nonlinear = channels * size * size, choice.integer("hidden"), choice.flag("nonlinear")
+    batchnorm = nonlinear and choice.flag("batchnorm")
     for number in range(choice.integer("depth")):
-        name = f"hidden.{number * (3 if nonlinear else 1)}"
-        yield LayerShape(name, "linear", inputs, hidden, bias=True, batchnorm=nonlinear)
+        name = f"hidden.{number * (1 + nonlinear + batchnorm)}"
+        yield LayerShape(name, "linear", inputs, hidden, bias=True, batchnorm=batchnorm)
         inputs = hidden
     yield classifier(choice, inputs, classes, linear=not nonlinear)
 
@@ -50,6 +56,7 @@ entry = ModelEntry(
         Option("hidden", 10, "units of each hidden layer", minimum=1),
         Option("depth", 2, "hidden layers", minimum=1),
         Option("nonlinear", True, "BatchNorm and ReLU after each hidden layer; false: a linear network"),
+        Option("batchnorm", True, "BatchNorm in front of each ReLU"),
         Option("logits_batchnorm", True, "BatchNorm on the logits of the nonlinear network"),
         LINEAR_INIT,
     ),

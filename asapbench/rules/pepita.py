@@ -6,8 +6,9 @@ a fixed random F, and gives h_l^err. A hidden layer learns by
     dW_l = (h_l - h_l^err) (h_(l-1)^err)^T,        h_0^err = x + F e,
 
 and the output layer by dW_L = e (h_(L-1)^err)^T, each a mean over the batch and, for a convolution, over its positions.
-h_l is the output of the activation behind layer l, in front of a pool; its derivative takes no part. F is
-0.05 U(+-sqrt(6 / inputs)), and both passes have the same dropout masks, as in the authors' program.
+h_l is the output of the activation behind layer l and of a dropout that follows directly, in front of a pool; its
+derivative takes no part. F is 0.05 U(+-sqrt(6 / inputs)), and both passes have the same dropout masks, as in the
+authors' program.
 
 The paper's networks have neither BatchNorm, biases nor shortcuts. Here the error h_l - h_l^err stands at the input of
 the activation, and what lies between two activations is differentiated as it is (decision 0037). The rule is refused

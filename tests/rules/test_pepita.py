@@ -73,6 +73,21 @@ def test_both_passes_have_the_same_dropout_masks() -> None:
     assert not torch.equal(*dropped), "each step has masks of its own"
 
 
+def test_dropout_behind_an_activation_drops_its_change_too() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 9), nn.ReLU(), nn.Dropout(0.5), nn.Linear(9, CLASSES)).double()
+    learner = attach(model, CHOICE, X)
+    ((_, projection),) = learner.fixed_feedback()
+    torch.manual_seed(7)
+    mask = F.dropout(torch.ones(6, 9, dtype=torch.float64))
+    torch.manual_seed(7)
+    objective = learner.backward(X, Y)
+    error = objective.logits.softmax(1) - F.one_hot(Y, CLASSES)
+    disturbed = X.flatten(1) + error @ projection
+    before, after = (mask * torch.relu(model[1](inputs)) for inputs in (X.flatten(1), disturbed))
+    torch.testing.assert_close(model[1].weight.grad, (before - after).T @ disturbed / 6)
+    torch.testing.assert_close(model[4].weight.grad, error.T @ after / 6)
+
+
 def test_in_evaluation_mode_dropout_drops_nothing() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 9), nn.ReLU(), nn.Dropout(0.5), nn.Linear(9, CLASSES)).double()
     learner = attach(model, CHOICE, X).eval()

@@ -22,6 +22,7 @@ CASES = [
 ] + [
     ("alexnet", {"kernel": 5, "conv_bias": True}, 32),
     ("mlp", {"nonlinear": False, "depth": 3}, 28),
+    ("mlp", {"batchnorm": False, "logits_batchnorm": False}, 28),
     ("resnet20", {"shortcut": "B"}, 28),
 ]  # fmt: skip
 

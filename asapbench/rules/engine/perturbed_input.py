@@ -148,14 +148,13 @@ def _activations(program: fx.GraphModule) -> list[fx.Node]:
 
 def _first(program: fx.GraphModule) -> fx.GraphModule:
     """The first pass: (logits, (*activations, *masks of dropout)). The head alone learns by the logits."""
-    masks = []
+    activations, masks, output = _activations(program), [], output_of(program)
     for node, layer in _modules(program, _DROPOUT):
         (x,) = node.all_input_nodes
         target = add_module(Mask(layer), program, kind="mask", layer=node.name)
         with program.graph.inserting_before(node):
             masks.append(program.graph.call_module(target, (x,)))
-        _multiply_instead(node, masks[-1], program)
-    activations, output = _activations(program), output_of(program)
+        _multiply_instead(node, masks[-1], program, activations)
     for node in activations:
         cut(node, [user for user in node.users if user is not output], program)
     add_outputs([*activations, *masks], program)
@@ -164,29 +163,31 @@ def _first(program: fx.GraphModule) -> fx.GraphModule:
 
 def _second(program: fx.GraphModule) -> fx.GraphModule:
     """The second pass, given the masks of the first: (logits, (*ends of the segments but the last, *activations))."""
-    last = next(node for node in program.graph.nodes if node.op == "placeholder")
-    for node, _ in _modules(program, _DROPOUT):
-        with program.graph.inserting_after(last):
-            last = program.graph.placeholder(f"mask_{node.name}")
-        _multiply_instead(node, last, program)
-    for node, layer in _modules(program, _BATCHNORM):
-        node.target = add_module(UntrackedBatchNorm(layer), program, kind="untracked", layer=str(node.target))
-    activations = _activations(program)
-    ends = []
+    activations, ends = _activations(program), []
     for node in activations:
         (end,) = node.all_input_nodes
         cut(end, [node], program)
         ends.append(end)
+    last = next(node for node in program.graph.nodes if node.op == "placeholder")
+    for node, _ in _modules(program, _DROPOUT):
+        with program.graph.inserting_after(last):
+            last = program.graph.placeholder(f"mask_{node.name}")
+        _multiply_instead(node, last, program, activations)
+    for node, layer in _modules(program, _BATCHNORM):
+        node.target = add_module(UntrackedBatchNorm(layer), program, kind="untracked", layer=str(node.target))
     add_outputs([*ends, *activations], program)
     return compiled(program)
 
 
-def _multiply_instead(node: fx.Node, mask: fx.Node, program: fx.GraphModule) -> None:
-    (x,) = (one for one in node.all_input_nodes if one is not mask)
+def _multiply_instead(node: fx.Node, mask: fx.Node, program: fx.GraphModule, activations: list[fx.Node]) -> None:
+    """Replaces a dropout layer by the product with its mask; in `activations`, what it alone reads is the product."""
+    (x,) = node.all_input_nodes
     with program.graph.inserting_before(node):
         product = program.graph.call_function(torch.mul, (x, mask))
     node.replace_all_uses_with(product)
     program.graph.erase_node(node)
+    if x in activations and set(x.users) <= {product, mask}:
+        activations[activations.index(x)] = product
 
 
 def _modules(program: fx.GraphModule, kinds: tuple[type[nn.Module], ...]) -> list[tuple[fx.Node, Any]]:
