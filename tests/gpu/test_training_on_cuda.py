@@ -54,9 +54,10 @@ def test_augmented_batches_are_the_same_on_both_devices(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_asking_for_angles_changes_no_bit(rule: str, tmp_path) -> None:
+def test_asking_for_angles_and_gradient_quality_changes_no_bit(rule: str, tmp_path) -> None:
     asked = Recorder()
-    run = trainer(cell(rule), noise_images(), tmp_path / "asked", asked, device="cuda", alignment=True)
+    options = {"alignment": True, "gradient_quality": True}
+    run = trainer(cell(rule), noise_images(), tmp_path / "asked", asked, device="cuda", **options)
     run.fit()
     assert same_bits(bits(run), trained(cell(rule), tmp_path / "plain")[1])
     assert {row.epoch for row in asked.angles} == {0, 1, 2, 3}
