@@ -43,11 +43,14 @@ def test_with_the_identity_for_b_it_is_kolen_pollack() -> None:
 
 def test_weight_decay_turns_w_towards_the_product_and_more_units_bring_it_nearer() -> None:
     """Under decay alone, W and R forget their draws: what is left of W is sum dW, of B R it is B B^T sum dW."""
-    found = {}
+    draw, found = torch.Generator().manual_seed(1), {}
+    x, y = torch.randn(64, 12, generator=draw), torch.randint(10, (64,), generator=draw)
     for expansion in (1, 10):
-        learner, x, y = learner_of(expansion)
-        optimizer = torch.optim.SGD([p for _, p in learner.trained_parameters()], lr=0.05, weight_decay=0.5)
-        for _ in range(200):
+        model = nn.Sequential(nn.Linear(12, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 10))
+        initialise(model, 1)
+        learner = attach(model, RULES["pfa"].choose({"expansion": expansion}), x, seed=2)
+        optimizer = torch.optim.SGD([p for _, p in learner.trained_parameters()], lr=0.5, weight_decay=0.03)
+        for _ in range(150):
             optimizer.zero_grad()
             learner.backward(x, y)
             optimizer.step()
