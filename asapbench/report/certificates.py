@@ -38,6 +38,9 @@ def rendered(certificates: Sequence[Certificate], form: Form) -> str:
     return "\n".join([*map(text, certificates), summary(certificates)]) + "\n"
 
 
+_ABOUT = """What `asapbench check` found on small networks and random batches, in float64 on the CPU. `holds`: it was
+measured and holds. `declared`: a limit that the rule declares, listed below the table. `-`: the property does not apply
+to the rule, or the rule cannot train the model. A certificate says nothing of accuracy."""
 _STANDARD_OUTPUT = Path("-")
 _ENDINGS = {".txt": Form.TEXT, ".md": Form.MARKDOWN, ".json": Form.JSON}
 
@@ -97,7 +100,8 @@ def summary(certificates: Sequence[Certificate]) -> str:
 
 def markdown(certificates: Sequence[Certificate]) -> str:
     """What each property means, and a table: a row for each certificate, without measured numbers."""
-    lines = [f"- **{name}** ({each.title}): {each.explanation}" for name, each in PROPERTIES.items()]
+    lines = ["# Certificates", "", _ABOUT, ""]
+    lines += [f"- **{name}** ({each.title}): {each.explanation}" for name, each in PROPERTIES.items()]
     header = ["rule", "model", "certificate", *PROPERTIES]
     lines += ["", f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
     for one in certificates:

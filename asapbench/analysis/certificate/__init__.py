@@ -7,7 +7,10 @@ interface of `Learner`, in float64 on the CPU, on small random batches.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asapbench.certificate import Certificate, Finding
@@ -28,6 +31,8 @@ DEFAULT_MODELS = ("resnet10", "alexnet", "mlp")
 
 _NARROW = {"width": 4, "hidden": 8}
 """Sizes of catalog models where none are given: a certificate needs no more."""
+_LONGEST = 200
+"""Characters of a rule's error that a finding shows."""
 _SAMPLE = (6, 3, 16, 16)
 _CLASSES = 10
 
@@ -138,19 +143,32 @@ def _findings(rule: Rule, module: nn.Module, shape: torch.Size, *, seed: int) ->
     torch.set_num_threads(1)  # small networks: more threads only wait for each other
     try:
         subject = Subject(rule, module, shape, seed)
-        boundaries = no_error_crosses(subject)
+        subject.attached()  # a refusal is no finding
+        boundaries = _judged("boundaries", partial(no_error_crosses, subject))
+        crossing = boundaries.verdict == "fails"
         return (
-            gradients_as_declared(subject, crossing=boundaries.verdict == "fails"),
-            no_weight_transport(subject),
+            _judged("gradients", partial(gradients_as_declared, subject, crossing=crossing)),
+            _judged("transport", partial(no_weight_transport, subject)),
             boundaries,
-            every_layer_learns(subject),
-            fixed_stays_fixed(subject),
-            attaching_and_computing_is_clean(subject),
-            resume_repeats_the_bits(subject),
-            the_seed_determines_the_bits(subject),
+            _judged("learning", partial(every_layer_learns, subject)),
+            _judged("fixed", partial(fixed_stays_fixed, subject)),
+            _judged("clean", partial(attaching_and_computing_is_clean, subject)),
+            _judged("resume", partial(resume_repeats_the_bits, subject)),
+            _judged("seed", partial(the_seed_determines_the_bits, subject)),
         )
     finally:
         torch.set_num_threads(threads)
+
+
+def _judged(name: str, judge: Callable[[], Finding]) -> Finding:
+    """The finding of `judge`; a failure, with its place, where the rule's code raises an error."""
+    try:
+        return judge()
+    except Exception as error:  # noqa: BLE001 - the code of a plug-in may raise anything
+        *_, last = traceback.extract_tb(error.__traceback__)
+        place = f"{Path(last.filename).name}:{last.lineno}"
+        text = f"raises {type(error).__name__} at {place}: {' '.join(str(error).split())[:_LONGEST]}"
+        return Finding(name, "fails", text, None, None, "let the rule train in a loop of its own first")
 
 
 def _built(choice: Choice, shape: torch.Size, seed: int) -> nn.Module:

@@ -64,6 +64,8 @@ def no_error_crosses(subject: Subject) -> Finding:
         ends = _ends_of_units(subject)
     elif declares.error_path in _ENTERING:
         ends = flow.taps()
+    elif declares.error_path == "input":
+        return Finding(NAME, "not applicable", "no error travels backwards from layer to layer")
     else:
         return Finding(NAME, "not applicable", "one loss, whose error travels through all layers")
     parts = Parts.at(ends, flow)

@@ -24,6 +24,7 @@ def resume_repeats_the_bits(subject: Subject) -> Finding:
     saved = io.BytesIO()
     state = {"model": learner.model.state_dict(), "rule": learner.rule_state(), "optimizer": optimizer.state_dict()}
     torch.save(state, saved)
+    stopped = _all(learner)
     train(learner, optimizer, subject, _AFTER)
     expected = _all(learner)
     saved.seek(0)
@@ -37,9 +38,11 @@ def resume_repeats_the_bits(subject: Subject) -> Finding:
     again.model.load_state_dict(held["model"])
     again.load_rule_state(held["rule"])
     its_optimizer.load_state_dict(held["optimizer"])
+    advice = "keep what changes outside the optimizer in `rule_state`, and load it"
+    if (name := _first_different(stopped, _all(again))) is not None:
+        return Finding(_RESUME, "fails", "it is not restored as it was at the stop", None, name, advice)
     train(again, its_optimizer, subject, _AFTER)
     if (name := _first_different(expected, _all(again))) is not None:
-        advice = "keep what changes outside the optimizer in `rule_state`, and load it"
         return Finding(_RESUME, "fails", "it differs after a stop and a resume", None, name, advice)
     return Finding(_RESUME, "holds", f"{len(expected)} tensors equal bit for bit")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -148,3 +149,30 @@ class GlobalRandomness(FA):
         for layer in learner.feedback_layers.values():
             layer.fixed = torch.rand_like(layer.fixed) - 0.5
         return learner
+
+
+class ForgetfulLearner(Learner):
+    def rule_state(self) -> dict[str, Any]:
+        return {}
+
+    def load_rule_state(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class ForgottenFeedback(KP):
+    """The learned B is not in the rule's state."""
+
+    entry = planted("forgotten", KP.entry)
+
+    def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> Learner:
+        made = super().learner(model, flow, seed)
+        return ForgetfulLearner(made.model, made.program, made.feedback_layers)
+
+
+class IgnoredSeed(FA):
+    """B is the same for every seed."""
+
+    entry = planted("ignored_seed", FA.entry)
+
+    def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> Learner:
+        return super().learner(model, flow, 0)

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from asapbench import check
-from asapbench.rules.base import Rule
+from asapbench.rules import resolve
+from asapbench.rules.base import Declares, Rule
+from asapbench.suite.catalog import RULES
 
 FAULTS = {
     planted.NothingReachesHiddenLayers: ("learning", "1.weight"),
@@ -19,6 +21,8 @@ FAULTS = {
     planted.WrittenGradients: ("clean", "1.weight"),
     planted.SharedStorage: ("transport", "3"),
     planted.GlobalRandomness: ("clean", None),
+    planted.ForgottenFeedback: ("resume", "B of 3"),
+    planted.IgnoredSeed: ("seed", "B of 3"),
 }
 SHIPPED = sorted({fault.__base__ for fault in FAULTS}, key=lambda rule: rule.__name__)
 SAMPLE = torch.zeros(4, 3, 2, 2)
@@ -53,3 +57,32 @@ def test_the_shipped_rule_beside_it_holds(shipped: type[Rule]) -> None:
     certificate = check(rule_of(shipped), network(), SAMPLE)
     assert certificate.failures == ()
     assert certificate.holds
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ("bp", "uses weight transport, as declared: 3, 5"),
+        ("sign_symmetry", "uses W's signs, as declared (partial transport): 3, 5"),
+        (
+            "predsim",
+            "uses weight transport, as declared: 4 layers, head.1.sim.seen.weight to head.3.pred.decoder.weight",
+        ),
+    ],
+)
+def test_declared_limits_are_stated_and_no_failure(rule: str, text: str) -> None:
+    certificate = check(rule, network(), SAMPLE)
+    assert certificate.holds
+    found = certificate.finding("transport")
+    assert (found.verdict, found.text) == ("declared", text)
+
+
+def test_an_undeclared_use_of_signs_or_of_weights_is_a_fault() -> None:
+    class Quiet(type(resolve("sign_symmetry"))):
+        @property
+        def declares(self) -> Declares:
+            return Declares(update="own", error_path="fixed", linear="fixed", stem="trained")
+
+    certificate = check(Quiet(RULES["sign_symmetry"].choose()), network(), SAMPLE)
+    assert certificate.finding("transport").verdict == "fails"
+    assert certificate.finding("transport").layer == "3"

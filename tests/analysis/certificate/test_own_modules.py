@@ -1,0 +1,85 @@
+"""A certificate of a module of one's own: the module stays as it is, and errors of a rule's code are findings."""
+
+from __future__ import annotations
+
+import copy
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from asapbench import check
+from asapbench.errors import GraphError, SuiteError
+from asapbench.rules.engine.graph import Dataflow
+from asapbench.rules.engine.learner import Learner, Objective
+from asapbench.rules.fa import FA
+
+SAMPLE = torch.zeros(4, 2, 6, 6)
+
+
+def convolutional() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 4, 3, padding=1),
+        nn.ReLU(),
+        nn.Dropout(0.25),
+        nn.Flatten(),
+        nn.Linear(36, 5),
+    )
+
+
+def test_a_module_with_dropout_is_certified_and_stays_as_it_is() -> None:
+    model = convolutional().eval()
+    before = copy.deepcopy(model.state_dict())
+    streams = torch.get_rng_state(), str(np.random.get_state()), random.getstate()
+    threads = torch.get_num_threads()
+    certificate = check("kp", model, SAMPLE)
+    assert certificate.failures == ()
+    assert (certificate.rule, certificate.model, certificate.model_revision) == ("kp", "Sequential", None)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not model.training
+    assert next(model.parameters()).dtype == torch.float32
+    assert torch.equal(streams[0], torch.get_rng_state())
+    assert (str(np.random.get_state()), random.getstate(), torch.get_num_threads()) == (*streams[1:], threads)
+
+
+def test_a_module_that_a_rule_refuses_is_an_error() -> None:
+    with pytest.raises(GraphError, match="at least 3 convolutions"):
+        check("asap", convolutional(), SAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("fa", nn.Linear(3, 2)), ValueError, "needs a sample"),
+        (("fa", nn.Linear(3, 2), torch.zeros(1, 3)), ValueError, "needs two or more"),
+        (("fb", "mlp"), SuiteError, 'unknown rule "fb"'),
+        (("fa", "mlb"), SuiteError, 'unknown model "mlb"'),
+    ],
+)
+def test_bad_input_is_named(arguments: tuple[object, ...], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        check(*arguments)
+
+
+class Broken(Learner):
+    def objective(self, x: Tensor, y: Tensor) -> Objective:
+        raise RuntimeError("no kernel\nfor this")
+
+
+class BrokenRule(FA):
+    def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> Learner:
+        made = super().learner(model, flow, seed)
+        return Broken(made.model, made.program, made.feedback_layers)
+
+
+def test_an_error_of_the_rules_code_is_a_finding_with_its_place() -> None:
+    certificate = check(BrokenRule(FA.entry.choose()), convolutional(), SAMPLE)
+    assert {found.name for found in certificate.failures} >= {"gradients", "learning", "resume"}
+    text = certificate.finding("learning").text
+    assert text.startswith("raises RuntimeError at test_own_modules.py:")
+    assert text.endswith("no kernel for this")
