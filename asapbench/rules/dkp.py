@@ -9,6 +9,9 @@ e^T h does not: on such networks rates must be small. The authors' networks have
 
 B is trained by the cell's optimizer, learning rate and weight decay. The authors' program has Adam for B beside SGD for
 the network, both with a weight decay of 1e-6: `optimizer = { name = "adam", weight_decay = 1e-6 }` is the closest.
+
+Published: CIFAR-10, two convolutions of 32 channels with BatchNorm and a hidden layer of 128, 50 epochs, mean of 4:
+67.52 % (DFA 61.02, BP 70.47), in the README of the authors' program until 2021.
 """
 
 from __future__ import annotations

@@ -8,6 +8,9 @@ another criterion change y*: they concern the output.
 The program does not divide y* B by the batch size, while the output's loss is a mean: `reduction = "sum"`. By default
 it is divided, so that hidden layers learn at a rate that does not grow with the batch, as under every other rule. The
 program's taps lie in front of the max-pool, those here behind it, as under `dfa`.
+
+Published, by Kao and Hariharan 2024 (Counter-Current Learning, Table 1), on fully connected networks with tanh: 92.16 %
+on MNIST and 33.85 % on CIFAR-10 (DFA 97.27 and 42.86, BP 98.19 and 50.03). The authors' own table could not be had.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ where that would carry an error through the weights of another layer.
 
 `output_error`: the paper and the program for convolutional networks take the first pass's e for the output layer, the
 program for fully connected networks the second pass's.
+
+Published: CIFAR-10, one hidden layer of 1024: 52.58 % in the authors' tutorial notebook, by suite `pepita`'s recipe.
 """
 
 from __future__ import annotations
