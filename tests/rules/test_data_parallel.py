@@ -16,7 +16,7 @@ from asapbench.rules import Learner, attach
 pytestmark = pytest.mark.slow
 
 RULES = ("bp", "fa", "kp", "dfa", "asap", "weight_mirror", "local_errors")
-"""A rule of each kind, but for losses that compare the examples of a batch."""
+"""A rule of each kind, except losses that compare the examples of a batch."""
 BOUND = ("kp", "asap")
 X = torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 Y = torch.arange(8) % 5

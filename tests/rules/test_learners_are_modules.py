@@ -129,7 +129,7 @@ def test_a_bound_learner_can_change_its_type(rule: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "name"), [*((rule, "own") for rule in RULES), *((rule, "vit") for rule in ("bp", "fa", "kp"))]
 )
-def test_under_autocast_gradients_are_those_of_float32_but_for_rounding(rule: str, name: str) -> None:
+def test_under_autocast_gradients_are_those_of_float32_except_for_rounding(rule: str, name: str) -> None:
     found = []
     x, y = NETWORKS["vit"].batch(count=32, dtype=torch.float32)  # BatchNorm of few examples multiplies rounding
     for enabled in (False, True):
