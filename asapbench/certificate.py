@@ -34,7 +34,7 @@ _ALL = (
         "transport",
         "no weight transport",
         "The error path does not depend on the forward weights: W is changed between the forward and the backward "
-        "pass, with B and all activations held, and later gradients stay the same; no B follows W.",
+        "pass, with B and all activations held, and the gradients of earlier layers stay the same; no B follows W.",
     ),
     Property(
         "boundaries",

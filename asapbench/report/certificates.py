@@ -72,7 +72,7 @@ def deliver(content: str, out: Path | None) -> None:
 
 def text(certificate: Certificate) -> str:
     """One certificate in lines of 80 columns at most: one line or more for each property."""
-    title = f"{certificate.rule} on {certificate.model}: {certificate.verdict}"
+    title = f"{certificate.rule} on {certificate.model}: {certificate.verdict}{limits(certificate)}"
     if certificate.unsuited is not None:
         return "\n".join(_wrapped(f"{title}: {certificate.unsuited}", "", "  ")) + "\n"
     lines = _wrapped(title, "", "  ")
@@ -82,6 +82,12 @@ def text(certificate: Certificate) -> str:
         if found.advice is not None:
             lines += _wrapped(f"fix: {found.advice}", " " * len(start), " " * len(start))
     return "\n".join(lines) + "\n"
+
+
+def limits(certificate: Certificate) -> str:
+    """The properties of which the rule declares a limit: ` (declared: transport)`, or nothing."""
+    declared = [found.name for found in certificate.findings if found.verdict == "declared"]
+    return f" (declared: {', '.join(declared)})" if declared else ""
 
 
 def statement(found: Finding) -> str:
@@ -106,7 +112,12 @@ def markdown(certificates: Sequence[Certificate]) -> str:
     lines += ["", f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
     for one in certificates:
         by_name = {found.name: _SHORT[found.verdict] for found in one.findings}
-        cells = [escape(one.rule), escape(one.model), one.verdict, *(by_name.get(name, "-") for name in PROPERTIES)]
+        cells = [
+            escape(one.rule),
+            escape(one.model),
+            f"{one.verdict}{limits(one)}",
+            *(by_name.get(name, "-") for name in PROPERTIES),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     notes = [(one, found) for one in certificates for found in one.findings if found.verdict in ("declared", "fails")]
     if notes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from asapbench.certificate import Certificate
 from asapbench.errors import SuiteError
-from asapbench.report.certificates import statement
+from asapbench.report.certificates import limits, statement
 from asapbench.report.recorded import current_certificates
 from asapbench.report.table import Note, Table
 from asapbench.suite.catalog import RULES
@@ -38,12 +38,6 @@ def certificates_of(store: Store, configuration: Mapping[str, Any]) -> list[str]
 
 def _outcome(certificate: Certificate) -> str:
     return f"holds on {certificate.model}{limits(certificate)}" if certificate.holds else failure(certificate)
-
-
-def limits(certificate: Certificate) -> str:
-    """The properties of which the rule declares a limit: ` (declared: transport)`, or nothing."""
-    declared = [found.name for found in certificate.findings if found.verdict == "declared"]
-    return f" (declared: {', '.join(declared)})" if declared else ""
 
 
 def failure(certificate: Certificate) -> str:
