@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asapbench.metrics import Alignment, EpochMetrics, Measurement
+from asapbench.metrics import Alignment, EpochMetrics, GradientQuality, Measurement
 from asapbench.store.owner_process import OwnerProcess
 from asapbench.store.records import (
     DEFAULT_URL,
@@ -35,6 +35,7 @@ __all__ = [
     "Claim",
     "EndState",
     "EpochMetrics",
+    "GradientQuality",
     "IssuedCertificate",
     "Measured",
     "Measurement",

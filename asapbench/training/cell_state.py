@@ -31,7 +31,7 @@ Environment = dict[str, str | int | bool]
 class Progress:
     """Where training stands: completed epochs, and batches done and seconds spent in the epoch under way.
 
-    `Saved` has the same fields.
+    `Saved` has the same fields. `alignment` holds every row of layers: angles, and quality of gradients.
     """
 
     epoch: int = 0

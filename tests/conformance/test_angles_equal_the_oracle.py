@@ -1,4 +1,4 @@
-"""The measured angles are those of the oracle's gradients, and of the weights that a rule compares."""
+"""Measured angles and norm ratios are those of the oracle's gradients, and of the weights that a rule compares."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from test_oracle import NETWORKS, torch_model
 from asapbench.rules import attach
 from asapbench.suite.catalog import RULES
 from asapbench.training.alignment import alignment
+from asapbench.training.gradient_quality import gradient_quality
 
 CASES = [
     ("alexnet", "asap"),
@@ -22,7 +23,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "rule"), CASES)
-def test_the_angles_are_those_of_the_oracle(name: str, rule: str) -> None:
+def test_the_angles_and_norm_ratios_are_those_of_the_oracle(name: str, rule: str) -> None:
     model, x, y = torch_model(name)
     learner = attach(model, RULES[rule].choose(), x, seed=5)
     parameters = {key: value.detach().numpy().copy() for key, value in model.named_parameters()}
@@ -50,6 +51,11 @@ def test_the_angles_are_those_of_the_oracle(name: str, rule: str) -> None:
     assert set(updates) == {key for key, value in parameters.items() if value.ndim > 1 and key in ours}
     for key, degrees in updates.items():
         assert degrees == pytest.approx(angle(ours[key], exact[key]), abs=1e-5), key
+    qualities = gradient_quality(learner, x, y, epoch=0, precision="float32", rate=0.01)
+    ratios = {f"{row.layer}.weight": row.norm_ratio for row in qualities[:-1]}
+    assert set(ratios) == set(updates)
+    for key, ratio in ratios.items():
+        assert ratio == pytest.approx(np.linalg.norm(ours[key]) / np.linalg.norm(exact[key]), rel=1e-9), key
     assert set(weights) == set(compared)
     for layer, degrees in weights.items():
         assert degrees == pytest.approx(angle(parameters[f"{layer}.weight"], compared[layer]), abs=1e-5), layer
