@@ -305,20 +305,27 @@ class TestCatalog:
         ("name", "option"), [(n, o) for n, e in RULES.items() for o in e.options if o.name != "form"]
     )
     def test_every_option_of_a_rule_changes_what_it_does(self, name: str, option: Option) -> None:
-        """`form` alone is the trainer's: whether it calls `bind`."""
+        """`form` alone is the trainer's: whether it calls `bind`. AugLocal can be cut anywhere without shortcuts."""
         draw = torch.Generator().manual_seed(1)
         x, y = torch.randn(3, 3, 12, 12, generator=draw), torch.randint(10, (3,), generator=draw)
-        start = model_of("mlp", size=12) if RULES[name].needs == "linear" else model_of("resnet10", size=12, width=3)
+        start = (
+            model_of("mlp", size=12) if RULES[name].needs == "linear" else model_of("resnet10_nsc", size=12, width=3)
+        )
         initialise(start, 1)
         for norm in (m for m in start.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)):
             nn.init.uniform_(norm.weight, 0.5, 1.5, generator=draw)
         found = []
         for value in (option.default, other_value(option)):
-            learner = attach(copy.deepcopy(start), RULES[name].choose({option.name: value}), x, seed=1)
+            chosen = WITH.get((name, option.name), {}) | {option.name: value}
+            learner = attach(copy.deepcopy(start), RULES[name].choose(chosen), x, seed=1)
             learner.backward(x, y)
             found.append({key: p.grad for key, p in learner.trained_parameters() if p.grad is not None})
         same = set(found[0]) == set(found[1]) and all(torch.equal(found[0][key], found[1][key]) for key in found[0])
         assert not same
+
+
+WITH: dict[tuple[str, str], dict[str, Value]] = {("phsic", "sigma"): {"kernel": "gaussian"}}
+"""The options without which another option of a rule has no meaning."""
 
 
 def other_value(option: Option) -> Value:
