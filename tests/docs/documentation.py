@@ -59,11 +59,11 @@ def command_lines(path: Path) -> Iterator[list[str]]:
 def tables() -> dict[str, str]:
     """The guide's tables, by the name that stands in their markers."""
     found = {
-        "recipe": _markdown(
+        "recipe": markdown(
             ("key", "default", "values", "meaning"),
             [(f"`{o.name}`", _code(o.default), _values(o), o.help) for o in RECIPE.values()],
         ),
-        "datasets": _markdown(
+        "datasets": markdown(
             ("name", "images", "training + test", "classes", "augment = auto"),
             [
                 (f"`{d.name}`", f"{d.channels}x{d.size}x{d.size}", f"{d.train:,} + {d.test:,}", d.classes, d.augment)
@@ -75,7 +75,7 @@ def tables() -> dict[str, str]:
     }
     kinds = {"rule": RULES, "model": MODELS, "dataset": DATASETS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
     for kind, entries in kinds.items():
-        found[f"{kind}_options"] = _markdown(("option", "of", "default", "values", "meaning"), _options(entries))
+        found[f"{kind}_options"] = markdown(("option", "of", "default", "values", "meaning"), _options(entries))
     return found
 
 
@@ -112,7 +112,8 @@ def _code(value: Value) -> str:
     return f"`{shown}`"
 
 
-def _markdown(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+def markdown(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    """A table in Markdown."""
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join(f"| {' | '.join(str(field) for field in line)} |" for line in lines)
 

@@ -74,3 +74,9 @@ def test_the_example_on_two_processes_learns() -> None:
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert ran.returncode == 0, ran.stderr
     assert float(ran.stdout.split()[-1]) < 1.5  # of 2.3 at first
+
+
+@pytest.mark.slow
+def test_torchvisions_network_learns_by_a_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples" / "torchvision_network.py"), run_name="__main__")
+    assert float(capsys.readouterr().out.split()[1]) > 0.8

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from library_networks import NETWORKS
+from torch import Tensor, nn
 
 from asapbench.models import build, initialise
 from asapbench.rules import CrossEntropy, Learner, attach
@@ -45,3 +46,27 @@ def test_the_objective_compiles_without_a_graph_break(choice: Choice, label_smoo
     torch.compile(compiled.objective, backend="aot_eager", fullgraph=True)(x, y).scalar.backward()
     for (name, one), (_, other) in zip(plain.trained_parameters(), compiled.trained_parameters(), strict=True):
         torch.testing.assert_close(other.grad, one.grad, rtol=1e-9, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize(("rule", "name"), [("fa", "mobilenet_v2"), ("asap", "resnet50"), ("kp", "vit")])
+def test_other_peoples_networks_compile_too(rule: str, name: str) -> None:
+    """With learned feedback weights bound to an optimizer, as `learner.bind` holds them."""
+    x, y = NETWORKS[name].batch()
+    found = []
+    for is_compiled in (False, True):
+        learner = attach(NETWORKS[name](), rule, x, seed=2)
+        optimizer = torch.optim.SGD([p for _, p in learner.trained_parameters()], lr=0.01, weight_decay=0.1)
+        learner.bind(optimizer)
+        for module in learner.modules():
+            module.training = not isinstance(module, nn.Dropout)  # compiled code draws other numbers
+        torch._dynamo.reset()
+        compute = learner.objective
+        if is_compiled:
+            compute = torch.compile(learner.objective, backend="aot_eager", fullgraph=True)
+        for _ in range(2):
+            optimizer.zero_grad()
+            compute(x, y).scalar.backward()
+            optimizer.step()
+        found.append({key: p.grad for key, p in learner.trained_parameters()})
+    for key, gradient in found[0].items():
+        torch.testing.assert_close(found[1][key], gradient, rtol=1e-8, atol=1e-11, msg=key)

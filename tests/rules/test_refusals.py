@@ -161,7 +161,7 @@ def test_several_outputs_and_outputs_that_are_no_logits_are_refused() -> None:
 @pytest.mark.parametrize("rule", ["local_errors", "predsim"])
 def test_local_losses_need_maps_or_features(rule: str) -> None:
     tokens = nn.Sequential(nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU(), nn.Flatten(), nn.Linear(60, 2))
-    with pytest.raises(GraphError, match=r"_1: a unit .* tensor of \(2, 5, 12\), where local losses .* fa or kp"):
+    with pytest.raises(GraphError, match=r"1: a unit .* tensor of \(2, 5, 12\), where local losses .* fa or kp"):
         attach(tokens, rule, torch.zeros(2, 5, 12))
 
 

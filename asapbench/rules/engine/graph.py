@@ -29,6 +29,7 @@ from asapbench.rules.engine.ops import (
     is_supported_module,
     may_share_memory,
     moves_dimensions,
+    place_of,
 )
 
 WeightModule = nn.Conv2d | nn.Linear
@@ -112,7 +113,7 @@ class Dataflow:
             raise GraphError(f"{rule}: the network has no activation for the projected error to enter at")
         if apart := next((tap for tap in taps if tap.name not in self.examples_first), None):
             shape = tuple(self.shape(apart))
-            raise GraphError(f"{apart.name}: an activation of shape {shape}, where {rule} needs the batch first")
+            raise GraphError(f"{place_of(apart)}: an activation of shape {shape}, where {rule} needs the batch first")
         exact = {self.program.graph.output_node()}  # what the output's error reaches
         projected: set[fx.Node] = set()
         for node in reversed(self.program.graph.nodes):
@@ -199,8 +200,8 @@ def _traced(model: nn.Module) -> fx.GraphModule:
     for node, twin in zip(program.graph.nodes, other.graph.nodes, strict=False):
         if str((node.op, node.target, node.args, node.kwargs)) != str((twin.op, twin.target, twin.args, twin.kwargs)):
             raise GraphError(
-                f"{node.name}: computed otherwise in training than in evaluation; a rule needs one dataflow, so let "
-                "modules such as nn.Dropout make the difference"
+                f"{place_of(node)}: computed otherwise in training than in evaluation; a rule needs one dataflow, so "
+                "let modules such as nn.Dropout make the difference"
             )
     return program
 
@@ -279,7 +280,8 @@ def _refuse_hidden_changes(program: fx.GraphModule) -> None:
             for user in (user for holder in holders[memory[node]] for user in holder.users):
                 if order[user] > order[node]:
                     raise GraphError(
-                        f"{node.name}: changes its input in place, which {user.name} then reads; use the result instead"
+                        f"{place_of(node)}: changes its input in place, which {place_of(user)} then reads; use the "
+                        "result instead"
                     )
         holders.setdefault(memory[node], []).append(node)
 
@@ -332,7 +334,7 @@ def _classes(program: fx.GraphModule, shapes: dict[str, torch.Size], examples_fi
     shape = shapes[logits.name]
     if len(shape) != 2 or logits.name not in examples_first:
         raise GraphError(
-            f"{logits.name}: the model returns a tensor of {tuple(shape)}; a rule needs logits (N, classes)"
+            f"{place_of(logits)}: the model returns a tensor of {tuple(shape)}; a rule needs logits (N, classes)"
         )
     return int(shape[1])
 

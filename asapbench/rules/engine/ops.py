@@ -165,3 +165,8 @@ def _is_fixed(part: object) -> bool:
     if not isinstance(part, slice):
         return False
     return all(not isinstance(bound, fx.Node) or is_size(bound) for bound in (part.start, part.stop, part.step))
+
+
+def place_of(node: fx.Node) -> str:
+    """What an error calls a node: the module's name, or that of the operation in the trace."""
+    return str(node.target) if node.op == "call_module" else node.name

@@ -15,7 +15,7 @@ from torch import fx, nn
 
 from asapbench.errors import GraphError
 from asapbench.rules.engine.graph import Dataflow, WeightLayer, carrying_error
-from asapbench.rules.engine.ops import ACTIVATION, ADDITION, MAX_POOL, is_size, moves_dimensions
+from asapbench.rules.engine.ops import ACTIVATION, ADDITION, MAX_POOL, is_size, moves_dimensions, place_of
 from asapbench.rules.engine.program import cut
 
 
@@ -48,9 +48,9 @@ def named_units(ends: Sequence[fx.Node], flow: Dataflow) -> list[Unit]:
         shape = flow.shape(end)
         if end.name not in flow.examples_first or not (len(shape) == 2 or (len(shape) == 4 and end not in rearranged)):
             raise GraphError(
-                f"{end.name}: a unit of local learning ends here, at a tensor of {tuple(shape)}, where local losses "
-                "are defined for maps (N, C, H, W) and features (N, F) alone; use a rule without local losses, such as "
-                "fa or kp"
+                f"{place_of(end)}: a unit of local learning ends here, at a tensor of {tuple(shape)}, where local "
+                "losses are defined for maps (N, C, H, W) and features (N, F) alone; use a rule without local losses, "
+                "such as fa or kp"
             )
         layers = tuple(layer.name for layer in flow.layers if part[layer.node] == number)
         on_path = [layer.name for layer in flow.chain if layer.name in layers]
