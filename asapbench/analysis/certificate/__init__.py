@@ -7,6 +7,7 @@ interface of `Learner`, in float64 on the CPU, on small random batches.
 from __future__ import annotations
 
 import copy
+import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -161,13 +162,14 @@ def _findings(rule: Rule, module: nn.Module, shape: torch.Size, *, seed: int) ->
 
 
 def _judged(name: str, judge: Callable[[], Finding]) -> Finding:
-    """The finding of `judge`; a failure, with its place, where the rule's code raises an error."""
+    """The finding of `judge`; a failure, with its place but no path, where the rule's code raises an error."""
     try:
         return judge()
     except Exception as error:  # noqa: BLE001 - the code of a plug-in may raise anything
         *_, last = traceback.extract_tb(error.__traceback__)
         place = f"{Path(last.filename).name}:{last.lineno}"
-        text = f"raises {type(error).__name__} at {place}: {' '.join(str(error).split())[:_LONGEST]}"
+        message = re.sub(r"\S*[/\\](?=[^\s/\\])", "", " ".join(str(error).split()))
+        text = f"raises {type(error).__name__} at {place}: {message[:_LONGEST]}"
         return Finding(name, "fails", text, None, None, "let the rule train in a loop of its own first")
 
 

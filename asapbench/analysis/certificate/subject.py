@@ -21,6 +21,7 @@ from asapbench.randomness import integers, normal
 from asapbench.rules.base import ErrorPath, Rule
 from asapbench.rules.engine.criterion import Criterion
 from asapbench.rules.engine.graph import Dataflow, WeightLayer, capture
+from asapbench.rules.engine.layers import FeedbackLayer
 from asapbench.rules.engine.learner import Learner
 
 STEPS = 3
@@ -103,9 +104,12 @@ def train(learner: Learner, optimizer: torch.optim.Optimizer, subject: Subject, 
 
 
 def carriers(learner: Learner) -> set[int]:
-    """The identities of the learned tensors that carry errors: each B, and learned projections (`feedback.NAME`)."""
-    beside = [parameter for name, parameter in learner.learned_beside() if name.startswith("feedback.")]
-    return {id(tensor) for tensor in (*(feedback for _, _, feedback in learner.feedback_pairs()), *beside)}
+    """The identities of the tensors that carry errors: each B and what it is made of, in heads too, and projections."""
+    layers = [module for module in learner.modules() if isinstance(module, FeedbackLayer)]
+    of_layers = [parameter for layer in layers for parameter in layer.parameters(recurse=False)]
+    projections = [parameter for name, parameter in learner.learned_beside() if name.startswith("feedback.")]
+    pairs = [feedback for _, _, feedback in learner.feedback_pairs()]
+    return {id(tensor) for tensor in (*pairs, *of_layers, *projections)}
 
 
 def weight_of(learner: Learner, layer: str) -> nn.Parameter:

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from asapbench import check
+from asapbench.analysis.certificate import narrow
 from asapbench.errors import GraphError, SuiteError
 from asapbench.rules.engine.graph import Dataflow
 from asapbench.rules.engine.learner import Learner, Objective
 from asapbench.rules.fa import FA
+from asapbench.suite.catalog import RULES
 
 SAMPLE = torch.zeros(4, 2, 6, 6)
 
@@ -47,6 +49,11 @@ def test_a_module_with_dropout_is_certified_and_stays_as_it_is() -> None:
     assert (str(np.random.get_state()), random.getstate(), torch.get_num_threads()) == (*streams[1:], threads)
 
 
+def test_a_learned_feedback_weight_of_a_head_is_no_weight_transport() -> None:
+    rule = RULES["asfp_lc"].choose({"classifier": "kp"})
+    assert check(rule, narrow("alexnet", width=2, hidden=4)).finding("transport").verdict == "holds"
+
+
 def test_a_module_that_a_rule_refuses_is_an_error() -> None:
     with pytest.raises(GraphError, match="at least 3 convolutions"):
         check("asap", convolutional(), SAMPLE)
@@ -68,7 +75,7 @@ def test_bad_input_is_named(arguments: tuple[object, ...], error: type[Exception
 
 class Broken(Learner):
     def objective(self, x: Tensor, y: Tensor) -> Objective:
-        raise RuntimeError("no kernel\nfor this")
+        raise RuntimeError("no kernel\nin /home/someone/kernels.so")
 
 
 class BrokenRule(FA):
@@ -82,4 +89,4 @@ def test_an_error_of_the_rules_code_is_a_finding_with_its_place() -> None:
     assert {found.name for found in certificate.failures} >= {"gradients", "learning", "resume"}
     text = certificate.finding("learning").text
     assert text.startswith("raises RuntimeError at test_own_modules.py:")
-    assert text.endswith("no kernel for this")
+    assert text.endswith("no kernel in kernels.so")
