@@ -47,7 +47,7 @@ def test_the_guides_query_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert {name for name in tables if f"`{name}`" not in guide} == set()
 
 
-VIEWS = ("result", "learning_curve", "alignment_curve", "analysis_result")
+VIEWS = ("result", "learning_curve", "alignment_curve", "gradient_quality_curve", "analysis_result")
 
 
 def test_the_guides_way_to_kept_weights_runs(kept_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
