@@ -192,3 +192,29 @@ def test_a_heads_error_is_sent_back_when_its_unit_is_next() -> None:
         model.get_submodule(unit).weight.register_hook(lambda *_, unit=unit: order.append(("unit", unit)))
     learner.backward(X, torch.tensor([0, 1]))
     assert order == [(what, unit) for unit in reversed(learner.units) for what in ("head", "unit")]
+
+
+def test_a_unit_in_front_of_a_layer_that_reads_a_concatenation_ends_there() -> None:
+    """And a position embedding that is added makes no residual block."""
+
+    class Fire(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.squeeze, self.left = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+            self.right, self.last, self.fc = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(8, 4, 1), nn.Linear(4, 3)
+            self.deep, self.offset = nn.Conv2d(4, 4, 1), nn.Parameter(torch.zeros(1, 4, 1, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.relu(self.squeeze(x) + self.offset)
+            x = torch.cat([self.left(x), torch.relu(self.deep(self.right(x)))], 1)
+            logits: Tensor = self.fc(nn.functional.adaptive_avg_pool2d(torch.relu(self.last(x)), 1).flatten(1))
+            return logits
+
+    assert [(*unit.layers, unit.end.name) for unit in units(Fire(), "conv")] == [
+        ("squeeze", "relu"),
+        ("right", "right"),
+        ("left", "deep", "cat"),
+        ("last", "relu_2"),
+    ]
+    with pytest.raises(GraphError, match="no residual blocks"):
+        units(Fire(), "block")
