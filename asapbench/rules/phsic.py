@@ -48,7 +48,7 @@ class PHSIC(LocalRule):
                 "of the outputs themselves, not centred",
                 minimum=0,
             ),
-            Option("power", 0.5, "a group is worth its variance to this power; 0.5: a deviation", minimum=0),
+            Option("power", 0.5, "a group is worth its variance to this power; 0.5: a deviation", minimum=1e-3),
             Option("delta", 1.0, "added to the sum of squares of a group", minimum=0),
             Option("gamma", 2.0, "the factor of the labels' term", minimum=0),
             Option(
@@ -70,11 +70,12 @@ class PHSIC(LocalRule):
         """The bottleneck's loss of one unit. Raises GraphError where its outputs are too few to be grouped."""
         from asapbench.rules.engine.bottleneck import Bottleneck, groups_of
 
+        gaussian = self.choice.text("kernel") == "gaussian"
         return Bottleneck(
             classes,
-            gaussian=self.choice.text("kernel") == "gaussian",
+            gaussian=gaussian,
             sigma=self.choice.number("sigma"),
-            groups=groups_of(shape, self.choice.integer("groups"), name=name),
+            groups=groups_of(shape, self.choice.integer("groups"), gaussian=gaussian, name=name),
             power=self.choice.number("power"),
             delta=self.choice.number("delta"),
             gamma=self.choice.number("gamma"),

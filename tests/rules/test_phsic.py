@@ -81,7 +81,7 @@ def test_loss_and_gradient_are_those_of_the_authors_program(
 
 
 @pytest.mark.parametrize("kernel", ["cosine", "gaussian"])
-@pytest.mark.parametrize("groups", [0, 2, 5, 64])
+@pytest.mark.parametrize("groups", [0, 3, 5, 64])
 @pytest.mark.parametrize("delta", [0.0, 1.0])
 def test_outputs_without_a_difference_have_a_finite_loss_and_no_gradient(
     kernel: str, groups: int, delta: float
@@ -143,14 +143,22 @@ def test_groups_are_the_same_in_every_memory_order(
         torch.testing.assert_close(torch.autograd.grad(found, h, delta)[0], gradient)
 
 
-def test_few_outputs_have_fewer_groups_and_too_few_are_refused() -> None:
+def test_few_outputs_have_fewer_groups() -> None:
     assert head_of(torch.Size((2, 10))).groups == 5
     assert head_of(torch.Size((2, 16, 4, 4))).groups == 64
-    with pytest.raises(GraphError, match=r"^unit: 3 outputs in 64 groups: two groups of two at least are needed"):
-        head_of(torch.Size((2, 3)))
-    with pytest.raises(GraphError, match="groups of 2 or more"):
-        head_of(torch.Size((2, 16, 4, 4)), groups=1)
-    assert head_of(torch.Size((2, 3)), groups=0)(torch.randn(4, 3), LABELS[:4]).isfinite()
+
+
+@pytest.mark.parametrize(("kernel", "least"), [("cosine", 3), ("gaussian", 2)])
+def test_too_few_groups_to_compare_are_refused_and_the_fewest_allowed_learn(kernel: str, least: int) -> None:
+    """The cosine of two groups about their mean is 1 or -1, which teaches nothing."""
+    maps = torch.Size((2, 16, 4, 4))
+    with pytest.raises(GraphError, match=rf"^unit: 3 outputs in 1 groups: .* {2 * least} outputs or more"):
+        head_of(torch.Size((2, 3)), kernel=kernel)
+    with pytest.raises(GraphError, match=f"groups of {least} or more"):
+        head_of(maps, groups=least - 1, kernel=kernel)
+    _, gradient = loss_and_gradient(OUTPUTS["maps"], kernel=kernel, groups=least)
+    assert gradient.abs().max() > 1e-7
+    assert head_of(torch.Size((2, 3)), groups=0, kernel=kernel)(torch.randn(4, 3), LABELS[:4]).isfinite()
 
 
 @pytest.mark.parametrize("kernel", ["cosine", "gaussian"])

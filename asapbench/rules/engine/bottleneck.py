@@ -125,19 +125,22 @@ def cosines_of_labels(y: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
     return (y.unsqueeze(1) == y).to(dtype).mul_(1 - other).add_(other)
 
 
-def groups_of(shape: torch.Size, most: int, *, name: str) -> int | None:
+def groups_of(shape: torch.Size, most: int, *, gaussian: bool, name: str) -> int | None:
     """How many groups the outputs (N, ...) of the unit `name` are cut into: None for `most` = 0.
 
-    As many as leave two in a group, and no more than `most`. Raises GraphError if that is 1: about the groups' mean,
-    the only group would always be zero.
+    As many as leave two outputs in each, and no more than `most`. About their mean, one group is always zero, and two
+    are equal but for the sign: their cosines are 1 or -1, whatever the outputs. Raises GraphError for fewer than three
+    groups, or two under the Gaussian kernel.
     """
     if most == 0:
         return None
-    outputs = math.prod(shape[1:])
+    outputs, least = math.prod(shape[1:]), 2 if gaussian else 3
     found = min(most, outputs // 2)
-    if found < 2:
+    if found < least:
+        kernel = "Gaussian" if gaussian else "cosine"
         raise GraphError(
-            f"{name}: {outputs} outputs in {most} groups: two groups of two at least are needed to compare examples; "
-            "choose a wider layer or groups of 2 or more, or groups = 0, which compares the outputs themselves"
+            f"{name}: {outputs} outputs in {found} groups: the {kernel} kernel compares {least} groups of two outputs, "
+            f"or more; choose a layer of {2 * least} outputs or more and groups of {least} or more, or groups = 0, "
+            "which compares the outputs themselves"
         )
     return found
