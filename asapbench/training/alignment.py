@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from asapbench.machine.kinds import kind_of
 from asapbench.metrics import Alignment
 from asapbench.rules import Learner
+from asapbench.rules.engine.attention import weights_of_layers
 from asapbench.rules.engine.program import plain
 from asapbench.training.environment import arithmetic
 
@@ -27,8 +28,7 @@ def alignment(learner: Learner, x: Tensor, y: Tensor, *, epoch: int, precision: 
 
     `x` (N, C, H, W) and `y` (N,) lie on the learner's device; `epoch` is what the rows are labelled with.
     """
-    modules = learner.model.named_modules()
-    weights = {name: module.weight for name, module in modules if isinstance(module, nn.Conv2d | nn.Linear)}
+    weights = dict(weights_of_layers(learner.model))
     trained = {name: weight for name, weight in weights.items() if weight.requires_grad}
     with left_as_it_is(learner, x.device):
         compared = {name: _lengths(weight, other) for name, weight, other in learner.aligned_pairs()}

@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from asapbench.machine.kinds import kind_of
 from asapbench.metrics import WHOLE_NETWORK, GradientQuality
 from asapbench.rules import Learner
+from asapbench.rules.engine.attention import weights_of_layers
 from asapbench.rules.engine.layers import FeedbackLayer
 from asapbench.rules.engine.program import plain
 from asapbench.training.alignment import left_as_it_is
@@ -46,7 +47,9 @@ def gradient_quality(
     the step size of the decreases. A step moves the layer's W, or, for the whole network, each parameter of the model
     that the rule trains. Gradients have the cell's `precision`, losses are computed in float32.
     """
-    layers = [name for name, weight in _layers(learner.model).items() if weight.requires_grad]
+    weights = dict(weights_of_layers(learner.model))
+    layers = [name for name, weight in weights.items() if weight.requires_grad]
+    names = {id(parameter): name for name, parameter in learner.model.named_parameters()}
     with left_as_it_is(learner, x.device):
 
         def gradients(root: nn.Module, loss: Callable[[], Tensor]) -> _Gradients:
@@ -59,7 +62,7 @@ def gradient_quality(
         with torch.no_grad(), full_precision():
             losses = _Losses(learner, x, y, rate)
             before = losses.after({})
-            rows = [_row(ours, exact, before, losses, moved=[f"{name}.weight"], layer=name) for name in layers]
+            rows = [_row(ours, exact, before, losses, moved=[names[id(weights[name])]], layer=name) for name in layers]
             rows.append(_row(ours, exact, before, losses, moved=list(exact.parameters), layer=WHOLE_NETWORK))
     if not layers:
         return []
@@ -137,7 +140,7 @@ def _finite(value: float) -> float | None:
 def _gradients(model: nn.Module, root: nn.Module, loss: Callable[[], Tensor]) -> _Gradients:
     """The gradients of `loss()`, which runs the layers of `model` inside `root`. `.grad` stays unchanged."""
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    with _outputs(root, _layers(model)) as outputs:
+    with _outputs(root, dict(weights_of_layers(model))) as outputs:
         scalar = loss()
     edges = [(name, edge) for name, found in outputs.items() for edge in found]
     inputs: list[Any] = [*trained.values(), *(edge for _, edge in edges)]
@@ -179,12 +182,6 @@ def _outputs(root: nn.Module, layers: Mapping[str, Tensor]) -> Iterator[dict[str
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _layers(model: nn.Module) -> dict[str, Tensor]:
-    """The weight of each convolution and fully connected layer, by the layer's name, in forward order."""
-    modules = model.named_modules()
-    return {name: module.weight for name, module in modules if isinstance(module, nn.Conv2d | nn.Linear)}
 
 
 def _exact(tensor: Tensor) -> Tensor:

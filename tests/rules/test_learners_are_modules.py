@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from asapbench.rules import Learner, attach, resolve
 from asapbench.suite.catalog import RULES
+from asapbench.suite.spelled import spelled
 
 X, Y = NETWORKS["mixer"].batch(dtype=torch.float32)
 
@@ -96,6 +97,22 @@ def test_keys_of_a_state_are_those_of_the_model_the_program_and_the_rule() -> No
     of_model = {key.removeprefix("model.") for key in keys if key.startswith("model.")}
     assert of_model == set(learner.model.state_dict())
     network().load_state_dict(learner.model.state_dict())  # the plain module takes it
+
+
+@pytest.mark.parametrize("rule", [*RULES, "sign_symmetry(variant=brsf)"])
+def test_the_number_of_steps_is_in_both_states_of_a_rule_that_depends_on_it_and_in_no_other(rule: str) -> None:
+    name, given = spelled("rule", rule)
+    learner = attach(network() if RULES[name].needs != "linear" else features(), RULES[name].choose(given), X)
+    learner.begin_step()
+    acts = rule in ("weight_mirror", "sign_symmetry(variant=brsf)")
+    state = dict(learner.state_dict())
+    assert ("steps" in learner.rule_state()) == ("rule.steps" in state) == acts
+    learner.load_state_dict(state | {"rule.steps": torch.tensor(3)})  # as states of all rules had it before
+    assert learner.steps == 3
+    if acts:
+        del state["rule.steps"]
+        with pytest.raises(RuntimeError, match=r"Missing key.*rule\.steps"):
+            learner.load_state_dict(state)
 
 
 def test_a_state_of_another_rule_is_refused() -> None:

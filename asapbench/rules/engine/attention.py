@@ -8,6 +8,7 @@ feedback weight. In the program it is replaced by `in_proj` (E -> 3 E), the prod
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -23,6 +24,11 @@ class SelfAttention(nn.Module):
     def __init__(self, whole: nn.MultiheadAttention) -> None:
         super().__init__()
         self.__dict__["whole"] = whole  # no submodule: its parameters are those of the layers beside
+
+    def train(self, mode: bool = True) -> SelfAttention:
+        """As every module; `whole`, which is none below this one, follows, so that a copy has a mode of its own."""
+        self.__dict__["whole"].train(mode)
+        return super().train(mode)
 
     def forward(self, qkv: Tensor) -> Tensor:
         """The heads' outputs, side by side."""
@@ -45,6 +51,18 @@ def write_out_attention(program: fx.GraphModule) -> None:
             written.add(module)
             _refuse_other_uses(node, module)
             _write_out(node, module, program)
+
+
+def weights_of_layers(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The name and weight of each convolution and fully connected layer, in the order of the model's modules.
+
+    A written-out attention's are `in_proj` and `out_proj`, as rules name them.
+    """
+    for name, module in model.named_modules():
+        if type(module) is nn.MultiheadAttention and module.in_proj_weight is not None:
+            yield f"{name}.in_proj", module.in_proj_weight
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            yield name, module.weight
 
 
 def _write_out(node: fx.Node, module: nn.MultiheadAttention, program: fx.GraphModule) -> None:

@@ -1,7 +1,8 @@
 """Auxiliary networks made of copies of a network's layers, the heads of `rules.auglocal`.
 
 A copy has the operations of the stretch that it is made of, with modules of its own: convolutions and fully connected
-layers are drawn for the unit, BatchNorm keeps no running statistics, and what reads the copy's input fits that.
+layers are drawn for the unit, BatchNorm keeps no running statistics, and what reads the copy's input fits that. Other
+parameters, such as a scale outside layers, start as the model's are.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from asapbench.errors import GraphError
-from asapbench.rules.engine.graph import Dataflow
+from asapbench.rules.engine.graph import Dataflow, attribute, has_parameters
 from asapbench.rules.engine.local import Head, draw_layers, undrawn
-from asapbench.rules.engine.ops import ADDITION, is_in_place
+from asapbench.rules.engine.ops import ADDITION, is_in_place, place_of
 from asapbench.rules.engine.program import compiled
 from asapbench.rules.engine.units import Unit, stretches
 
@@ -80,7 +81,7 @@ class _Copying:
     def __init__(self, unit: Unit, nodes: Sequence[fx.Node], flow: Dataflow) -> None:
         self.unit, self.nodes, self.flow = unit, nodes, flow
         self.entry = _entry_of(unit, nodes, flow)
-        self.graph, self.modules = fx.Graph(), dict[str, nn.Module]()
+        self.graph, self.modules = fx.Graph(), dict[str, nn.Module | Tensor]()
         self.copied: dict[fx.Node, fx.Node] = {}
         self.values: dict[fx.Node, Any] = {}
 
@@ -109,6 +110,10 @@ class _Copying:
             module = fitted(self.flow.program.get_submodule(str(node.target)), args[0], halves=halves)
             self.modules[str(new.target)] = module
             self.values[node] = module(*args, **kwargs)
+        elif node.op == "get_attr":
+            start = attribute(node, self.flow.program).detach().to(self.values[self.entry], copy=True)
+            own = nn.Parameter(start) if has_parameters(node, self.flow.program) else start
+            self.values[node] = self.modules.setdefault(str(new.target), own)
         elif node.op == "call_function":
             assert callable(node.target)
             self.values[node] = node.target(*args, **kwargs)
@@ -173,7 +178,7 @@ def _entry_of(unit: Unit, nodes: Sequence[fx.Node], flow: Dataflow) -> fx.Node:
     inside = set(nodes)
     entries = list(dict.fromkeys(read for user in nodes for read in user.all_input_nodes if read not in inside))
     if len(entries) != 1 or entries[0].name not in flow.shapes:
-        names = " and ".join(str(node.target) for node in entries)
+        names = " and ".join(str(node.target) if node.op == "get_attr" else place_of(node) for node in entries)
         raise GraphError(
             f"{unit.name}: its unit reads {names} of the units before it, where a copy can read one tensor; use "
             "unit = block, or name the submodules that end a unit in an attribute `unit_ends`"

@@ -23,6 +23,8 @@ from asapbench.rules.engine.ops import (
     MAX_POOL,
     POOL,
     PRODUCT,
+    SEVERAL,
+    UNBIND,
     is_in_place,
     is_size,
     is_supported,
@@ -55,7 +57,8 @@ class WeightLayer:
 class Dataflow:
     """The captured graph. `classes` is the number of logits.
 
-    `examples_first` names the nodes whose tensor has the batch as its first dimension.
+    `examples_first` names the nodes that the input reaches whose tensor has the batch as its first dimension.
+    `shapes` has no entry for what is no tensor: sizes, and the tuples of `torch.chunk` and its kind.
     """
 
     program: fx.GraphModule
@@ -100,8 +103,7 @@ class Dataflow:
 
     def taps(self) -> list[fx.Node]:
         """Outputs of activations, moved past a max-pool that follows directly (where DFA's error enters)."""
-        nodes = self.program.graph.nodes
-        return [self.behind_max_pool(node) for node in nodes if ACTIVATION.has(node, self.program)]
+        return [self.behind_max_pool(node) for node in activations_of(self.program)]
 
     def require_all_behind(self, taps: Collection[fx.Node], *, rule: str) -> None:
         """Raises GraphError unless `taps` cut every layer but the last ones off the output's own error.
@@ -135,15 +137,19 @@ class Dataflow:
 
     def behind_max_pool(self, node: fx.Node) -> fx.Node:
         """`node`, or the last max-pool that follows it directly."""
-        while len(node.users) == 1 and MAX_POOL.has(next(iter(node.users)), self.program):
-            node = next(iter(node.users))
+        while len(node.users) == 1:
+            (user,) = node.users
+            if not MAX_POOL.has(user, self.program) or user.name not in self.shapes:  # one may return indices, too
+                break
+            node = user
         return node
 
     def behind_pool(self, node: fx.Node) -> fx.Node:
         """`node`, or the last pool of any kind that follows it directly and leaves more than one number of a map."""
         while len(node.users) == 1:
             (user,) = node.users
-            if not POOL.has(user, self.program) or self.shape(user)[2:].numel() == 1:
+            is_pool = POOL.has(user, self.program) and user.name in self.shapes
+            if not is_pool or self.shape(user)[2:].numel() == 1:
                 break
             node = user
         return node
@@ -163,13 +169,14 @@ def capture(model: nn.Module, sample: Tensor) -> Dataflow:
     _refuse_parameters_outside_layers(program)
     _refuse_hidden_changes(program)
     shapes = _shapes(program, sample)
-    examples_first = frozenset(_examples_first(program, sample, shapes))
-    _refuse_parts_of_a_batch(program, examples_first)
+    no_examples = {node.name for node in made_of_attributes(program)}
+    examples_first = frozenset(_examples_first(program, sample, shapes)) - no_examples
+    _refuse_parts_of_a_batch(program, examples_first, shapes)
     classes = _classes(program, shapes, examples_first)
     layers = tuple(_weight_layers(program))
     if not layers:
         raise GraphError(f"{type(model).__name__}: there is no convolution or fully connected layer to train")
-    return Dataflow(program, layers, classes, shapes, examples_first, _main_path(program, layers, shapes))
+    return Dataflow(program, layers, classes, shapes, examples_first, _main_path(program, layers))
 
 
 def _traced(model: nn.Module) -> fx.GraphModule:
@@ -241,7 +248,7 @@ def _refuse_parameters_outside_layers(program: fx.GraphModule) -> None:
     fixed: dict[fx.Node, fx.Node | None] = {}  # what no input reaches, and a parameter that it is made of
     for node in program.graph.nodes:
         if node.op == "get_attr":
-            value = _attribute(node, program)
+            value = attribute(node, program)
             fixed[node] = node if isinstance(value, nn.Parameter) else None
             if isinstance(value, nn.Parameter) and value in owners:
                 raise GraphError(
@@ -258,7 +265,8 @@ def _refuse_parameters_outside_layers(program: fx.GraphModule) -> None:
             fixed[node] = next((fixed[parent] for parent in tensors if fixed[parent]), None)
 
 
-def _attribute(node: fx.Node, program: fx.GraphModule) -> Tensor:
+def attribute(node: fx.Node, program: fx.GraphModule) -> Tensor:
+    """The parameter or buffer that a `get_attr` node reads. Raises GraphError where it reads anything else."""
     owner, _, name = str(node.target).rpartition(".")
     value = getattr(program.get_submodule(owner), name)
     if not isinstance(value, Tensor):
@@ -272,8 +280,8 @@ def _refuse_hidden_changes(program: fx.GraphModule) -> None:
     memory: dict[fx.Node, fx.Node] = {}  # whose memory a node's tensor may be
     holders: dict[fx.Node, list[fx.Node]] = {}
     for node in program.graph.nodes:
-        first = node.args[0] if node.args else None
-        memory[node] = memory[first] if isinstance(first, fx.Node) and may_share_memory(node, program) else node
+        first = next(iter(node.all_input_nodes), None)  # given by position or by name
+        memory[node] = memory[first] if first is not None and may_share_memory(node, program) else node
         if is_in_place(node, program):
             if memory[node].op == "get_attr":
                 raise GraphError(f"{node.name}: changes {memory[node].target} in place; use the result instead")
@@ -299,7 +307,8 @@ def _shapes(program: fx.GraphModule, sample: Tensor) -> dict[str, torch.Size]:
     found = _Shapes(copy.deepcopy(program).eval())
     like = next(program.parameters(), sample)
     try:
-        with torch.no_grad():
+        # A function may draw in evaluation, too: attention with a fixed rate of dropout.
+        with torch.no_grad(), torch.random.fork_rng(devices=[like.device] if like.device.type == "cuda" else []):
             found.run(torch.zeros(sample.shape, dtype=like.dtype, device=like.device))
     except Exception as error:
         raise GraphError(
@@ -319,7 +328,15 @@ def _examples_first(program: fx.GraphModule, sample: Tensor, shapes: dict[str, t
     return (n for n, shape in shapes.items() if shape[:1] == sample.shape[:1] and more[n][0] == shape[0] + 1)
 
 
-def _refuse_parts_of_a_batch(program: fx.GraphModule, examples_first: Collection[str]) -> None:
+def _refuse_parts_of_a_batch(
+    program: fx.GraphModule, examples_first: Collection[str], shapes: dict[str, torch.Size]
+) -> None:
+    for node in program.graph.nodes:
+        if SEVERAL.has(node, program) and (read := node.all_input_nodes[0].name) in examples_first:
+            place = 1 if UNBIND.has(node, program) else 2
+            dim: Any = node.args[place] if len(node.args) > place else node.kwargs.get("dim", 0)
+            if dim in (0, -len(shapes[read])):
+                raise GraphError(f"{node.name}: takes a batch apart; a rule needs all examples together")
     for node in program.graph.find_nodes(op="call_function", target=operator.getitem):
         index = node.args[1][0] if isinstance(node.args[1], tuple) else node.args[1]
         if node.args[0].name in examples_first and isinstance(index, int | slice) and index != slice(None):
@@ -369,10 +386,30 @@ def carrying_error(program: fx.GraphModule) -> set[fx.Node]:
     return carrying
 
 
+def activations_of(program: fx.GraphModule) -> list[fx.Node]:
+    """The activations of what the input reaches: that of a parameter alone is no layer's."""
+    apart = made_of_attributes(program)
+    return [node for node in program.graph.nodes if ACTIVATION.has(node, program) and node not in apart]
+
+
+def made_of_attributes(program: fx.GraphModule) -> set[fx.Node]:
+    """The parameters and buffers that the model has outside layers, and what is computed from nothing else.
+
+    The size of an input may take part, as in `token.expand(x.shape[0], -1, -1)`; a layer's parameters may not.
+    """
+    found: set[fx.Node] = set()
+    for node in program.graph.nodes:
+        read = [parent for parent in node.all_input_nodes if not is_size(parent)]
+        is_made = bool(read) and found.issuperset(read) and node.op != "output" and not has_parameters(node, program)
+        if node.op == "get_attr" or is_made:
+            found.add(node)
+    return found
+
+
 def has_parameters(node: fx.Node, program: fx.GraphModule) -> bool:
     """Whether a node is a parameter, or a module that has some."""
     if node.op == "get_attr":
-        return isinstance(_attribute(node, program), nn.Parameter)
+        return isinstance(attribute(node, program), nn.Parameter)
     return node.op == "call_module" and next(program.get_submodule(str(node.target)).parameters(), None) is not None
 
 
@@ -384,9 +421,7 @@ def _weight_layers(program: fx.GraphModule) -> Iterator[WeightLayer]:
             yield WeightLayer(str(node.target), node, module, node.all_input_nodes[0], node in carrying)
 
 
-def _main_path(
-    program: fx.GraphModule, layers: tuple[WeightLayer, ...], shapes: dict[str, torch.Size]
-) -> tuple[fx.Node, ...] | GraphError:
+def _main_path(program: fx.GraphModule, layers: tuple[WeightLayer, ...]) -> tuple[fx.Node, ...] | GraphError:
     """The path from input to output with the most convolutions, or why there is none: two with equally many.
 
     Of paths through the same convolutions it is the one with the most fully connected layers.
@@ -407,7 +442,7 @@ def _main_path(
         chosen[node] = next((parent for parent in leading if passed[parent] == most), None)
         if len({last[parent] for parent in leading}) > 1:
             ties[node] = leading
-        if node.name in shapes or node.op == "output":
+        if not is_size(node):
             passed[node] = (most[0] + is_convolution, most[1] + (layer is not None and not is_convolution))
             before = chosen[node]
             last[node] = node if is_convolution or before is None else last[before]

@@ -146,7 +146,7 @@ class Learner(nn.Module):
         What is learned there, the recursion's scalars, and what feedback layers change before steps.
         """
         state: dict[str, Any] = {name: parameter.detach() for name, parameter in self.learned_beside()}
-        if any(layer.acts_before_steps for layer in self.feedback_layers.values()):
+        if self._acts_before_steps():
             state |= {"steps": torch.tensor(self.steps), **self._changed_before_steps()}
         if self.recursion is not None:
             state |= {f"recursion.{name}": value for name, value in self.recursion.state_dict().items()}
@@ -181,6 +181,10 @@ class Learner(nn.Module):
                     if name in module._non_persistent_buffers_set:
                         yield f"{path}.{name}", buffer
 
+    def _acts_before_steps(self) -> bool:
+        """Whether the number of steps belongs to the state: nothing else depends on it."""
+        return any(layer.acts_before_steps for layer in self.feedback_layers.values())
+
     def _changed_before_steps(self) -> dict[str, Tensor]:
         layers = self.feedback_layers.items()
         return {f"feedback.{name}.{key}": value for name, layer in layers for key, value in layer.state().items()}
@@ -213,7 +217,8 @@ def _add_state_of_rule(learner: nn.Module, state: dict[str, Any], prefix: str, _
     assert isinstance(learner, Learner)
     for name, buffer in learner.buffers_of_rule():
         state[f"{prefix}{_OF_RULE}{name}"] = buffer.detach()
-    state[f"{prefix}{_OF_RULE}steps"] = torch.tensor(learner.steps)
+    if learner._acts_before_steps():
+        state[f"{prefix}{_OF_RULE}steps"] = torch.tensor(learner.steps)
 
 
 @torch.no_grad()
@@ -236,5 +241,7 @@ def _take_state_of_rule(
             errors.append(f"size mismatch for {key}: {tuple(found.shape)} in the state, {tuple(buffer.shape)} here")
         else:
             buffer.copy_(found)
-    if (steps := state.pop(f"{prefix}{_OF_RULE}steps", None)) is not None:
+    if (steps := state.pop(key := f"{prefix}{_OF_RULE}steps", None)) is not None:
         learner.resume(int(steps))
+    elif learner._acts_before_steps():
+        missing.append(key)

@@ -62,16 +62,19 @@ PRODUCT = Kind(
     methods=frozenset({"matmul", "bmm"}),
 )
 """Matrix products of tensors, as in attention. Of a parameter they would be a layer that no rule reaches."""
+UNBIND = Kind(functions=frozenset({torch.unbind}), methods=frozenset({"unbind"}))
+SEVERAL = Kind(functions=UNBIND.functions | {torch.chunk, torch.split}, methods=UNBIND.methods | {"chunk", "split"})
+"""What returns several tensors, parts of the input along one dimension."""
 SAME_MEMORY = Kind(
     modules=(nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d),
-    functions=frozenset({
+    functions=SEVERAL.functions | {
         torch.flatten, torch.reshape, torch.permute, torch.transpose, torch.swapaxes, torch.movedim, torch.unsqueeze,
-        torch.squeeze, torch.chunk, torch.split, torch.unbind,
-    }),
-    methods=frozenset({
+        torch.squeeze,
+    },
+    methods=SEVERAL.methods | {
         "flatten", "unflatten", "view", "reshape", "contiguous", "permute", "transpose", "swapaxes", "movedim",
-        "unsqueeze", "squeeze", "chunk", "split", "unbind", "expand",
-    }),
+        "unsqueeze", "squeeze", "expand",
+    },
 )  # fmt: skip
 """What may return memory of its input."""
 _MOVED = Kind(
@@ -121,6 +124,8 @@ def may_share_memory(node: fx.Node, program: fx.GraphModule) -> bool:
 def moves_dimensions(node: fx.Node, program: fx.GraphModule) -> bool:
     """Whether the batch may be another dimension of the result than of the input."""
     if _is_part(node) and not is_size(node):
+        if _is_tuple(node.all_input_nodes[0], program):
+            return False  # one of several tensors, as it is
         index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
         return any(part is None or isinstance(part, int) for part in index)
     return _MOVED.has(node, program)
@@ -150,6 +155,13 @@ def is_size(node: fx.Node) -> bool:
     if node.target is operator.getitem or node.target in _ON_SIZES:
         return bool(node.all_input_nodes) and all(map(is_size, node.all_input_nodes))
     return False
+
+
+def _is_tuple(node: fx.Node, program: fx.GraphModule) -> bool:
+    """Whether the result of a node is several tensors: that of `torch.chunk`, or a slice of it."""
+    if _is_part(node):
+        return isinstance(node.args[1], slice) and _is_tuple(node.all_input_nodes[0], program)
+    return SEVERAL.has(node, program)
 
 
 def _is_part(node: fx.Node) -> bool:

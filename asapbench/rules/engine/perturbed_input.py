@@ -18,9 +18,8 @@ from torch import Tensor, fx, nn
 from asapbench.errors import GraphError
 from asapbench.randomness import uniform
 from asapbench.rules.engine.criterion import error_at_logits
-from asapbench.rules.engine.graph import Dataflow, has_parameters
+from asapbench.rules.engine.graph import Dataflow, activations_of, has_parameters
 from asapbench.rules.engine.learner import Learner, Objective
-from asapbench.rules.engine.ops import ACTIVATION
 from asapbench.rules.engine.program import add_module, add_outputs, compiled, cut, output_of
 from asapbench.rules.engine.projected_error import Projection
 
@@ -60,7 +59,7 @@ class PerturbedLearner(Learner):
     ) -> None:
         super().__init__(model, first, {})
         self.second = second
-        self.segments = len(_activations(second))
+        self.segments = len(activations_of(second))
         self.projection = projection
         self.second_error = second_error
 
@@ -142,13 +141,9 @@ class UntrackedBatchNorm(nn.Module):
         return normal
 
 
-def _activations(program: fx.GraphModule) -> list[fx.Node]:
-    return [node for node in program.graph.nodes if ACTIVATION.has(node, program)]
-
-
 def _first(program: fx.GraphModule) -> fx.GraphModule:
     """The first pass: (logits, (*activations, *masks of dropout)). The head alone learns by the logits."""
-    activations, masks, output = _activations(program), [], output_of(program)
+    activations, masks, output = activations_of(program), [], output_of(program)
     for node, layer in _modules(program, _DROPOUT):
         (x,) = node.all_input_nodes
         target = add_module(Mask(layer), program, kind="mask", layer=node.name)
@@ -163,7 +158,7 @@ def _first(program: fx.GraphModule) -> fx.GraphModule:
 
 def _second(program: fx.GraphModule) -> fx.GraphModule:
     """The second pass, given the masks of the first: (logits, (*ends of the segments but the last, *activations))."""
-    activations, ends = _activations(program), []
+    activations, ends = activations_of(program), []
     for node in activations:
         (end,) = node.all_input_nodes
         cut(end, [node], program)
@@ -199,7 +194,7 @@ def _modules(program: fx.GraphModule, kinds: tuple[type[nn.Module], ...]) -> lis
 def _require_segments(flow: Dataflow, rule: str) -> None:
     """Raises GraphError unless every parameter has one error: that of the first activations that it leads to."""
     program = flow.program
-    activations = _activations(program)
+    activations = activations_of(program)
     if not activations:
         raise GraphError(f"{rule}: the network has no activation, whose change is the error: put one behind each layer")
     for node in activations:
@@ -220,7 +215,7 @@ def _require_segments(flow: Dataflow, rule: str) -> None:
                     f"{rule}: no activation lies between {_name(node)} and {weights[user]}, so that {_name(node)} has "
                     "no error: put one there"
                 )
-            if user.op == "output" or ACTIVATION.has(user, program):
+            if user.op == "output" or user in activations:
                 ends.add(user)
             else:
                 left += user.users

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from torch import fx, nn
 
+from asapbench.rules.engine.attention import write_out_attention
 from asapbench.rules.engine.functions import is_narrow_strided_pointwise
 from asapbench.rules.engine.layers import FeedbackLayer, geometry
 from asapbench.rules.engine.ops import is_in_place, may_share_memory
@@ -30,7 +31,7 @@ def cut(node: fx.Node, users: Iterable[fx.Node], program: fx.GraphModule) -> Non
 
 def _changes(user: fx.Node, node: fx.Node, program: fx.GraphModule) -> bool:
     """Whether `user` changes its input `node` in place, or returns a view of it that another operation changes."""
-    if user.args[0] is not node:
+    if user.all_input_nodes[0] is not node:  # given by position or by name
         return False
     if is_in_place(user, program):
         return True
@@ -57,8 +58,13 @@ def output_of(program: fx.GraphModule) -> fx.Node:
 
 
 def plain(model: nn.Module) -> fx.GraphModule:
-    """The computation of `model` itself, with its own modules, ready for backward in any order in memory."""
-    return compiled(fx.symbolic_trace(model))
+    """The computation of `model` itself, with its own modules, ready for backward in any order in memory.
+
+    Attention is written out as in the programs of rules, so that both have the same layers.
+    """
+    program = fx.symbolic_trace(model)
+    write_out_attention(program)
+    return compiled(program)
 
 
 def compiled(program: fx.GraphModule) -> fx.GraphModule:

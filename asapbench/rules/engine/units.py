@@ -14,7 +14,7 @@ from itertools import pairwise, takewhile
 from torch import fx, nn
 
 from asapbench.errors import GraphError
-from asapbench.rules.engine.graph import Dataflow, WeightLayer, carrying_error
+from asapbench.rules.engine.graph import Dataflow, WeightLayer, carrying_error, made_of_attributes
 from asapbench.rules.engine.ops import ACTIVATION, ADDITION, MAX_POOL, is_size, moves_dimensions, place_of
 from asapbench.rules.engine.program import cut
 
@@ -73,11 +73,26 @@ def _rearranged(flow: Dataflow) -> set[fx.Node]:
 def separate(units: Sequence[Unit], flow: Dataflow) -> Dataflow:
     """`flow`, its program cut between units, with the layers that an error still travels through."""
     part = _parts([unit.end for unit in units], flow)
+    _give_each_part_its_tuples(part, flow)
+    uncut = made_of_attributes(flow.program)  # a parameter outside layers learns from every part that reads it
     for node in list(flow.program.graph.nodes):
-        if node.name in flow.shapes and node.op != "placeholder":
+        if node.name in flow.shapes and node.op != "placeholder" and node not in uncut:
             cut(node, [user for user in node.users if part[user] > part[node]], flow.program)
     carrying = carrying_error(flow.program)
     return replace(flow, layers=tuple(replace(layer, carries_error=layer.node in carrying) for layer in flow.layers))
+
+
+def _give_each_part_its_tuples(part: dict[fx.Node, int], flow: Dataflow) -> None:
+    """Copies each node whose result is several tensors for every later part that reads it: a tuple cannot be cut."""
+    for node in reversed(list(flow.program.graph.nodes)):  # a tuple's slices before the tuple
+        if node.op in ("placeholder", "output") or node.name in flow.shapes or is_size(node):
+            continue
+        for number in sorted({part[user] for user in node.users if part[user] > part[node]}):
+            with flow.program.graph.inserting_after(node):
+                own = flow.program.graph.node_copy(node)
+            part[own] = number
+            for user in [user for user in node.users if part[user] == number]:
+                user.replace_input_with(node, own)
 
 
 def stretches(units: Sequence[Unit], flow: Dataflow) -> list[tuple[fx.Node, ...]]:
@@ -92,10 +107,17 @@ def end_before(layer: WeightLayer, flow: Dataflow) -> fx.Node:
     kept = {each.node for each in flow.layers}
     node = layer.input
     while node not in kept and not MAX_POOL.has(node, flow.program):
-        before = [parent for parent in node.all_input_nodes if parent.name in flow.shapes]
+        before = [_tensor_of(parent, flow) for parent in node.all_input_nodes if not is_size(parent)]
         if len(before) != 1 or flow.shape(before[0]) == flow.shape(node):
             break
         node = before[0]
+    return node
+
+
+def _tensor_of(node: fx.Node, flow: Dataflow) -> fx.Node:
+    """`node`; of several tensors, the one whose parts they are."""
+    while node.name not in flow.shapes:
+        node = node.all_input_nodes[0]
     return node
 
 
@@ -133,9 +155,10 @@ def _joins_paths(node: fx.Node, flow: Dataflow) -> bool:
 def _end_of_module(name: str, flow: Dataflow) -> fx.Node:
     """The last node of the main path inside the submodule `name`."""
     inside = [node for node in flow.path if node.target == name or name in (node.meta.get("nn_module_stack") or {})]
-    if not inside:
+    tensors = [node for node in inside if node.name in flow.shapes]
+    if not tensors:
         raise GraphError(f"{name}: named in `unit_ends`, and it is no submodule on the main path")
-    return inside[-1]
+    return tensors[-1]
 
 
 def _end_of_block(addition: fx.Node, flow: Dataflow) -> fx.Node:
@@ -149,4 +172,4 @@ def _end_of_block(addition: fx.Node, flow: Dataflow) -> fx.Node:
 def _back_to_path(node: fx.Node, flow: Dataflow) -> fx.Node:
     while node not in flow.path:
         node = node.all_input_nodes[0]
-    return node
+    return _tensor_of(node, flow)
