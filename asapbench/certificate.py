@@ -28,13 +28,16 @@ _ALL = (
         "gradients",
         "gradients are as declared",
         "Every gradient equals the one that plain autograd computes from the declaration: the error passes through "
-        "the declared feedback weights, dW is formed from the declared source, and dB equals what is declared.",
+        "the declared feedback weights, dW is formed from the declared source, and the gradient of B, or of its "
+        "learned factor, equals what is declared.",
     ),
     Property(
         "transport",
         "no weight transport",
         "The error path does not depend on the forward weights: W is changed between the forward and the backward "
-        "pass, with B and all activations held, and the gradients of earlier layers stay the same; no B follows W.",
+        "pass, with B and all activations held, and the gradients of earlier layers stay the same; W is changed before "
+        "a step, and no B changes, save one that is declared to learn from W's responses to noise: it must depend on "
+        "what it was before as well. Learned B are checked before `bind`, which holds them as a difference from W.",
     ),
     Property(
         "boundaries",
@@ -45,12 +48,14 @@ _ALL = (
     Property(
         "learning",
         "every trained layer learns",
-        "Every trained weight gets a finite gradient, which is not zero after some steps.",
+        "Every trained weight gets a finite gradient, which is not zero after some steps; a B that learns from W's "
+        "responses to noise changes with them.",
     ),
     Property(
         "fixed",
         "fixed tensors stay fixed",
-        "Momentum and weight decay move no fixed tensor; a fixed B is no trained parameter, and a learned B changes.",
+        "Momentum and weight decay move no fixed tensor; a fixed B is no trained parameter, and a B that learns "
+        "changes.",
     ),
     Property(
         "clean",

@@ -33,8 +33,8 @@ class WeightMirror(Rule):
         "weight mirror",
         "Akrout et al. 2019; Kunin et al. 2020",
         options=(
-            Option("amplitude", 0.1, "standard deviation of the noise, which is uniform", minimum=0),
-            Option("eta", 1.0, "mirror rate: what a mirror step adds to B, in units of the mean of y x^T", minimum=0),
+            Option("amplitude", 0.1, "standard deviation of the noise, which is uniform", above=0),
+            Option("eta", 1.0, "mirror rate: what a mirror step adds to B, in units of the mean of y x^T", above=0),
             Option("decay", 0.01, "share of B that a mirror step takes away", minimum=0, below=1),
             Option("noise_batch", 64, "examples of noise in a mirror step", minimum=1),
             Option("mirror_steps", 1, "mirror steps before each training step", minimum=1),

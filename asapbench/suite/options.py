@@ -23,7 +23,10 @@ like a label no part of the identity, and it never leaves the machine.
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its type is the type of `default`. `choices`, or `minimum` and `below`, limit what it may be."""
+    """One option: its type is the type of `default`.
+
+    `choices`, or `minimum`, `above` and `below`, limit what it may be; the last two exclude the limit itself.
+    """
 
     name: str
     default: Value
@@ -33,6 +36,7 @@ class Option:
     below: float | None = None
     role: Role = "setting"
     canonical: Callable[[str], str] | None = None
+    above: float | None = None
 
     @property
     def is_identity(self) -> bool:
@@ -58,6 +62,8 @@ class Option:
             raise ValueError(f"{self.name} must be one of {listed}, not {value!r}{nearest(value, self.choices)}")
         if self.minimum is not None and isinstance(value, int | float) and value < self.minimum:
             raise ValueError(f"{self.name} must be at least {self.minimum:g}, not {value!r}")
+        if self.above is not None and isinstance(value, int | float) and value <= self.above:
+            raise ValueError(f"{self.name} must be greater than {self.above:g}, not {value!r}")
         if self.below is not None and isinstance(value, int | float) and value >= self.below:
             raise ValueError(f"{self.name} must be less than {self.below:g}, not {value!r}")
         if self.role == "content" and not re.fullmatch("([0-9a-f]{64})?", str(value)):

@@ -63,7 +63,7 @@ def test_a_check_alone_makes_no_default_database(asapbench: Commands, tmp_path: 
     ("arguments", "message"),
     [
         (("check",), "name a rule, or --all"),
-        (("check", "bp", "--all"), "name a rule, or --all"),
+        (("check", "bp", "--all"), "name rules, or --all for every rule, not both"),
         (("check", "fb"), 'unknown rule "fb"'),
         (("check", "fa(k=1)"), 'fa has no option "k"'),
         (("check", "asap(k)"), "write OPTION=VALUE"),

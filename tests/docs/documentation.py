@@ -102,6 +102,8 @@ def _values(option: Option) -> str:
     if option.choices:
         return ", ".join(map(_code, option.choices))
     limits = [f"{option.minimum:g} or more"] if option.minimum is not None else []
+    if option.above is not None:
+        limits.append(f"above {option.above:g}")
     if option.below is not None:
         limits.append(f"below {option.below:g}")
     return ", ".join(limits)

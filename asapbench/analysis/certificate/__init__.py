@@ -93,7 +93,9 @@ def choices(
     """
     load_installed()
     if bool(rules) == every:
-        raise SuiteError("check: name a rule, or --all for every rule; `asapbench catalog rule` lists them")
+        both = "check: name rules, or --all for every rule, not both"
+        neither = "check: name a rule, or --all for every rule; `asapbench catalog rule` lists them"
+        raise SuiteError(both if every else neither)
     chosen = [RULES[name].choose() for name in RULES] if every else [_chosen_rule(text) for text in rules]
     networks = []
     for text in models or DEFAULT_MODELS:
@@ -162,15 +164,45 @@ def _findings(rule: Rule, module: nn.Module, shape: torch.Size, *, seed: int) ->
 
 
 def _judged(name: str, judge: Callable[[], Finding]) -> Finding:
-    """The finding of `judge`; a failure, with its place but no path, where the rule's code raises an error."""
+    """The finding of `judge`; a failure, with its place but no path, where the rule's or model's code raises an error.
+
+    An error of the certificate's own code is none of the rule's: it is raised.
+    """
+    from asapbench.analysis.certificate.subject import RuleError
+
     try:
         return judge()
-    except Exception as error:  # noqa: BLE001 - the code of a plug-in may raise anything
-        *_, last = traceback.extract_tb(error.__traceback__)
+    except Exception as raised:
+        error = raised.__cause__ if isinstance(raised, RuleError) and raised.__cause__ is not None else raised
+        frames = traceback.extract_tb(error.__traceback__)
+        if error is raised and not _in_other_code([Path(frame.filename) for frame in frames]):
+            raise
+        last = frames[-1]
         place = f"{Path(last.filename).name}:{last.lineno}"
         message = re.sub(r"\S*[/\\](?=[^\s/\\])", "", " ".join(str(error).split()))
         text = f"raises {type(error).__name__} at {place}: {message[:_LONGEST]}"
         return Finding(name, "fails", text, None, None, "let the rule train in a loop of its own first")
+
+
+def _in_other_code(files: Sequence[Path]) -> bool:
+    """Whether, of the files of an error's traceback, a rule's or a model's come behind the last one of this package.
+
+    Not such are Python's and torch's, and what of asapbench is no rule, model or plug-in.
+    """
+    import torch
+
+    own = max((number for number, file in enumerate(files) if file.parent == Path(__file__).parent), default=-1)
+    package = Path(__file__).parents[2]
+    library = Path(torch.__file__).parent
+    python = Path(traceback.__file__).parent
+
+    def is_other(file: Path) -> bool:
+        if file.is_relative_to(package):
+            return file.is_relative_to(package / "rules") or file.is_relative_to(package / "models")
+        is_python = file.is_relative_to(python) and "site-packages" not in file.parts
+        return not file.is_relative_to(library) and not is_python and not str(file).startswith("<")
+
+    return any(is_other(file) for file in files[own + 1 :])
 
 
 def _built(choice: Choice, shape: torch.Size, seed: int) -> nn.Module:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from asapbench.analysis.certificate.subject import SAME, Subject, difference, gradients, largest, noise
 from asapbench.certificate import Finding
-from asapbench.rules.engine.graph import Dataflow
+from asapbench.rules.engine.graph import Dataflow, capture
 from asapbench.rules.engine.learner import Learner
 from asapbench.rules.engine.program import cut
 from asapbench.rules.local import LocalRule
@@ -40,13 +40,30 @@ class Parts:
             numbers[node] = place.get(node, reached)
         return cls(numbers)
 
-    def of_parameter(self, name: str) -> int:
-        """The stretch of the module that has the parameter `name`. Raises KeyError."""
-        module = name.rpartition(".")[0]
-        for node, number in self.numbers.items():
-            if node.op == "call_module" and node.target == module:
-                return number
-        raise KeyError(name)
+    def of_parameters(self, flow: Dataflow) -> dict[int, set[int]]:
+        """The stretches that use each parameter, by its identity: of modules, and of the model outside all modules.
+
+        `flow` is the one of `at`. A parameter that is read outside modules belongs where its value meets the data.
+        """
+        found: dict[int, set[int]] = {}
+        of_data: set[fx.Node] = set()
+        for node in flow.program.graph.nodes:
+            if node.op == "placeholder" or not of_data.isdisjoint(node.all_input_nodes):
+                of_data.add(node)
+            if node.op == "call_module":
+                for parameter in flow.program.get_submodule(str(node.target)).parameters():
+                    found.setdefault(id(parameter), set()).add(self.numbers[node])
+        for node in flow.program.graph.find_nodes(op="get_attr"):
+            value = _attribute(flow.program, str(node.target))
+            found.setdefault(id(value), set()).update(self._meeting(node, of_data))
+        return found
+
+    def _meeting(self, node: fx.Node, of_data: set[fx.Node]) -> set[int]:
+        """The stretches in which the value of `node`, made of parameters alone, meets what comes from the data."""
+        numbers: set[int] = set()
+        for user in node.users:
+            numbers |= {self.numbers[user]} if user in of_data else self._meeting(user, of_data)
+        return numbers
 
     def cut(self, program: fx.GraphModule) -> None:
         """Makes every later stretch read the earlier ones detached."""
@@ -57,37 +74,38 @@ class Parts:
 
 def no_error_crosses(subject: Subject) -> Finding:
     """Changes the weights behind each boundary and compares the gradients before it."""
-    declares, flow = subject.rule.declares, subject.flow
+    declares = subject.rule.declares
     if declares.loss == "both":
         return Finding(NAME, "not applicable", "the rule declares local losses without boundaries")
-    if declares.loss == "local":
-        ends = _ends_of_units(subject)
-    elif declares.error_path in _ENTERING:
-        ends = flow.taps()
-    elif declares.error_path == "input":
+    if declares.loss == "global" and declares.error_path == "input":
         return Finding(NAME, "not applicable", "no error travels backwards from layer to layer")
-    else:
+    if declares.loss == "global" and declares.error_path not in _ENTERING:
         return Finding(NAME, "not applicable", "one loss, whose error travels through all layers")
-    parts = Parts.at(ends, flow)
     learner = subject.trained(criterion=fixed_error)
+    flow = capture(learner.model, torch.zeros(subject.shape))
+    ends = flow.taps() if declares.loss == "global" else _ends_of_units(subject, learner, flow)
+    used = Parts.at(ends, flow).of_parameters(flow)
+    parts = {name: used[id(one)] for name, one in learner.model.named_parameters() if used.get(id(one))}
     x, y = subject.batch(10)
     learner.begin_step()
     before = gradients(learner, x, y)
     floor = 1e-6 * largest(before)
     for number in range(len(ends), 0, -1):
+        # Of a parameter of several stretches the first one is behind no later boundary, and the last one tells which
+        # errors reach it.
+        behind = [name for name, numbers in parts.items() if min(numbers) == number]
         with torch.no_grad():
-            for name, parameter in learner.model.named_parameters():
-                if parts.of_parameter(name) == number:
-                    parameter.add_(noise(parameter, name))
+            for name in behind:
+                parameter = learner.model.get_parameter(name)
+                parameter.add_(noise(parameter, name))
         after = gradients(learner, x, y)
-        earlier = [name for name, _ in learner.model.named_parameters() if name in before]
-        earlier = [name for name in earlier if parts.of_parameter(name) < number]
+        earlier = [name for name, numbers in parts.items() if name in before and max(numbers) < number]
         far = {name: difference(after[name], before[name], floor=floor) for name in earlier}
         if crossed := [name for name in earlier if far[name] > SAME]:
-            nearest, behind = crossed[-1], _first_layer(parts, number, learner)
-            text = f"its gradient changes by {far[nearest]:.1e} with the weights of {behind}"
-            advice = f"detach what {behind} and later layers read"
-            return Finding(NAME, "fails", text, far[nearest], nearest.rpartition(".")[0], advice)
+            nearest, first = crossed[-1], _place(behind[0])
+            text = f"its gradient changes by {far[nearest]:.1e} with the weights of {first}"
+            advice = f"detach what {first} and later layers read"
+            return Finding(NAME, "fails", text, far[nearest], _place(nearest), advice)
     return Finding(NAME, "holds", f"{len(ends)} boundaries", 0.0)
 
 
@@ -98,14 +116,19 @@ def fixed_error(logits: Tensor, y: Tensor) -> Tensor:
     return (logits * wanted).mean()
 
 
-def _ends_of_units(subject: Subject) -> list[fx.Node]:
+def _ends_of_units(subject: Subject, learner: Learner, flow: Dataflow) -> list[fx.Node]:
     """Where units end, by the rule; of a rule that does not say, the last layer alone is behind a boundary."""
     if isinstance(subject.rule, LocalRule):
-        return [unit.end for unit in subject.rule.units(subject.module, subject.flow)]
-    return [subject.flow.layers[-1].input]
+        return [unit.end for unit in subject.rule.units(learner.model, flow)]
+    return [flow.layers[-1].input]
 
 
-def _first_layer(parts: Parts, number: int, learner: Learner) -> str:
-    return next(
-        name.rpartition(".")[0] for name, _ in learner.model.named_parameters() if parts.of_parameter(name) == number
-    )
+def _place(parameter: str) -> str:
+    """The module of a parameter; one outside modules is a place itself."""
+    return parameter.rpartition(".")[0] or parameter
+
+
+def _attribute(module: nn.Module, target: str) -> object:
+    """The parameter or buffer at `target`."""
+    path, _, name = target.rpartition(".")
+    return getattr(module.get_submodule(path), name)

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from asapbench.analysis.certificate.subject import SAME, Subject, difference, known_streams, streams
+from asapbench.analysis.certificate.subject import SAME, Subject, code_of_rule, difference, known_streams, streams
 from asapbench.certificate import Finding
 from asapbench.rules.engine.graph import capture
 from asapbench.rules.engine.learner import Learner
@@ -46,7 +46,8 @@ def _of_a_step(subject: Subject, learner: Learner, plain: nn.Module) -> Finding 
         if (drawn := _drawn(state, "a step")) is not None:
             return drawn
         parameters = dict(learner.trained_parameters())
-        torch.autograd.grad(scalar, list(parameters.values()), allow_unused=True)
+        with code_of_rule():
+            torch.autograd.grad(scalar, list(parameters.values()), allow_unused=True)
         if (drawn := _drawn(state, "a backward pass")) is not None:
             return drawn
     written = {**dict(learner.named_parameters()), **parameters}
@@ -62,7 +63,8 @@ def _of_logits(subject: Subject, learner: Learner, plain: nn.Module) -> Finding 
     x, y = subject.batch()
     for training in (True, False):
         for module in (learner.train(training).model, plain.train(training)):
-            module.load_state_dict(subject.module.state_dict())  # the running statistics
+            with code_of_rule():
+                module.load_state_dict(subject.module.state_dict())  # the running statistics
         expected = _logits(plain, x)
         computed = {"forward": _logits(learner, x)}
         if training:

@@ -19,6 +19,7 @@ from asapbench.analysis.certificate.subject import (
     gradients,
     known_streams,
     largest,
+    noise,
 )
 from asapbench.certificate import Finding
 from asapbench.rules.engine.criterion import Criterion, error_at_logits, one_hot
@@ -32,6 +33,8 @@ NAME = "gradients"
 _BY_B = ("fixed", "learned", "signs", "product")
 """Error paths through a feedback weight of the layer itself."""
 _BY_PROJECTION = ("projected", "learned_projection", "labels")
+_DIRECTIONS = 3
+"""Random steps along which a factor's gradient is compared: a wrong one agrees with none of them."""
 _UNDETERMINED = {"input": "the errors come from a second forward pass, which is the rule's own"}
 
 Signal = Callable[[Criterion, Tensor, Tensor], Tensor]
@@ -188,14 +191,14 @@ def _differences(
     subject: Subject, learner: Learner, found: Mapping[str, Tensor], expected: _Expected
 ) -> dict[str, float]:
     """How far each gradient is from the declared one: without a layer's dB, and a dW whose source is not the input."""
-    weights = {f"{layer.name}.weight" for layer in expected.layers}
+    weights = {id(layer.module.weight) for layer in expected.layers}
     held = {id(feedback) for _, _, feedback in learner.feedback_pairs()}
     held |= {id(factor) for layer in learner.feedback_layers.values() for factor in layer.parameters(recurse=False)}
     floor = SAME * largest(expected.gradients)
     return {
         name: difference(found[name], expected.gradients[name], floor=floor)
         for name, parameter in learner.trained_parameters()
-        if id(parameter) not in held and (subject.rule.declares.update == "own" or name not in weights)
+        if id(parameter) not in held and (subject.rule.declares.update == "own" or id(parameter) not in weights)
     }
 
 
@@ -211,15 +214,17 @@ def _differing(far: Mapping[str, float]) -> Finding | None:
 def _wrong_sources(
     subject: Subject, learner: Learner, found: Mapping[str, Tensor], expected: _Expected
 ) -> Iterator[Finding]:
-    """Faults in dW of a shared source, and in dB of learned feedback weights."""
+    """Faults in dW of a shared source, in dB of learned feedback weights, and in gradients of a product's factors."""
     declares = subject.rule.declares
     names = {id(parameter): name for name, parameter in learner.trained_parameters()}
     feedback = {name: names.get(id(tensor)) for name, _, tensor in learner.feedback_pairs()}
     of_b = declares.feedback_update or declares.update
     for layer in reversed(expected.layers):
-        weight = found.get(f"{layer.name}.weight")
+        weight = found.get(names.get(id(layer.module.weight), ""))
         if declares.update == "shared" and weight is not None and layer.is_convolution:
             yield from _source_not_found(layer, weight, learner, expected, "dW")
+        if subject.path(layer.name) == "product" and weight is not None and layer.name in feedback:
+            yield from _wrong_factors(layer, weight, learner, found)
         back = feedback.get(layer.name)
         if back is None or weight is None or subject.path(layer.name) != "learned":
             continue
@@ -228,6 +233,36 @@ def _wrong_sources(
         elif (far := difference(found[back], weight)) > SAME:
             text = f"dB differs from dW by {far:.1e}"
             yield Finding(NAME, "fails", text, far, layer.name, "return W's gradient for B as it is, not transposed")
+
+
+def _wrong_factors(
+    layer: WeightLayer, gradient: Tensor, learner: Learner, found: Mapping[str, Tensor]
+) -> Iterator[Finding]:
+    """A fault if a learned factor of B has another gradient than that of <B, dW>, dW being `gradient`.
+
+    B is linear in each factor: a step along V changes <B, dW> by the product of V with the factor's gradient.
+    """
+    names = {id(parameter): name for name, parameter in learner.trained_parameters()}
+    feedback = learner.feedback_layers[layer.name]
+    learned = [factor for factor in feedback.parameters(recurse=False) if id(factor) in names]
+    if not learned:
+        text = "no factor of B is a trained parameter, and a product with a learned one is declared"
+        yield Finding(NAME, "fails", text, None, layer.name, "yield the learned factor from learned_beside")
+    for factor in learned:
+        name = names[id(factor)]
+        for number in range(_DIRECTIONS):
+            step = noise(factor, f"{name} {number}")
+            with torch.no_grad():
+                kept, before = factor.clone(), feedback.feedback_weight().clone()
+                factor.add_(step)
+                change = (feedback.feedback_weight() - before) * gradient
+                factor.copy_(kept)
+            along = found[name] * step
+            far = difference(along.sum(), change.sum(), floor=float(change.norm()))
+            if far > SAME:
+                text = f"the gradient of {name} is not what dW gives through the product: {far:.1e} off"
+                yield Finding(NAME, "fails", text, far, layer.name, "let autograd lead dW to the learned factor")
+                break
 
 
 def _source_not_found(

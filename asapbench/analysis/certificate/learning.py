@@ -16,9 +16,8 @@ from asapbench.analysis.certificate.subject import (
     largest,
     optimizer_of,
     train,
-    weight_of,
 )
-from asapbench.analysis.certificate.transport import follows
+from asapbench.analysis.certificate.transport import follows, is_mirror, without_response
 from asapbench.certificate import Finding
 from asapbench.rules.engine.learner import Learner
 
@@ -26,6 +25,8 @@ _LEARNING, _FIXED = "learning", "fixed"
 _NOTHING = 1e-13
 """A gradient this much smaller than the largest is rounding."""
 _MORE_STEPS = 5
+_LEARNED = ("learned", "product")
+"""Error paths whose B changes in training."""
 
 
 def every_layer_learns(subject: Subject) -> Finding:
@@ -49,6 +50,9 @@ def every_layer_learns(subject: Subject) -> Finding:
                 return Finding(_LEARNING, "fails", text, size, name, advice)
             if steps and is_weight:
                 smallest = min(smallest, (name, size / largest(found)), key=lambda pair: pair[1])
+    if any(is_mirror(subject, name) for name in subject.layers) and (silent := without_response(subject)) is not None:
+        text = "B does not change with the responses of W: it mirrors nothing, and decays"
+        return Finding(_LEARNING, "fails", text, 0.0, silent, "give noise an amplitude and a mirror rate above 0")
     return Finding(_LEARNING, "holds", f"the smallest is {smallest[1]:.0e} of the largest ({smallest[0]})", smallest[1])
 
 
@@ -65,7 +69,7 @@ def fixed_stays_fixed(subject: Subject) -> Finding:
     fault = _moved(before, after) or _wrong_feedback(subject, learner, trained, before, after) or _wrong_stem(subject)
     if fault is not None:
         return fault
-    learned = sum(subject.path(name) == "learned" for name in before.pairs)
+    learned = sum(subject.path(name) in _LEARNED for name in before.pairs)
     text = f"{len(before.fixed) + len(before.untrained)} fixed tensors, {learned} learned B, {_MORE_STEPS} steps"
     return Finding(_FIXED, "holds", text, 0.0)
 
@@ -110,9 +114,9 @@ def _wrong_feedback(
         if path == "fixed" and far > 0 and not _follows(name, before, after):
             advice = "keep it in a buffer that no optimizer gets"
             return Finding(_FIXED, "fails", f"B is declared fixed and moved by {far:.1e}", far, name, advice)
-        if path == "learned" and far == 0 and _learns(subject, name):
+        if path in _LEARNED and far == 0 and _learns(subject, name):
             advice = "yield it from learned_beside, or change it in begin_step"
-            return Finding(_FIXED, "fails", "B is declared learned and does not change", far, name, advice)
+            return Finding(_FIXED, "fails", "B is declared to learn and does not change", far, name, advice)
     return None
 
 
@@ -121,9 +125,9 @@ def _wrong_stem(subject: Subject) -> Finding | None:
     learner = subject.after(0)
     stem = subject.flow.main[0].name if subject.flow.main else None
     for name in subject.layers:
-        weight = weight_of(learner, name)
+        weight = subject.weight_of(learner, name)
         should = name != stem or subject.rule.declares.stem == "trained"
-        was = dict(subject.module.named_parameters())[f"{name}.weight"].requires_grad
+        was = subject.layers[name].module.weight.requires_grad
         if was and weight.requires_grad != should:
             text = f"W is {'trained' if weight.requires_grad else 'not trained'}, which the rule does not declare"
             return Finding(_FIXED, "fails", text, None, name, "let `declares.stem` and the layer's plan agree")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from asapbench.analysis.certificate.subject import Subject, optimizer_of, train
+from asapbench.analysis.certificate.subject import Subject, code_of_rule, optimizer_of, train
 from asapbench.certificate import Finding
 from asapbench.rules.engine.learner import Learner
 
@@ -23,7 +23,8 @@ def resume_repeats_the_bits(subject: Subject) -> Finding:
     train(learner, optimizer, subject, _BEFORE)
     saved = io.BytesIO()
     state = {"model": learner.model.state_dict(), "rule": learner.rule_state(), "optimizer": optimizer.state_dict()}
-    torch.save(state, saved)
+    with code_of_rule():
+        torch.save(state, saved)
     stopped = _all(learner)
     train(learner, optimizer, subject, _AFTER)
     expected = _all(learner)
@@ -35,9 +36,10 @@ def resume_repeats_the_bits(subject: Subject) -> Finding:
         text = f"what `rule_state` returns cannot be loaded: {reason}"
         return Finding(_RESUME, "fails", text, None, None, "keep tensors, numbers and texts in it")
     again, its_optimizer = _bound(subject)
-    again.model.load_state_dict(held["model"])
-    again.load_rule_state(held["rule"])
-    its_optimizer.load_state_dict(held["optimizer"])
+    with code_of_rule():
+        again.model.load_state_dict(held["model"])
+        again.load_rule_state(held["rule"])
+        its_optimizer.load_state_dict(held["optimizer"])
     advice = "keep what changes outside the optimizer in `rule_state`, and load it"
     unlike = _first_different(stopped, _all(again))  # no fault yet: a rule may make it again before a step
     train(again, its_optimizer, subject, _AFTER)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import random
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,9 @@ class Subject:
     seed: int = 0
     flow: Dataflow = field(init=False)
     _after: dict[int, Learner] = field(init=False, default_factory=dict)
+    _flows: weakref.WeakKeyDictionary[Learner, Dataflow] = field(
+        init=False, default_factory=weakref.WeakKeyDictionary, repr=False
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "flow", capture(copy.deepcopy(self.module), torch.zeros(self.shape)))
@@ -52,6 +56,7 @@ class Subject:
         with known_streams(chosen):
             flow = capture(model, torch.zeros(self.shape))
             learner = self.rule.learner(model, flow, chosen)
+        self._flows[learner] = flow
         if criterion is not None:
             learner.use_criterion(criterion)
         return learner.train()
@@ -81,26 +86,49 @@ class Subject:
         """The convolutions and fully connected layers of the module, in forward order."""
         return {layer.name: layer for layer in self.flow.layers}
 
+    def weight_of(self, learner: Learner, layer: str) -> nn.Parameter:
+        """W of a layer of the model that `attached` gave to `learner`.
+
+        By the layer's module: of attention that is written out, the model names the parameter otherwise.
+        """
+        weight = next(each.module.weight for each in self._flows[learner].layers if each.name == layer)
+        assert isinstance(weight, nn.Parameter)
+        return weight
+
     def path(self, layer: str) -> ErrorPath:
         """What the rule declares to carry the error through `layer`."""
         declares = self.rule.declares
         return declares.error_path if self.layers[layer].is_convolution else declares.linear
 
 
+class RuleError(Exception):
+    """What an error of a rule's or a model's own code becomes, with that error as its cause."""
+
+
+@contextmanager
+def code_of_rule() -> Iterator[None]:
+    """Where what fails is the rule's, also if the error is raised inside torch, as by autograd."""
+    try:
+        yield
+    except Exception as error:
+        raise RuleError from error
+
+
 def optimizer_of(learner: Learner) -> torch.optim.Optimizer:
     """SGD with momentum and weight decay over everything that the rule trains."""
     parameters = [parameter for _, parameter in learner.trained_parameters()]
-    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=0.05)
+    with code_of_rule():
+        return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=0.05)
 
 
 def train(learner: Learner, optimizer: torch.optim.Optimizer, subject: Subject, steps: range) -> None:
     """One step of the optimizer for each number of `steps`, on the batch of that number."""
     for step in steps:
         x, y = subject.batch(step)
-        optimizer.zero_grad()
-        with known_streams(step):
+        with code_of_rule(), known_streams(step):
+            optimizer.zero_grad()
             learner.backward(x, y)
-        optimizer.step()
+            optimizer.step()
 
 
 def carriers(learner: Learner) -> set[int]:
@@ -110,11 +138,6 @@ def carriers(learner: Learner) -> set[int]:
     projections = [parameter for name, parameter in learner.learned_beside() if name.startswith("feedback.")]
     pairs = [feedback for _, _, feedback in learner.feedback_pairs()]
     return {id(tensor) for tensor in (*pairs, *of_layers, *projections)}
-
-
-def weight_of(learner: Learner, layer: str) -> nn.Parameter:
-    """W of a layer of the model."""
-    return learner.model.get_parameter(f"{layer}.weight")
 
 
 def gradients(
@@ -127,7 +150,8 @@ def gradients(
     with known_streams(0):
         scalar = learner.objective(x, y).scalar
         between()
-        return differentiated(scalar, dict(learner.trained_parameters()))
+        with code_of_rule():
+            return differentiated(scalar, dict(learner.trained_parameters()))
 
 
 def differentiated(scalar: Tensor, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

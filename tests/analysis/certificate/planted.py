@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from asapbench.rules.base import Declares
+from asapbench.rules.asfp_lc import ASFPLocal
+from asapbench.rules.base import Declares, LayerPlan
 from asapbench.rules.engine.graph import Dataflow
 from asapbench.rules.engine.layers import FeedbackLayer
 from asapbench.rules.engine.learner import Learner
 from asapbench.rules.engine.local import Head
+from asapbench.rules.engine.mirror import MirrorFeedback, Mirroring
+from asapbench.rules.engine.product import ProductFeedback
 from asapbench.rules.fa import FA
 from asapbench.rules.kp import KP
 from asapbench.rules.local_errors import LocalErrors
+from asapbench.rules.pfa import PFA
+from asapbench.rules.weight_mirror import WeightMirror
 from asapbench.suite.entries import RuleEntry
 
 
@@ -69,6 +75,110 @@ class TiedFeedback(FA):
     def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> Learner:
         made = super().learner(model, flow, seed)
         return TiedLearner(made.model, made.program, made.feedback_layers)
+
+
+class RebuiltLearner(Learner):
+    @torch.no_grad()
+    def begin_step(self) -> None:
+        super().begin_step()
+        for layer in self.feedback_layers.values():
+            if layer.learned is not None:
+                layer.learned.copy_(1.5 * layer.layer.weight.tanh())
+
+
+class RebuiltFeedback(KP):
+    """The learned B is a function of W, not proportional to it, made before every step."""
+
+    entry = planted("rebuilt", KP.entry)
+
+    def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> Learner:
+        made = super().learner(model, flow, seed)
+        return RebuiltLearner(made.model, made.program, made.feedback_layers)
+
+
+class TiedHeads(ASFPLocal):
+    """The learned B of each local classifier is a copy of its W, made before every step."""
+
+    entry = planted("tied_heads", ASFPLocal.entry)
+
+    def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> Learner:
+        learner = super().learner(model, flow, seed)
+        heads = [module for module in learner.modules() if isinstance(module, FeedbackLayer)]
+
+        class Tied(type(learner)):
+            def begin_step(self) -> None:
+                super().begin_step()
+                with torch.no_grad():
+                    for layer in heads:
+                        if layer.learned is not None:
+                            layer.learned.copy_(layer.layer.weight)
+
+        learner.__class__ = Tied
+        return learner
+
+
+_MIRRORING = Mirroring(amplitude=0.1, eta=1.0, decay=0.01, batch=8, steps=1)
+
+
+class NoisyCopy(MirrorFeedback):
+    @torch.no_grad()
+    def begin_step(self, step: int) -> None:
+        weight = self.layer.weight
+        drawn = torch.randn(weight.shape, generator=torch.Generator().manual_seed(step)).to(weight)
+        self.feedback_weight().copy_(weight * (1 + 0.3 * drawn))
+
+
+class CopyWithNoise(WeightMirror):
+    """B is declared to learn from noise, and is a copy of W with noise."""
+
+    entry = planted("copy_with_noise", WeightMirror.entry)
+
+    def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
+        def made(layer: nn.Linear) -> FeedbackLayer:
+            return NoisyCopy(layer, (layer.in_features,), _MIRRORING)
+
+        return {layer.name: LayerPlan("learned", made=made) for layer in flow.layers}
+
+
+class SilentMirror(WeightMirror):
+    """The noise is zero: B decays to nothing."""
+
+    entry = planted("silent_mirror", WeightMirror.entry)
+
+    def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
+        def made(layer: nn.Linear) -> FeedbackLayer:
+            return MirrorFeedback(layer, (layer.in_features,), replace(_MIRRORING, amplitude=0.0))
+
+        return {layer.name: LayerPlan("learned", made=made) for layer in flow.layers}
+
+
+class Stuck(ProductFeedback):
+    def held(self) -> Tensor:
+        return self._product().detach()
+
+
+class StuckProduct(PFA):
+    """The learned factor gets no gradient: the rule is feedback alignment."""
+
+    entry = planted("stuck_product", PFA.entry)
+
+    def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
+        return {layer.name: LayerPlan("learned", made=lambda made: Stuck(made, 4)) for layer in flow.layers}
+
+
+class Climbing(ProductFeedback):
+    def held(self) -> Tensor:
+        product = self._product()
+        return product.detach() - 10 * (product - product.detach())
+
+
+class ClimbingProduct(PFA):
+    """The learned factor gets its gradient times -10."""
+
+    entry = planted("climbing_product", PFA.entry)
+
+    def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
+        return {layer.name: LayerPlan("learned", made=lambda made: Climbing(made, 4)) for layer in flow.layers}
 
 
 class LeakingUnits(LocalErrors):

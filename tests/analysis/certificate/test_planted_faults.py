@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from asapbench import check
+from asapbench.analysis.certificate import narrow
 from asapbench.rules import resolve
 from asapbench.rules.base import Declares, Rule
 from asapbench.suite.catalog import RULES
@@ -16,6 +17,10 @@ FAULTS = {
     planted.NothingReachesHiddenLayers: ("learning", "1.weight"),
     planted.TransposedFeedbackGradient: ("gradients", "3"),
     planted.TiedFeedback: ("transport", "3"),
+    planted.RebuiltFeedback: ("transport", "3"),
+    planted.CopyWithNoise: ("transport", "3"),
+    planted.SilentMirror: ("learning", "3"),
+    planted.ClimbingProduct: ("gradients", "5"),
     planted.LeakingUnits: ("boundaries", "3"),
     planted.DecayingFeedback: ("fixed", "3"),
     planted.WrittenGradients: ("clean", "1.weight"),
@@ -63,6 +68,7 @@ def test_the_shipped_rule_beside_it_holds(shipped: type[Rule]) -> None:
     ("rule", "text"),
     [
         ("bp", "uses weight transport, as declared: 3, 5"),
+        ("weight_mirror", "B follows W by its responses to noise, as declared: 3, 5"),
         ("sign_symmetry", "uses W's signs, as declared (partial transport): 3, 5"),
         (
             "predsim",
@@ -75,6 +81,16 @@ def test_declared_limits_are_stated_and_no_failure(rule: str, text: str) -> None
     assert certificate.holds
     found = certificate.finding("transport")
     assert (found.verdict, found.text) == ("declared", text)
+
+
+def test_a_product_whose_learned_factor_gets_no_gradient_is_found() -> None:
+    certificate = check(rule_of(planted.StuckProduct), network(), SAMPLE)
+    assert [(found.name, found.layer) for found in certificate.failures] == [("gradients", "5"), ("fixed", "3")]
+
+
+def test_a_feedback_weight_of_a_head_that_is_a_copy_of_w_is_found() -> None:
+    certificate = check(rule_of(planted.TiedHeads), narrow("alexnet", width=2, hidden=4))
+    assert [found.name for found in certificate.failures] == ["transport"]
 
 
 def test_an_undeclared_use_of_signs_or_of_weights_is_a_fault() -> None:
