@@ -103,7 +103,7 @@ class TiedHeads(ASFPLocal):
 
     def learner(self, model: nn.Module, flow: Dataflow, seed: int) -> Learner:
         learner = super().learner(model, flow, seed)
-        heads = [module for module in learner.modules() if isinstance(module, FeedbackLayer)]
+        heads = [module for module in learner.heads.modules() if isinstance(module, FeedbackLayer)]
 
         class Tied(type(learner)):
             def begin_step(self) -> None:
