@@ -129,8 +129,8 @@ def groups_of(shape: torch.Size, most: int, *, gaussian: bool, name: str) -> int
     """How many groups the outputs (N, ...) of the unit `name` are cut into: None for `most` = 0.
 
     As many as leave two outputs in each, and no more than `most`. About their mean, one group is always zero, and two
-    are equal except for the sign: their cosines are 1 or -1, whatever the outputs. Raises GraphError for fewer than three
-    groups, or two under the Gaussian kernel.
+    are equal except for the sign: their cosines are 1 or -1, whatever the outputs. Raises GraphError for fewer than
+    three groups, or two under the Gaussian kernel.
     """
     if most == 0:
         return None
