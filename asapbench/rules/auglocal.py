@@ -48,7 +48,7 @@ class AugLocal(LocalRule):
                 minimum=0,
             ),
         ),
-        extra_weights=3.3,
+        extra_weights=2.2,
     )
 
     def units(self, model: nn.Module, flow: Dataflow) -> list[Unit]:

@@ -39,7 +39,7 @@ class DGL(LocalRule):
                 minimum=1,
             ),
         ),
-        extra_weights=4.7,
+        extra_weights=2.6,
     )
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:

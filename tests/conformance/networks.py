@@ -63,8 +63,11 @@ def _block(
     return net.unit(f"{prefix}.conv2", net.tap(net.relu(value)), "conv", "block")
 
 
-def vgg(*, size: int) -> Network:
-    """Six convolutions, a max-pool behind four of them where there is more than a pixel, and a hidden layer."""
+def vgg(*, size: int, groups: int = 0) -> Network:
+    """Six convolutions, a max-pool behind four of them where there is more than a pixel, and a hidden layer.
+
+    With `groups`, divisive normalisation follows each hidden layer, behind its unit's end.
+    """
     net = Network()
     value, place = 0, 0
     for pools in (False, True, False, True, True, True):
@@ -74,7 +77,9 @@ def vgg(*, size: int) -> Network:
         value = net.tap(net.add("maxpool", value, ceil=False) if halves else value)
         net.unit(f"features.{place}", value, "conv", "block")
         size, place = (size // 2, place + 4) if halves else (size, place + 3)
-    return _classifier(net, net.add("flatten", value), 1)
+        if groups:
+            value, place = net.add("divisive", value, groups=groups), place + 1
+    return _classifier(net, net.add("flatten", value), 1, groups)
 
 
 def mlp(depth: int = 2) -> Network:
@@ -83,11 +88,13 @@ def mlp(depth: int = 2) -> Network:
     return _classifier(net, net.add("flatten", 0), depth)
 
 
-def _classifier(net: Network, value: int, depth: int = 2) -> Network:
+def _classifier(net: Network, value: int, depth: int = 2, groups: int = 0) -> Network:
     for i in range(0, 3 * depth, 3):
         value = net.add("linear", value, name=f"hidden.{i}")
         value = net.tap(net.relu(net.batchnorm(value, f"hidden.{i + 1}")))
         net.unit(f"hidden.{i}", value, "conv", "block")
+        if groups:
+            value = net.add("divisive", value, groups=groups)
     net.batchnorm(net.add("linear", value, name="fc"), "logits_bn")
     return net
 

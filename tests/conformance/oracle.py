@@ -445,6 +445,8 @@ def _forward(  # noqa: PLR0912 - one branch a kind of operation
             out, cache = own[:, :, :: op.settings["step"], :: op.settings["step"]], op.settings["step"]
         elif op.kind == "padchannels":
             out, cache = np.pad(own, ((0, 0), op.settings["zeros"], (0, 0), (0, 0))), op.settings["zeros"]
+        elif op.kind == "divisive":
+            out, cache = _divisive(own, op.settings["groups"])
         else:
             assert op.kind == "add"
             out = own + values[op.inputs[1]]
@@ -462,7 +464,23 @@ _BACKWARD: dict[str, Callable[[Array, Array, Any], tuple[Array, ...]]] = {
     "add": lambda delta, _x, _: (delta, delta),
     "subsample": lambda delta, x, step: (_spread(delta, x.shape, step),),
     "padchannels": lambda delta, x, zeros: (delta[:, zeros[0] : zeros[0] + x.shape[1]],),
+    "divisive": lambda delta, _x, cache: (_divisive_backward(delta, *cache),),
 }
+
+
+def _divisive(x: Array, groups: int) -> tuple[Array, tuple[Array, Array]]:
+    """c / v^0.2 in groups: c = x - mean, v = (sum of c^2 + 1) / size (Pogodin and Latham 2020)."""
+    rows = x.reshape(len(x), groups, -1)
+    centred = rows - rows.mean(2, keepdims=True)
+    variance = ((centred**2).sum(2, keepdims=True) + 1) / rows.shape[2]
+    return (centred / variance**0.2).reshape(x.shape), (centred, variance)
+
+
+def _divisive_backward(delta: Array, centred: Array, variance: Array) -> Array:
+    rows = delta.reshape(centred.shape)
+    along = (rows * centred).sum(2, keepdims=True) * 2 / centred.shape[2]
+    gradient = rows / variance**0.2 - 0.2 * variance**-1.2 * along * centred
+    return (gradient - gradient.mean(2, keepdims=True)).reshape(delta.shape)
 
 
 def _spread(delta: Array, shape: tuple[int, ...], step: int) -> Array:

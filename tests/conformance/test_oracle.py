@@ -53,6 +53,12 @@ NETWORKS = {
         12,
     ),
     "vgg8b": (networks.vgg(size=12), "vgg8b", {"width": 2, "hidden": 6, "logits_batchnorm": True}, 12),
+    "vgg_like": (
+        networks.vgg(size=8, groups=2),
+        "vgg_like",
+        {"width": 2, "hidden": 6, "logits_batchnorm": True, "nonlinearity": "relu", "divisive_groups": 2},
+        8,
+    ),
     "mlp": (networks.mlp(), "mlp", {"hidden": 7}, 6),
     "mlp of 3": (networks.mlp(3), "mlp", {"hidden": 7, "depth": 3}, 6),
     "linear": (networks.linear(), "mlp", {"hidden": 7, "nonlinear": False}, 6),

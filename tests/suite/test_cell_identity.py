@@ -136,7 +136,7 @@ FROZEN = {
     "local_cpu": (30, "868f22536478dadf"),
     "mnist": (5, "fd12d7ce14314adb"),
     "pepita": (3, "a1a7c5eab0fc14ce"),
-    "phsic": (6, "3c0b4f542dddcb91"),
+    "phsic": (12, "9f8482b555b273dd"),
     "phsic_cpu": (10, "3b4eadbd4f357e50"),
     "quickstart": (30, "05b2775eb99d9db8"),
     "released_code": (39, "987e5f682b6e42b3"),

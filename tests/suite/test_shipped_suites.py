@@ -132,15 +132,21 @@ def test_phsic_is_its_authors_recipe_with_their_tuned_groups_and_rates() -> None
             1e-6 if cell.rule.name == "bp" else 1e-7,
         )
     found = {
-        (cell.model["width"], *(cell.rule[o] for o in ("kernel", "groups"))): cell.lr
+        (cell.model["width"], cell.model["divisive_groups"], *(cell.rule[o] for o in ("kernel", "groups", "power"))): (
+            cell.lr
+        )
         for cell in load("phsic").cells
         if cell.rule.name == "phsic"
     }
     assert found == {
-        (128, "cosine", 32): 5e-4,
-        (256, "cosine", 128): 5e-4,
-        (128, "gaussian", 64): 5e-3,
-        (256, "gaussian", 128): 5e-3,
+        (128, 0, "cosine", 32, 0.5): 5e-4,
+        (256, 0, "cosine", 128, 0.5): 5e-4,
+        (128, 0, "gaussian", 64, 0.5): 5e-3,
+        (256, 0, "gaussian", 128, 0.5): 5e-3,
+        (128, 64, "cosine", 64, 0.8): 5e-4,
+        (256, 64, "cosine", 64, 0.8): 5e-4,
+        (128, 64, "gaussian", 64, 0.8): 1e-2,
+        (256, 128, "gaussian", 128, 0.8): 5e-3,
     }
 
 

@@ -47,6 +47,28 @@ class SubsampledAndPadded(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], self.padding)
 
 
+class DivisiveNormalisation(nn.Module):
+    """(z - mean of its group) / variance^0.2, in groups of neighbouring outputs of an example, channels first.
+
+    Pogodin and Latham 2020: variance = (sum of squares about the mean + 1) / size. (N, ...) -> the same shape. Nothing
+    is learned, and training and evaluation are alike. Computed in float32 at least.
+    """
+
+    is_one_operation = True
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The normalised outputs."""
+        wide = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(len(x), self.groups, -1)
+        centred = wide - wide.mean(2, keepdim=True)
+        variance = (centred.square().sum(2, keepdim=True) + 1) / wide.shape[2]
+        normalised: Tensor = (centred / variance**0.2).view(x.shape).to(x.dtype)
+        return normalised
+
+
 class BasicBlock(nn.Module):
     """conv3x3 - BN - ReLU - conv3x3 - BN (+ shortcut) - ReLU; (N, C, H, W) -> (N, `channels`, H/stride, W/stride).
 

@@ -33,6 +33,7 @@ from asapbench.rules.engine.ops import (
     moves_dimensions,
     place_of,
 )
+from asapbench.rules.engine.tracing import traced
 
 WeightModule = nn.Conv2d | nn.Linear
 
@@ -184,10 +185,10 @@ def _traced(model: nn.Module) -> fx.GraphModule:
     modes = [(module, module.training) for module in model.modules()]
     attributes = set(vars(model))
     try:
-        program = fx.symbolic_trace(model)
+        program = traced(model)
         for module, training in modes:
             module.training = not training
-        other = fx.symbolic_trace(model)
+        other = traced(model)
     except Exception as error:
         raise GraphError(
             f"{type(model).__name__}: its dataflow cannot be captured ({type(error).__name__}: {error}); "

@@ -113,7 +113,17 @@ def is_supported(node: fx.Node, program: fx.GraphModule) -> bool:
 
 def is_supported_module(module: nn.Module) -> bool:
     """Whether a rule can be attached to a module of this very type: a subclass may compute anything."""
-    return any(type(module) in kind.modules for kind in _SUPPORTED)
+    return any(type(module) in kind.modules for kind in _SUPPORTED) or is_one_operation(module)
+
+
+def is_one_operation(module: nn.Module) -> bool:
+    """Whether a module says so (`is_one_operation`): then it is not looked into, and its exact derivative holds.
+
+    Such a module has no parameters or buffers and keeps the shape of its input: a normalisation. A unit of local
+    learning ends in front of it.
+    """
+    has_state = next(module.parameters(), next(module.buffers(), None)) is not None
+    return bool(getattr(module, "is_one_operation", False)) and not has_state
 
 
 def may_share_memory(node: fx.Node, program: fx.GraphModule) -> bool:

@@ -10,6 +10,7 @@ from asapbench.rules.engine.attention import write_out_attention
 from asapbench.rules.engine.functions import is_narrow_strided_pointwise
 from asapbench.rules.engine.layers import FeedbackLayer, geometry
 from asapbench.rules.engine.ops import is_in_place, may_share_memory
+from asapbench.rules.engine.tracing import traced
 
 
 def cut(node: fx.Node, users: Iterable[fx.Node], program: fx.GraphModule) -> None:
@@ -62,7 +63,7 @@ def plain(model: nn.Module) -> fx.GraphModule:
 
     Attention is written out as in the programs of rules, so that both have the same layers.
     """
-    program = fx.symbolic_trace(model)
+    program = traced(model)
     write_out_attention(program)
     return compiled(program)
 

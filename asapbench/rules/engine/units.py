@@ -15,7 +15,15 @@ from torch import fx, nn
 
 from asapbench.errors import GraphError
 from asapbench.rules.engine.graph import Dataflow, WeightLayer, carrying_error, made_of_attributes
-from asapbench.rules.engine.ops import ACTIVATION, ADDITION, MAX_POOL, is_size, moves_dimensions, place_of
+from asapbench.rules.engine.ops import (
+    ACTIVATION,
+    ADDITION,
+    MAX_POOL,
+    is_one_operation,
+    is_size,
+    moves_dimensions,
+    place_of,
+)
 from asapbench.rules.engine.program import cut
 
 
@@ -103,7 +111,7 @@ def stretches(units: Sequence[Unit], flow: Dataflow) -> list[tuple[fx.Node, ...]
 
 
 def end_before(layer: WeightLayer, flow: Dataflow) -> fx.Node:
-    """Where a unit ends that `layer` comes after: at its input, or at the maps that are averaged or flattened to it."""
+    """Where a unit ends that `layer` comes after: its input, or what is averaged, flattened or normalised to that."""
     kept = {each.node for each in flow.layers}
     node = layer.input
     while node not in kept and not MAX_POOL.has(node, flow.program):
@@ -111,6 +119,8 @@ def end_before(layer: WeightLayer, flow: Dataflow) -> fx.Node:
         if len(before) != 1 or flow.shape(before[0]) == flow.shape(node):
             break
         node = before[0]
+    while node.op == "call_module" and is_one_operation(flow.program.get_submodule(str(node.target))):
+        (node,) = node.all_input_nodes  # what is passed on is normalised, not what the unit's loss sees
     return node
 
 
