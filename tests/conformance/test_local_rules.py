@@ -171,7 +171,8 @@ def test_gradients_equal_the_oracle(name: str, rule: str, options: dict[str, obj
         if scale < 1e-12:  # a bias in front of BatchNorm has no gradient but rounding
             assert np.abs(found[key]).max() < 1e-12, key
         else:
-            assert np.abs(found[key] - wanted).max() <= 1e-9 * scale, key
+            # A gradient of 1e-8 is what is left of terms of size one: their rounding is larger than its share.
+            assert np.abs(found[key] - wanted).max() <= max(1e-9 * scale, 1e-15), key
 
 
 @pytest.mark.parametrize(("options", "count"), [({}, 214_154), ({"hidden_layers": 2}, 147_338 + 2 * 256)])
