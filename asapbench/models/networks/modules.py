@@ -55,6 +55,7 @@ class DivisiveNormalisation(nn.Module):
     """
 
     is_one_operation = True
+    """Tracing does not look inside, and a unit of local learning ends in front of it."""
 
     def __init__(self, groups: int) -> None:
         super().__init__()
