@@ -122,12 +122,17 @@ def optimizer_of(learner: Learner) -> torch.optim.Optimizer:
 
 
 def train(learner: Learner, optimizer: torch.optim.Optimizer, subject: Subject, steps: range) -> None:
-    """One step of the optimizer for each number of `steps`, on the batch of that number."""
+    """One step of the optimizer for each number of `steps`, on the batch of that number.
+
+    The gradients' total norm is at most 1, so that a step is small beside the weights: a fixed B can give a gradient
+    100 times larger, after whose step BatchNorm makes all later ones vanish.
+    """
     for step in steps:
         x, y = subject.batch(step)
         with code_of_rule(), known_streams(step):
             optimizer.zero_grad()
             learner.backward(x, y)
+            nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
             optimizer.step()
 
 

@@ -102,3 +102,17 @@ def test_an_undeclared_use_of_signs_or_of_weights_is_a_fault() -> None:
     certificate = check(Quiet(RULES["sign_symmetry"].choose()), network(), SAMPLE)
     assert certificate.finding("transport").verdict == "fails"
     assert certificate.finding("transport").layer == "3"
+
+
+def test_a_deep_network_with_batchnorm_is_trained_in_small_steps() -> None:
+    """B's gradients grow behind each BatchNorm: a step of their size makes W so large that all later ones vanish."""
+    draw = torch.Generator().manual_seed(1)
+    model = nn.Sequential(nn.Flatten())
+    for _ in range(12):
+        model.extend([nn.Linear(12, 12, bias=False), nn.BatchNorm1d(12), nn.ReLU()])
+    model.append(nn.Linear(12, 3))
+    with torch.no_grad():
+        for layer in model:
+            if isinstance(layer, nn.Linear):
+                layer.weight.copy_(0.3 * torch.randn(layer.weight.shape, generator=draw))
+    assert check("fa", model, SAMPLE).failures == ()
