@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from asapbench.cli.bench import bench
 from asapbench.cli.catalog import catalog
 from asapbench.cli.check import check
 from asapbench.cli.clean import clean
+from asapbench.cli.command_groups import GroupedCommands
 from asapbench.cli.doctor import doctor
 from asapbench.cli.evaluate import evaluate
 from asapbench.cli.export import export
@@ -31,19 +33,33 @@ from asapbench.streams import output_of, steady_streams
 
 app = typer.Typer(
     name="asapbench",
-    help="A benchmark suite for learning rules that train deep networks without weight transport.",
+    cls=GroupedCommands,
+    epilog="Example: asapbench run quickstart, then asapbench report --suite quickstart",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, resume, status, show, report, rerun, evaluate, check, bench, export, catalog):
-    app.command(cls=CatalogCommand)(with_plugins(command))
-for command in (merge, clean):
-    app.command(cls=CatalogCommand)(command)
-app.command(cls=Command)(doctor)
-app.add_typer(data.app, name="data")
-app.add_typer(analyze.app, name="analyze")
+COMMANDS: dict[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
+    "Start": (doctor, data.app, catalog),
+    "Train": (run, resume, rerun, clean),
+    "Look": (status, show, report),
+    "Share": (export, merge),
+    "Check": (check, evaluate, bench, analyze.app),
+}
+"""By the group in which `--help` lists them."""
+_WITHOUT_PLUGINS = (doctor, clean, merge)
+"""Commands without the option `--plugin`."""
+
+for group, commands in COMMANDS.items():
+    for command in commands:
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, rich_help_panel=group)
+        else:
+            # doctor reports a broken plug-in as one of its findings.
+            kind = Command if command is doctor else CatalogCommand
+            whole = command if command in _WITHOUT_PLUGINS else with_plugins(command)
+            app.command(command.__name__.rstrip("_"), cls=kind, rich_help_panel=group)(whole)
 
 
 def _version(wanted: bool) -> None:
@@ -58,10 +74,7 @@ def _common(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
-    """A benchmark suite for learning rules that train deep networks without weight transport.
-
-    Start with `asapbench run quickstart`, then `asapbench report --suite quickstart`.
-    """
+    """A benchmark suite for learning rules that train deep networks without weight transport."""
 
 
 def main() -> None:

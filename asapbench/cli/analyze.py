@@ -25,7 +25,7 @@ from asapbench.store import DEFAULT_URL
 _MODELS = ("alexnet", "resnet18", "resnet34")
 """Of Figure 11."""
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(name="analyze", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -62,6 +62,8 @@ def memory(
     """Count a training step's external memory accesses (Figure 11).
 
     Under BP and ASAP, for any model, block size and batch.
+
+    Example: asapbench analyze memory --model resnet18 --k 2,4
     """
     from asapbench.report.figures.memory import memory_accesses
     from asapbench.report.out import deliver
@@ -96,6 +98,8 @@ def shortcut(
     """Measure the shortcut effect on kept weights (Figure 10).
 
     Appendix E's g1, g2 and the angle between BP's and ASAP's weight changes.
+
+    Example: asapbench analyze shortcut 3f2a91
     """
     from asapbench.analysis.saved_weights import with_places
     from asapbench.analysis.shortcut import analyze_cell, chosen

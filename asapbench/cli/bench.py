@@ -57,6 +57,8 @@ def bench(
     Prints seconds per epoch, samples/s, memory and the share of the hardware's peaks, with an eager loop in plain
     PyTorch and several cells at once for comparison. Needs no data and no database; of cells that cost the same, one
     is measured.
+
+    Example: asapbench bench quickstart --only rule=bp,asap
     """
     from asapbench.analysis.speed.bench import Bench, chosen
     from asapbench.analysis.speed.bench import bench as measured

@@ -19,6 +19,8 @@ def catalog(
     """List rules, models, data sets, optimizers and suites.
 
     What a suite may name, with its options and their defaults; then the suites that ship with asapbench.
+
+    Example: asapbench catalog rule
     """
     from rich.console import Console
     from rich.text import Text

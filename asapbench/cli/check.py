@@ -44,6 +44,8 @@ def check(
 
     Gradients as declared, no weight transport, no error across boundaries, and more: on small networks, in float64,
     in seconds. Exit status 1 if a property fails.
+
+    Example: asapbench check asap
     """
     from asapbench.analysis.certificate import certificates, choices
     from asapbench.analysis.certificate.issuing import database, issue

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from asapbench.data.prepare import Received
     from asapbench.data.published import Published
 
-app = typer.Typer(help="List, fetch and verify data sets.", no_args_is_help=True)
+app = typer.Typer(name="data", help="List, fetch and verify data sets.", no_args_is_help=True)
 
 Folder = Annotated[
     Path | None,
@@ -49,7 +49,10 @@ def prepare(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="Data sets, as `list` names them.")],
     data: Folder = None,
 ) -> None:
-    """Download data sets once, verify and unpack them. Files that are here and right are not touched."""
+    """Download data sets once, verify and unpack them. Files that are here and right are not touched.
+
+    Example: asapbench data prepare mnist
+    """
     from asapbench.data.lookup import published_set
     from asapbench.data.prepare import prepare as fetch
 

@@ -22,6 +22,8 @@ def evaluate(
     """Evaluate the kept weights of a cell on its test data.
 
     `run --keep-weights` keeps them. The recorded accuracy is printed too.
+
+    Example: asapbench evaluate 3f2a91
     """
     from asapbench.analysis.saved_weights import kept_weights, with_places
     from asapbench.store import Store

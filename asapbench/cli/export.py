@@ -34,6 +34,8 @@ def export(
     The file contains every attempt and epoch; `asapbench merge` adds it to another database. A name that ends in .csv
     or .json produces a plain table instead: the current result of each cell, with the commit, versions and hardware
     that it ran on. Checkpoints and kept weights are not exported.
+
+    Example: asapbench export results.sqlite quickstart
     """
     from asapbench.report.cells import asks_for_table, write_cells
     from asapbench.store import Store

@@ -27,6 +27,8 @@ def merge(
 
     Nothing is overwritten: if two databases contradict each other, the local row stays, the conflict is named, and the
     exit status is 1.
+
+    Example: asapbench merge other.sqlite
     """
     from asapbench.escape import visible
     from asapbench.store import Store

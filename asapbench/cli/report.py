@@ -12,7 +12,10 @@ from asapbench.store import DEFAULT_URL
 
 @with_settings()
 def report(wanted: Wanted, only: Only = None, form: Form = None, out: Out = None, db: Db = DEFAULT_URL) -> None:
-    """Show tables and figures of measured and published results."""
+    """Show tables and figures of measured and published results.
+
+    Example: asapbench report --suite quickstart
+    """
     from asapbench.report.build import report as made
     from asapbench.report.out import deliver
 

@@ -43,6 +43,8 @@ def run(
     """Train every cell of the suites that is not done yet.
 
     A second run trains nothing. Stop it with Ctrl-C at any time: `asapbench resume` continues from there.
+
+    Example: asapbench run quickstart --only rule=bp,asap
     """
     from asapbench.errors import NoDatabaseError
     from asapbench.running.selection import Request, select
@@ -86,6 +88,8 @@ def resume(
     """Continue exactly where interrupted runs stopped.
 
     Without a name: every suite that the database knows.
+
+    Example: asapbench resume quickstart --time-limit 2h
     """
     from asapbench.running.selection import Request
 
@@ -117,6 +121,8 @@ def rerun(
     Superseded results are no longer reported, but not deleted.
 
     Name suites or --only (or both): a rerun of everything names every suite.
+
+    Example: asapbench rerun quickstart --only rule=asap
     """
     from asapbench.errors import SuiteError
     from asapbench.running.selection import Request

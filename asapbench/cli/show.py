@@ -24,7 +24,10 @@ def show(
     db: Db = DEFAULT_URL,
     all_epochs: Annotated[bool, typer.Option("--all-epochs", help="List every epoch, not twelve of them.")] = False,
 ) -> None:
-    """Show one cell: configuration, attempts, learning curve, errors."""
+    """Show one cell: configuration, attempts, learning curve, errors.
+
+    Example: asapbench show 3f2a91
+    """
     from asapbench.report.certified import certificates_of
     from asapbench.store import Store
 

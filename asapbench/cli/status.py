@@ -31,7 +31,10 @@ def status(
     settings: RunSettings,
     training: TrainingSettings,
 ) -> None:
-    """Show what is done, running, failed and left; time to finish."""
+    """Show what is done, running, failed and left; time to finish.
+
+    Example: asapbench status quickstart
+    """
     from asapbench.running.launch import plan
     from asapbench.running.selection import Request, recorded
     from asapbench.store import Store, db_option
