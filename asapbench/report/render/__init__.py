@@ -14,6 +14,7 @@ class Format(StrEnum):
     TERMINAL = "terminal"
     MARKDOWN = "markdown"
     LATEX = "latex"
+    HTML = "html"
     CSV = "csv"
     JSON = "json"
 
@@ -34,11 +35,12 @@ def render(table: Table, form: Format, *, width: int = 100, color: bool = False,
         from asapbench.report.render.terminal import render_terminal
 
         return render_terminal(table, width=width, color=color, encoding=encoding)
-    from asapbench.report.render import data, latex, markdown
+    from asapbench.report.render import data, html, latex, markdown
 
     renderers = {
         Format.MARKDOWN: markdown.render_markdown,
         Format.LATEX: latex.render_latex,
+        Format.HTML: html.render_html,
         Format.CSV: data.render_csv,
         Format.JSON: data.render_json,
     }

@@ -1,0 +1,65 @@
+"""HTML: a table with its caption, its footnotes as links, and its notes below it; alone, or as a part of a page.
+
+Jinja2 fills the templates and escapes each text once, where it is written: a name from a database is never markup.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from asapbench.escape import printable
+from asapbench.report.table import Field, Table
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+
+def render_html(table: Table) -> str:
+    """A document of its own that needs no other file and no network.
+
+    >>> from asapbench.report.paper import accuracy_table
+    >>> render_html(accuracy_table(1, [])).splitlines()[0]
+    '<!doctype html>'
+    """
+    return environment().get_template("table_alone.html").render(table=table) + "\n"
+
+
+def table_part(table: Table, *, id: str, level: int = 3) -> Markup:
+    """The table as a part of a page. `id` starts every id in it, `level` is that of its heading."""
+    from markupsafe import Markup
+
+    return Markup(environment().get_template("table.html").render(table=table, id=id, level=level))
+
+
+@cache
+def environment() -> Environment:
+    """The templates of reports. They show control characters as escapes, and a minus sign before a number."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("asapbench.report"),
+        autoescape=True,
+        finalize=_harmless,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["number"] = _number
+    made.globals["columns_of"] = _columns
+    return made
+
+
+def _harmless(value: object) -> object:
+    """Text without characters that could move or reverse what is around it; other values as they are."""
+    return printable(value) if type(value) is str else value
+
+
+def _number(field: Field) -> str:
+    return re.sub(r"^-(?=\d)", "\N{MINUS SIGN}", field.text)
+
+
+def _columns(table: Table) -> list[str]:
+    return [column.align for column in table.columns]
