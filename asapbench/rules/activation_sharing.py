@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.options import MATCHING, STEM, K, linear_path, stem_of
 from asapbench.rules.sharing import shared_activations
-from asapbench.suite.entries import PAPER, RuleEntry
+from asapbench.suite.entries import PAPER, Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class ActivationSharing(Rule):
         f"{PAPER}: activation sharing with weight transport",
         options=(K, MATCHING, STEM, _CLASSIFIER),
         needs="convolutions",
+        look=Look("vermillion", "pentagon", "dotted"),
     )
 
     @property

@@ -18,7 +18,7 @@ from asapbench.rules.options import (
     stem_of,
 )
 from asapbench.rules.sharing import shared_activations
-from asapbench.suite.entries import PAPER, RuleEntry
+from asapbench.suite.entries import PAPER, Look, RuleEntry
 
 if TYPE_CHECKING:
     from asapbench.rules.engine.graph import Dataflow
@@ -34,6 +34,7 @@ class ASAP(Rule):
         options=(K, MATCHING, STEM, CLASSIFIER, LINEAR_FEEDBACK, FEEDBACK_INIT, FORM),
         needs="convolutions",
         extra_weights=explicit_feedback,
+        look=Look("vermillion", "square"),
     )
 
     @property

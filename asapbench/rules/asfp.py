@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from asapbench.rules.asap import ASAP
 from asapbench.rules.base import Declares, LayerPlan
 from asapbench.rules.options import CLASSIFIER, FEEDBACK_INIT, LINEAR_FEEDBACK, MATCHING, STEM, K
-from asapbench.suite.entries import PAPER, RuleEntry
+from asapbench.suite.entries import PAPER, Look, RuleEntry
 
 if TYPE_CHECKING:
     from asapbench.rules.engine.graph import Dataflow
@@ -24,6 +24,7 @@ class ASFP(ASAP):
         options=(K, MATCHING, STEM, CLASSIFIER, LINEAR_FEEDBACK, FEEDBACK_INIT),
         needs="convolutions",
         extra_weights=1.0,
+        look=Look("orange", "plus"),
     )
 
     @property

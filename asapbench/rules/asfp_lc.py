@@ -13,7 +13,7 @@ from asapbench.rules.asfp import ASFP
 from asapbench.rules.base import Declares
 from asapbench.rules.local import LocalRule
 from asapbench.rules.options import linear_path, stem_of
-from asapbench.suite.entries import PAPER, RuleEntry
+from asapbench.suite.entries import PAPER, Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class ASFPLocal(ASFP, LocalRule):
         ),
         needs="convolutions",
         extra_weights=0.6,
+        look=Look("sky", "cross", "dashed"),
     )
 
     @property

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.rules.local import LocalRule
 from asapbench.rules.options import unit
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class AugLocal(LocalRule):
             ),
         ),
         extra_weights=2.2,
+        look=Look("orange", "circle", "dashed"),
     )
 
     def units(self, model: nn.Module, flow: Dataflow) -> list[Unit]:

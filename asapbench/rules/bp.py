@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from asapbench.rules.base import Declares, Rule
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 
 
 class BP(Rule):
     """dW from the layer's own input, the error through W^T."""
 
-    entry = RuleEntry("bp", "BP", "backpropagation, the control")
+    entry = RuleEntry("bp", "BP", "backpropagation, the control", look=Look("ink", "circle"))
 
     @property
     def declares(self) -> Declares:

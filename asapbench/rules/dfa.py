@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asapbench.rules.base import Declares, Rule
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class DFA(Rule):
             Option("error", "exact", "the output error, or its sign alone, as sDFA does", choices=("exact", "sign")),
         ),
         projects_errors=True,
+        look=Look("purple", "triangle-down"),
     )
 
     @property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.rules.local import LocalRule
 from asapbench.rules.options import unit
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class DGL(LocalRule):
             ),
         ),
         extra_weights=2.6,
+        look=Look("vermillion", "cross", "dashed"),
     )
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asapbench.rules.base import Declares, ErrorPath, Rule
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +31,14 @@ if TYPE_CHECKING:
 class DirectKolenPollack(Rule):
     """dW from the layer's own input, the error projected to each tap by a learned B."""
 
-    entry = RuleEntry("dkp", "DKP", "Webster, Choi, Ahn 2021", projects_errors=True, learns_projections=True)
+    entry = RuleEntry(
+        "dkp",
+        "DKP",
+        "Webster, Choi, Ahn 2021",
+        projects_errors=True,
+        learns_projections=True,
+        look=Look("green", "pentagon", "dash-dot"),
+    )
 
     @property
     def declares(self) -> Declares:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asapbench.rules.base import Declares, Rule
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class DRTP(Rule):
             ),
         ),
         projects_errors=True,
+        look=Look("sky", "triangle-up", "dash-dot"),
     )
 
     @property

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.options import FEEDBACK_INIT, LINEAR_FEEDBACK
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 
 if TYPE_CHECKING:
     from asapbench.rules.engine.graph import Dataflow
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 class FA(Rule):
     """dW from the layer's own input, the error through a fixed B."""
 
-    entry = RuleEntry("fa", "FA", "Lillicrap et al. 2016", options=(LINEAR_FEEDBACK, FEEDBACK_INIT))
+    entry = RuleEntry(
+        "fa", "FA", "Lillicrap et al. 2016", options=(LINEAR_FEEDBACK, FEEDBACK_INIT), look=Look("blue", "diamond")
+    )
 
     @property
     def declares(self) -> Declares:

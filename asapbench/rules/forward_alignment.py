@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asapbench.rules.base import Declares, Rule
-from asapbench.suite.entries import PAPER, RuleEntry
+from asapbench.suite.entries import PAPER, Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class ForwardAlignment(Rule):
             ),
         ),
         needs="linear",
+        look=Look("green", "hexagon", "dotted"),
     )
 
     @property

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.rules.base import Declares, LayerPlan, Rule
 from asapbench.rules.options import CLASSIFIER, FEEDBACK_INIT, FORM, LINEAR_FEEDBACK, explicit_feedback, linear_path
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 
 if TYPE_CHECKING:
     from asapbench.rules.engine.graph import Dataflow
@@ -21,6 +21,7 @@ class KP(Rule):
         "Kolen and Pollack 1994; Akrout et al. 2019",
         options=(CLASSIFIER, LINEAR_FEEDBACK, FEEDBACK_INIT, FORM),
         extra_weights=explicit_feedback,
+        look=Look("green", "triangle-up"),
     )
 
     @property

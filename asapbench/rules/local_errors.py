@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.rules.local import LocalRule
 from asapbench.rules.options import unit
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class LocalErrors(LocalRule):
                 choices=("transpose", "sign", "random"),
             ),
         ),
+        look=Look("blue", "plus", "dashed"),
     )
 
     def head(self, shape: torch.Size, classes: int, *, seed: int, name: str) -> Head:

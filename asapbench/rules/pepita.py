@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asapbench.rules.base import Declares, Rule
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Pepita(Rule):
             ),
         ),
         needs_float32=True,
+        look=Look("orange", "star", "dash-dot"),
     )
 
     @property

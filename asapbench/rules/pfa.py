@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from asapbench.rules.base import Declares, LayerPlan, Rule
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 from asapbench.suite.options import Choice, Option
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class PFA(Rule):
             Option("expansion", 10, "units between the outputs and the inputs on the way back, in outputs", minimum=1),
         ),
         extra_weights=_expansion,
+        look=Look("vermillion", "diamond", "dash-dot"),
     )
 
     @property

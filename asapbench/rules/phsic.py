@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.rules.local import LocalRule
 from asapbench.rules.options import unit
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class PHSIC(LocalRule):
                 choices=("phsic", "hsic"),
             ),
         ),
+        look=Look("purple", "hexagon", "dashed"),
     )
 
     def units(self, model: nn.Module, flow: Dataflow) -> list[Unit]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.rules.local import LocalRule
 from asapbench.rules.options import unit
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class PredSim(LocalRule):
             Option("bpf", False, "the backprop-free variant: projected targets, no learned weight for errors"),
         ),
         extra_weights=1.2,
+        look=Look("green", "star", "dashed"),
     )
 
     @property

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from asapbench.rules.base import Declares, LayerPlan, Rule
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class SignSymmetry(Rule):
                 choices=tuple(_SIZES),
             ),
         ),
+        look=Look("sky", "circle"),
     )
 
     @property

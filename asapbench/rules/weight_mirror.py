@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from asapbench.rules.base import Declares, LayerPlan, Rule
-from asapbench.suite.entries import RuleEntry
+from asapbench.suite.entries import Look, RuleEntry
 from asapbench.suite.options import Option
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class WeightMirror(Rule):
             Option("mirror_steps", 1, "mirror steps before each training step", minimum=1),
         ),
         extra_weights=1.0,
+        look=Look("blue", "triangle-down", "dash-dot"),
     )
 
     @property

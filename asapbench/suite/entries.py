@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from asapbench.suite.options import Choice, Entry, Option, Value
 
@@ -23,13 +23,33 @@ Needs = Literal["convolutions", "linear"]
 """The only networks that a rule can train: those with convolutions, or those without."""
 
 
+Color = Literal["ink", "blue", "vermillion", "green", "purple", "orange", "sky"]
+Marker = Literal[
+    "circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "plus", "star", "pentagon", "hexagon"
+]
+Dash = Literal["solid", "dashed", "dash-dot", "dotted"]
+
+
+class Look(NamedTuple):
+    """How every figure draws a rule, by names; `report.figures.looks` knows what they are in matplotlib and plotly.
+
+    `tone` tells variants of one rule apart: 0 is the colour itself.
+    """
+
+    color: Color
+    marker: Marker
+    dash: Dash = "solid"
+    tone: int = 0
+
+
 @dataclass(frozen=True)
 class RuleEntry(Entry):
     """A learning rule. Its class has the entry as `entry`.
 
     `extra_weights`: what the rule learns beside the network (feedback weights, heads), in multiples of the network's
     weights; a function where it depends on the options. `projects_errors`: the rule holds a matrix of classes x units,
-    which it learns with `learns_projections`. `needs_float32`: it has no use in another precision.
+    which it learns with `learns_projections`. `needs_float32`: it has no use in another precision. `look`: how figures
+    draw it; without one, its name chooses a look that no other rule of the catalog has.
     """
 
     needs: Needs | None = None
@@ -37,6 +57,7 @@ class RuleEntry(Entry):
     projects_errors: bool = False
     learns_projections: bool = False
     needs_float32: bool = False
+    look: Look | None = None
 
     def learned_beside(self, choice: Choice) -> float:
         """`extra_weights` for these options."""

@@ -1,4 +1,7 @@
-"""The look of every picture: one palette and one set of sizes, independent of the user's matplotlib settings."""
+"""The look of every picture: one set of sizes and fonts, independent of the user's matplotlib settings.
+
+The colours, markers and dashes of rules are in `looks`, which the page uses too.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from asapbench.errors import AsapbenchError
 from asapbench.escape import visible
+from asapbench.report.figures.looks import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""The colours of Okabe and Ito, which colour-blind readers can distinguish; without yellow, too faint on white."""
+COLORS = (*(color for name, color in PALETTE.items() if name != "ink"), PALETTE["ink"])
+"""For what is no rule: layers, parts, ways of matching."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":")
