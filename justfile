@@ -35,10 +35,11 @@ test *arguments:
 test-slow *arguments:
     pytest -n auto -m "slow or faults or gpu" {{ arguments }}
 
-# Write the guide's tables from the catalog, then check every document
+# Write tables of the documents from the catalog, check every document, build the site: docs/_build/index.html
 docs:
     python tests/docs/documentation.py
-    pytest -q tests/docs
+    pytest -q tests/docs -m "not slow"
+    sphinx-build -W -n -E -q docs docs/_build
 
 # Everything that CI runs, from a new .venv
 ci:

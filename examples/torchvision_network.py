@@ -1,6 +1,6 @@
 """torchvision's MobileNetV2 trained by sign-symmetry: `python examples/torchvision_network.py`, a few seconds on a CPU.
 
-Any rule that the guide's table lists for a network can take its place.
+Any rule that the table in docs/library.md lists for a network can take its place.
 """
 
 import torch

@@ -19,7 +19,7 @@ CLASSES = 5
 
 @dataclass(frozen=True)
 class Network:
-    """`title` as the guide names it; `make` draws the weights; `size`: the height and width of its images."""
+    """`title` as docs/library.md names it; `make` draws the weights; `size`: the height and width of its images."""
 
     title: str
     make: Callable[[], nn.Module]

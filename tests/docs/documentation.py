@@ -1,6 +1,6 @@
 """The project's documents as tests see them: code blocks, command lines, and the tables made from the catalog.
 
-`python tests/docs/documentation.py` writes those tables into the guide, after an option was added.
+`python tests/docs/documentation.py` writes those tables into their pages, after an option was added.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from asapbench.suite.options import Entry, Option, Value
 from asapbench.suite.recipe import RECIPE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-README, GUIDE, ADDING = ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "adding.md"
+README, DOCS = ROOT / "README.md", ROOT / "docs"
+ADDING, DATABASE, LIBRARY, MEASURE = (DOCS / f"{name}.md" for name in ("adding", "database", "library", "measure"))
+SUITES, OPTIONS = DOCS / "suites.md", DOCS / "options.md"
+PAGES = tuple(path for path in sorted(DOCS.glob("*.md")) if path.name != "certificates.md")
+"""The pages that are written by hand."""
 DOCUMENTS = (
     README,
     ROOT / "CONTRIBUTING.md",
-    GUIDE,
-    ADDING,
-    ROOT / "docs" / "performance.md",
+    *PAGES,
+    *sorted((DOCS / "rules").glob("*.md")),
     ROOT / "examples" / "plugin" / "README.md",
     ROOT / "results" / "README.md",
     ROOT / "results" / "measured" / "README.md",
-    *sorted((ROOT / "docs" / "decisions").glob("*.md")),
+    *sorted((DOCS / "decisions").glob("*.md")),
 )
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -57,7 +60,7 @@ def command_lines(path: Path) -> Iterator[list[str]]:
 
 
 def tables() -> dict[str, str]:
-    """The guide's tables, by the name that stands in their markers."""
+    """The tables, by the name that stands in their markers."""
     found = {
         "recipe": markdown(
             ("key", "default", "values", "meaning"),
@@ -121,4 +124,5 @@ def markdown(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
 
 
 if __name__ == "__main__":
-    GUIDE.write_text(with_tables(GUIDE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in (SUITES, OPTIONS):
+        page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""The guide's table of rules on other people's networks, made by attaching each rule to each: about a minute.
+"""The table of rules on other people's networks, made by attaching each rule to each: about a minute.
 
-`python tests/docs/library_table.py` writes it into the guide, after a rule was added or attaches to more.
+`python tests/docs/library_table.py` writes it into docs/library.md, after a rule was added or attaches to more.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from documentation import GUIDE, markdown
+from documentation import LIBRARY, markdown
 from library_networks import NETWORKS, Network
 
 from asapbench.errors import GraphError
@@ -73,5 +73,5 @@ def _general(reason: str, rule: str) -> str:
 
 if __name__ == "__main__":
     made = library_table()
-    text = GUIDE.read_text(encoding="utf-8")
-    GUIDE.write_text(TABLE.sub(lambda match: f"{match[1]}\n\n{made}\n\n{match[2]}", text), encoding="utf-8")
+    text = LIBRARY.read_text(encoding="utf-8")
+    LIBRARY.write_text(TABLE.sub(lambda match: f"{match[1]}\n\n{made}\n\n{match[2]}", text), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The Python in README and guide runs."""
+"""The Python in README and pages runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from documentation import GUIDE, README, ROOT, blocks
+from documentation import DATABASE, MEASURE, README, ROOT, blocks
 
 from asapbench.store import Store
 from asapbench.suite.load import load
@@ -29,32 +29,32 @@ def test_readmes_python_trains(text: str) -> None:
     assert int(before["learner"].recursion.steps) == 0
 
 
-def test_the_guides_query_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_query_of_the_database_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with Store.open() as store:
         store.record_suite("quickstart", "shipped", load("quickstart").cells)
-    (query,) = (text for text in blocks(GUIDE, "python") if "sqlite3" in text)
+    (query,) = (text for text in blocks(DATABASE, "python") if "sqlite3" in text)
     database = run(query)["database"]
     columns = {view: [row[1] for row in database.execute(f"PRAGMA table_info({view})")] for view in VIEWS}
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     database.close()
     assert not Path("results/asapbench.sqlite-wal").exists(), "the example leaves nothing behind"
-    guide = GUIDE.read_text(encoding="utf-8")
+    page = DATABASE.read_text(encoding="utf-8")
     for view, names in columns.items():
-        start = guide.index(f"- `{view}`: ")
-        listed = guide[start : guide.index("\n\n", start)].split("\n- ")[0]
+        start = page.index(f"- `{view}`: ")
+        listed = page[start : page.index("\n\n", start)].split("\n- ")[0]
         assert [name for name in names if f"`{name}`" not in listed] == [], view
-    assert {name for name in tables if f"`{name}`" not in guide} == set()
+    assert {name for name in tables if f"`{name}`" not in page} == set()
 
 
 VIEWS = ("result", "learning_curve", "alignment_curve", "gradient_quality_curve", "analysis_result")
 
 
-def test_the_guides_way_to_kept_weights_runs(kept_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_way_to_kept_weights_runs(kept_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.chdir(kept_weights)
-    (example,) = (text for text in blocks(GUIDE, "python") if "load_model" in text)
+    (example,) = (text for text in blocks(MEASURE, "python") if "load_model" in text)
     names = run(example)
     assert names["model"](torch.zeros(1, 1, 8, 8)).shape == (1, 10)
 

@@ -1,9 +1,9 @@
-"""The guide's table of rules on other people's networks is what `attach` does."""
+"""The table of rules in docs/library.md on other people's networks is what `attach` does."""
 
 from __future__ import annotations
 
 import pytest
-from documentation import GUIDE
+from documentation import LIBRARY
 from library_networks import NETWORKS
 from library_table import TABLE, library_table
 
@@ -11,7 +11,7 @@ from asapbench.suite.catalog import RULES
 
 
 def table() -> str:
-    found = TABLE.search(GUIDE.read_text(encoding="utf-8"))
+    found = TABLE.search(LIBRARY.read_text(encoding="utf-8"))
     assert found is not None
     return found[0]
 

@@ -197,7 +197,7 @@ def test_activation_sharing_takes_weight_gradients_from_the_input_of_the_group(n
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_trains_every_layer_or_is_refused(rule: str, network: str) -> None:
-    """Why it is refused stands in the guide."""
+    """Why it is refused stands in docs/library.md."""
     model, (x, y) = NETWORKS[network](), NETWORKS[network].batch()
     try:
         learner = attach(model, rule, x, seed=3)
