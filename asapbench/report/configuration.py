@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Summary
-from asapbench.report.table import Field, Footnotes, Note, Number, Row
+from asapbench.report.table import Field, Footnotes, Note, Number, Row, numeric
 from asapbench.store import Result
 from asapbench.store.records import FINAL
 from asapbench.suite.cell import Cell, differences, name, title
@@ -123,7 +123,9 @@ def measured_field(summary: Summary | None, footnotes: Footnotes) -> Field:
     if summary is None or not summary.ended:
         return Field(MISSING, emphasis="faint")
     marks = (footnotes.mark(f"{summary.diverged} diverged of {summary.ended}"),) if summary.diverged else ()
-    return Field("diverged" if summary.mean is None else mean_and_spread(summary), marks, emphasis="strong")
+    if summary.mean is None:
+        return Field("diverged", marks)
+    return replace(_spread_field(summary, ".2f"), marks=marks)
 
 
 def mean_and_spread(summary: Summary, digits: str = ".2f") -> str:
@@ -132,21 +134,32 @@ def mean_and_spread(summary: Summary, digits: str = ".2f") -> str:
     >>> mean_and_spread(Summary((94.8, 95.0, 95.2))), mean_and_spread(Summary((90.0,)), ".0f")
     ('95.00 ± 0.20', '90')
     """
+    return _spread_field(summary, digits).text
+
+
+def _spread_field(summary: Summary, digits: str) -> Field:
     if summary.mean is None:
-        return MISSING
-    return f"{summary.mean:{digits}}" + ("" if summary.sd is None else f" ± {summary.sd:{digits}}")
+        return Field(MISSING, emphasis="faint")
+    if summary.sd is None:
+        return numeric(f"{{:{digits}}}", summary.mean)
+    return numeric(f"{{:{digits}}} ± {{:{digits}}}", summary.mean, summary.sd)
 
 
 def plain_field(summary: Summary | None, digits: str) -> Field:
     """`mean_and_spread` as a field, faint where there is nothing."""
-    if summary is None or summary.mean is None:
-        return Field(MISSING, emphasis="faint")
-    return Field(mean_and_spread(summary, digits))
+    return _spread_field(summary or Summary(), digits)
 
 
 def difference_field(summary: Summary | None, published: float) -> Field:
     """The difference, measured minus published; empty where nothing is measured."""
-    return Field("" if summary is None or summary.mean is None else f"{summary.mean - published:+.2f}")
+    if summary is None or summary.mean is None:
+        return Field("")
+    return numeric("{:+.2f}", summary.mean - published)
+
+
+def published_field(value: float | None, marks: tuple[str, ...] = ()) -> Field:
+    """A published number in percent; empty where there is none."""
+    return Field("", marks) if value is None else numeric("{:.2f}", value, marks=marks, emphasis="faint")
 
 
 def faint(text: str) -> Field:

@@ -22,12 +22,13 @@ from asapbench.report.configuration import (
     measured_field,
     names,
     number,
+    published_field,
     summary_of,
 )
 from asapbench.report.published import SOURCE, forward_alignment_accuracies
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import spread_and_count, usual_count
-from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
+from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table, numeric
 from asapbench.store import Result
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import MODELS, RULES
@@ -36,6 +37,8 @@ from asapbench.suite.load import load
 
 SUITE = "forward_alignment"
 RULE, CONTROL = "forward_alignment", "bp"
+
+_EMPTY = Field("")
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,10 @@ def forward_alignment_table(results: Iterable[Result], *, metric: Metric = Metri
             groups[reading.network] = layout.rows(Field("BP"), reading, 0)
         marks = (layout.footnotes.mark("the default of model and rule"),) if reading.is_default else ()
         far = distance(reading, found)
-        text = "" if far is None else f"{far:.2f}"
-        groups[reading.network] += layout.rows(Field(reading.stub, marks), reading, 1, text)
+        distant = Field("") if far is None else numeric("{:.2f}", far)
+        groups[reading.network] += layout.rows(Field(reading.stub, marks), reading, 1, distant)
     return Table(
+        name="section-a2",
         title="Section A.2. Test accuracy of BP and Forward Alignment on MNIST",
         caption=(
             f"Test accuracy in percent {metric.described}; {spread_and_count(measured)}. Published: {SOURCE}; below "
@@ -141,10 +145,10 @@ class _Layout:
     footnotes: Footnotes
     usual: int
 
-    def rows(self, stub: Field, reading: Reading, place: int, far: str = "") -> list[Row]:
+    def rows(self, stub: Field, reading: Reading, place: int, far: Field = _EMPTY) -> list[Row]:
         """The rows of the rule at `place` among the cells of each network: 0 for BP, 1 for Forward Alignment."""
         summaries = [summary_of(cell, self.found) for cell in reading.cells[place::2]]
-        rows = [Row((stub, *(measured_field(summary, self.footnotes) for summary in summaries), Field(far)))]
+        rows = [Row((stub, *(measured_field(summary, self.footnotes) for summary in summaries), far))]
         rows += [Row((*row.fields, Field(""))) for row in counts_row(summaries, usual=self.usual)]
         if any(summary and summary.n for summary in summaries):
             pairs = zip(summaries, forward_alignment_accuracies()[place::2], strict=True)
@@ -153,7 +157,7 @@ class _Layout:
 
 
 def _published_row(rule: str, place: int) -> Row:
-    values = (Field(f"{value:.2f}", emphasis="faint") for value in forward_alignment_accuracies()[place::2])
+    values = (published_field(value) for value in forward_alignment_accuracies()[place::2])
     return Row((Field(rule), *values, Field("")))
 
 

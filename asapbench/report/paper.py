@@ -24,6 +24,7 @@ from asapbench.report.configuration import (
     left_out,
     measured_field,
     number,
+    published_field,
     some,
     summary_of,
 )
@@ -71,6 +72,7 @@ def table3() -> Table:
     groups = grouped((line.header, _rates_rows(line, footnotes)) for line in printed.lines)
     return Table(
         title=printed.title,
+        name="table-3",
         caption=f"First line of each model: the shipped suite files; below it as published ({SOURCE}).",
         columns=(Column("Model", "left"), *map(Column, printed.columns)),
         groups=groups,
@@ -87,7 +89,7 @@ def _rates_rows(line: Line, footnotes: Footnotes) -> tuple[Row, Row]:
     for printed in line.numbers:
         rate = _rate(printed).mean
         marks = () if rate == printed.value else (footnotes.mark("differs from the published learning rate"),)
-        ours.append(Field(MISSING if rate is None else scientific(rate), marks, emphasis="strong"))
+        ours.append(Field(MISSING if rate is None else scientific(rate), marks))
         theirs.append(Field(scientific(printed.value), emphasis="faint"))
     return Row((Field(line.stub), *ours)), Row((faint("published"), *theirs))
 
@@ -124,6 +126,7 @@ def accuracy_table(
     groups = grouped((line.header, layout.rows(line)) for line in printed.lines)
     return Table(
         title=printed.title,
+        name=f"table-{table}",
         caption=(
             f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}. First line of each row: "
             f"measured; below it as published ({SOURCE}) and the difference, measured minus published."
@@ -153,7 +156,7 @@ class _Layout:
         summaries = [self._summary(printed) for printed in line.numbers]
         yield Row((Field(line.stub), *(measured_field(summary, self.footnotes) for summary in summaries)))
         yield from counts_row(summaries, usual=self.usual)
-        yield Row((faint("published"), *(Field(f"{one.value:.2f}", emphasis="faint") for one in line.numbers)))
+        yield Row((faint("published"), *(published_field(one.value) for one in line.numbers)))
         if any(summary and summary.n for summary in summaries):
             pairs = zip(summaries, line.numbers, strict=True)
             yield Row((faint("difference"), *(difference_field(summary, one.value) for summary, one in pairs)))

@@ -19,6 +19,7 @@ from asapbench.report.configuration import (
     names,
     nearest,
     number,
+    published_field,
     state_text,
     summary_of,
 )
@@ -63,6 +64,7 @@ def suite_table(
     groups = grouped(_rows(grid, found, footnotes, published=published, usual=usual_count(summaries)))
     shared = f"; every model with {grid.shared[1:-1]}" if grid.shared else ""
     return Table(
+        name=name,
         title=name if heading in ("", name) else f"{heading} (suite {name})",
         caption=(
             f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}{shared}."
@@ -203,8 +205,8 @@ def _published_rows(
         return
     several = len(works) > 1
     marks = [(footnotes.mark(number.work.remark),) if number and several else () for number in theirs]
-    values = ["" if number is None else f"{number.value:.2f}" for number in theirs]
-    yield Row((faint("published"), *(Field(v, m, emphasis="faint") for v, m in zip(values, marks, strict=True))))
+    values = [None if number is None else number.value for number in theirs]
+    yield Row((faint("published"), *(published_field(v, m) for v, m in zip(values, marks, strict=True))))
     pairs = [(summary, number) for summary, number in zip(summaries, theirs, strict=True)]
     if any(summary and summary.n for summary, number in pairs if number):
         differences = (difference_field(summary, number.value) if number else Field("") for summary, number in pairs)

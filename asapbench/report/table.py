@@ -5,6 +5,7 @@ Nothing in a table is escaped: each renderer escapes for its own format.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from string import ascii_lowercase
@@ -23,13 +24,44 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Exact:
+    """The numbers in a field's text, unrounded, and the form of the text: `{:.2f} ± {:.2f}`."""
+
+    form: str
+    values: tuple[float, ...]
+
+    def text(self, digits: int | None = None) -> str:
+        """The text, where `digits` is not None with that many digits instead of the form's own.
+
+        >>> Exact("{:.2f} ± {:.2f}", (94.934, 0.116)).text(1)
+        '94.9 ± 0.1'
+        """
+        form = self.form if digits is None else re.sub(r"\.\d+(?=[efg]\})", f".{digits}", self.form)
+        return form.format(*self.values)
+
+
+@dataclass(frozen=True)
 class Field:
-    """One field of a row. `marks` are the marks of its footnotes, `indent` is a number of levels."""
+    """One field of a row. `marks` are the marks of its footnotes, `indent` is a number of levels.
+
+    `exact`: the numbers that the text rounds, where it has some.
+    """
 
     text: str
     marks: tuple[str, ...] = ()
     indent: int = 0
     emphasis: Emphasis = "plain"
+    exact: Exact | None = None
+
+
+def numeric(form: str, *values: float, marks: tuple[str, ...] = (), emphasis: Emphasis = "plain") -> Field:
+    """A field of numbers.
+
+    >>> numeric("{:+.2f}", 0.256).text
+    '+0.26'
+    """
+    exact = Exact(form, values)
+    return Field(exact.text(), marks, emphasis=emphasis, exact=exact)
 
 
 @dataclass(frozen=True)
@@ -88,7 +120,10 @@ class Number:
 
 @dataclass(frozen=True)
 class Table:
-    """A report. `summary` is a line directly below the rows."""
+    """A report. `summary` is a line directly below the rows; `name` is short, as in `quickstart`, for references.
+
+    A table without title and caption is shown without a heading.
+    """
 
     title: str
     caption: str
@@ -97,6 +132,7 @@ class Table:
     notes: tuple[Note, ...]
     numbers: tuple[Number, ...]
     summary: str = ""
+    name: str = ""
 
 
 class Footnotes:

@@ -22,6 +22,7 @@ from asapbench.report.configuration import (
     measured_field,
     names,
     number,
+    published_field,
 )
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.figures.style import COLORS, canvas
@@ -122,7 +123,7 @@ def _row(bar: Bar, footnotes: Footnotes) -> Row:
             Field(TITLES[bar.matching], marks),
             measured_field(bar.summary, footnotes),
             Field(str(bar.summary.n), emphasis="faint"),
-            Field(MISSING if bar.published is None else f"{bar.published:.2f}", emphasis="faint"),
+            Field(MISSING, emphasis="faint") if bar.published is None else published_field(bar.published),
         )
     )
 

@@ -14,7 +14,7 @@ from asapbench.errors import AsapbenchError
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.figures.style import COLORS, canvas, legend_beside, require_room
 from asapbench.report.published import SOURCE
-from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
+from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table, numeric
 from asapbench.suite.catalog import CATALOG, DATASETS, MODELS
 from asapbench.suite.plugins import unknown
 from asapbench.suite.shapes import layers_for
@@ -136,7 +136,7 @@ def _table(found: Mapping[str, Sequence[Bar]], *, title: str, batch: int, datase
 def _row(bar: Bar) -> Row:
     counts = bar.accesses.by_name.values()
     fields = (Field(f"{count:,}", emphasis="faint" if bar.with_feedback else "plain") for count in counts)
-    return Row((Field(bar.title), *fields, Field(f"{bar.ratio:.3f}", emphasis="strong")))
+    return Row((Field(bar.title), *fields, numeric("{:.3f}", bar.ratio)))
 
 
 def _draw(found: Mapping[str, Sequence[Bar]], *, title: str, setting: str) -> Figure:

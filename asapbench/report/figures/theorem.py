@@ -132,7 +132,7 @@ def _row(found: Checked, footnotes: Footnotes) -> Row:
         f"{reached[0]:.2f}" if reached else MISSING,
     )
     stub = Field(found.case.title, marks=(footnotes.mark(f"{found.case.shows}."),))
-    return Row((stub, *map(Field, texts), Field(f"{found.shown} of {ended}", emphasis="strong")))
+    return Row((stub, *map(Field, texts), Field(f"{found.shown} of {ended}")))
 
 
 def _numbers(checked: Sequence[Checked], sizes: Sizes) -> Iterator[Number]:
