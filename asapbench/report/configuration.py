@@ -45,13 +45,17 @@ def configurations(results: Iterable[Result], metric: Metric) -> dict[str, Confi
 
 
 def _configuration(results: list[Result], metric: Metric) -> Configuration:
-    done = [metric.of(result.attempt) for result in results if result.attempt.state == "done"]
-    samples = tuple(value for value in done if value is not None)
+    done = [(r.cell.seed, metric.of(r.attempt)) for r in results if r.attempt.state == "done"]
+    by_seed = {seed: value for seed, value in done if value is not None}
     return Configuration(
         cell=results[0].cell,
-        summary=Summary(samples, diverged=sum(result.attempt.state == "diverged" for result in results)),
+        summary=Summary(
+            tuple(by_seed.values()),
+            diverged=sum(result.attempt.state == "diverged" for result in results),
+            seeds=tuple(by_seed),
+        ),
         unfinished=tuple((r.cell, r.attempt.state) for r in results if r.attempt.state not in FINAL),
-        without_metric=len(done) - len(samples),
+        without_metric=len(done) - len(by_seed),
     )
 
 
@@ -198,6 +202,8 @@ def number(
         sd=summary.sd,
         n=summary.n,
         diverged=summary.diverged,
+        samples=summary.samples,
+        seeds=summary.seeds,
         published=published,
         difference=None if measured is None or published is None else measured - published,
         metric=str(metric),

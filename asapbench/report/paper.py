@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from asapbench.report.best import Best, across, best, explained
 from asapbench.report.commands import notes_to_finish
 from asapbench.report.configuration import (
     MISSING,
@@ -123,13 +124,19 @@ def accuracy_table(
     shown = deviating if allow_deviations else []
     summaries = [one.summary for one in (*measured, *(other.configuration for other in shown))]
     layout = _Layout(found, shown, Footnotes(), usual_count(summaries))
-    groups = grouped((line.header, layout.rows(line)) for line in printed.lines)
+    # Rules are the rows of Table 4, and the columns of the other tables.
+    of = "column" if table == WEIGHT_DECAY else "row"
+    lines = [layout.summaries(line) for line in printed.lines]
+    compared = list(map(best, lines if of == "row" else zip(*lines, strict=True)))
+    marked = compared if of == "row" else across(compared, rows=len(lines))
+    groups = grouped((line.header, layout.rows(line, one)) for line, one in zip(printed.lines, marked, strict=True))
     return Table(
         title=printed.title,
         name=f"table-{table}",
         caption=(
-            f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}. First line of each row: "
-            f"measured; below it as published ({SOURCE}) and the difference, measured minus published."
+            f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}."
+            f"{explained(compared, of=of)} First line of each row: measured; below it as published ({SOURCE}) and the "
+            "difference, measured minus published."
         ),
         columns=(Column("Rule" if table == WEIGHT_DECAY else "Model", "left"), *map(Column, printed.columns)),
         groups=groups,
@@ -152,9 +159,15 @@ class _Layout:
     footnotes: Footnotes
     usual: int
 
-    def rows(self, line: Line) -> Iterator[Row]:
-        summaries = [self._summary(printed) for printed in line.numbers]
-        yield Row((Field(line.stub), *(measured_field(summary, self.footnotes) for summary in summaries)))
+    def summaries(self, line: Line) -> list[Summary | None]:
+        """What is measured of each number of the line."""
+        return [self._summary(printed) for printed in line.numbers]
+
+    def rows(self, line: Line, best: Best) -> Iterator[Row]:
+        """The lines of a printed row; `best` has what is marked in it."""
+        summaries = self.summaries(line)
+        measured = [measured_field(summary, self.footnotes) for summary in summaries]
+        yield Row((Field(line.stub), *best.shown(measured)))
         yield from counts_row(summaries, usual=self.usual)
         yield Row((faint("published"), *(published_field(one.value) for one in line.numbers)))
         if any(summary and summary.n for summary in summaries):

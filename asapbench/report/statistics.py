@@ -12,6 +12,8 @@ from dataclasses import dataclass
 class Summary:
     """The `samples` of one number, in its own unit, and how many trainings diverged instead of giving a sample.
 
+    `seeds` are those of the samples, in their order, where they are known: only samples with seeds can be paired.
+
     >>> summary = Summary((90.0, 92.0), diverged=1)
     >>> summary.mean, round(summary.sd, 2), summary.n, summary.ended
     (91.0, 1.41, 2, 3)
@@ -19,6 +21,12 @@ class Summary:
 
     samples: tuple[float, ...] = ()
     diverged: int = 0
+    seeds: tuple[int, ...] = ()
+
+    @property
+    def by_seed(self) -> dict[int, float]:
+        """The samples by their seeds; empty where these are not known."""
+        return dict(zip(self.seeds, self.samples, strict=True)) if self.seeds else {}
 
     @property
     def mean(self) -> float | None:
@@ -68,3 +76,13 @@ def spread_and_count(summaries: Sequence[Summary], *, others: str = "below") -> 
     seeds = "seed" if usual == 1 else "seeds"
     unless = f", unless another n is given {others}" if differing else ""
     return f"mean ± sample standard deviation over n = {usual} {seeds}{unless}"
+
+
+def differences(first: Summary, second: Summary) -> dict[int, float]:
+    """By seed the difference, first minus second, for the seeds that both have.
+
+    >>> differences(Summary((90.0, 92.0), seeds=(0, 1)), Summary((89.0, 88.0), seeds=(0, 2)))
+    {0: 1.0}
+    """
+    others = second.by_seed
+    return {seed: value - others[seed] for seed, value in first.by_seed.items() if seed in others}

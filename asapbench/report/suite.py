@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
+from asapbench.report.best import Best, best, explained
 from asapbench.report.configuration import (
     Configuration,
     configurations,
@@ -61,14 +62,15 @@ def suite_table(
     works = works_of(published.values())
     summaries = [configuration.summary for configuration in found.values()]
     footnotes = Footnotes()
-    groups = grouped(_rows(grid, found, footnotes, published=published, usual=usual_count(summaries)))
+    marked = [best([summary_of(row.get(rule), found) for rule in grid.rules]) for row in grid.rows]
+    groups = grouped(_rows(grid, found, footnotes, marked, published=published, usual=usual_count(summaries)))
     shared = f"; every model with {grid.shared[1:-1]}" if grid.shared else ""
     return Table(
         name=name,
         title=name if heading in ("", name) else f"{heading} (suite {name})",
         caption=(
             f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}{shared}."
-            f"{_published_below(works)}"
+            f"{explained(marked)}{_published_below(works)}"
         ),
         columns=(Column("Model", "left"), *(Column(title("rule", rule)) for rule in grid.rules)),
         groups=groups,
@@ -171,12 +173,13 @@ def _rows(
     grid: _Grid,
     found: Mapping[str, Configuration],
     footnotes: Footnotes,
+    marked: Sequence[Best],
     *,
     published: Mapping[str, OtherNumber],
     usual: int,
 ) -> Iterator[tuple[str, Sequence[Row]]]:
     """The data set and the lines of each row."""
-    for by_rule in grid.rows:
+    for by_rule, one in zip(grid.rows, marked, strict=True):
         first = next(iter(by_rule.values()))
         deviations = sorted({what for cell in by_rule.values() if (what := grid.deviation(cell))})
         marks = tuple(footnotes.mark(f"deviates from the suite file: {what}") for what in deviations)
@@ -187,7 +190,7 @@ def _rows(
             for rule, summary in zip(grid.rules, summaries, strict=True)
         ]
         stub = ", ".join(filter(None, (title("model", first.model).removesuffix(grid.shared), grid.variant(first))))
-        row = Row((Field(stub, marks), *shown))
+        row = Row((Field(stub, marks), *one.shown(shown)))
         theirs = [published.get(by_rule[rule].group) if rule in by_rule else None for rule in grid.rules]
         below = _published_rows(summaries, theirs, footnotes, works=works_of(published.values()))
         yield title("dataset", first.dataset), (row, *counts_row(summaries, usual=usual), *below)

@@ -45,6 +45,7 @@ class Field:
     """One field of a row. `marks` are the marks of its footnotes, `indent` is a number of levels.
 
     `exact`: the numbers that the text rounds, where it has some.
+    "strong" marks the best of several numbers and all that are not significantly worse: renderers print it bold.
     """
 
     text: str
@@ -101,7 +102,8 @@ class Number:
     """One number in long form, unrounded. `variant` is its difference from other numbers of the same three names.
 
     `measured` is the mean of `n` values (in Table 3 the value in the suite file, in Figure 11 the count), `sd` their
-    sample standard deviation, `difference` measured minus published. None: there is no such value.
+    sample standard deviation, `difference` measured minus published. None: there is no such value. `samples` are the n
+    values themselves, `seeds` the seeds of their trainings in the same order, where they are known.
     """
 
     dataset: str
@@ -116,6 +118,8 @@ class Number:
     difference: float | None = None
     metric: str
     unit: str
+    samples: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,22 @@ def render_csv(table: Table) -> str:
 
 
 def csv_text(columns: Collection[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """A header and the rows; empty where a row lacks a column. Text that a spreadsheet could run is quoted with `'`."""
+    """A header and the rows; empty where a row lacks a column.
+
+    Text that a spreadsheet could run is quoted with `'`. Several values of one column have blanks between them.
+    """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: inert(value) if isinstance(value, str) else value for name, value in row.items()})
+        writer.writerow({name: _field(value) for name, value in row.items()})
     return stream.getvalue()
+
+
+def _field(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return inert(value) if isinstance(value, str) else value
 
 
 def render_json(table: Table) -> str:

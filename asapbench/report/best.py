@@ -1,0 +1,78 @@
+"""The best numbers of a row: the highest mean, and all that are not significantly lower over the seeds they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from asapbench.analysis.comparison import LEVEL, PairedTest, holm
+from asapbench.report.statistics import Summary, differences
+from asapbench.report.table import Field
+
+
+@dataclass(frozen=True)
+class Best:
+    """By place in a row: `marked` are the best and all that are not significantly worse.
+
+    `untested` have a mean but take no part: a training diverged, so that the mean is one of the others, or fewer than
+    two seeds are shared with the best. Nothing is marked where no comparison can be tested, as with one seed.
+    """
+
+    marked: frozenset[int] = frozenset()
+    untested: frozenset[int] = frozenset()
+
+    def shown(self, fields: Iterable[Field]) -> tuple[Field, ...]:
+        """The fields of the row, the marked ones strong."""
+        return tuple(
+            replace(field, emphasis="strong") if place in self.marked else field for place, field in enumerate(fields)
+        )
+
+
+def best(summaries: Sequence[Summary | None]) -> Best:
+    """What is marked in a row. The p values of its comparisons with the best are corrected together.
+
+    >>> bp, kp = Summary((95.0, 96.0, 97.0), seeds=(0, 1, 2)), Summary((95.1, 95.7, 97.1), seeds=(0, 1, 2))
+    >>> dfa = Summary((80.1, 81.3, 82.0), seeds=(0, 1, 2))
+    >>> sorted(best([dfa, bp, None, kp]).marked)
+    [1, 3]
+    """
+    there = {place: one for place, one in enumerate(summaries) if one is not None}
+    means = {place: one.mean for place, one in there.items() if one.mean is not None}
+    whole = {place: there[place] for place in means if not there[place].diverged}
+    if not whole:
+        return Best(untested=frozenset(means))
+    top = max(whole, key=lambda place: means[place])
+    paired = {place: tuple(differences(whole[top], whole[place]).values()) for place in whole if place != top}
+    tested = {place: values for place, values in paired.items() if len(values) > 1}
+    if not tested:
+        return Best(untested=frozenset(means))
+    # Equal differences other than 0 allow no t-test: the other is worse by as much with every seed.
+    ps = holm([0.0 if (p := PairedTest.T.p(values)) is None else p for values in tested.values()])
+    ties = {place for place, p in zip(tested, ps, strict=True) if p > LEVEL}
+    return Best(frozenset({top, *ties}), frozenset(means.keys() - {top, *tested}))
+
+
+def across(columns: Sequence[Best], *, rows: int) -> list[Best]:
+    """What is marked in each of `columns`, by row: as `Best.shown` takes it.
+
+    >>> [sorted(row.marked) for row in across([Best(frozenset({0, 1})), Best(frozenset({1}))], rows=3)]
+    [[0], [0, 1], []]
+    """
+    marked = [frozenset(place for place, one in enumerate(columns) if row in one.marked) for row in range(rows)]
+    return list(map(Best, marked))
+
+
+def explained(rows: Sequence[Best], *, of: str = "row") -> str:
+    """For a caption: what bold means, and what has no mark for lack of a test; `of` is `row` or `column`."""
+    if any(one.marked for one in rows):
+        level = f"{100 * LEVEL:g} %"
+        text = (
+            f" Bold: the best of its {of} and all that are not significantly worse (paired t-test over seeds, "
+            f"{level}, Holm over the {of})."
+        )
+        if any(one.marked and one.untested for one in rows):
+            text += " Not tested: with a diverged training, or fewer than 2 seeds in common with the best."
+        return text
+    if any(len(one.untested) > 1 for one in rows):
+        return " Nothing is marked as best: a test needs 2 seeds or more."
+    return ""

@@ -1,0 +1,112 @@
+import csv
+import io
+import json
+
+import pytest
+from made_up import result, shipped_cell
+
+from asapbench.report.best import best
+from asapbench.report.paper import accuracy_table
+from asapbench.report.quantity import Metric
+from asapbench.report.render import Format, render
+from asapbench.report.statistics import Summary
+from asapbench.report.suite import suite_table
+from asapbench.report.table import Row, Table
+from asapbench.store import Result
+from asapbench.suite.load import load
+
+QUICK = load("quickstart")
+VALUES = {
+    "bp": (96.0, 97.0, 95.5),
+    "kp": (95.8, 97.1, 95.2),
+    "asap": (95.9, 96.2, 95.4),
+    "fa": (90.0, 90.7, 89.1),
+    "dfa": (85.0, 88.0, 83.0),
+}
+
+
+def trained() -> list[Result]:
+    return [result(cell, VALUES[cell.rule.name][cell.seed]) for cell in QUICK.cells]
+
+
+def strong(table: Table, row: Row) -> set[str]:
+    titles = [column.title for column in table.columns]
+    return {title for title, field in zip(titles, row.fields, strict=True) if field.emphasis == "strong"}
+
+
+def test_the_best_of_a_row_and_all_that_are_not_significantly_worse_are_strong() -> None:
+    table = suite_table("quickstart", QUICK.cells, trained(), metric=Metric.BEST, file=QUICK)
+    for row in table.groups[0].rows:
+        assert strong(table, row) == {"BP", "KP", "ASAP"}
+    assert (
+        "Bold: the best of its row and all that are not significantly worse (paired t-test over seeds, 5 %, Holm"
+        in (table.caption)
+    )
+
+
+def test_seeds_are_paired_so_that_a_small_constant_loss_beyond_the_spread_of_seeds_counts() -> None:
+    first = Summary((90.0, 95.0, 99.0), seeds=(0, 1, 2))
+    shuffled = Summary((98.7, 94.8, 89.75), seeds=(2, 1, 0))
+    assert best([first, shuffled]).marked == {0}
+    assert best([first, Summary((98.7, 94.8, 89.75), seeds=(0, 1, 2))]).marked == {0, 1}
+
+
+def test_the_comparisons_of_a_row_are_corrected_together() -> None:
+    top = Summary((90.0, 90.0, 90.0, 90.0), seeds=(0, 1, 2, 3))
+    worse = Summary((88.8, 88.0, 87.4, 89.2), seeds=(0, 1, 2, 3))  # p = 0.027 alone, 0.053 of two
+    assert best([top, worse]).marked == {0}
+    assert best([top, worse, worse]).marked == {0, 1, 2}
+
+
+def test_with_one_seed_nothing_is_marked_and_the_caption_says_why() -> None:
+    cells = [cell for cell in QUICK.cells if cell.seed == 0]
+    table = suite_table("quickstart", cells, [result(cell, 90.0) for cell in cells], metric=Metric.BEST)
+    assert not any(strong(table, row) for row in table.groups[0].rows)
+    assert "Nothing is marked as best: a test needs 2 seeds or more." in table.caption
+
+
+def test_a_rule_of_which_a_training_diverged_is_never_marked() -> None:
+    results = [
+        result(cell, state="diverged")
+        if cell.rule.name == "bp" and cell.seed == 2
+        else result(cell, VALUES[cell.rule.name][cell.seed])
+        for cell in QUICK.cells
+    ]
+    table = suite_table("quickstart", QUICK.cells, results, metric=Metric.BEST, file=QUICK)
+    assert strong(table, table.groups[0].rows[0]) == {"KP", "ASAP"}
+    assert "Not tested: with a diverged training" in table.caption
+
+
+def test_a_rule_that_shares_no_two_seeds_with_the_best_is_not_marked() -> None:
+    top = Summary((96.0, 97.0, 98.0), seeds=(0, 1, 2))
+    found = best([top, Summary((95.0, 96.5), seeds=(7, 8)), Summary((96.1, 96.9, 97.9), seeds=(0, 1, 2))])
+    assert (found.marked, found.untested) == ({0, 2}, {1})
+
+
+def test_the_same_loss_with_every_seed_is_worse_and_no_loss_at_all_is_a_tie() -> None:
+    top = Summary((96.0, 97.0), seeds=(0, 1))
+    assert best([top, Summary((95.0, 96.0), seeds=(0, 1)), Summary((96.0, 97.0), seeds=(0, 1))]).marked == {0, 2}
+
+
+@pytest.mark.parametrize(
+    ("suite", "model", "table", "of"),
+    [("cifar10", "resnet18", 1, "row"), ("weight_decay", "resnet34", 4, "column")],
+)
+def test_the_papers_tables_mark_the_best_rules(suite: str, model: str, table: int, of: str) -> None:
+    cells = [shipped_cell(suite, model, rule, seed=seed) for rule in ("bp", "asap") for seed in (0, 1, 2)]
+    values = {"bp": VALUES["bp"], "asap": VALUES["fa"]}
+    made = accuracy_table(table, [result(cell, values[cell.rule.name][cell.seed]) for cell in cells])
+    fields = [field for group in made.groups for row in group.rows for field in row.fields]
+    marked = [field.text for field in fields if field.emphasis == "strong"]
+    assert marked == ["96.17 ± 0.76"]
+    assert f"best of its {of}" in made.caption
+
+
+def test_the_samples_and_their_seeds_are_in_csv_and_json() -> None:
+    table = suite_table("quickstart", QUICK.cells, trained(), metric=Metric.BEST, file=QUICK)
+    number = json.loads(render(table, Format.JSON))["numbers"][0]
+    assert number["samples"] == pytest.approx([96.0, 97.0, 95.5])
+    assert number["seeds"] == [0, 1, 2]
+    row = next(iter(csv.DictReader(io.StringIO(render(table, Format.CSV)))))
+    assert [float(text) for text in row["samples"].split()] == pytest.approx([96.0, 97.0, 95.5])
+    assert row["seeds"] == "0 1 2"
