@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, insert, select
 
 from asapbench.errors import StoreError
-from asapbench.store.cells import ORDER, chunks, name_of, read_config, readable_cell, require_suite
+from asapbench.store.cells import IS_KEPT, ORDER, chunks, name_of, read_config, readable_cell, require_suite
 from asapbench.store.records import FINAL, Attempt, Provenance, Result
 from asapbench.store.rows import checked, from_json, number
 from asapbench.store.schema import attempt as attempts
@@ -138,9 +138,9 @@ def ended_cells(connection: Connection) -> set[str]:
 def results(connection: Connection, *, suite: str | None = None) -> list[Result]:
     """The current attempt of each readable cell that has one, in any state: of a suite in its order, or of all.
 
-    Raises StoreError for an unknown suite.
+    Discarded cells are left out. Raises StoreError for an unknown suite.
     """
-    query = _with_config()
+    query = _with_config().where(IS_KEPT)
     if suite is None:
         query = query.order_by(*ORDER)
     else:
@@ -162,7 +162,7 @@ def results_of(connection: Connection, cell_ids: Sequence[str]) -> list[Result]:
 
 def unreadable_cells(connection: Connection) -> list[str]:
     """Cells with attempts that this version cannot read: their rule, model or data set is not installed."""
-    rows = connection.execute(_with_config().order_by(*ORDER))
+    rows = connection.execute(_with_config().where(IS_KEPT).order_by(*ORDER))
     return [row.cell for row in rows if readable_cell(row.config) is None]
 
 

@@ -9,15 +9,16 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, true, update
 
 from asapbench.errors import StoreError, SuiteError
+from asapbench.store import views
 from asapbench.store.records import SuiteRecord
 from asapbench.store.rows import RESTORE_IT, checked, from_json, untrusted
 from asapbench.store.schema import attempt as attempts
 from asapbench.store.schema import cell as cells
+from asapbench.store.schema import discard, suite_cell
 from asapbench.store.schema import suite as suites
-from asapbench.store.schema import suite_cell
 from asapbench.suite.cell import Cell, without_places
 from asapbench.suite.options import Choice, nearest
 
@@ -26,6 +27,20 @@ CHUNK = 2_000
 
 ORDER = tuple(cells.c[name] for name in ("dataset", "model", "rule", "lr", "group_id", "seed", "id"))
 """How cells are listed where no suite orders them."""
+
+_later = discard.alias("later")
+
+IS_LATEST = ~exists().where(
+    _later.c.cell_id == discard.c.cell_id,
+    or_(
+        _later.c.decided_at > discard.c.decided_at,
+        and_(_later.c.decided_at == discard.c.decided_at, _later.c.id > discard.c.id),
+    ),
+)
+"""The last decision to discard or to restore a cell."""
+
+IS_KEPT = cells.c.id.not_in(select(discard.c.cell_id).where(discard.c.discarded, IS_LATEST))
+"""Not discarded."""
 
 _LISTED = 5
 
@@ -60,6 +75,7 @@ def insert_missing(connection: Connection, wanted: Sequence[Cell]) -> None:
         rows = [_row(by_id[cell_id]) for cell_id in part if cell_id not in known]
         if rows:
             connection.execute(insert(cells), rows)
+            views.extend(connection, [row["config"] for row in rows])
         _record_places(connection, [by_id[cell_id] for cell_id in part if cell_id in known])
 
 
@@ -181,13 +197,15 @@ def require_suite(connection: Connection, name: str) -> None:
         raise StoreError(f"{known}; `asapbench status{option_of(connection)}` lists those that it knows")
 
 
-def readable_cells(connection: Connection, name: str) -> tuple[list[Cell], dict[str, str]]:
+def readable_cells(
+    connection: Connection, name: str, *, with_discarded: bool = False
+) -> tuple[list[Cell], dict[str, str]]:
     """The cells of a suite that this installation can read, in its order, and the labels of the others by identity.
 
-    Raises StoreError for an unknown suite.
+    Discarded cells are left out, unless `with_discarded`. Raises StoreError for an unknown suite.
     """
     require_suite(connection, name)
-    found = [(row, readable_cell(row.config)) for row in _of_suite(connection, name)]
+    found = [(row, readable_cell(row.config)) for row in _of_suite(connection, name, with_discarded=with_discarded)]
     return [cell for _, cell in found if cell is not None], {row.id: row.label for row, cell in found if cell is None}
 
 
@@ -217,12 +235,12 @@ def data_sets(connection: Connection, name: str) -> list[Choice]:
     return list({(dataset, dataset.local): dataset for dataset in found}.values())
 
 
-def _of_suite(connection: Connection, name: str) -> list[Row[Any, Any, Any]]:
+def _of_suite(connection: Connection, name: str, *, with_discarded: bool = True) -> list[Row[Any, Any, Any]]:
     """The identity, label and configuration of each cell of a suite, in its order."""
     query = (
         select(cells.c.id, cells.c.label, cells.c.config)
         .join(suite_cell, suite_cell.c.cell_id == cells.c.id)
-        .where(suite_cell.c.suite == name)
+        .where(suite_cell.c.suite == name, true() if with_discarded else IS_KEPT)
         .order_by(suite_cell.c.position)
     )
     return list(connection.execute(query))

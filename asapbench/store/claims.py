@@ -19,7 +19,7 @@ from sqlalchemy import BindParameter, Connection, Update, and_, bindparam, func,
 from asapbench.errors import AttemptLostError, StoreError
 from asapbench.metrics import EpochMetrics
 from asapbench.store import attempts as reading
-from asapbench.store import epochs
+from asapbench.store import discards, epochs
 from asapbench.store.cells import chunks, insert_missing, now, option_of
 from asapbench.store.owner_process import OwnerProcess
 from asapbench.store.records import FINAL, Attempt, Claim, EndState, Measured, Provenance
@@ -38,7 +38,8 @@ def claim(
     lineage: str | None = None,
     attempt_id: str = "",
 ) -> Claim | None:
-    """The right to train `cell`, as the new running attempt `attempt_id`; None if it is running, done or diverged.
+    """The right to train `cell`, as the new running attempt `attempt_id`; None if it is running, done, diverged or
+    discarded.
 
     A cell that was interrupted, failed or ran out of memory continues `lineage`, by default that of its current
     attempt. With `from_scratch`, or if nothing can be resumed (all attempts superseded), it starts a new lineage.
@@ -48,6 +49,8 @@ def claim(
     if before is not None and before.id == attempt_id:  # recorded by a call whose answer was lost
         return _claim(connection, asdict(before))
     if before is not None and (before.state == "running" or before.state in FINAL):
+        return None
+    if cell.id in discards.current(connection):
         return None
     if lineage is not None:
         before = _newest(connection, cell.id, lineage)
@@ -264,8 +267,11 @@ def _has_ended(connection: Connection, claim: Claim, state: EndState, *, ended_a
     return row is not None and tuple(row) == (state, claim.lease, ended_at)
 
 
-def supersede(connection: Connection, cell_ids: Sequence[str]) -> int:
-    """Marks every attempt of these cells as superseded. Raises StoreError, and marks none, if one is running."""
+def supersede(connection: Connection, cell_ids: Sequence[str], *, decided_at: str = "") -> int:
+    """Marks every attempt of these cells as superseded, and restores those that are discarded: they are new again.
+
+    Raises StoreError, and marks none, if one is running.
+    """
     parts = list(chunks(cell_ids))
     for part in parts:
         query = select(attempts.c.cell_id).where(attempts.c.cell_id.in_(part), attempts.c.state == "running")
@@ -276,4 +282,5 @@ def supersede(connection: Connection, cell_ids: Sequence[str]) -> int:
     for part in parts:
         change = update(attempts).where(attempts.c.cell_id.in_(part), attempts.c.superseded.is_(False))
         marked += connection.execute(change.values(superseded=True)).rowcount
+    discards.restore(connection, cell_ids, reason="trained again", decided_at=decided_at)
     return marked

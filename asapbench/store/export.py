@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select, true, update
 
 from asapbench.durable import check_place, replacing, sync_directories
 from asapbench.errors import StoreError
 from asapbench.paths import without_links
 from asapbench.store import migrate
-from asapbench.store.cells import ORDER, readable_cell, require_suite
+from asapbench.store.cells import IS_KEPT, ORDER, readable_cell, require_suite
 from asapbench.store.connect import Database, connect
 from asapbench.store.merge import merge
 from asapbench.store.records import Merged
@@ -53,13 +53,15 @@ def written(path: Path, *, database: Database, force: bool) -> Iterator[Database
         raise StoreError(f"{path}: the export cannot be written: {error.strerror or error}") from error
 
 
-def chosen(connection: Connection, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -> list[str]:
-    """The cells of these suites (default: all) that match the filters.
+def chosen(
+    connection: Connection, *, suites: Sequence[str] = (), filters: Sequence[str] = (), with_discarded: bool = False
+) -> list[str]:
+    """The cells of these suites (default: all) that match the filters; without discarded ones, or with them.
 
     No filter matches a cell that this version cannot read. Raises StoreError for an unknown suite, SuiteError for a
     filter that no cell matches.
     """
-    query = select(cells.c.id, cells.c.config).order_by(*ORDER)
+    query = select(cells.c.id, cells.c.config).where(true() if with_discarded else IS_KEPT).order_by(*ORDER)
     if suites:
         for name in suites:
             require_suite(connection, name)
@@ -82,7 +84,7 @@ def fill(
     anonymous: bool,
 ) -> Merged:
     """Writes the chosen cells to the empty database `file`."""
-    cell_ids = chosen(connection, suites=suites, filters=filters)
+    cell_ids = chosen(connection, suites=suites, filters=filters, with_discarded=True)
     with file.writing() as target:
         held = merge(connection, target, cell_ids=cell_ids, suite_names=suites or None)
         if anonymous:

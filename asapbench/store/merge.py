@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, and_, func, insert, select, update
 
-from asapbench.store import merge_rules
+from asapbench.store import merge_rules, views
 from asapbench.store.cells import cell_ids_of, chunks, now, portable
 from asapbench.store.connect import Database
 from asapbench.store.merge_rules import ContradictionError, Row
@@ -24,6 +24,7 @@ from asapbench.store.schema import (
     LAYER_TABLES,
     alignment,
     certificate,
+    discard,
     epoch_metrics,
     gradient_quality,
     key_of,
@@ -47,6 +48,7 @@ _COUNTED = {
     gradient_quality: "gradient_qualities",
     measurement: "measurements",
     certificate: "certificates",
+    discard: "discards",
     suites: "suites",
 }
 """The field of `Merged` that counts the new rows of a table."""
@@ -127,6 +129,7 @@ class _Merging:
             else:
                 taken += self._take_attempts(cell_id, label, ours, theirs)
         self._take_measurements(taken)
+        self._take_discards([cell_id for cell_id in labels if cell_id not in self.merged.in_training])
 
     def take_suite(self, name: str, among: set[str]) -> None:
         """Appends the new cells of a suite to its list."""
@@ -177,6 +180,7 @@ class _Merging:
                     continue
             labels[row["id"]] = row["label"]
         self._insert(cells, new)
+        views.extend(self.target, [row["config"] for row in new])
         return labels
 
     def _take_provenance(self, theirs: _Held) -> None:
@@ -234,6 +238,11 @@ class _Merging:
         ours = {tuple(_without(row, "id").items()) for row in _rows(self.target, column, attempt_ids)}
         theirs = [_without(row, "id") for row in _rows(self.source, column, attempt_ids)]
         self._insert(measurement, [row for row in theirs if tuple(row.items()) not in ours])
+
+    def _take_discards(self, cell_ids: Sequence[str]) -> None:
+        """Adds the missing decisions to discard or to restore these cells: the last one of both databases counts."""
+        ours = {row["id"] for row in _rows(self.target, discard.c.cell_id, cell_ids)}
+        self._insert(discard, [row for row in _rows(self.source, discard.c.cell_id, cell_ids) if row["id"] not in ours])
 
     def _compare(self, label: str, rows: Sequence[Row], curves: Mapping[str, Rows], *, taken: set[str]) -> None:
         """Finds trainings that should have the same bits and do not; at least one of them was just added."""

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, inspect, text
 
 from asapbench.errors import NoDatabaseError, StoreError
 from asapbench.paths import without_links
-from asapbench.store import postgresql
+from asapbench.store import postgresql, views
 from asapbench.store.connect import Database
 from asapbench.store.rows import RESTORE_IT, UntrustedRowError
 
@@ -111,6 +111,8 @@ def _upgrade(connection: Connection, *, to: str = HEAD) -> None:
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, to)
+        if to == HEAD:
+            views.make(connection)
     except CommandError as error:
         raise UntrustedRowError(f"cannot be upgraded ({error}): {RESTORE_IT}") from error
 

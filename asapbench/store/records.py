@@ -126,6 +126,15 @@ class IssuedCertificate:
 
 
 @dataclass(frozen=True)
+class Discard:
+    """Why and when the results of a cell were discarded: kept, but left out of every report."""
+
+    cell_id: str
+    reason: str | None
+    decided_at: str
+
+
+@dataclass(frozen=True)
 class SuiteRecord:
     """A recorded suite. `source` is the file that it was last read from, `text` the file's content (None if an earlier
     version recorded it), `cells` the number of its cells.
@@ -195,6 +204,7 @@ class Merged:
     gradient_qualities: int = 0
     measurements: int = 0
     certificates: int = 0
+    discards: int = 0
     suites: int = 0
     conflicts: list[Conflict] = field(default_factory=list)
     disagreements: list[Disagreement] = field(default_factory=list)

@@ -1,8 +1,8 @@
 """The tables of this version. Migrations create them; a test keeps both equal.
 
 Portable between SQLite and PostgreSQL. Rows of `attempt`, `provenance`, `epoch_metrics`, `alignment`,
-`gradient_quality`, `measurement` and `certificate` are never deleted. The views (`result`, `learning_curve`, ...) are
-for users and are defined only in the migrations.
+`gradient_quality`, `measurement`, `certificate` and `discard` are never deleted. The views (`result`, `learning_curve`,
+...) are for users and are defined only in the migrations; but `result`, with a column for each option, in `views`.
 """
 
 from __future__ import annotations
@@ -192,6 +192,17 @@ certificate = sa.Table(
     sa.Column("provenance_id", sa.String(64), sa.ForeignKey("provenance.id"), nullable=False),
     sa.Column("checked_at", sa.String(32), nullable=False),
     sa.CheckConstraint("verdict IN ('holds', 'fails')", name="verdict_is_known"),
+)
+
+discard = sa.Table(
+    "discard",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),  # the digest of the rest
+    sa.Column("cell_id", sa.String(64), sa.ForeignKey("cell.id"), nullable=False),
+    sa.Column("decided_at", sa.String(32), nullable=False),
+    sa.Column("discarded", sa.Boolean, nullable=False),  # false: restored
+    sa.Column("reason", sa.Text),
+    sa.Index("discard_of_cell", "cell_id", "decided_at"),
 )
 
 

@@ -20,6 +20,7 @@ from asapbench.store import attempts as attempt_rows
 from asapbench.store import cells as cell_rows
 from asapbench.store import certificates as certificate_rows
 from asapbench.store import claims, migrate
+from asapbench.store import discards as discard_rows
 from asapbench.store import epochs as epoch_rows
 from asapbench.store import export as export_rows
 from asapbench.store import measurements as measurement_rows
@@ -154,6 +155,7 @@ class Store:
     suite_plugins = _reading(cell_rows.suite_plugins)
     data_sets = _reading(cell_rows.data_sets)
     configuration = _reading(cell_rows.configuration)
+    discards = _reading(discard_rows.current)
     outdated_cells = _reading(cell_rows.outdated)
     find_cell_id = _reading(cell_rows.find_id)
 
@@ -163,7 +165,9 @@ class Store:
     finish = _writing(claims.finish, ended_at=cell_rows.now)
     running = _reading(attempt_rows.running)
     take_over = _writing(claims.take_over)
-    supersede = _writing(claims.supersede)
+    supersede = _writing(claims.supersede, decided_at=cell_rows.now)
+    discard = _writing(discard_rows.discard, decided_at=cell_rows.now)
+    restore = _writing(discard_rows.restore, decided_at=cell_rows.now)
     record_measurements = _writing(measurement_rows.add, measured_at=cell_rows.now)
     record_certificates = _writing(certificate_rows.add, checked_at=cell_rows.now)
 

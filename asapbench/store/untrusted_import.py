@@ -13,6 +13,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ from asapbench.store import migrate
 from asapbench.store.attempts import content_id
 from asapbench.store.certificates import certificate_id, read_certificate
 from asapbench.store.connect import Database, connect
+from asapbench.store.discards import decision_id
 from asapbench.store.records import Provenance
 from asapbench.store.rows import UntrustedRowError
 from asapbench.store.schema import cell as cells
 from asapbench.store.schema import certificate as certificates
+from asapbench.store.schema import discard as discards
 from asapbench.store.schema import provenance as provenances
 from asapbench.store.schema import suite as suites
 from asapbench.suite.cell import Cell
@@ -198,6 +201,8 @@ def _check(copy: sa.Connection) -> None:
         _check_cell(row)
     for row in copy.execute(sa.select(certificates)).mappings():
         _check_certificate(row)
+    for row in copy.execute(sa.select(discards)).mappings():
+        _check_discard(row)
 
 
 def _check_provenance(row: sa.RowMapping) -> None:
@@ -228,6 +233,14 @@ def _check_certificate(row: sa.RowMapping) -> None:
         raise ValueError(f"certificate {row['id'][:12]}: {error}") from error
     if certificate_id(row) != row["id"] or (found.verdict, found.rule_name) != (row["verdict"], row["rule_name"]):
         raise ValueError(f"certificate {row['id'][:12]}: the content is not that of its identity")
+
+
+def _check_discard(row: sa.RowMapping) -> None:
+    """A time in the future would make every later decision of this database the earlier one."""
+    if decision_id(row) != row["id"]:
+        raise ValueError(f"discard {row['id'][:12]}: the content is not that of its identity")
+    if datetime.fromisoformat(row["decided_at"]) > datetime.now(UTC) + timedelta(days=1):
+        raise ValueError(f"discard {row['id'][:12]}: decided at {row['decided_at']}, which is in the future")
 
 
 def _name(choice: object) -> object:

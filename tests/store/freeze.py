@@ -39,6 +39,8 @@ def fill(store):
     claim = store.claim(cells[2], **TERMS)
     store.record_certificates([a_certificate(), a_certificate("asap", verdict="fails")], PROVENANCE)
     store.finish(claim, "failed", error="Traceback (most recent call last):\n  example", log_tail="example\n")
+    store.discard([cells[1].id, cells[3].id], "the disk was full")
+    store.restore([cells[1].id])
 
 
 def main():

@@ -36,6 +36,7 @@ TABLES = (
     *LAYERS,
     "measurement",
     "certificate",
+    "discard",
 )
 
 

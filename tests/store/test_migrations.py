@@ -58,6 +58,8 @@ def test_a_frozen_database_of_each_revision_is_opened_upgraded_and_read(tmp_path
         assert store.measurements("shortcut", [done.id]) == ({} if revision < "0002" else {done.id: [A_MEASUREMENT]})
         issued = [] if revision < "0005" else [a_certificate("asap", verdict="fails"), a_certificate()]
         assert [each.certificate for each in store.certificates()] == issued
+        discarded = {} if revision < "0006" else {a_cell(1).id: "the disk was full"}
+        assert {cell_id: found.reason for cell_id, found in store.discards().items()} == discarded
         trained(store, a_cell(99))
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(migrate.HEAD,)]
