@@ -38,6 +38,10 @@ class StoreError(AsapbenchError):
     """A results database that cannot be used as asked; names it."""
 
 
+class SinkError(AsapbenchError):
+    """A receiver of epochs beside the database that cannot be used as asked; names its option."""
+
+
 class WorkerError(AsapbenchError):
     """Worker processes cannot be started."""
 

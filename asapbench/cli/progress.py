@@ -396,6 +396,7 @@ def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Reque
     if outcome.in_other_runs:
         lines.append(f"{count(outcome.in_other_runs, 'cell')} left to another run of this database")
     lines += [f"{count(number, 'cell')} left out: {fault}" for fault, number in outcome.left_out.items()]
+    lines += [f"The results are complete in the database; {fault}" for fault in outcome.failed_sinks]
     if outcome.reason != "finished":
         lines.append(f"Stopped ({outcome.reason}). To resume: {again}")
         return (1 if outcome.reason == "failures" else 3), lines

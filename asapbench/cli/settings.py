@@ -17,6 +17,7 @@ import typer
 from asapbench.cli.options import extended, seconds, slot_count, time_text
 from asapbench.running.settings import RunSettings
 from asapbench.setting import Setting
+from asapbench.store.records import without_password
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ _TEXTS = {
         lambda text, option: None if text == "auto" else seconds(text, option), lambda value: time_text(value) or "auto"
     ),
     "N|auto": _Text(lambda text, _: slot_count(text), lambda value: None if value is None else str(value)),
+    "URI": _Text(lambda text, _: text, lambda value: None if value is None else without_password(value)),
 }
 """By the setting's metavar. Other values are read by typer, by their type."""
 

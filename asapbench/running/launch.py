@@ -21,6 +21,7 @@ from asapbench.running.plan import Plan, plan_cells
 from asapbench.running.plugin_changes import other_plugins
 from asapbench.running.runner import Runner
 from asapbench.running.selection import Request, Selected, cells_of, other_files, unfinished
+from asapbench.running.sinks.feed import Feeds
 from asapbench.running.view import Outcome, View
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
@@ -51,7 +52,8 @@ def run(
 ) -> Outcome:
     """Record the suites and train the cells without a result; `supersede`: all cells, superseding their results.
 
-    Raises DataError and SuiteError, before anything is changed, where data are missing or a device is not here.
+    Raises DataError, SuiteError and SinkError, before anything is changed, where data are missing, or a device or a
+    sink cannot be used.
     With `request.leaves_out`, cells whose data are missing are left out, if there are others.
     """
     cells = cells_of(selected)
@@ -71,6 +73,7 @@ def run(
         found = notices(store, selected, request, supersede=supersede)
         found += [f"{item.name}: {lacking(item.unreadable)}" for item in selected if item.unreadable]
         found += [f"cells left out ({number}): {fault}" for fault, number in left_out.items()]
+        sinks = Feeds(request.run)
         for item in selected:
             store.record_suite(item.name, item.source, item.cells, text=item.text)
         view.begin(the_plan, slots)
@@ -81,8 +84,9 @@ def run(
             _supersede_results(store, todo, say=view.message)
         options = Options(data, files, request.run, request.training)
         allowed = admission(store, slots, request.run)
-        runner = Runner(store, todo, executor, options=options, view=view, admission=allowed)
+        runner = Runner(store, todo, executor, options=options, view=view, admission=allowed, sinks=sinks)
         with _stopped_by_signals(runner, store):
+            sinks.start(store, cells)
             outcome = runner.run()
         not_installed = "its rule, model or data set is not installed; --plugin loads one"
         waiting = {f"{item.name}: {not_installed}": item.waiting for item in selected if item.waiting}

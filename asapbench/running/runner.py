@@ -23,6 +23,8 @@ from asapbench.running.assignment import Options, assign
 from asapbench.running.cell_queue import CellQueue
 from asapbench.running.leases import AwakeClock
 from asapbench.running.retries import Fault, Retries, Retry, state_after
+from asapbench.running.settings import RunSettings
+from asapbench.running.sinks.feed import Feeds
 from asapbench.running.slot_states import SlotState, SlotStates
 from asapbench.running.view import Outcome, Reason, View
 from asapbench.store import EndState, Provenance
@@ -65,12 +67,14 @@ class Runner:
         options: Options,
         view: View,
         admission: Admission | None = None,
+        sinks: Feeds | None = None,
     ) -> None:
         self._store, self._executor, self._options, self._view = store, executor, options, view
         self._wanted = {cell.id for cell in cells}
         self._queue = CellQueue(cells)
         self._retries = Retries(options.run.retries)
         self._admission = admission or Admission()
+        self._sinks = sinks or Feeds(RunSettings())
         self._clock = AwakeClock()
         self._leases = leases.LeaseMonitor()
         self._inbox: Inbox = queue.SimpleQueue()
@@ -94,8 +98,10 @@ class Runner:
         """Train every cell that is not done. Raises StoreError if the database cannot be written."""
         started = renewed = reclaimed = time.monotonic()
         stop_sent = False
-        leases.release(self._store, self._wanted, say=self._view.message, should_stop=lambda: self._stop is not None)
         try:
+            leases.release(
+                self._store, self._wanted, say=self._view.message, should_stop=lambda: self._stop is not None
+            )
             while True:
                 now = time.monotonic()
                 if self._options.run.time_limit is not None and now - started >= self._options.run.time_limit:
@@ -118,12 +124,20 @@ class Runner:
                 if now - reclaimed >= _RECLAIM_SECONDS and self._stop is None:
                     self._queue.reclaim(self._store, self._leases.is_stale)
                     reclaimed = now
+                self._report_sinks()
                 self._view.tick()
         finally:
             self._states.close()
+            self._sinks.close(at_once=lambda: self._signals > 1)
+            self._report_sinks()
+        self.outcome.failed_sinks = self._sinks.faults
         self.outcome.reason = self._stop or "finished"
         self.outcome.in_other_runs = len(self._queue.in_other_runs)
         return self.outcome
+
+    def _report_sinks(self) -> None:
+        for fault in self._sinks.new_faults():
+            self._view.message(f"warning: {fault}")
 
     def _has_work(self) -> bool:
         if any(state.assignment for state in self._states.values()):
@@ -308,7 +322,12 @@ class Runner:
     # Writing
 
     def _write_epochs(self) -> None:
-        for state, error in self._states.write_epochs(self._store):
+        pending = [(state, held, held.rows) for state, held in self._states.training() if held.rows]
+        refused = self._states.write_epochs(self._store)
+        for state, held, rows in pending:
+            if all(state is not other for other, _ in refused):
+                self._sinks.wrote(held.cell, held.claim.lineage, rows)
+        for state, error in refused:
             if isinstance(error, EpochConflictError):
                 self._finish(state, _end(state, "failed", str(error)))
                 self._drop(state)
@@ -333,6 +352,7 @@ class Runner:
             self._lost(state, str(lost))
             return False
         state.assignment = state.silent_since = None
+        self._sinks.ended(held.cell, held.claim.lineage, end.state)
         self._view.ended(worker.slot, held.cell, end.state, end.error, retry=None if retry is None else retry.text)
         if retry is None:
             self._count(end.state)

@@ -69,6 +69,17 @@ class RunSettings:
             name="--hang-after", metavar="TIME", help="Kill a worker that is silent for this long, and retry its cell."
         ),
     ] = 600.0
+    csv_log: Annotated[
+        Path | None, Setting(metavar="FILE.csv", help="Also append each epoch to this file, as the run proceeds.")
+    ] = None
+    tensorboard: Annotated[Path | None, Setting(metavar="DIR", help="Also log each epoch for TensorBoard.")] = None
+    wandb: Annotated[
+        str | None, Setting(metavar="PROJECT", help="Also log each epoch to a project of Weights & Biases.")
+    ] = None
+    mlflow: Annotated[
+        str | None,
+        Setting(metavar="URI", help="Also log each epoch to MLflow, as in http://HOST:5000 or sqlite:///mlflow.db."),
+    ] = None
 
     def __post_init__(self) -> None:
         if self.address is not None and self.executor != "ray":

@@ -1,7 +1,7 @@
 """`View`: what a run reports while it trains; and the run's outcome.
 
-The runner calls one view, on its own thread. A sink, which receives per-epoch metrics beside the database, is a view
-that passes every event to the view it wraps; `cli.progress.open_view` makes the view of a run.
+The runner calls one view, on its own thread; `cli.progress.open_view` makes it. What receives epochs beside the
+database is a sink: see `running/sinks`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ Reason = Literal["finished", "time limit", "signal", "failures"]
 class Outcome:
     """Why the run ended, and how many of its cells ended in each state.
 
-    `left_out` counts cells that could not be trained, by the reason.
+    `left_out` counts cells that could not be trained, by the reason. `failed_sinks` says why sinks were switched off.
     """
 
     reason: Reason = "finished"
     ended: Counter[str] = field(default_factory=Counter)
     in_other_runs: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+    failed_sinks: list[str] = field(default_factory=list)
 
 
 class View(Protocol):

@@ -32,6 +32,10 @@ OTHER: dict[str, Any] = {
     "time_limit": 90.0,
     "max_failures": 3,
     "hang_seconds": 180.0,
+    "csv_log": Path("log.csv"),
+    "tensorboard": Path("tb"),
+    "wandb": "project",
+    "mlflow": "http://host:5000",
     "device": "cpu",
     "checkpoint_seconds": 1.5,
 }
