@@ -21,12 +21,13 @@ from asapbench.cli.text import count, duration, percent, print_table, say, size
 from asapbench.escape import printable, visible
 from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
+from asapbench.running.estimate import Basis, EpochTimes, TimeLeft
 from asapbench.running.plan import Plan
 from asapbench.running.selection import Request, Selected
 from asapbench.running.view import Outcome, View
 from asapbench.store import db_option
 from asapbench.suite import plugins
-from asapbench.suite.catalog import DEFAULTS, dataset_shape
+from asapbench.suite.catalog import DEFAULTS
 from asapbench.suite.cell import Cell, plain, title
 from asapbench.suite.columns import differing, distinctions, field_value
 from asapbench.worker.protocol import Progressed
@@ -53,11 +54,9 @@ def open_view(options: str) -> contextlib.AbstractContextManager[View]:
 
 @dataclass
 class _Tracked:
-    """One cell of the plan and what was reported of it: `epochs` trained, `left` the seconds to its end."""
+    """One cell of the plan and what was reported of it: `epochs` trained."""
 
     distinction: str = ""
-    epoch_seconds: float = 0.0
-    left: float = 0.0
     epochs: float = 0.0
     accuracy: float | None = None
     test: float | None = None
@@ -76,10 +75,9 @@ class _Progress:
 
     def __init__(self, options: str) -> None:
         self.options = options
-        self.started = time.monotonic()
         self.cells = self.finished = 0
+        self.time_left = TimeLeft(EpochTimes("cpu"), (), slots=0)
         self._tracked: defaultdict[str, _Tracked] = defaultdict(_Tracked)
-        self._planned = self._total = self._sum_left = 0.0
 
     def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
         """Prints the plan."""
@@ -88,16 +86,11 @@ class _Progress:
 
     def follow(self, plan: Plan) -> None:
         """Counts the plan."""
-        self.started = time.monotonic()
-        self.cells, self._planned = len(plan.left), plan.seconds
-        left = {item.cell.id: item.seconds for item in plan.left}
+        left = plan.left
+        self.cells = len(left)
+        self.time_left = plan.time_left(time.monotonic)
         named = distinctions(item.cell for item in plan.items)
-        # A cell that another run had when the plan was made may be trained here later: it has no estimate.
-        self._tracked = defaultdict(_Tracked)
-        for item in plan.items:
-            name = item.cell.id
-            self._tracked[name] = _Tracked(named.get(name, ""), item.epoch_seconds, left.get(name, 0.0))
-        self._total = self._sum_left = sum(left.values())
+        self._tracked = defaultdict(_Tracked, {name: _Tracked(text) for name, text in named.items() if text})
 
     def close(self) -> None:
         """Nothing to restore."""
@@ -107,6 +100,7 @@ class _Progress:
         tracked = self._tracked[cell.id]
         tracked.epochs = 0.0
         tracked.test = tracked.test if epochs_done else None
+        self.time_left.began(cell, epochs_done)
         self._reach(cell, epochs_done)
         if epochs_done or batch:
             self._say(cell, resumed_text(epochs_done, batch, bit_exact))
@@ -124,9 +118,9 @@ class _Progress:
     def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, retry: str | None = None) -> None:
         """Prints a line for the end of an attempt."""
         tracked = self._tracked[cell.id]
-        if state != "interrupted" and retry is None:
-            self._leave(tracked, 0.0)
-            self.finished += 1
+        is_over = state != "interrupted" and retry is None
+        self.time_left.ended(cell, is_over=is_over, epochs=tracked.epochs)
+        self.finished += is_over
         test = f", test {percent(tracked.test)}" if state == "done" and tracked.test is not None else ""
         self._say(cell, ended_text(state, cell, error, retry=retry, options=self.options) + test)
 
@@ -156,24 +150,15 @@ class _Progress:
         if epochs >= tracked.epochs:
             tracked.epochs, tracked.accuracy, tracked.rate = epochs, accuracy, rate
             tracked.is_evaluated = is_evaluated
-            self._leave(tracked, max(cell.epochs - epochs, 0) * tracked.epoch_seconds)
-
-    def _leave(self, tracked: _Tracked, seconds: float) -> None:
-        """`seconds` are left of a cell."""
-        self._sum_left += seconds - tracked.left
-        tracked.left = seconds
+            self.time_left.trained(cell, epochs, rate=rate, evaluated=is_evaluated)
 
     def fraction(self) -> float:
-        """The share of the estimated time that is done."""
-        return 1 - max(self._sum_left, 0.0) / self._total if self._total else 1.0
+        """The share of the time that has passed."""
+        return self.time_left.fraction()
 
     def seconds_left(self) -> float:
-        """Time to finish: first the plan's estimate, then by the speed of this run."""
-        done, elapsed = self.fraction(), time.monotonic() - self.started
-        planned = self._planned * (1 - done)
-        if elapsed < 5 or done <= 0.001:
-            return planned
-        return elapsed * (1 - done) / done
+        """Time to finish."""
+        return self.time_left.seconds()
 
 
 class PlainView(_Progress):
@@ -274,7 +259,7 @@ class LiveView(_Progress):
 
     def _drawn(self) -> Table:
         """Everything below the permanent lines. Only the cell's name shrinks; columns that do not fit are left out."""
-        left = "starting" if self.fraction() == 0 else f"{duration(self.seconds_left())} left"
+        left = f"about {duration(self.seconds_left())} left"
         columns = [name for name in _WIDTHS if self._console.width >= _FROM_WIDTH.get(name, 0)]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         for name in columns:
@@ -307,8 +292,8 @@ class LiveView(_Progress):
         line |= {"cell": visible(_rule_first(cell, tracked.distinction)), "epoch": f"{epoch}/{cell.epochs}"}
         line |= {"train": percent(tracked.accuracy), "test": percent(tracked.test)}
         if tracked.rate:
-            left = duration((cell.epochs - tracked.epochs) * dataset_shape(cell.dataset).train / tracked.rate)
-            line |= {"samples/s": f"{tracked.rate:,.0f}", "left": "evaluating" if tracked.is_evaluated else left}
+            left = duration(self.time_left.of(cell))
+            line |= {"samples/s": f"{tracked.rate:,.0f}", "left": "testing" if tracked.is_evaluated else left}
         return line
 
 
@@ -345,7 +330,7 @@ def opening_line(plan: Plan, slots: Sequence[Slot]) -> str:
     if not left and not plan.states["running"]:
         return f"{'The cell is done' if total == 1 else f'All {total:,} cells are done'}: nothing to train."
     kind = slots[0].kind
-    about = f"about {duration(plan.seconds)}" + ("" if plan.measured else ", a rough estimate")
+    about = f"about {duration(plan.seconds)}" + ("" if set(plan.bases) <= {"measured"} else ", a rough estimate")
     return f"{left} of {count(total, 'cell')} to train on {count(len(slots), f'{kind} slot')}: {about}"
 
 
@@ -371,12 +356,27 @@ def print_plan(plan: Plan) -> None:
     )
     if len(plan.items) > _SHOWN:
         say(f"... and {len(plan.items) - _SHOWN} more")
-    basis = "from epochs measured here" if plan.measured else "a rough estimate: not all of this was measured here"
     states = ", ".join(f"{number} {state}" for state, number in plan.states.items())
     say(f"{count(len(plan.items), 'cell')}: {states}")
     say(f"To train: {len(plan.left)}, on {count(plan.slots, 'slot')}")
-    say(f"Time: about {duration(plan.seconds)} ({basis})")
+    say(f"Time: about {duration(plan.seconds)} ({basis_text(plan)})")
     say(f"Disk: about {size(plan.disk_bytes)} of checkpoints")
+
+
+def basis_text(plan: Plan) -> str:
+    """On what the plan's time rests, as in `3 cells measured here, 2 scaled from those`."""
+    bases = plan.bases
+    if set(bases) <= {"measured"}:
+        return "from epochs measured here"
+    if set(bases) == {"arithmetic"}:
+        return "a rough estimate by arithmetic: none of this was measured here"
+    texts: dict[Basis, str] = {
+        "measured": "measured here",
+        "scaled": "scaled by arithmetic from what was",
+        "arithmetic": "by arithmetic",
+    }
+    parts = [f"{count(bases[basis], 'cell')} {text}" for basis, text in texts.items() if bases[basis]]
+    return f"a rough estimate: {', '.join(parts)}"
 
 
 def given(db: str) -> str:

@@ -11,19 +11,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Gpu:
-    """One NVIDIA GPU. `free_bytes` is None if it does not report it, for example if it shares the machine's memory."""
+    """One NVIDIA GPU. `free_bytes` is None if it does not report it, for example if it shares the machine's memory;
+    `name` is the one that torch has for it, None if it does not report one.
+    """
 
     uuid: str
     free_bytes: int | None = None
+    name: str | None = None
 
 
 def gpus() -> list[Gpu]:
     """The GPUs that CUDA_VISIBLE_DEVICES allows, in its order."""
     found = []
-    for line in _lines("uuid,memory.free"):
-        uuid, _, mebibytes = (part.strip() for part in line.partition(","))
+    for line in _lines("uuid,memory.free,name"):
+        uuid, mebibytes, name = (part.strip() for part in [*line.split(",", 2), "", ""][:3])
         if uuid.startswith("GPU-"):
-            found.append(Gpu(uuid, int(mebibytes) * 2**20 if mebibytes.isdigit() else None))
+            found.append(Gpu(uuid, int(mebibytes) * 2**20 if mebibytes.isdigit() else None, name or None))
     return _visible(found)
 
 

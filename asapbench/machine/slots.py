@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from asapbench.errors import SuiteError
-from asapbench.machine import control_groups, memory
+from asapbench.machine import control_groups, memory, processor
 from asapbench.machine.devices import Gpu, gpus
 
 Count = int | Literal["auto"] | None
@@ -132,6 +132,15 @@ def _on_gpus(device: str, found: list[Gpu], *, count: Count, threads: int) -> li
     each = {gpu.uuid: 1 if count == "auto" and gpu.free_bytes is None else most for gpu in chosen}
     places = [uuid for uuid, number in each.items() for _ in range(number)]
     return [Slot(n, "cuda", threads, uuid) for n, uuid in enumerate(places)]
+
+
+def hardware_of(slot: Slot) -> str | None:
+    """The name of the slot's GPU or processor; None where it is not known here."""
+    if slot.node is not None:
+        return None
+    if slot.kind == "cpu":
+        return processor.name()
+    return next((gpu.name for gpu in gpus() if gpu.uuid == slot.gpu), None) if slot.gpu else None
 
 
 def free_bytes(slots: Sequence[Slot]) -> dict[str, int]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from asapbench.machine.kinds import KINDS
-from asapbench.machine.slots import Slot
+from asapbench.machine.slots import Slot, hardware_of
+from asapbench.running.estimate import Basis, EpochTimes, TimeLeft, makespan
 from asapbench.store.records import FINAL, Attempt, State
-from asapbench.suite.catalog import dataset_shape
 from asapbench.suite.cell import Cell
-from asapbench.suite.options import Choice
-from asapbench.suite.shapes import checkpoint_bytes, layers_for, training_multiplications
+from asapbench.suite.shapes import checkpoint_bytes
 
 if TYPE_CHECKING:
     from asapbench.store import Store, Timing
@@ -22,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """One cell of the plan: its state, its finished epochs, and the estimated seconds of an epoch on one slot."""
+    """One cell of the plan: its state, its finished epochs, and the estimated wall seconds of an epoch on one slot."""
 
     cell: Cell
     state: str
     epochs_done: int
     epoch_seconds: float
-    measured: bool
+    basis: Basis = "arithmetic"
 
     @property
     def left(self) -> bool:
@@ -43,10 +40,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every cell asked for, in order."""
+    """Every cell asked for, in order. `times` are the estimates of their epochs."""
 
     items: tuple[Item, ...]
     slots: int
+    times: EpochTimes
 
     @property
     def left(self) -> list[Item]:
@@ -60,14 +58,19 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Time to finish with every slot busy: at least the longest cell."""
-        left = [item.seconds for item in self.left]
-        return max(sum(left) / max(min(self.slots, len(left)), 1), max(left, default=0.0))
+        """Time until all cells that are left have ended."""
+        return makespan((), [item.seconds for item in self.left], slots=self.slots)
 
     @property
-    def measured(self) -> bool:
-        """Whether every estimate rests on an epoch measured on this kind of slot."""
-        return all(item.measured for item in self.left)
+    def bases(self) -> Counter[Basis]:
+        """On what the estimates of the cells that are left rest."""
+        return Counter(item.basis for item in self.left)
+
+    def time_left(self, clock: Callable[[], float]) -> TimeLeft:
+        """An estimate that follows the cells that are left, by this clock."""
+        return TimeLeft(
+            self.times, [(item.cell, item.epochs_done) for item in self.left], slots=self.slots, clock=clock
+        )
 
     @property
     def disk_bytes(self) -> int:
@@ -91,14 +94,14 @@ def make_plan(
     cells: Sequence[Cell], states: Mapping[str, Attempt | None], timings: Sequence[Timing], slots: Sequence[Slot]
 ) -> Plan:
     """The plan of `cells` whose current attempts are `states`."""
-    clock = _Clock(slots[0].kind, timings)
+    times = EpochTimes(slots[0].kind, timings, hardware=hardware_of(slots[0]))
     items = []
     for cell in cells:
         attempt = states.get(cell.id)
-        seconds, measured = clock.epoch(cell)
+        expected = times.of(cell)
         done = 0 if attempt is None else attempt.epochs_done
-        items.append(Item(cell, state_of(attempt), done, seconds, measured))
-    return Plan(tuple(items), len(slots))
+        items.append(Item(cell, state_of(attempt), done, expected.seconds, expected.basis))
+    return Plan(tuple(items), len(slots), times)
 
 
 def state_of(attempt: Attempt | None) -> str:
@@ -106,28 +109,3 @@ def state_of(attempt: Attempt | None) -> str:
     if attempt is None:
         return "pending"
     return "interrupted" if attempt.state == "running" and attempt.owner.is_dead() else attempt.state
-
-
-class _Clock:
-    """Seconds an epoch: measured for the same configuration, else the arithmetic, corrected on the same model."""
-
-    def __init__(self, kind: str, timings: Sequence[Timing]) -> None:
-        self._kind = KINDS[kind]
-        ours = [timing for timing in timings if timing.device.startswith(kind)]
-        self._measured = {timing.config.group: timing.seconds for timing in ours}
-        ratios: dict[Choice, list[float]] = {}
-        for timing in ours:
-            ratios.setdefault(timing.config.model, []).append(timing.seconds / self._nominal(timing.config))
-        self._ratios = {model: statistics.median(values) for model, values in ratios.items()}
-
-    def epoch(self, cell: Cell) -> tuple[float, bool]:
-        """Seconds, and whether this very configuration was measured."""
-        if cell.group in self._measured:
-            return self._measured[cell.group], True
-        return self._nominal(cell) * self._ratios.get(cell.model, 1.0), False
-
-    def _nominal(self, cell: Cell) -> float:
-        shape = dataset_shape(cell.dataset)
-        steps = -(-shape.train // cell.batch_size)
-        overhead = steps * len(layers_for(cell.model, cell.dataset)) * self._kind.layer_seconds
-        return training_multiplications(cell.model, cell.dataset) / self._kind.rate + overhead

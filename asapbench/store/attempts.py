@@ -7,6 +7,7 @@ import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, insert, select
@@ -14,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, fun
 from asapbench.errors import StoreError
 from asapbench.store.cells import IS_KEPT, ORDER, chunks, name_of, read_config, readable_cell, require_suite
 from asapbench.store.records import FINAL, Attempt, Provenance, Result
-from asapbench.store.rows import checked, from_json, number
+from asapbench.store.rows import checked, from_json, number, untrusted
 from asapbench.store.schema import attempt as attempts
 from asapbench.store.schema import cell as cells
 from asapbench.store.schema import epoch_metrics, suite_cell
@@ -40,6 +41,9 @@ _OWN_EPOCHS = and_(epoch_metrics.c.lineage == attempts.c.lineage, epoch_metrics.
 
 TIMED_EPOCHS = 20
 """Epochs at the end of an attempt over which its median time is taken: past the warm-up, and quick to read."""
+
+TIMED_CONFIGURATIONS = 1_000
+"""Configurations that are timed at most, the newest ones: the others' times follow from theirs."""
 
 
 _ALL = select(*_COLUMNS)
@@ -173,24 +177,60 @@ def _with_config() -> Select[*tuple[object, ...]]:
 
 @dataclass(frozen=True)
 class Timing:
-    """Median `seconds` of an epoch of `config` on `device`, for estimates of what is left."""
+    """How long an epoch of `config` takes on `device`, whose `hardware` is a GPU or a processor, None if unknown.
+
+    `seconds` is the median of its training. `wall`, known of an attempt that is done, is the time from its start to
+    its end over its epochs, with evaluation and checkpoints.
+    """
 
     config: Cell
     device: str
     seconds: float
+    hardware: str | None = None
+    wall: float | None = None
 
 
 def timings(connection: Connection) -> list[Timing]:
-    """For each configuration (without the seed) and device, the median time of an epoch of its newest timed attempt."""
-    seconds: dict[tuple[str, str], list[float]] = {}
-    for config, device, taken in connection.execute(_timed_epochs()):
-        seconds.setdefault((config, device), []).append(number("seconds", taken))
-    cells_of = {config: readable_cell(config) for config, _ in seconds}
-    return [
-        checked(Timing, {"config": cell, "device": device, "seconds": statistics.median(values)})
-        for (config, device), values in seconds.items()
-        if (cell := cells_of[config]) is not None
-    ]
+    """For each configuration (without the seed) and device, its newest timed attempt; the `TIMED_CONFIGURATIONS`
+    newest of them.
+    """
+    attempts_of = {row.id: row for row in connection.execute(_timed_attempts())}
+    seconds: dict[str, list[float]] = {}
+    for part in chunks(list(attempts_of)):
+        for row in connection.execute(_newest_epochs(part)):
+            seconds.setdefault(row.attempt_id, []).append(number("seconds", row.seconds))
+    found = []
+    for row in reversed(attempts_of.values()):
+        if row.id in seconds and (cell := readable_cell(row.config)) is not None:
+            values = {"config": cell, "device": row.device, "seconds": statistics.median(seconds[row.id])}
+            found.append(
+                checked(Timing, values | {"hardware": _hardware(row.device, row.hardware), "wall": _wall(row)})
+            )
+    return found
+
+
+def _hardware(device: str, stored: str) -> str | None:
+    """The GPU's or the processor's name in a column of provenance."""
+    content = from_json("hardware", stored)
+    if not isinstance(content, dict):
+        return None
+    gpus = content.get("gpus")
+    name = (
+        content.get("processor") if device.startswith("cpu") else gpus[0] if isinstance(gpus, list) and gpus else None
+    )
+    return name if isinstance(name, str) else None
+
+
+def _wall(row: Row[Any]) -> float | None:
+    """Seconds of an epoch, by the start and end of an attempt that is done."""
+    own = row.epochs_done - (row.before or 0)
+    if row.state != "done" or row.ended_at is None or own < 1:
+        return None
+    try:
+        passed = datetime.fromisoformat(row.ended_at) - datetime.fromisoformat(row.started_at)
+    except (TypeError, ValueError) as error:
+        raise untrusted("ended_at", str(error)) from error
+    return passed.total_seconds() / own if passed.total_seconds() > 0 else None
 
 
 def peaks(connection: Connection, kind: str) -> dict[str, int]:
@@ -205,10 +245,10 @@ def peaks(connection: Connection, kind: str) -> dict[str, int]:
     return {row[0]: int(number("peak_memory_bytes", row[1])) for row in connection.execute(query)}
 
 
-def _timed_epochs() -> Select[*tuple[Any, ...]]:
-    """The configuration, device and seconds of the epochs at the end of each attempt that is timed."""
+def _timed_attempts() -> Select[*tuple[Any, ...]]:
+    """For each configuration, device and provenance the newest attempt that has epochs of its own."""
     rank = func.row_number().over(
-        partition_by=(cells.c.group_id, attempts.c.device),
+        partition_by=(cells.c.group_id, attempts.c.device, attempts.c.provenance_id),
         order_by=(attempts.c.started_at.desc(), attempts.c.id),
     )
     ranked = (
@@ -217,10 +257,24 @@ def _timed_epochs() -> Select[*tuple[Any, ...]]:
         .where(attempts.c.superseded.is_(False), attempts.c.epochs_done > 0, exists().where(_OWN_EPOCHS))
         .subquery()
     )
+    before = attempts.alias("before")
+    columns = [attempts.c[name] for name in ("id", "device", "state", "started_at", "ended_at", "epochs_done")]
     return (
-        select(cells.c.config, attempts.c.device, epoch_metrics.c.seconds)
+        select(cells.c.config, *columns, provenances.c.hardware, before.c.epochs_done.label("before"))
         .join(attempts, attempts.c.cell_id == cells.c.id)
         .join(ranked, and_(ranked.c.id == attempts.c.id, ranked.c.rank == 1))
+        .join(provenances, provenances.c.id == attempts.c.provenance_id)
+        .outerjoin(before, before.c.id == attempts.c.resumed_from)
+        .order_by(attempts.c.started_at.desc(), attempts.c.id)
+        .limit(TIMED_CONFIGURATIONS)
+    )
+
+
+def _newest_epochs(attempt_ids: Sequence[str]) -> Select[*tuple[Any, ...]]:
+    """The seconds of the last `TIMED_EPOCHS` epochs that each of these attempts has trained itself."""
+    return (
+        select(epoch_metrics.c.attempt_id, epoch_metrics.c.seconds)
+        .select_from(attempts)
         .join(epoch_metrics, and_(_OWN_EPOCHS, epoch_metrics.c.epoch > attempts.c.epochs_done - TIMED_EPOCHS))
-        .order_by(*ORDER, attempts.c.device)
+        .where(attempts.c.id.in_(attempt_ids))
     )

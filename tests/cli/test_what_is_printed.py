@@ -235,7 +235,7 @@ def test_a_row_whose_cell_is_evaluated_says_so() -> None:
     view.follow(make_plan(CELLS, {}, [], SLOTS))
     view._slots = SLOTS[:1]
     view.began(SLOTS[0], CELLS[0], epochs_done=0, batch=0, bit_exact=True)
-    for batch, shown in ((11, "s"), (12, "evaluating")):
+    for batch, shown in ((11, "s"), (12, "testing")):
         event = Progressed(attempt="a", epoch=1, batch=batch, batches=12, accuracy=0.5, rate=700.0)
         view.progressed(SLOTS[0], CELLS[0], event)
         console.print(view._drawn())

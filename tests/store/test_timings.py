@@ -1,5 +1,9 @@
+from datetime import datetime
+
+import pytest
 from store_examples import TERMS, a_cell, an_epoch, trained
 
+from asapbench.store import Provenance
 from asapbench.store.attempts import TIMED_EPOCHS
 
 
@@ -46,3 +50,23 @@ def test_superseded_and_untrained_attempts_give_no_time(store):
     store.supersede([a_cell().id])
     trained(store, a_cell(), tests=(), state="failed")
     assert store.measured_seconds_per_epoch() == []
+
+
+def test_an_attempt_that_is_done_tells_the_wall_time_of_an_epoch_too(store):
+    claim = store.claim(a_cell(), **TERMS)
+    store.record_epochs(claim, [an_epoch(1, seconds=1.0), an_epoch(2, seconds=1.0)])
+    store.finish(claim, "done")
+    [timing] = store.measured_seconds_per_epoch()
+    [attempt] = store.attempts(a_cell().id)
+    passed = datetime.fromisoformat(attempt.ended_at) - datetime.fromisoformat(attempt.started_at)
+    assert timing.wall == pytest.approx(passed.total_seconds() / 2)
+
+
+def test_a_timing_names_the_processor_or_the_gpu(store):
+    both = Provenance(None, None, {}, {"processor": "EPYC", "gpus": ["NVIDIA H100 80GB HBM3"]})
+    timed(store, a_cell(0), [5.0], provenance=both)
+    timed(store, a_cell(1), [1.0], provenance=both, device="cuda GPU-1")
+    assert {t.device: t.hardware for t in store.measured_seconds_per_epoch()} == {
+        "cpu": "EPYC",
+        "cuda GPU-1": "NVIDIA H100 80GB HBM3",
+    }
