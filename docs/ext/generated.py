@@ -5,21 +5,22 @@ A page asks for one with an empty block, as in `{commands}`, or with an argument
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
 import typer.main
+from tables import code, table, values
 
 from asapbench.cli import app
+from asapbench.report.render.markdown import escape
+from asapbench.suite.catalog import RULES, rule_class
 from asapbench.suite.load import load, shipped
 
-
-def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table in Markdown."""
-    header = list(header)
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(field).replace("|", r"\|") for field in line) + " |" for line in lines)
+CERTIFICATES = Path(__file__).resolve().parent.parent / "certificates.md"
 
 
 def commands(_argument: str = "") -> str:
@@ -74,5 +75,42 @@ def _distinct(values: Iterable[object]) -> str:
     return ", ".join(f"`{value}`" if isinstance(value, str) else str(value) for value in dict.fromkeys(values))
 
 
-PARTS: dict[str, Callable[[str], str]] = {"commands": commands, "suites": suites}
+def rule(name: str) -> str:
+    """One rule of the catalog: its module's account, its options and its certificates."""
+    entry = RULES[name]
+    module = inspect.getdoc(inspect.getmodule(rule_class(name))) or ""
+    rows = [(f"`{o.name}`", code(o.default), values(o), o.help) for o in entry.options if o.is_given]
+    options = table(("option", "default", "values", "meaning"), rows) if rows else "None."
+    parts = {
+        "As it is computed": as_markdown(module),
+        "Options": options,
+        "Certificates": _certificates(name),
+    }
+    return f"Source: {entry.source}.\n\n" + "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items())
+
+
+def as_markdown(docstring: str) -> str:
+    r"""A docstring whose signs mean nothing to Markdown, except code and indented blocks.
+
+    >>> print(as_markdown("W_1 * `x_1`"))
+    W\_1 \* `x_1`
+    """
+    signs = re.compile(r"([\\*_<\[$])")
+    lines = []
+    for line in docstring.splitlines():
+        pieces = [line] if line.startswith("    ") else line.split("`")
+        pieces[::2] = [piece if line.startswith("    ") else signs.sub(r"\\\1", piece) for piece in pieces[::2]]
+        lines.append("`".join(pieces))
+    return "\n".join(lines)
+
+
+def _certificates(name: str) -> str:
+    """The rows of docs/certificates.md that are the rule's."""
+    lines = CERTIFICATES.read_text(encoding="utf-8").splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith("| rule |"))
+    found = [line for line in lines[head + 2 :] if line.startswith(f"| {escape(name)} |")]
+    return "\n".join((*lines[head : head + 2], *found)) + "\n\n[What each column means](../certificates.md)."
+
+
+PARTS: dict[str, Callable[[str], str]] = {"commands": commands, "rule": rule, "suites": suites}
 """What makes each part, by the name of its block; it takes the block's argument."""

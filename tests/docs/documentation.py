@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "ext"))
+
+from tables import code, table, values
+
 from asapbench.suite.catalog import DATASETS, MODELS, OPTIMIZERS, RULES, SCHEDULES
-from asapbench.suite.options import Entry, Option, Value
+from asapbench.suite.options import Entry, Option
 from asapbench.suite.recipe import RECIPE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -62,11 +67,11 @@ def command_lines(path: Path) -> Iterator[list[str]]:
 def tables() -> dict[str, str]:
     """The tables, by the name that stands in their markers."""
     found = {
-        "recipe": markdown(
+        "recipe": table(
             ("key", "default", "values", "meaning"),
-            [(f"`{o.name}`", _code(o.default), _values(o), o.help) for o in RECIPE.values()],
+            [(f"`{o.name}`", code(o.default), values(o), o.help) for o in RECIPE.values()],
         ),
-        "datasets": markdown(
+        "datasets": table(
             ("name", "images", "training + test", "classes", "augment = auto"),
             [
                 (f"`{d.name}`", f"{d.channels}x{d.size}x{d.size}", f"{d.train:,} + {d.test:,}", d.classes, d.augment)
@@ -78,7 +83,7 @@ def tables() -> dict[str, str]:
     }
     kinds = {"rule": RULES, "model": MODELS, "dataset": DATASETS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
     for kind, entries in kinds.items():
-        found[f"{kind}_options"] = markdown(("option", "of", "default", "values", "meaning"), _options(entries))
+        found[f"{kind}_options"] = table(("option", "of", "default", "values", "meaning"), _options(entries))
     return found
 
 
@@ -95,32 +100,10 @@ def _options(entries: Mapping[str, Entry]) -> list[tuple[object, ...]]:
         for option in (option for option in entry.options if option.is_given):
             owners.setdefault(option, []).append(f"`{entry.name}`")
     rows: list[tuple[object, ...]] = [
-        (f"`{o.name}`", ", ".join(names), _code(o.default), _values(o), o.help) for o, names in owners.items()
+        (f"`{o.name}`", ", ".join(names), code(o.default), values(o), o.help) for o, names in owners.items()
     ]
     without = [f"`{entry.name}`" for entry in entries.values() if not entry.options]
     return [*rows, ("none", ", ".join(without), "", "", "")] if without else rows
-
-
-def _values(option: Option) -> str:
-    if option.choices:
-        return ", ".join(map(_code, option.choices))
-    limits = [f"{option.minimum:g} or more"] if option.minimum is not None else []
-    if option.above is not None:
-        limits.append(f"above {option.above:g}")
-    if option.below is not None:
-        limits.append(f"below {option.below:g}")
-    return ", ".join(limits)
-
-
-def _code(value: Value) -> str:
-    shown = str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
-    return f"`{shown}`"
-
-
-def markdown(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
-    """A table in Markdown."""
-    lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join(f"| {' | '.join(str(field) for field in line)} |" for line in lines)
 
 
 if __name__ == "__main__":

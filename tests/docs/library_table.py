@@ -12,8 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from documentation import LIBRARY, markdown
+from documentation import LIBRARY
 from library_networks import NETWORKS, Network
+from tables import table
 
 from asapbench.errors import GraphError
 from asapbench.rules import attach
@@ -34,9 +35,9 @@ def library_table() -> str:
             found = sorted({numbers.setdefault(_general(reason, rule), len(numbers) + 1) for reason in reasons})
             row.append(" ".join([*([works] if works else []), *(f"({number})" for number in found)]))
         rows.append(tuple(row))
-    table = markdown(("rule", *(network.title for network in NETWORKS.values())), rows)
+    made = table(("rule", *(network.title for network in NETWORKS.values())), rows)
     listed = "\n".join(f"{number}. {reason}" for reason, number in numbers.items())
-    return f"{table}\n\nReasons, as the error gives them behind the name of the place:\n\n{listed}"
+    return f"{made}\n\nReasons, as the error gives them behind the name of the place:\n\n{listed}"
 
 
 def _outcome(rule: str, network: Network) -> tuple[str, list[str]]:
