@@ -22,5 +22,9 @@ html_theme = "furo"
 html_title = "asapbench"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#0072b2", "color-brand-content": "#0072b2"},
+    "dark_css_variables": {"color-brand-primary": "#56b4e9", "color-brand-content": "#56b4e9"},
+}
 html_copy_source = False
 html_show_sourcelink = False

@@ -27,26 +27,26 @@ def commands(_argument: str = "") -> str:
     """Every command of the `asapbench` program with its arguments and options, as `--help` describes them."""
     root: Any = typer.main.get_command(app)
     context = typer.Context(root, info_name="asapbench")
-    return "\n\n".join(_command(command, context) for command, context in _commands(root, context))
-
-
-def _commands(command: Any, context: typer.Context) -> Iterator[tuple[Any, typer.Context]]:
-    for name, child in command.commands.items():
+    groups: dict[str, list[str]] = {}
+    for name, child in root.commands.items():
         below = typer.Context(child, info_name=name, parent=context)
-        if hasattr(child, "commands"):
-            yield from _commands(child, below)
-        else:
-            yield child, below
+        groups.setdefault(child.rich_help_panel, []).extend(_described(child, below))
+    return "\n\n".join(f"## {group}\n\n" + "\n\n".join(found) for group, found in groups.items())
 
 
-def _command(command: Any, context: typer.Context) -> str:
-    usage = " ".join(command.get_usage(context).removeprefix("Usage: ").split())
-    records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-    rows = [(f"`{names}`", " ".join(text.split())) for names, text in filter(None, records) if "--help" not in names]
-    name = context.command_path.removeprefix("asapbench ")
-    return "\n\n".join(
-        (f"## {name}", command.help, f"```text\n{usage}\n```", table(("argument or option", "meaning"), rows))
-    )
+def _described(command: Any, context: typer.Context) -> Iterator[str]:
+    """A command, or each command below it."""
+    for name, child in getattr(command, "commands", {}).items():
+        yield from _described(child, typer.Context(child, info_name=name, parent=context))
+    if not hasattr(command, "commands"):
+        usage = " ".join(command.get_usage(context).removeprefix("Usage: ").split())
+        records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
+        rows = [
+            (f"`{names}`", " ".join(text.split())) for names, text in filter(None, records) if "--help" not in names
+        ]
+        name = context.command_path.removeprefix("asapbench ")
+        listed = table(("argument or option", "meaning"), rows)
+        yield f"### {name}\n\n{command.help}\n\n```text\n{usage}\n```\n\n{listed}"
 
 
 def suites(_argument: str = "") -> str:
@@ -79,13 +79,10 @@ def rule(name: str) -> str:
     """One rule of the catalog: its module's account, its options and its certificates."""
     entry = RULES[name]
     module = inspect.getdoc(inspect.getmodule(rule_class(name))) or ""
+    account = {"As it is computed": as_markdown(module)} if "\n" in module else {}
     rows = [(f"`{o.name}`", code(o.default), values(o), o.help) for o in entry.options if o.is_given]
     options = table(("option", "default", "values", "meaning"), rows) if rows else "None."
-    parts = {
-        "As it is computed": as_markdown(module),
-        "Options": options,
-        "Certificates": _certificates(name),
-    }
+    parts = {**account, "Options": options, "Certificates": _certificates(name)}
     return f"Source: {entry.source}.\n\n" + "\n\n".join(f"## {title}\n\n{text}" for title, text in parts.items())
 
 
@@ -107,9 +104,10 @@ def as_markdown(docstring: str) -> str:
 def _certificates(name: str) -> str:
     """The rows of docs/certificates.md that are the rule's."""
     lines = CERTIFICATES.read_text(encoding="utf-8").splitlines()
-    head = next(number for number, line in enumerate(lines) if line.startswith("| rule |"))
-    found = [line for line in lines[head + 2 :] if line.startswith(f"| {escape(name)} |")]
-    return "\n".join((*lines[head : head + 2], *found)) + "\n\n[What each column means](../certificates.md)."
+    rows = [[field.strip() for field in line.strip("|").split(" | ")] for line in lines if line.startswith("| ")]
+    header, *found = [row for row in rows if row[0] in ("rule", escape(name))]
+    listed = table(header[1:], [row[1:] for row in found])
+    return f"{listed}\n\n[What each column means](../certificates.md)."
 
 
 PARTS: dict[str, Callable[[str], str]] = {"commands": commands, "rule": rule, "suites": suites}

@@ -1,9 +1,25 @@
-"""A database that the examples of the documents read."""
+"""What the examples of the documents need: a database to read, and a catalog that forgets their plug-ins."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from small_runs import run
+
+from asapbench.suite import catalog, plugins
+
+
+@pytest.fixture
+def catalog_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What plug-ins put into the catalog leaves it afterwards."""
+    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(plugins, "_provided", {})
+    before = {kind: dict(entries) for kind, entries in catalog.CATALOG.items()}
+    yield
+    for kind, entries in catalog.CATALOG.items():
+        assert isinstance(entries, dict)
+        entries.clear()
+        entries.update(before[kind])
 
 
 @pytest.fixture(scope="session")

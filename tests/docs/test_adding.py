@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import tomllib
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from asapbench.errors import SuiteError
 from asapbench.models import build, initialise
 from asapbench.rules import attach
 from asapbench.rules.base import LayerPlan, Rule
-from asapbench.suite import catalog, plugins
+from asapbench.suite import catalog
 from asapbench.suite.catalog import RULES
 from asapbench.suite.entries import RuleEntry
 from asapbench.suite.load import load
@@ -31,20 +30,13 @@ from asapbench.training.trainer import Trainer
 
 
 @pytest.fixture
-def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The page's suite and its files in a folder; what they put into the catalog leaves it afterwards."""
+def suite(tmp_path: Path, catalog_after: None) -> Path:
+    """The page's suite and its files in a folder."""
     names = tomllib.loads(SUITE)["suite"]["plugins"]
     for name, text in zip(names, blocks(ADDING, "python"), strict=True):
         (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "asfa.toml").write_text(SUITE, encoding="utf-8")
-    monkeypatch.setattr(plugins, "_loaded", {})
-    monkeypatch.setattr(plugins, "_provided", {})
-    before = {kind: dict(entries) for kind, entries in catalog.CATALOG.items()}
-    yield tmp_path / "asfa.toml"
-    for kind, entries in catalog.CATALOG.items():
-        assert isinstance(entries, dict)
-        entries.clear()
-        entries.update(before[kind])
+    return tmp_path / "asfa.toml"
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from documentation import DATABASE, MEASURE, README, ROOT, blocks
+import torch
+from documentation import DATABASE, LIBRARY, MEASURE, README, ROOT, blocks
 
+from asapbench import attach, check, load_plugin
 from asapbench.store import Store
 from asapbench.suite.load import load
 
@@ -20,8 +22,31 @@ def run(text: str) -> dict[str, object]:
     return names
 
 
-@pytest.mark.parametrize("text", blocks(README, "python"))
-def test_readmes_python_trains(text: str) -> None:
+@pytest.fixture
+def readme(tmp_path: Path, catalog_after: None) -> Path:
+    """A folder with README's rule and the suite that trains it."""
+    (rule,), (suite,) = blocks(README, "python"), blocks(README, "toml")
+    (tmp_path / "aligned.py").write_text(rule, encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(suite, encoding="utf-8")
+    return tmp_path
+
+
+def test_readmes_rule_has_ten_lines_and_keeps_what_it_declares(readme: Path) -> None:
+    lines = [line for line in (readme / "aligned.py").read_text(encoding="utf-8").splitlines() if line.strip()]
+    assert len(lines) <= 10
+    load_plugin(readme / "aligned.py")
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.ReLU(), torch.nn.Linear(8, 10))
+    assert check("aligned", model, torch.zeros(4, 1, 8, 8)).holds
+    learner = attach(model, "aligned", torch.zeros(4, 1, 8, 8))
+    assert all(torch.equal(weight, feedback) for _, weight, feedback in learner.feedback_pairs())
+
+
+def test_readmes_suite_loads_the_rule(readme: Path) -> None:
+    assert [cell.rule.name for cell in load(str(readme / "mine.toml")).cells][::3] == ["bp", "fa", "aligned"]
+
+
+@pytest.mark.parametrize("text", [text for text in blocks(LIBRARY, "python") if "attach(" in text])
+def test_the_librarys_python_trains(text: str) -> None:
     before = run(text.replace("optimizer.step()", ""))
     names = run(text)
     assert names["learner"].recursion is not None, "bind says that it holds the feedback as W - s D0"
@@ -51,8 +76,6 @@ VIEWS = ("result", "learning_curve", "alignment_curve", "gradient_quality_curve"
 
 
 def test_the_way_to_kept_weights_runs(kept_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     monkeypatch.chdir(kept_weights)
     (example,) = (text for text in blocks(MEASURE, "python") if "load_model" in text)
     names = run(example)
