@@ -17,6 +17,7 @@ from asapbench.cli.catalog import catalog
 from asapbench.cli.check import check
 from asapbench.cli.clean import clean
 from asapbench.cli.command_groups import GroupedCommands
+from asapbench.cli.compare import compare
 from asapbench.cli.doctor import doctor
 from asapbench.cli.evaluate import evaluate
 from asapbench.cli.export import export
@@ -43,7 +44,7 @@ app = typer.Typer(
 COMMANDS: dict[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
     "Start": (doctor, data.app, catalog),
     "Train": (run, resume, rerun, clean),
-    "Look": (status, show, report),
+    "Look": (status, show, report, compare),
     "Share": (export, merge),
     "Check": (check, evaluate, bench, analyze.app),
 }

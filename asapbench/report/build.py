@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from asapbench.analysis.comparison import Interval, PairedTest
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.certified import with_notes
+from asapbench.report.compare import ComparedSuite, comparison_table
 from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
 from asapbench.report.figures.alignment import angle_curves
 from asapbench.report.figures.by_epoch import Recorded
@@ -122,6 +124,43 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
         notes=(*known.notes, *notes),
     )
     return with_options(with_notes(table, issued), url)
+
+
+def comparison(
+    rules: tuple[str, str],
+    *,
+    url: str,
+    suites: Sequence[str] = (),
+    filters: Sequence[str] = (),
+    metric: Metric | None = None,
+    test: PairedTest = PairedTest.T,
+    interval: Interval = Interval.T,
+) -> Table:
+    """Two rules beside each other, in the `suites`, by name or file, or in all of the database; cells pass the filters.
+
+    `metric` defaults to the last epoch. Raises SuiteError for an unknown rule or a filter that no cell passes,
+    AsapbenchError where no configuration has both rules, StoreError for a database or a suite that does not exist.
+    """
+    from asapbench.store import Store
+
+    with Store.read_only(url) as store:
+        known = [recorded_suite(store, suite) for suite in suites or (record.name for record in store.suites())]
+        read = [store.readable_cells(one.name) for one in known]
+        chosen = {cell.id for cell in only([cell for cells, _ in read for cell in cells], filters)}
+        compared = [
+            ComparedSuite(
+                one.title,
+                [cell for cell in cells if cell.id in chosen],
+                [result for result in store.results(suite=one.name) if result.cell.id in chosen],
+                one.file,
+            )
+            for one, (cells, _) in zip(known, read, strict=True)
+        ]
+        unreadable = {cell: label for _, others in read for cell, label in others.items()}
+        results = [result for one in compared for result in one.results]
+        notes = [*_left_out(list(unreadable.values())), *differing_plugins(store, results)]
+    table = comparison_table(compared, rules, metric=metric or Metric.LAST, test=test, interval=interval)
+    return with_options(replace(table, notes=(*table.notes, *notes)), url)
 
 
 def by_epoch_report(

@@ -24,13 +24,14 @@ class Configuration:
     """All seeds of one configuration. `cell` is one of them; `summary` is in percent.
 
     `unfinished` pairs cells with the state of their attempt. `without_metric` counts finished cells that lack the
-    metric: best-val exists only for cells with a validation split.
+    metric: best-val exists only for cells with a validation split. `diverged` are the seeds of diverged trainings.
     """
 
     cell: Cell
     summary: Summary
     unfinished: tuple[tuple[Cell, str], ...] = ()
     without_metric: int = 0
+    diverged: tuple[int, ...] = ()
 
 
 def configurations(results: Iterable[Result], metric: Metric) -> dict[str, Configuration]:
@@ -47,15 +48,13 @@ def configurations(results: Iterable[Result], metric: Metric) -> dict[str, Confi
 def _configuration(results: list[Result], metric: Metric) -> Configuration:
     done = [(r.cell.seed, metric.of(r.attempt)) for r in results if r.attempt.state == "done"]
     by_seed = {seed: value for seed, value in done if value is not None}
+    diverged = tuple(result.cell.seed for result in results if result.attempt.state == "diverged")
     return Configuration(
         cell=results[0].cell,
-        summary=Summary(
-            tuple(by_seed.values()),
-            diverged=sum(result.attempt.state == "diverged" for result in results),
-            seeds=tuple(by_seed),
-        ),
+        summary=Summary(tuple(by_seed.values()), diverged=len(diverged), seeds=tuple(by_seed)),
         unfinished=tuple((r.cell, r.attempt.state) for r in results if r.attempt.state not in FINAL),
         without_metric=len(done) - len(by_seed),
+        diverged=diverged,
     )
 
 

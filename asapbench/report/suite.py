@@ -5,8 +5,6 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from statistics import fmean
 
 from asapbench.report.best import Best, best, explained
@@ -18,23 +16,21 @@ from asapbench.report.configuration import (
     faint,
     measured_field,
     names,
-    nearest,
     number,
     published_field,
     state_text,
     summary_of,
 )
+from asapbench.report.grid import Grid
 from asapbench.report.other_works import OtherNumber, Work, numbers_of_other_works, works_of
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Summary, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Footnotes, Note, Row, Table, grouped
 from asapbench.store import Result
 from asapbench.store.records import FINAL
-from asapbench.suite.catalog import MODELS, RULES
+from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell, title
-from asapbench.suite.columns import field_text, varying
 from asapbench.suite.load import Suite
-from asapbench.suite.options import Choice
 
 
 def suite_table(
@@ -57,7 +53,7 @@ def suite_table(
     first: dict[str, Cell] = {}
     for cell in cells:
         first.setdefault(cell.group, cell)
-    grid = _Grid(tuple(first.values()), file)
+    grid = Grid(tuple(first.values()), file)
     published = {group: number for group, number in numbers_of_other_works().items() if group in first}
     works = works_of(published.values())
     summaries = [configuration.summary for configuration in found.values()]
@@ -96,68 +92,6 @@ def suite_table(
     )
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """The configurations of a suite, one cell of each, in rows by data set, model and what else varies.
-
-    `file` is the suite file of the run, where it is known.
-    """
-
-    cells: tuple[Cell, ...]
-    file: Suite | None
-
-    @property
-    def rules(self) -> list[Choice]:
-        """The columns."""
-        return list(dict.fromkeys(cell.rule for cell in self.cells))
-
-    @cached_property
-    def varying(self) -> tuple[str, ...]:
-        """The fields, without the seed, in which configurations of the same data set, model and rule differ."""
-        return varying(self.cells)
-
-    @cached_property
-    def shared(self) -> str:
-        """The model options that all configurations have: `(width=8)`."""
-        models = {cell.model for cell in self.cells}
-        options = {title("model", model).removeprefix(MODELS[model.name].title) for model in models}
-        return options.pop() if len(options) == 1 else ""
-
-    @cached_property
-    def rows(self) -> list[dict[Choice, Cell]]:
-        """For each row its configurations by rule: they have everything else that varies in common."""
-        rows: dict[tuple[object, ...], dict[Choice, Cell]] = {}
-        for cell in self.cells:
-            values = tuple(getattr(cell, name) for name in self.varying)
-            rows.setdefault((cell.dataset, cell.model, *values), {})[cell.rule] = cell
-        return list(rows.values())
-
-    @cached_property
-    def compared(self) -> list[dict[Choice, Cell]]:
-        """The rows that an order is over: those that deviate from the suite file only if there is no other."""
-        return [row for row in self.rows if not any(map(self.deviation, row.values()))] or self.rows
-
-    @property
-    def with_several_values(self) -> list[str]:
-        """Names of rules that have several values for one network and data set, such as learning rates or options.
-
-        Their average has no meaning for the rule, and a choice among them needs validation data.
-        """
-        counts = Counter((cell.dataset, cell.model, cell.rule.name) for row in self.compared for cell in row.values())
-        return list(dict.fromkeys(rule for (_, _, rule), count in counts.items() if count > 1))
-
-    def variant(self, cell: Cell) -> str:
-        """The difference from other configurations of the same data set, model and rule."""
-        return ", ".join(field_text(cell, name) for name in self.varying)
-
-    def deviation(self, cell: Cell) -> str:
-        """The difference from the nearest cell of the suite file; empty for a cell of the file."""
-        if self.file is None or cell.group in {known.group for known in self.file.cells}:
-            return ""
-        found = nearest(cell, self.file.cells)
-        return found[0] if found else "not in it"
-
-
 def _published_below(works: Sequence[Work]) -> str:
     """For a caption: what the lines below a row are, where other works publish numbers for it."""
     if not works:
@@ -170,7 +104,7 @@ def _published_below(works: Sequence[Work]) -> str:
 
 
 def _rows(
-    grid: _Grid,
+    grid: Grid,
     found: Mapping[str, Configuration],
     footnotes: Footnotes,
     marked: Sequence[Best],
@@ -216,7 +150,7 @@ def _published_rows(
         yield Row((faint("difference"), *differences))
 
 
-def _order(grid: _Grid, found: Mapping[str, Configuration]) -> str:
+def _order(grid: Grid, found: Mapping[str, Configuration]) -> str:
     """The rules from best to worst by their average over the rows in which no training of any of them diverged.
 
     Empty where a rule has several values.
@@ -236,7 +170,7 @@ def _order(grid: _Grid, found: Mapping[str, Configuration]) -> str:
     return f"Best to worst ({over}): {listed}"
 
 
-def _without_order(grid: _Grid, found: Mapping[str, Configuration]) -> Iterator[Note]:
+def _without_order(grid: Grid, found: Mapping[str, Configuration]) -> Iterator[Note]:
     """Why there is no order, where the reason is not a lack of numbers."""
     measured = {cell.rule for row in grid.compared for cell in row.values() if cell.group in found}
     if len(measured) > 1 and (several := grid.with_several_values):

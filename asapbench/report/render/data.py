@@ -14,8 +14,10 @@ from asapbench.report.table import Number, Table
 
 
 def render_csv(table: Table) -> str:
-    """A header and one row for each number."""
-    return csv_text([field.name for field in fields(Number)], map(asdict, table.numbers))
+    """A header and one row for each number. Numbers of a kind of their own, as of a comparison, have more columns."""
+    kinds = {type(number) for number in table.numbers} or {Number}
+    columns = dict.fromkeys(field.name for kind in kinds for field in fields(kind))
+    return csv_text(columns, map(asdict, table.numbers))
 
 
 def csv_text(columns: Collection[str], rows: Iterable[Mapping[str, Any]]) -> str:

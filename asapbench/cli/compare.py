@@ -1,0 +1,55 @@
+"""`asapbench compare`: parse, call, print."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from asapbench.analysis.comparison import Interval, PairedTest
+from asapbench.cli.options import Db, Form, Only, Out
+from asapbench.report.quantity import Metric
+from asapbench.store import DEFAULT_URL
+
+_Rule = typer.Argument(metavar="RULE", help="A rule, with options as in 'asap(k=4)'.")
+
+
+def compare(
+    first: Annotated[str, _Rule],
+    second: Annotated[str, _Rule],
+    suite: Annotated[
+        list[str] | None,
+        typer.Option("--suite", metavar="SUITE", help="A suite, by name or file. Repeatable. [default: all]"),
+    ] = None,
+    only: Only = None,
+    metric: Annotated[Metric, typer.Option("--metric", help="Epoch whose test accuracy is compared.")] = Metric.LAST,
+    test: Annotated[
+        PairedTest, typer.Option("--test", help="Test of the paired differences: t-test or signed ranks.")
+    ] = PairedTest.T,
+    interval: Annotated[
+        Interval, typer.Option("--interval", help="Interval of the mean difference: t distribution or bootstrap.")
+    ] = Interval.T,
+    form: Form = None,
+    out: Out = None,
+    db: Db = DEFAULT_URL,
+) -> None:
+    """Test whether two rules differ, by their differences with the same seed.
+
+    A row for each configuration that both have: mean difference, 95 % interval, p, p corrected by Holm for all rows,
+    and the answer in words.
+
+    Example: asapbench compare asap dfa --suite quickstart
+    """
+    from asapbench.report.build import comparison
+    from asapbench.report.out import deliver
+
+    table = comparison(
+        (first, second),
+        url=db,
+        suites=suite or (),
+        filters=only or (),
+        metric=metric,
+        test=test,
+        interval=interval,
+    )
+    deliver(table, form=form, out=out)

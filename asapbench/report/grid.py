@@ -1,0 +1,76 @@
+"""The configurations of a suite in rows, the rules as columns: what is shown or compared side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from asapbench.report.configuration import nearest
+from asapbench.suite.catalog import MODELS
+from asapbench.suite.cell import Cell, title
+from asapbench.suite.columns import field_text, varying
+from asapbench.suite.load import Suite
+from asapbench.suite.options import Choice
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The configurations of a suite, one cell of each, in rows by data set, model and what else varies.
+
+    `file` is the suite file of the run, where it is known.
+    """
+
+    cells: tuple[Cell, ...]
+    file: Suite | None
+
+    @property
+    def rules(self) -> list[Choice]:
+        """The columns."""
+        return list(dict.fromkeys(cell.rule for cell in self.cells))
+
+    @cached_property
+    def varying(self) -> tuple[str, ...]:
+        """The fields, without the seed, in which configurations of the same data set, model and rule differ."""
+        return varying(self.cells)
+
+    @cached_property
+    def shared(self) -> str:
+        """The model options that all configurations have: `(width=8)`."""
+        models = {cell.model for cell in self.cells}
+        options = {title("model", model).removeprefix(MODELS[model.name].title) for model in models}
+        return options.pop() if len(options) == 1 else ""
+
+    @cached_property
+    def rows(self) -> list[dict[Choice, Cell]]:
+        """For each row its configurations by rule: they have everything else that varies in common."""
+        rows: dict[tuple[object, ...], dict[Choice, Cell]] = {}
+        for cell in self.cells:
+            values = tuple(getattr(cell, name) for name in self.varying)
+            rows.setdefault((cell.dataset, cell.model, *values), {})[cell.rule] = cell
+        return list(rows.values())
+
+    @cached_property
+    def compared(self) -> list[dict[Choice, Cell]]:
+        """The rows that an order is over: those that deviate from the suite file only if there is no other."""
+        return [row for row in self.rows if not any(map(self.deviation, row.values()))] or self.rows
+
+    @property
+    def with_several_values(self) -> list[str]:
+        """Names of rules that have several values for one network and data set, such as learning rates or options.
+
+        Their average has no meaning for the rule, and a choice among them needs validation data.
+        """
+        counts = Counter((cell.dataset, cell.model, cell.rule.name) for row in self.compared for cell in row.values())
+        return list(dict.fromkeys(rule for (_, _, rule), count in counts.items() if count > 1))
+
+    def variant(self, cell: Cell) -> str:
+        """The difference from other configurations of the same data set, model and rule."""
+        return ", ".join(field_text(cell, name) for name in self.varying)
+
+    def deviation(self, cell: Cell) -> str:
+        """The difference from the nearest cell of the suite file; empty for a cell of the file."""
+        if self.file is None or cell.group in {known.group for known in self.file.cells}:
+            return ""
+        found = nearest(cell, self.file.cells)
+        return found[0] if found else "not in it"
