@@ -128,6 +128,7 @@ def watched(cell: Cell, slots: int, *, stages: int, data: Path, folder: Path) ->
             found.append(Watched(worker))
         while any(len(one.stages) < stages for one in found):
             received = inbox.get(timeout=600)
+            assert received is not None  # only a runner wakes itself
             (one,) = (one for one in found if one.worker is received.worker)
             if received.event is None or (isinstance(received.event, Ended) and received.event.state != "interrupted"):
                 raise SystemExit(f"a worker has ended after {len(one.stages)} stages: {one.worker.log_tail()}")

@@ -69,8 +69,10 @@ class NodeWorker:
         """Wait for events of the process and return all there are."""
         events: list[str] = []
         while True:
-            event = self._inbox.get().event
-            if event is None:
+            received = self._inbox.get()
+            if received is None:
+                continue
+            if (event := received.event) is None:
                 return NodeEvents(tuple(events), self._process.cause_of_end())
             events.append(event.model_dump_json())
             if self._inbox.empty():

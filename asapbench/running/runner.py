@@ -93,6 +93,7 @@ class Runner:
         """Request a clean stop; a second signal stops at once. Safe to call from a signal handler."""
         self._signals += reason == "signal"
         self._stop = self._stop or reason
+        self._inbox.put(None)
 
     def run(self) -> Outcome:
         """Train every cell that is not done. Raises StoreError if the database cannot be written."""
@@ -108,6 +109,7 @@ class Runner:
                     self.request_stop("time limit")
                 if self._stop is not None and not stop_sent:
                     stop_sent = True
+                    self._view.message(self._stopping(self._stop))
                     self._states.send_stop()
                 if self._signals > 1:
                     self._abandon_all()
@@ -220,7 +222,7 @@ class Runner:
         time.sleep(_GATHER_SECONDS)
         while not self._inbox.empty():
             events.append(self._inbox.get())
-        for item in events:
+        for item in filter(None, events):
             state, event = self._states.of(item.worker), item.event
             if state is None:
                 continue
@@ -379,6 +381,19 @@ class Runner:
         self._drop(state)
 
     # Stopping
+
+    def _stopping(self, reason: Reason) -> str:
+        """What happens now, where it continues, and what a second signal does."""
+        number = len(self._states.training())
+        if not number:
+            return f"Stopping ({reason}): no cell is in training"
+        who = (
+            "1 cell finishes its step and writes a checkpoint"
+            if number == 1
+            else (f"{number} cells finish their step and write a checkpoint")
+        )
+        again = "Ctrl-C again stops at once, and `resume` continues from the checkpoint before"
+        return f"Stopping ({reason}): {who}, where `resume` continues. {again}."
 
     def _drop(self, state: SlotState) -> None:
         """End a worker and wait for its end: its successor must find the device's memory free."""

@@ -53,7 +53,8 @@ class WorkerEvent:
     event: AnyEvent | None
 
 
-Inbox = queue.SimpleQueue[WorkerEvent]
+Inbox = queue.SimpleQueue[WorkerEvent | None]
+"""None wakes the receiver, for example from a signal handler: it carries no event."""
 
 
 class Executor(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,26 @@ def test_a_signal_stops_cleanly_and_names_the_command_to_resume(number: int, und
     assert query(tmp_path, "SELECT count(*) FROM attempt WHERE state = 'running'") == [(0,)]
     if number == signal.SIGINT:  # all are heard alike: what comes after one comes after each
         finish_and_compare(tmp_path, undisturbed[1])
+
+
+def test_ctrl_c_answers_at_once_and_a_second_one_keeps_what_the_checkpoints_hold(undisturbed, tmp_path) -> None:
+    process = begin(tmp_path)
+    wait_until(lambda: recorded(tmp_path) >= 1, "an epoch")
+    for pid in workers(tmp_path):
+        os.kill(pid, signal.SIGSTOP)  # what is printed does not wait for a worker
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    line = next(line for line in process.stdout if line.startswith("Stopping (signal): "))
+    assert time.monotonic() - sent < 0.5, "0.2 s on an idle machine"
+    assert "2 cells finish their step and write a checkpoint, where `resume` continues" in line
+    assert "Ctrl-C again stops at once" in line
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert "stopped at once by a second signal" in next(process.stdout)
+    assert time.monotonic() - sent < 0.5
+    _wait(process, 20)
+    assert process.returncode == 3
+    finish_and_compare(tmp_path, undisturbed[1])
 
 
 def test_a_second_signal_stops_at_once(undisturbed, tmp_path) -> None:
