@@ -21,6 +21,7 @@ from asapbench.cli.compare import compare
 from asapbench.cli.doctor import doctor
 from asapbench.cli.evaluate import evaluate
 from asapbench.cli.export import export
+from asapbench.cli.html import html
 from asapbench.cli.merge import merge
 from asapbench.cli.options import CatalogCommand, Command, with_plugins
 from asapbench.cli.report import report
@@ -44,7 +45,7 @@ app = typer.Typer(
 COMMANDS: dict[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
     "Start": (doctor, data.app, catalog),
     "Train": (run, resume, rerun, clean),
-    "Look": (status, show, report, compare),
+    "Look": (status, show, report, compare, html),
     "Share": (export, merge),
     "Check": (check, evaluate, bench, analyze.app),
 }

@@ -75,12 +75,13 @@ class RecordedSuite:
     notes: tuple[Note, ...] = ()
 
 
-def recorded_suite(store: Store, suite: str) -> RecordedSuite:
+def recorded_suite(store: Store, suite: str, *, option: str = "--suite ") -> RecordedSuite:
     """The suite that `suite` names: a file, a shipped suite, or a suite of the database.
 
     The title is that of the file that the user names. A shipped suite whose cells differ from those of the run has the
     title of the run: the results may belong to another file of that name.
-    Raises AsapbenchError, with the command that trains the suite, if the database holds nothing of it.
+    Raises AsapbenchError, with the command that trains the suite, if the database holds nothing of it; its text starts
+    with the `option` that names the suite.
     """
     from asapbench.store import db_option
 
@@ -91,7 +92,7 @@ def recorded_suite(store: Store, suite: str) -> RecordedSuite:
         run = f"asapbench run {shlex.quote(suite) if named else 'FILE'}{plugins.options()}{db_option(store.url)}"
         near = "" if named else nearest(suite, {*known, *shipped()})
         raise AsapbenchError(
-            f'--suite {suite}: the database holds nothing of suite "{name}"{near or "."} To train it: {run}'
+            f'{option}{suite}: the database holds nothing of suite "{name}"{near or "."} To train it: {run}'
         )
     record = known[name]
     if record.text is None:

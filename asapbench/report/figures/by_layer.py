@@ -78,7 +78,7 @@ def layer_curves(
     """
     found = by_epoch(
         recorded,
-        lambda members: _lines(members, layers(members[0].result.cell)),
+        lambda members: layer_lines(members, layers(members[0].result.cell)),
         heading=heading,
         metric=shown.metric,
         unit=shown.unit,
@@ -101,7 +101,8 @@ def layer_curves(
     return Illustration(table, lambda: _draw(found, shown, described + shown.explained))
 
 
-def _lines(members: Sequence[Recorded[LayerValue]], titles: dict[str, str]) -> Iterator[Line]:
+def layer_lines(members: Sequence[Recorded[LayerValue]], titles: dict[str, str]) -> Iterator[Line]:
+    """A line for each layer of the first of `members`, at the epochs that all of them have."""
     values = [{(row.layer, row.of_bp, row.epoch): row.value for row in one.rows} for one in members]
     for layer, of_bp in dict.fromkeys((row.layer, row.of_bp) for row in members[0].rows):
         epochs = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +24,25 @@ def learning_curves(recorded: Iterable[Recorded[EpochMetrics]], *, quantity: Qua
 
     Raises AsapbenchError where there is none.
     """
-
-    def lines(members: Sequence[Recorded[EpochMetrics]]) -> Iterator[Line]:
-        by_seed = [[quantity.of(epoch) for epoch in one.rows] for one in members]
-        samples = list(zip(*by_seed, strict=False))
-        points = tuple(Summary(values if all(map(isfinite, values)) else ()) for values in samples)
-        yield Line("", tuple(range(1, len(points) + 1)), points)
-
     missing = "--curves: none of these cells has an epoch yet: wait until one has, or train them"
-    found = by_epoch(recorded, lines, heading=heading, metric=quantity.words, unit=quantity.unit, missing=missing)
+    found = by_epoch(
+        recorded,
+        lambda members: [curve(members, quantity)],
+        heading=heading,
+        metric=quantity.words,
+        unit=quantity.unit,
+        missing=missing,
+    )
     described = f"{quantity.described}; {found.spread}."
     return Illustration(_table(found, described), lambda: _draw(found, described))
+
+
+def curve(members: Sequence[Recorded[EpochMetrics]], quantity: Quantity) -> Line:
+    """The mean and spread over `members` at each epoch that all of them have; no number where one is not finite."""
+    by_seed = [[quantity.of(epoch) for epoch in one.rows] for one in members]
+    samples = list(zip(*by_seed, strict=False))
+    points = tuple(Summary(values if all(map(isfinite, values)) else ()) for values in samples)
+    return Line("", tuple(range(1, len(points) + 1)), points)
 
 
 def _table(found: ByEpoch, described: str) -> Table:

@@ -45,11 +45,12 @@ def quality_curves(
         levels=levels.get(measure, ()),
         scale=scales[measure],
     )
-    values = [Recorded(one.result, list(_values(one.rows, measure))) for one in recorded]
+    values = [Recorded(one.result, list(layer_values(one.rows, measure))) for one in recorded]
     return layer_curves(values, shown, heading=heading, layers=lambda _: {WHOLE_NETWORK: WHOLE})
 
 
-def _values(rows: Iterable[GradientQuality], measure: GradientMeasure) -> Iterator[LayerValue]:
+def layer_values(rows: Iterable[GradientQuality], measure: GradientMeasure) -> Iterator[LayerValue]:
+    """The values of one measure; ranks also of backpropagation, and none of the whole network."""
     for row in rows:
         if measure is not GradientMeasure.EFFECTIVE_RANK:
             yield LayerValue(row.epoch, row.layer, getattr(row, measure.field))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from asapbench.report.figures.style import COLORS, canvas, legend_beside, requir
 from asapbench.report.published import SOURCE
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table, numeric
 from asapbench.suite.catalog import CATALOG, DATASETS, MODELS
+from asapbench.suite.entries import LayerShape
 from asapbench.suite.plugins import unknown
 from asapbench.suite.shapes import layers_for
 
@@ -79,20 +80,23 @@ def memory_accesses(
 
 
 def _bars(model: str, block_sizes: Sequence[int], *, batch: int, dataset: str) -> list[Bar]:
-    """Backpropagation's, ASAP's, and ASAP's with the learned B."""
     layers = layers_for(MODELS[model].choose(), DATASETS[dataset].choose())
-    sizes = tuple(dict.fromkeys(block_sizes or PAPER_BLOCK_SIZES.get(model, (2, 4))))
-    bp = backpropagation(layers, batch=batch)
-    bars = [Bar("bp", "BP", bp, 1.0)]
     try:
-        for with_feedback in (False, True):
-            for k in sizes:
-                found = asap(layers, batch=batch, k=k, with_feedback=with_feedback)
-                title = f"ASAP, k={k}{', with B' if with_feedback else ''}"
-                bars.append(Bar(f"asap(k={k})", title, found, found.total / bp.total, with_feedback))
+        return bars(layers, block_sizes or PAPER_BLOCK_SIZES.get(model, (2, 4)), batch=batch)
     except AsapbenchError as error:
         raise AsapbenchError(f"--model {model}: {error}") from error
-    return bars
+
+
+def bars(layers: Sequence[LayerShape], block_sizes: Iterable[int], *, batch: int) -> list[Bar]:
+    """Backpropagation's, ASAP's, and ASAP's with the learned B. Raises AsapbenchError if nothing can be shared."""
+    bp = backpropagation(layers, batch=batch)
+    found = [Bar("bp", "BP", bp, 1.0)]
+    for with_feedback in (False, True):
+        for k in dict.fromkeys(block_sizes):
+            counted = asap(layers, batch=batch, k=k, with_feedback=with_feedback)
+            title = f"ASAP, k={k}{', with B' if with_feedback else ''}"
+            found.append(Bar(f"asap(k={k})", title, counted, counted.total / bp.total, with_feedback))
+    return found
 
 
 def _table(found: Mapping[str, Sequence[Bar]], *, title: str, batch: int, dataset: str) -> Table:

@@ -48,7 +48,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["number"] = _number
-    made.globals["columns_of"] = _columns
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return made
 
 
@@ -59,7 +59,3 @@ def _harmless(value: object) -> object:
 
 def _number(field: Field) -> str:
     return re.sub(r"^-(?=\d)", "\N{MINUS SIGN}", field.text)
-
-
-def _columns(table: Table) -> list[str]:
-    return [column.align for column in table.columns]

@@ -1,0 +1,73 @@
+"""The page: all results of a database as one HTML file that opens without a network.
+
+`content` reads, `tables`, `charts`, `speed`, `cells` and `environments` make what is shown, `document` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import asapbench
+from asapbench.report.figures.style import COLORS, line_style
+from asapbench.report.page.cells import counts, rows
+from asapbench.report.page.charts import charts
+from asapbench.report.page.content import Content, read
+from asapbench.report.page.document import document
+from asapbench.report.page.environments import environments
+from asapbench.report.page.speed import pace_table, paces
+from asapbench.report.page.tables import certificate_table, paper_tables, suite_tables
+from asapbench.store.records import db_option
+from asapbench.suite.cell import title
+
+
+def page(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), script: str = "") -> str:
+    """The whole page as HTML text: of these suites, by name or file, or of all; cells that pass the filters.
+
+    `script` is that of a server that shows the page, which may then reach this server.
+    Raises StoreError without a database, AsapbenchError where it holds nothing of a suite or nothing at all, and
+    SuiteError for a filter that no cell passes.
+    """
+    content = read(url, suites=suites, filters=filters)
+    ran_on, of_cells = environments(content)
+    found = rows(content, of_cells, option=db_option(url))
+    rules = _rules(content)
+    shown, measured = charts(content, rules), paces(content)
+    values = {
+        "heading": _heading(content),
+        "database": content.database,
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "version": asapbench.__version__,
+        "counts": counts(found),
+        "hours": sum(epoch.seconds for one in content.trained for epoch in one.epochs) / 3600,
+        "hardware": list(dict.fromkeys(one.hardware for one in ran_on)),
+        "suite_tables": suite_tables(content, url=url),
+        "paper_tables": paper_tables(url=url),
+        "charts": shown,
+        "pace_table": pace_table(measured) if measured else None,
+        "certificate_table": certificate_table(content.certificates),
+        "cells": found,
+        "badly": [row for row in found if row.ended_badly],
+        "environments": ran_on,
+        "suite_files": [chosen for chosen in content.suites if chosen.text],
+    }
+    data = {
+        "rules": [_style(rule, place) for place, rule in enumerate(rules)],
+        "suites": [chosen.suite.title for chosen in content.suites],
+        "charts": [chart.to_json() for chart in shown],
+    }
+    return document(values, data=data, script=script)
+
+
+def _rules(content: Content) -> list[str]:
+    return list(dict.fromkeys(title("rule", cell.rule) for cell in content.cells))
+
+
+def _style(rule: str, place: int) -> dict[str, object]:
+    style = line_style(place, dashes=place // len(COLORS))
+    return {"name": rule, "color": style["color"], "marker": style["marker"], "dash": style["linestyle"]}
+
+
+def _heading(content: Content) -> str:
+    titles = [chosen.suite.title for chosen in content.suites]
+    return titles[0] if len(titles) == 1 else f"Results of {len(titles)} suites" if titles else "Results"

@@ -1,0 +1,319 @@
+"""The charts of a page as plain data, in few bytes: the page's script hands them to plotly.
+
+A chart has items; each item has a value for each quantity of the chart, and a text in each field, by which a reader
+filters. All means and spreads are made here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from asapbench.errors import AsapbenchError
+from asapbench.metrics import WHOLE_NETWORK
+from asapbench.report.figures.by_epoch import Averaged, Line, Recorded, by_epoch
+from asapbench.report.figures.by_layer import WHOLE, LayerValue, layer_lines
+from asapbench.report.figures.curves import curve
+from asapbench.report.figures.gradient_quality import layer_values
+from asapbench.report.figures.memory import bars
+from asapbench.report.page.content import Content
+from asapbench.report.page.speed import Pace, paces
+from asapbench.report.quantity import Angle, GradientMeasure, Quantity
+from asapbench.suite.cell import Cell, title
+from asapbench.suite.columns import field_text, varying
+from asapbench.suite.shapes import layers_for
+
+Kind = Literal["lines", "heat", "bars", "stack"]
+
+
+@dataclass(frozen=True)
+class ChartQuantity:
+    """What a chart can show. `scale` is how its axis or its colours are laid out."""
+
+    title: str
+    unit: str
+    scale: str
+    described: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart. `fields` name the texts of its items; those of `panel` name a panel."""
+
+    id: str
+    kind: Kind
+    title: str
+    fields: tuple[str, ...]
+    panel: tuple[str, ...]
+    quantities: tuple[ChartQuantity, ...]
+    items: tuple[dict[str, Any], ...]
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data. Texts of fields are stored once, items hold their numbers."""
+        texts: list[dict[str, int]] = [{} for _ in self.fields]
+        items = [
+            one | {"f": [texts[n].setdefault(text, len(texts[n])) for n, text in enumerate(one["f"])]}
+            for one in self.items
+        ]
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "title": self.title,
+            "fields": self.fields,
+            "panel": [self.fields.index(name) for name in self.panel],
+            "texts": [list(found) for found in texts],
+            "quantities": [[one.title, one.unit, one.scale, one.described] for one in self.quantities],
+            "items": items,
+        }
+
+
+_DATA, _MODEL, _RULE, _HARDWARE = "Data set", "Model", "Rule", "Hardware"
+
+
+def charts(content: Content, rules: Sequence[str]) -> list[Chart]:
+    """The charts that have something to show; `rules` are the titles of all rules, in the order of their colours."""
+    made = (_learning, _alignment, _quality, _speed, _memory)
+    return [chart for make in made if (chart := make(content, rules)) is not None]
+
+
+def rounded(value: float | None, digits: int) -> float | int | None:
+    """`value` to significant digits; None where it is not a number.
+
+    >>> rounded(97.31234, 4), rounded(12.0, 4), rounded(float("nan"), 4)
+    (97.31, 12, None)
+    """
+    if value is None or not math.isfinite(value):
+        return None
+    short = float(f"{value:.{digits}g}")
+    return int(short) if short.is_integer() and abs(short) < 1e15 else short
+
+
+def _learning(content: Content, rules: Sequence[str]) -> Chart | None:
+    recorded = [Recorded(one.result, one.epochs) for one in content.trained]
+    found = _averaged(recorded, lambda members: [curve(members, quantity) for quantity in Quantity])
+    if not found:
+        return None
+    names = _field_names(found)
+    return Chart(
+        "learning",
+        "lines",
+        "Learning curves",
+        fields=(_DATA, _MODEL, _RULE, *names),
+        panel=(_DATA, _MODEL),
+        quantities=tuple(
+            ChartQuantity(_capital(one.words), one.unit, "accuracy" if one.unit == "percent" else "loss", one.described)
+            for one in Quantity
+        ),
+        items=tuple(_item(content, rules, one, names, v=[_points(line) for line in one.lines]) for one in found),
+        note="A line is the mean over the seeds of one configuration, its band one sample standard deviation to each "
+        "side. Only trainings that are done are averaged; where none is, those under way, then those that diverged: "
+        "the label says so.",
+    )
+
+
+def _averaged(recorded: Sequence[Recorded[Any]], lines: Callable[..., Iterable[Line]]) -> list[Averaged]:
+    if not any(one.rows and not one.result.outdated for one in recorded):
+        return []
+    return list(by_epoch(recorded, lines, heading="", metric="", unit="", missing="").configurations)
+
+
+def _points(line: Line) -> dict[str, Any]:
+    """Means and spreads from epoch 1 on."""
+    found: dict[str, Any] = {"m": [rounded(point.mean, 4) for point in line.points]}
+    if any(point.sd for point in line.points):
+        found["s"] = [rounded(point.sd, 2) for point in line.points]
+    return found
+
+
+def _field_names(found: Sequence[Averaged]) -> list[str]:
+    return list(varying([one.cell for one in found]))
+
+
+def _item(
+    content: Content, rules: Sequence[str], one: Averaged, names: Sequence[str], *, v: Sequence[Any]
+) -> dict[str, Any]:
+    remarks = ("" if one.state == "done" else one.state, f"n = {one.n}")
+    return _plain_item(content, rules, one.cell, names, note=", ".join(filter(None, remarks))) | {"v": v}
+
+
+def _plain_item(
+    content: Content, rules: Sequence[str], cell: Cell, names: Sequence[str], *, note: str = ""
+) -> dict[str, Any]:
+    kinds = [title(kind, getattr(cell, kind)) for kind in ("dataset", "model", "rule")]
+    return {
+        "f": [*kinds, *(field_text(cell, name) for name in names)],
+        "r": rules.index(kinds[2]),
+        "s": content.suites_of.get(cell.id, []),
+        "note": note,
+    }
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _alignment(content: Content, rules: Sequence[str]) -> Chart | None:
+    quantities = [
+        ChartQuantity(
+            f"Angle, {one}", "degrees", "angle", f"{one.described}, in degrees (0: agreement, 90: no relation)"
+        )
+        for one in Angle
+    ]
+
+    def values(angle: Angle) -> list[Recorded[LayerValue]]:
+        return [
+            Recorded(one.result, [LayerValue(r.epoch, r.layer, r.degrees) for r in one.angles if r.quantity == angle])
+            for one in content.trained
+        ]
+
+    return _heat(content, rules, "alignment", "Alignment", quantities, [values(angle) for angle in Angle])
+
+
+def _quality(content: Content, rules: Sequence[str]) -> Chart | None:
+    scales = {GradientMeasure.NORM_RATIO: "ratio", GradientMeasure.DECREASE_SHARE: "share"}
+    quantities = [
+        ChartQuantity(_capital(one.words), one.unit, scales.get(one, "count"), one.described) for one in GradientMeasure
+    ]
+
+    def values(measure: GradientMeasure) -> list[Recorded[LayerValue]]:
+        return [
+            Recorded(one.result, [value for value in layer_values(one.qualities, measure) if not value.of_bp])
+            for one in content.trained
+        ]
+
+    return _heat(
+        content, rules, "quality", "Gradient quality", quantities, [values(measure) for measure in GradientMeasure]
+    )
+
+
+def _heat(
+    content: Content,
+    rules: Sequence[str],
+    id: str,
+    name: str,
+    quantities: Sequence[ChartQuantity],
+    recorded: Sequence[Sequence[Recorded[LayerValue]]],
+) -> Chart | None:
+    """Layers by epochs: an item for each configuration that has any of the quantities."""
+    by_group: dict[str, dict[int, Averaged]] = {}
+    for place, values in enumerate(recorded):
+        for one in _averaged(values, lambda members: layer_lines(members, {WHOLE_NETWORK: WHOLE})):
+            by_group.setdefault(one.cell.group, {})[place] = one
+    if not by_group:
+        return None
+    firsts = [next(iter(places.values())) for places in by_group.values()]
+    names = _field_names(firsts)
+    items = [
+        _item(
+            content,
+            rules,
+            first,
+            names,
+            v=[_grid(places[n].lines) if n in places else None for n in range(len(quantities))],
+        )
+        for first, places in zip(firsts, by_group.values(), strict=True)
+    ]
+    return Chart(
+        id,
+        "heat",
+        name,
+        fields=(_DATA, _MODEL, _RULE, *names),
+        panel=(_DATA, _MODEL, _RULE, *names),
+        quantities=tuple(quantities),
+        items=tuple(items),
+        note="Layers from the first to the last, epochs from 0, before training. A value is the mean over the seeds.",
+    )
+
+
+def _grid(lines: Sequence[Line]) -> dict[str, Any]:
+    epochs = sorted({epoch for line in lines for epoch in line.epochs})
+    rows = [dict(zip(line.epochs, line.points, strict=True)) for line in lines]
+    return {
+        "y": [line.label for line in lines],
+        "x": epochs,
+        "z": [[rounded(row[epoch].mean, 4) if epoch in row else None for epoch in epochs] for row in rows],
+    }
+
+
+def _speed(content: Content, rules: Sequence[str]) -> Chart | None:
+    found = paces(content)
+    if not found:
+        return None
+    names = list(varying([one.cell for one in found]))
+    return Chart(
+        "speed",
+        "bars",
+        "Speed and memory",
+        fields=(_DATA, _MODEL, _RULE, *names, _HARDWARE),
+        panel=(_DATA, _MODEL, _HARDWARE),
+        quantities=(
+            ChartQuantity("Seconds an epoch", "seconds", "bar", "Time of one epoch, evaluation included: the median"),
+            ChartQuantity("Samples a second", "samples/s", "bar", "Training examples a second: the median"),
+            ChartQuantity("Peak memory", "MiB", "bar", "The largest memory of an epoch, where the device reports it"),
+        ),
+        items=tuple(_pace_item(content, rules, one, names) for one in found),
+        note="Recorded while training. Lines on the bars reach from the fastest to the slowest epoch. Each piece of "
+        "hardware, with its version of torch, has a panel of its own: times of different hardware are never pooled.",
+    )
+
+
+def _pace_item(content: Content, rules: Sequence[str], one: Pace, names: Sequence[str]) -> dict[str, Any]:
+    item = _plain_item(content, rules, one.cell, names, note=f"{one.epochs} epochs")
+    item["f"].append(one.hardware)
+    values = (one.seconds, one.samples_per_second, None if one.peak_mib is None else (one.peak_mib,) * 3)
+    return item | {"v": [None if value is None else [rounded(part, 4) for part in value] for value in values]}
+
+
+def _memory(content: Content, rules: Sequence[str]) -> Chart | None:
+    """The paper's count of memory accesses for the networks of the cells, at their batch."""
+    items = [item for one in _networks(content.cells) for item in _bars(*one)]
+    if not items:
+        return None
+    return Chart(
+        "memory",
+        "stack",
+        "Memory accesses",
+        fields=(_DATA, _MODEL, "Batch", _RULE),
+        panel=(_DATA, _MODEL, "Batch"),
+        quantities=(
+            ChartQuantity(
+                "Memory accesses",
+                "numbers read or written",
+                "stack",
+                "Numbers read from and written to external memory in one training step",
+            ),
+        ),
+        items=tuple(items),
+        note="Computed from the layer shapes by eq. 48-49 of the paper's App. F, not measured: 3 P for the parameters, "
+        '2 A for the stored activations. "With B" counts the learned feedback weights as well. FA and KP count as BP.',
+    )
+
+
+def _networks(cells: Sequence[Cell]) -> Iterator[tuple[Cell, list[int]]]:
+    """A cell of each network and batch, and the block sizes that rules have on it; without any, 2 and 4."""
+    found: dict[tuple[object, ...], list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.dataset, cell.model, cell.batch_size), []).append(cell)
+    for members in found.values():
+        sizes = {value for cell in members for name, value in cell.rule.options if name == "k"}
+        yield members[0], sorted(size for size in sizes if isinstance(size, int)) or [2, 4]
+
+
+def _bars(cell: Cell, sizes: Sequence[int]) -> list[dict[str, Any]]:
+    try:
+        counted = bars(layers_for(cell.model, cell.dataset), sizes, batch=cell.batch_size)
+    except AsapbenchError:  # nothing can be shared in it
+        return []
+    names = [title("dataset", cell.dataset), title("model", cell.model), f"batch {cell.batch_size}"]
+    return [
+        {
+            "f": [*names, bar.title],
+            "s": [],
+            "note": f"{bar.ratio:.3f} of BP",
+            "v": [[bar.accesses.total - 2 * bar.accesses.forward_writes, 2 * bar.accesses.forward_writes, bar.ratio]],
+        }
+        for bar in counted
+    ]

@@ -1,0 +1,60 @@
+"""The tables of a page: one for each suite, and those of the paper in which anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asapbench.certificate import PROPERTIES, Certificate
+from asapbench.report.build import SECTION, paper_table, suite_report
+from asapbench.report.certificates import limits, statement
+from asapbench.report.certified import rule_title
+from asapbench.report.page.content import Content
+from asapbench.report.paper import ACCURACIES
+from asapbench.report.table import Column, Field, Footnotes, Group, Row, Table
+
+_SHOWN = {"holds": "holds", "declared": "declared", "fails": "fails", "not applicable": "-"}
+
+
+def suite_tables(content: Content, *, url: str) -> list[Table]:
+    """The report of each suite that has a chosen cell."""
+    return [suite_report(chosen.suite.name, url=url) for chosen in content.suites]
+
+
+def paper_tables(*, url: str) -> list[Table]:
+    """The paper's tables that have a measured number."""
+    found = [paper_table(name, url=url) for name in (*map(str, ACCURACIES), SECTION)]
+    return [table for table in found if any(number.measured is not None for number in table.numbers)]
+
+
+def certificate_table(certificates: Sequence[Certificate]) -> Table | None:
+    """What was certified: a row for each rule on each model, a column for each property."""
+    if not certificates:
+        return None
+    footnotes = Footnotes()
+    return Table(
+        title="Certificates",
+        caption="What `asapbench check` found on small networks and random batches, in float64 on the CPU. holds: it "
+        "was measured and holds. declared: a limit that the rule declares. -: it does not apply. A certificate says "
+        "nothing of accuracy.",
+        columns=(
+            Column("Rule", "left"),
+            Column("Model", "left"),
+            Column("Certificate", "left"),
+            *(Column(name, "left") for name in PROPERTIES),
+        ),
+        groups=(Group("", tuple(_certificate(one, footnotes) for one in certificates)),),
+        notes=footnotes.notes(),
+        numbers=(),
+    )
+
+
+def _certificate(one: Certificate, footnotes: Footnotes) -> Row:
+    by_name = {found.name: found for found in one.findings}
+    fields = []
+    for name in PROPERTIES:
+        found = by_name.get(name)
+        told = found is not None and found.verdict in ("declared", "fails")
+        marks = (footnotes.mark(statement(found)),) if found is not None and told else ()
+        fields.append(Field(_SHOWN[found.verdict] if found else "-", marks))
+    verdict = "certified" if one.holds else one.verdict
+    return Row((Field(rule_title(one)), Field(one.model), Field(f"{verdict}{limits(one)}", emphasis="strong"), *fields))
