@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docutils.nodes import SkipNode
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from generated import PARTS
+from sphinx.util.logging import getLogger
 
 if TYPE_CHECKING:
     from docutils import nodes
@@ -30,6 +32,7 @@ PAGES = {
 }
 """The page of the site that stands for a document or a folder of the repository."""
 
+_log = getLogger(__name__)
 _PART = re.compile(rf"^```\{{({'|'.join(PARTS)})\}}(?: (.+))?\n```$", re.MULTILINE)
 _DOCUMENT = re.compile(r"^```\{document\} (\S+)(?: between \"(.+)\" and \"(.+)\")?\n```$", re.MULTILINE)
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!\w+:)([^)#\s]*)(#[\w-]+)?\)")
@@ -73,13 +76,22 @@ def _with_links(text: str, document: Path, page: Path) -> str:
 
 
 def _inline(translator: Any, node: nodes.math) -> None:
-    translator.body.append(tex2mathml(node.astext()))
+    translator.body.append(_mathml(node))
     raise SkipNode
 
 
 def _display(translator: Any, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    translator.body.append(f'<div class="math">{_mathml(node, as_block=True)}</div>')
     raise SkipNode
+
+
+def _mathml(node: nodes.Element, *, as_block: bool = False) -> str:
+    """A formula; a warning with its place if docutils cannot read it."""
+    try:
+        return str(tex2mathml(node.astext(), as_block=as_block))
+    except MathError as error:
+        _log.warning("%s: %s", node.astext(), error, location=node)
+        return ""
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

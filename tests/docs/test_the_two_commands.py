@@ -39,3 +39,10 @@ def test_ci_runs_the_suite_and_the_report_of_the_first_command() -> None:
     script = (ROOT / ".ci" / "kill_and_resume.py").read_text(encoding="utf-8")
     assert '"asapbench", "run", "quickstart"' in script
     assert ".ci/kill_and_resume.py" in CI
+
+
+def test_ci_installs_what_the_slow_tests_use_and_builds_the_site() -> None:
+    extras, slow = CI.index('-e ".[peers,docs]"'), CI.index('-m "slow or faults or gpu"')
+    assert extras < slow
+    assert "sphinx-build -W" in CI
+    assert "sphinx-build -W" in (ROOT / "justfile").read_text(encoding="utf-8")
