@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from asapbench.data.files import data_root, describe
+from asapbench.data.files import data_root, describe, fix
 from asapbench.data.lookup import published
 from asapbench.errors import AsapbenchError, NoDatabaseError, StoreError
 from asapbench.machine.devices import nvidia_driver
@@ -36,30 +36,46 @@ class Finding:
 
 
 def diagnose(*, db: str, data: Path | None, files: Path | None) -> Iterator[Finding]:
-    """Yields the findings, one subject after the other."""
+    """Yields the findings, one subject after the other. The one about torch is last: it takes seconds."""
+    torch = _torch()
     yield Finding("ok", "versions", ", ".join(f"{name} {version}" for name, version in versions().items()))
-    yield from _torch()
     yield from _plugins()
     yield _slots()
     yield from _data(data_root(data))
     yield _database(db)
     yield _disk(db, files)
+    yield from torch
+
+
+_LOADS_TORCH = """
+import glob, importlib.metadata, importlib.util, os, torch
+vision = importlib.util.find_spec("torchvision")
+for library in glob.glob(os.path.join(os.path.dirname(vision.origin), "_C*.so")):
+    torch.ops.load_library(library)
+print(torch.__version__, importlib.metadata.version("torchvision"), torch.version.cuda, torch.cuda.is_available(),
+    torch.cuda.device_count(), torch.backends.cpu.get_cpu_capability(),
+    torch.cuda.is_available() and torch.backends.cudnn.version() or 0)
+"""
+"""Of torchvision only its compiled library is loaded, which shows whether it fits to torch: its Python half takes a
+second and a half to import.
+"""
 
 
 def _torch() -> Iterator[Finding]:
-    """Imports torch in another process: a broken build may end the process that imports it."""
-    code = (
-        "import torch, torchvision; "
-        "print(torch.__version__, torchvision.__version__, torch.version.cuda, torch.cuda.is_available(), "
-        "torch.cuda.device_count(), torch.backends.cpu.get_cpu_capability(), "
-        "torch.cuda.is_available() and torch.backends.cudnn.version() or 0)"
+    """Imports torch in another process, which starts now: a broken build may end the process that imports it."""
+    started = subprocess.Popen(
+        [sys.executable, "-c", _LOADS_TORCH], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    return _of_torch(started)
+
+
+def _of_torch(started: subprocess.Popen[str]) -> Iterator[Finding]:
+    out, err = started.communicate(timeout=300)
+    if started.returncode != 0:
+        last = (err.strip().splitlines() or [f"exit status {started.returncode}"])[-1]
         yield Finding("fault", "torch", last, "install torch and torchvision of versions that go together (README)")
         return
-    torch, vision, cuda, available, count, capability, cudnn = done.stdout.split()
+    torch, vision, cuda, available, count, capability, cudnn = out.split()
     yield Finding("ok", "torch", f"{torch} with torchvision {vision}, {capability} instructions")
     driver = f"NVIDIA driver {nvidia_driver() or 'unknown'}"
     if available == "True":
@@ -86,15 +102,21 @@ def _slots() -> Finding:
 
 
 def _data(root: Path) -> Iterator[Finding]:
+    """One finding for all that are complete, one for all that are absent, one for each that is damaged."""
+    complete, absent = [], []
     for dataset in published():
         found = dataset.faults(dataset.choose(), root)
         if not found:
-            built_in = dataset.folder(root) is None
-            yield Finding("ok", dataset.name, "built in" if built_in else f"complete in {root}")
-        elif dataset.is_absent(found, root):
-            yield Finding("note", dataset.name, f"not in {root}", dataset.fix(root))
+            complete.append(dataset.name + (" (built in)" if dataset.folder(root) is None else ""))
+        elif dataset.is_absent(found, root) and dataset.sources:
+            absent.append(dataset.name)
         else:
-            yield Finding("note", dataset.name, f"not complete: {describe(root, found)}", dataset.fix(root))
+            what = f"not in {root}" if dataset.is_absent(found, root) else f"not complete: {describe(root, found)}"
+            yield Finding("note", dataset.name, what, dataset.fix(root))
+    if complete:
+        yield Finding("ok", "data sets", f"complete in {root}: {', '.join(complete)}")
+    if absent:
+        yield Finding("note", "data sets", f"not in {root}: {', '.join(absent)}", fix(" ".join(absent), root))
 
 
 def _database(db: str) -> Finding:

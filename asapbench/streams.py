@@ -44,6 +44,14 @@ class Output(io.FileIO):
         return written
 
 
+def is_terminal(stream: TextIO) -> bool:
+    """Whether the stream is a terminal that can move the cursor and show colours; TERM=dumb says that it cannot.
+
+    Output that is not one has a plain form: lines in order, in any width.
+    """
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
 def output_of(stream: TextIO) -> Output | None:
     """The `Output` below `stream`, if `steady_streams` made it."""
     raw = getattr(getattr(stream, "buffer", None), "raw", None)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from asapbench.streams import is_terminal
+
 _NAME = 18
 """Letters of the longest name that ships."""
 
@@ -35,7 +37,7 @@ def catalog(
     wanted = kinds if kind is None else (kind.rstrip("s"),)
     if wanted[0] not in kinds:
         raise SuiteError(f'catalog: unknown kind "{kind}"{nearest(kind, kinds)} (there are: {", ".join(kinds)})')
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(highlight=False, soft_wrap=not is_terminal(sys.stdout))
     for name, entries in CATALOG.items():
         if name not in wanted:
             continue

@@ -33,7 +33,7 @@ def compare(
     out: Out = None,
     db: Db = DEFAULT_URL,
 ) -> None:
-    """Test whether two rules differ, by their differences with the same seed.
+    """Test whether two rules differ, by differences paired by seed.
 
     A row for each configuration that both have: mean difference, 95 % interval, p, p corrected by Holm for all rows,
     and the answer in words.

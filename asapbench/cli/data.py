@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from asapbench.cli.options import CatalogCommand, with_plugins
 from asapbench.cli.text import print_table, printing_is_optional, say
 from asapbench.data.files import data_root, fix
 from asapbench.errors import DataError
+from asapbench.streams import is_terminal
 
 if TYPE_CHECKING:
     from asapbench.data.prepare import Received
@@ -26,7 +28,7 @@ Folder = Annotated[
         "--data", metavar="DIR", help="Folder of the data sets; else ASAPBENCH_DATA, else ./data.", show_default=False
     ),
 ]
-HEADERS = ("name", "data set", "images", "here", "where")
+HEADERS = ("name", "training + test", "images", "classes", "here")
 
 
 @app.command("list", cls=CatalogCommand)
@@ -39,8 +41,12 @@ def list_(data: Folder = None) -> None:
     from asapbench.data.lookup import published
 
     root = data_root(data)
-    rows = [(d.name, d.title, _images(d), _here(d, root), str(d.folder(root) or "in a package")) for d in published()]
-    print_table(HEADERS, rows, left=HEADERS)
+    say(f"Data sets in {root}; `asapbench data prepare NAME` fetches one")
+    rows = [
+        (d.name, f"{d.train:,} + {d.test:,}", f"{d.channels}x{d.size}x{d.size}", str(d.classes), _here(d, root))
+        for d in published()
+    ]
+    print_table(HEADERS, rows, left=("name", "here"))
 
 
 @app.command(cls=CatalogCommand)
@@ -90,11 +96,6 @@ def verify(
         raise DataError(f"{', '.join(wrong)}: not complete as published: {fix(' '.join(wrong), root)}")
 
 
-def _images(dataset: Published) -> str:
-    shape = f"{dataset.channels}x{dataset.size}x{dataset.size}"
-    return f"{dataset.train:,} + {dataset.test:,} of {shape}, {dataset.classes} classes"
-
-
 def _here(dataset: Published, root: Path) -> str:
     if dataset.folder(root) is None:
         return "built in"
@@ -114,6 +115,6 @@ def _progress(name: str) -> Iterator[Received]:
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not is_terminal(sys.stderr)) as progress:
         bar = progress.add_task(name, total=None, visible=False)
         yield lambda done, total: progress.update(bar, completed=done, total=total, visible=True)

@@ -8,8 +8,11 @@ import typer
 
 from asapbench.cli.options import Db
 from asapbench.cli.settings import Data, FilesDir
-from asapbench.cli.text import say
+from asapbench.cli.text import say, say_wrapped
 from asapbench.store import DEFAULT_URL
+
+_SUBJECT = 11
+"""Columns of what a finding is about."""
 
 
 def doctor(
@@ -32,9 +35,9 @@ def doctor(
     marks = {"ok": "ok     ", "note": "note   ", "fault": "FAULT  "}
     faults = 0
     for finding in diagnose(db=db, data=data, files=files):
-        say(f"{marks[finding.grade]}{finding.subject:<16} {finding.text}")
+        say_wrapped(f"{marks[finding.grade]}{finding.subject:<{_SUBJECT}}", finding.text)
         if finding.fix:
-            say(f"{'':<23} fix: {finding.fix}")
+            say_wrapped(" " * (7 + _SUBJECT), f"fix: {finding.fix}")
         faults += finding.grade == "fault"
     say("\nEverything asapbench needs is here." if not faults else f"\n{faults} to fix.")
     raise typer.Exit(1 if faults else 0)

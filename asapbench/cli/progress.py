@@ -26,6 +26,7 @@ from asapbench.running.plan import Plan
 from asapbench.running.selection import Request, Selected
 from asapbench.running.view import Outcome, View
 from asapbench.store import db_option
+from asapbench.streams import is_terminal
 from asapbench.suite import plugins
 from asapbench.suite.catalog import DEFAULTS
 from asapbench.suite.cell import Cell, plain, title
@@ -49,7 +50,7 @@ _FROM_WIDTH = {"slot": 72, "train": 64, "samples/s": 96}
 
 def open_view(options: str) -> contextlib.AbstractContextManager[View]:
     """A live view in a terminal, else plain lines; `options` are those that the commands in it need."""
-    return contextlib.closing(LiveView(Console(), options) if sys.stdout.isatty() else PlainView(options))
+    return contextlib.closing(LiveView(Console(), options) if is_terminal(sys.stdout) else PlainView(options))
 
 
 @dataclass

@@ -5,18 +5,29 @@ from __future__ import annotations
 import math
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 
 import typer
 
 from asapbench.escape import encodable, printable
-from asapbench.streams import output_of
+from asapbench.streams import is_terminal, output_of
 
 
 def say(text: str, *, err: bool = False) -> None:
     """Prints `text` safely: control codes become visible, and what the stream cannot encode is replaced."""
     encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
     typer.echo(encodable(printable(text), encoding), err=err)
+
+
+def say_wrapped(start: str, text: str) -> None:
+    """Prints `text` after `start`; on a terminal its further lines are indented below it."""
+    lines = [text]
+    if is_terminal(sys.stdout):
+        room = max(shutil.get_terminal_size().columns - len(start), 20)
+        lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    for number, line in enumerate(lines):
+        say(f"{' ' * len(start) if number else start}{line}".rstrip())
 
 
 def printing_is_optional() -> None:
@@ -66,6 +77,6 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, left: S
 
     columns = [Column(title, "left" if title in left else "right") for title in titles]
     group = Group("", tuple(Row(tuple(map(Field, row))) for row in rows))
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else math.inf
     for number, panel in enumerate(panels(columns, (group,), width=width)):
         say("\n" * (number > 0) + "\n".join(line.plain.rstrip() for line in panel))

@@ -14,6 +14,7 @@ from asapbench.paths import without_links
 from asapbench.report.figures.picture import SUFFIXES, Illustration, picture
 from asapbench.report.render import Format, render
 from asapbench.report.table import Table
+from asapbench.streams import is_terminal
 
 STANDARD_OUTPUT = Path("-")
 
@@ -96,7 +97,7 @@ def write_whole(path: Path, content: str | bytes, *, what: str | None = None) ->
 
 def show(table: Table, form: Format) -> None:
     """Prints a report, on a terminal in colour and in its width; otherwise COLUMNS or 100 columns wide."""
-    terminal = sys.stdout.isatty()
+    terminal = is_terminal(sys.stdout)
     width = shutil.get_terminal_size(fallback=(100, 24)).columns
     color, encoding = terminal and "NO_COLOR" not in os.environ, sys.stdout.encoding or "utf-8"
     sys.stdout.write(render(table, form, width=width, color=color, encoding=encoding))

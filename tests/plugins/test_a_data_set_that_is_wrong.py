@@ -85,7 +85,7 @@ def test_commands_take_one_that_is_right(tmp_path: Path, monkeypatch: pytest.Mon
         done = asapbench("data", *command, "--data", str(tmp_path), *plugin)
         assert (done.status, done.err) == (0, "")
         assert "wrong: complete" in done.out
-    assert "6 + 4 of 1x4x4, 3 classes" in asapbench("data", "list", *plugin).out
+    assert re.search(r"\bwrong +6 \+ 4 +1x4x4 +3\b", asapbench("data", "list", *plugin).out)
     assert (
         "computed for W and" in asapbench("analyze", "memory", "--model", "resnet10", "--dataset", "wrong", *plugin).out
     )
