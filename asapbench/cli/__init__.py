@@ -18,10 +18,12 @@ from asapbench.cli.check import check
 from asapbench.cli.clean import clean
 from asapbench.cli.command_groups import GroupedCommands
 from asapbench.cli.compare import compare
+from asapbench.cli.discard import discard, restore
 from asapbench.cli.doctor import doctor
 from asapbench.cli.evaluate import evaluate
 from asapbench.cli.export import export
 from asapbench.cli.html import html
+from asapbench.cli.list_ import list_
 from asapbench.cli.merge import merge
 from asapbench.cli.options import CatalogCommand, Command, with_plugins
 from asapbench.cli.report import report
@@ -45,11 +47,13 @@ app = typer.Typer(
 COMMANDS: dict[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
     "Start": (doctor, data.app, catalog),
     "Train": (run, resume, rerun, clean),
-    "Look": (status, show, report, compare, html),
+    "Look": (status, list_, show, report, compare, html, discard, restore),
     "Share": (export, merge),
     "Check": (check, evaluate, bench, analyze.app),
 }
 """By the group in which `--help` lists them."""
+_SHORT = {"list": "ls"}
+"""Other names of commands, which `--help` does not list."""
 _WITHOUT_PLUGINS = (doctor, clean, merge)
 """Commands without the option `--plugin`."""
 
@@ -61,7 +65,10 @@ for group, commands in COMMANDS.items():
             # doctor reports a broken plug-in as one of its findings.
             kind = Command if command is doctor else CatalogCommand
             whole = command if command in _WITHOUT_PLUGINS else with_plugins(command)
-            app.command(command.__name__.rstrip("_"), cls=kind, rich_help_panel=group)(whole)
+            name = command.__name__.rstrip("_")
+            app.command(name, cls=kind, rich_help_panel=group)(whole)
+            if name in _SHORT:
+                app.command(_SHORT[name], cls=kind, hidden=True)(whole)
 
 
 def _version(wanted: bool) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asapbench.cli.options import Db, Only
 from asapbench.cli.text import count, printing_is_optional, say, size
 from asapbench.store import DEFAULT_URL
+
+if TYPE_CHECKING:
+    from asapbench.store import Store
 
 
 def export(
@@ -47,6 +51,7 @@ def export(
         if is_table:
             number = write_cells(file, store, suites=suites or (), filters=only or (), anonymous=anonymous, force=force)
             say(f"{file}: {count(number, 'cell')}")
+            _say_discarded(store, suites or (), only or ())
             if unreadable := store.unreadable_cells():
                 say(lacking([f"cell {cell_id[:10]}" for cell_id in unreadable]))
             return
@@ -55,3 +60,15 @@ def export(
         f"{file}: {count(held.cells, 'cell')}, {count(held.attempts, 'attempt')}, "
         f"{count(held.epochs, 'epoch')}, {size(file.stat().st_size)}"
     )
+
+
+def _say_discarded(store: Store, suites: Sequence[str], only: Sequence[str]) -> None:
+    """Says how many discarded cells a table leaves out."""
+    from asapbench.report.listing import passing
+    from asapbench.report.recorded import discarded_note
+    from asapbench.store import db_option
+
+    rows = passing(store.listed(suites), only) if store.discards() else []
+    number = sum(row.state == "discarded" for row in rows)
+    for note in discarded_note(number, suites=suites):
+        say(f"{note.text} {note.commands[0]}{db_option(store.url)}")

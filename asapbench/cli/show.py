@@ -38,9 +38,12 @@ def show(
         epochs = store.epochs(attempts[-1].lineage) if attempts else []
         angles = store.alignment(attempts[-1].lineage) if attempts else []
         qualities = store.gradient_quality(attempts[-1].lineage) if attempts else []
+        discarded = store.discards().get(cell_id)
         provenances = {attempt.id: store.provenance(attempt.provenance_id) for attempt in attempts}
         certificates = certificates_of(store, content)
     _print_configuration(content, cell_id)
+    if discarded is not None:
+        say(f"discarded      {discarded.decided_at[:19]}: {discarded.reason}; reports leave this cell out")
     _print_attempts(attempts, {attempt: _plugins(content, ran.versions) for attempt, ran in provenances.items()})
     if attempts:
         _print_provenance(provenances[attempts[-1].id])
@@ -134,15 +137,25 @@ def _print_epochs(epochs: Sequence[EpochMetrics], *, all_epochs: bool) -> None:
     if not epochs:
         return
     say(f"\ntest accuracy  {curve([row.test_accuracy for row in epochs])}")
+    validated = [row for row in epochs if row.validation_accuracy is not None]
+    if validated:
+        say(f"validation     {curve([row.validation_accuracy or 0.0 for row in validated])}")
+        best = max(validated, key=lambda row: _or_worst(row.validation_accuracy))
+        say(
+            f"best val       {percent(best.validation_accuracy)} at epoch {best.epoch}, where the test accuracy is "
+            f"{percent(best.test_accuracy)}"
+        )
     step = 1 if all_epochs else max(1, -(-len(epochs) // 12))
+    of_validation = ("val loss", "val") if validated else ()
     print_table(
-        ("epoch", "lr", "train loss", "train", "test loss", "test", "samples/s"),
+        ("epoch", "lr", "train loss", "train", *of_validation, "test loss", "test", "samples/s"),
         [
             (
                 str(row.epoch),
                 f"{row.lr:.2e}",
                 f"{row.train_loss:.4f}",
                 percent(row.train_accuracy),
+                *((_number(row.validation_loss, ".4f"), percent(row.validation_accuracy)) if validated else ()),
                 f"{row.test_loss:.4f}",
                 percent(row.test_accuracy),
                 f"{row.samples_per_second:,.0f}",
@@ -151,6 +164,11 @@ def _print_epochs(epochs: Sequence[EpochMetrics], *, all_epochs: bool) -> None:
             if row.epoch % step == 0 or row.epoch in (1, epochs[-1].epoch)
         ],
     )
+
+
+def _or_worst(accuracy: float | None) -> float:
+    """For a maximum: NaN, of a training that diverged, is the least."""
+    return -1.0 if accuracy is None or math.isnan(accuracy) else accuracy
 
 
 def _print_alignment(angles: Sequence[Alignment]) -> None:

@@ -44,7 +44,7 @@ def status(
     with Store.read_only(db) as store:
         found = recorded(store, suites or (), request)
         plans = {item.name: plan(store, [item], request) for item in found if item.cells}
-    shown = ("done", "diverged", "running", "interrupted", "failed", "out_of_memory", "pending")
+    shown = ("done", "diverged", "running", "interrupted", "failed", "out_of_memory", "pending", "discarded")
     used = [state for state in shown if any(the_plan.states[state] for the_plan in plans.values())]
     print_table(
         ("suite", "cells", *(state.replace("_", " ") for state in used), "time left"),

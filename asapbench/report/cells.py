@@ -58,7 +58,9 @@ def asks_for_table(path: Path) -> bool:
 def write_cells(
     path: Path, store: Store, *, suites: Sequence[str], filters: Sequence[str], anonymous: bool, force: bool
 ) -> int:
-    """Writes the current attempt of each chosen cell, in the format of the ending of `path`. Returns their number.
+    """Writes the current attempt of each chosen cell that is not discarded, in the format of the ending of `path`.
+
+    Returns their number.
 
     Raises AsapbenchError for a file that cannot be written or exists already, StoreError and SuiteError as the store.
     """
@@ -68,7 +70,12 @@ def write_cells(
     results = [replace(result, cell=result.cell.without_places()) for result in store.results_of(chosen)]
     labels = distinct_labels(result.cell for result in results)
     rows = [
-        {"cell": result.attempt.cell_id, "label": labels[result.cell.id]}
+        {
+            "cell": result.attempt.cell_id,
+            "short_id": result.attempt.cell_id[:10],
+            "group_id": result.cell.group,
+            "label": labels[result.cell.id],
+        }
         | _row(result, store.provenance(result.attempt.provenance_id), anonymous=anonymous)
         for result in results
     ]

@@ -28,21 +28,24 @@ _ENDINGS = {
 }
 """The format of the table that a file name asks for, or None for the picture."""
 
+_UNCUT = 1_000_000
+"""Columns of output that no line reaches."""
+
 _TABLES = [ending for ending, form in _ENDINGS.items() if form is not None]
 
 
-def deliver(report: Table | Illustration, *, form: Format | None, out: Path | None) -> None:
+def deliver(report: Table | Illustration, *, form: Format | None, out: Path | None, is_uncut: bool = False) -> None:
     """Prints a report, or writes it to `out`, in the format that `chosen_format` returns.
 
-    Raises AsapbenchError as `check` does.
+    `is_uncut`: a row stays one line where the output is no terminal. Raises AsapbenchError as `check` does.
     """
     check(form, out, has_picture=isinstance(report, Illustration))
     table = report.table if isinstance(report, Illustration) else report
     wanted = chosen_format(form, out)
     if out is None or out == STANDARD_OUTPUT:
-        show(table, wanted or Format.TERMINAL)
+        show(table, wanted or Format.TERMINAL, is_uncut=is_uncut)
     elif wanted is not None:
-        write_whole(out, render(table, wanted))
+        write_whole(out, render(table, wanted, width=_UNCUT if is_uncut else 100))
     elif isinstance(report, Illustration):
         write_whole(out, picture(report, out.suffix.lower()))
 
@@ -95,10 +98,10 @@ def write_whole(path: Path, content: str | bytes, *, what: str | None = None) ->
         raise AsapbenchError(f"{what}: the report cannot be written: {error.strerror or error}") from error
 
 
-def show(table: Table, form: Format) -> None:
-    """Prints a report, on a terminal in colour and in its width; otherwise COLUMNS or 100 columns wide."""
+def show(table: Table, form: Format, *, is_uncut: bool = False) -> None:
+    """Prints a report, on a terminal in colour and in its width; otherwise COLUMNS or 100 columns wide, or uncut."""
     terminal = is_terminal(sys.stdout)
-    width = shutil.get_terminal_size(fallback=(100, 24)).columns
+    width = _UNCUT if is_uncut and not terminal else shutil.get_terminal_size(fallback=(100, 24)).columns
     color, encoding = terminal and "NO_COLOR" not in os.environ, sys.stdout.encoding or "utf-8"
     sys.stdout.write(render(table, form, width=width, color=color, encoding=encoding))
 

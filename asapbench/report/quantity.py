@@ -131,6 +131,21 @@ class GradientMeasure(StrEnum):
         }[self]
 
 
+class Sorting(StrEnum):
+    """What a list of cells is sorted by; without it cells are in the order of their suites.
+
+    Accuracies, epochs and times: the largest first. Ages: the newest first.
+    """
+
+    CELL = "cell"
+    STATE = "state"
+    ACCURACY = "accuracy"
+    VALIDATION = "validation"
+    EPOCHS = "epochs"
+    TIME = "time"
+    AGE = "age"
+
+
 @dataclass(frozen=True)
 class Wanted:
     """The options of `asapbench report`: one of `table`, `figure` and `suite`, or one of `curves`, `alignment` and

@@ -109,6 +109,13 @@ def recorded_suite(store: Store, suite: str, *, option: str = "--suite ") -> Rec
     return RecordedSuite(name, title, file, notes)
 
 
+def discarded_note(number: int, *, suites: Sequence[str] = ()) -> Iterator[Note]:
+    """How many discarded cells a report leaves out, and the command that lists them with the reasons."""
+    if number:
+        text = f"{number} discarded cell{'' if number == 1 else 's'} left out. To list, with the reasons:"
+        yield Note(text, (shlex.join(["asapbench", "list", *suites, "--state", "discarded"]),))
+
+
 def differing_plugins(store: Store, results: Sequence[Result]) -> Iterator[Note]:
     """A warning for each entry whose results for one configuration come from several versions of its plug-in.
 

@@ -6,10 +6,10 @@ Nothing in a table is escaped: each renderer escapes for its own format.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from string import ascii_lowercase
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 Align = Literal["left", "right"]
 Emphasis = Literal["plain", "strong", "faint"]
@@ -126,7 +126,8 @@ class Number:
 class Table:
     """A report. `summary` is a line directly below the rows; `name` is short, as in `quickstart`, for references.
 
-    A table without title and caption is shown without a heading.
+    A table without title and caption is shown without a heading. `records` are the rows of a list: CSV and JSON have
+    them instead of numbers.
     """
 
     title: str
@@ -137,6 +138,7 @@ class Table:
     numbers: tuple[Number, ...]
     summary: str = ""
     name: str = ""
+    records: tuple[Mapping[str, Any], ...] = ()
 
 
 class Footnotes:

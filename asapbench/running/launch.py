@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import types
 from collections import Counter
@@ -23,6 +24,7 @@ from asapbench.running.runner import Runner
 from asapbench.running.selection import Request, Selected, cells_of, other_files, unfinished
 from asapbench.running.sinks.feed import Feeds
 from asapbench.running.view import Outcome, View
+from asapbench.store.records import db_option
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import require_trainable
@@ -39,7 +41,10 @@ def plan(store: Store | None, selected: Sequence[Selected], request: Request) ->
 def notices(store: Store, selected: Sequence[Selected], request: Request, *, supersede: bool) -> list[str]:
     """What the user should know, before a run, of results that the database already has."""
     found = [*other_files(store, selected), *_earlier_revisions(store, selected)]
-    return found if supersede else [*found, *other_plugins(store, selected, files_of(store, request.run.files))]
+    if supersede:
+        return found
+    files = files_of(store, request.run.files)
+    return [*found, *_discarded(store, selected), *other_plugins(store, selected, files)]
 
 
 def run(
@@ -138,6 +143,17 @@ def _earlier_revisions(store: Store, selected: Sequence[Selected]) -> Iterator[s
             yield (
                 f"{item.name}: cells trained under an earlier revision of the code: {number}; their results stay in "
                 "the database, reports leave them out, and the cells train again from scratch"
+            )
+
+
+def _discarded(store: Store, selected: Sequence[Selected]) -> Iterator[str]:
+    discarded, option = store.discards(), db_option(store.url)
+    for item in selected:
+        if number := sum(cell.id in discarded for cell in item.cells):
+            reasons = f"`asapbench list {shlex.quote(item.name)} --state discarded{option}`"
+            yield (
+                f"{item.name}: discarded cells that are not trained: {number}; {reasons} shows why, "
+                f"`asapbench restore CELL{option}` restores one, rerun trains it again"
             )
 
 

@@ -16,6 +16,9 @@ from asapbench.suite.shapes import checkpoint_bytes
 if TYPE_CHECKING:
     from asapbench.store import Store, Timing
 
+DISCARDED = "discarded"
+"""The state of a cell whose results the user has discarded: no run trains it, until it is restored."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -30,7 +33,7 @@ class Item:
     @property
     def left(self) -> bool:
         """Whether it is to be trained."""
-        return self.state not in (*FINAL, "running")
+        return self.state not in (*FINAL, "running", DISCARDED)
 
     @property
     def seconds(self) -> float:
@@ -82,12 +85,16 @@ class Plan:
 def plan_cells(
     store: Store | None, cells: Sequence[Cell], slots: Sequence[Slot], only_states: Sequence[State] = ()
 ) -> Plan:
-    """The plan of these cells on these slots, by what the database holds; without a database, of all of them."""
+    """The plan of these cells on these slots, by what the database holds; without a database, of all of them.
+
+    The state of a discarded cell is `DISCARDED`, whatever its attempt is.
+    """
     states = {} if store is None else store.states([cell.id for cell in cells])
+    discarded = {} if store is None else store.discards()
     timings = [] if store is None else store.measured_seconds_per_epoch()
     whole = make_plan(cells, states, timings, slots)
-    wanted = [item for item in whole.items if not only_states or item.state in only_states]
-    return replace(whole, items=tuple(wanted))
+    items = [replace(item, state=DISCARDED) if item.cell.id in discarded else item for item in whole.items]
+    return replace(whole, items=tuple(item for item in items if not only_states or item.state in only_states))
 
 
 def make_plan(

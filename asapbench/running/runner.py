@@ -204,7 +204,13 @@ class Runner:
             self._view.message(text)
 
     def _leave_to_other_run(self, cell: Cell) -> None:
-        """Keep a cell that another run is training in the queue: that run may stop or die."""
+        """Keep a cell that another run is training in the queue: that run may stop or die.
+
+        A cell that was discarded since this run started leaves the queue.
+        """
+        if cell.id in self._store.discards():
+            self._view.message(f"{cell.label} ({cell.short}): was discarded meanwhile, and is not trained")
+            return
         current = self._store.states([cell.id])[cell.id]
         if current is not None and current.state == "running":
             self._queue.in_other_runs.append(cell)

@@ -76,7 +76,7 @@ def recorded(
     `load_plugins`: load those that its cells were recorded with on this machine, to train them; it is called with a
     message before each. Cells that cannot be read are left out, and `Selected.unreadable` has their labels. Raises
     SuiteError if a suite of `names` has no other cells, or such cells without a result, and `load_plugins` did not
-    help.
+    help. Discarded cells are among the others: `unfinished` leaves them out.
     """
     known = {suite.name: suite for suite in store.suites()}
     if not known:
@@ -86,12 +86,13 @@ def recorded(
     found = []
     for name in names or known:
         waiting = 0
-        cells, unreadable = store.readable_cells(name)
+        cells, unreadable = store.readable_cells(name, with_discarded=True)
         missing = _missing_plugins(store, known[name]) if unreadable else []
         if unreadable and load_plugins is not None:
             faults = _load(missing, store, name, say=load_plugins)
-            cells, unreadable = store.readable_cells(name)
-            waiting = sum(state_of(attempt) not in FINAL for attempt in store.states(list(unreadable)).values())
+            cells, unreadable = store.readable_cells(name, with_discarded=True)
+            kept = [cell_id for cell_id in unreadable if cell_id not in store.discards()]
+            waiting = sum(state_of(attempt) not in FINAL for attempt in store.states(kept).values())
             if name in names and unreadable and (not cells or waiting):
                 fault = "; ".join(faults) or lacking(list(unreadable.values()))
                 raise SuiteError(f'{store.name}: suite "{name}": {fault}')
@@ -131,7 +132,7 @@ def _load(missing: Sequence[str], store: Store, suite: str, *, say: Callable[[st
     """Loads these plug-ins until the cells of the suite can be read; returns why some cannot be loaded."""
     faults = []
     for named in missing:
-        if not store.readable_cells(suite)[1]:
+        if not store.readable_cells(suite, with_discarded=True)[1]:
             break
         say(f"Loading the plug-in {named}: {store.name} records that cells were run with it")
         try:
@@ -149,7 +150,7 @@ def other_files(store: Store, selected: Sequence[Selected]) -> list[str]:
         before = known.get(item.name)
         if before is None or os.path.abspath(before.source) == os.path.abspath(item.source):
             continue
-        cells = [*store.readable_cells(item.name)[0], *item.cells]
+        cells = [*store.readable_cells(item.name, with_discarded=True)[0], *item.cells]
         if _groups(before.text, cells) - _groups(item.text, cells):
             ran, named = _shown(before.source), _shown(item.source)
             found.append(
@@ -185,7 +186,10 @@ def cells_of(selected: Sequence[Selected]) -> list[Cell]:
 
 
 def unfinished(store: Store, cells: Sequence[Cell], only_states: Sequence[State]) -> list[Cell]:
-    """The cells that have no result yet, or those of them in `only_states`; a cell that another run trains is one."""
-    attempts = store.states([cell.id for cell in cells])
+    """The cells that have no result yet, or those of them in `only_states`; a cell that another run trains is one.
+
+    Discarded cells are none of them.
+    """
+    attempts, discarded = store.states([cell.id for cell in cells]), store.discards()
     wanted = only_states or (*UNFINISHED, "running")
-    return [cell for cell in cells if state_of(attempts[cell.id]) in wanted]
+    return [cell for cell in cells if cell.id not in discarded and state_of(attempts[cell.id]) in wanted]

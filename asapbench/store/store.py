@@ -23,6 +23,7 @@ from asapbench.store import claims, migrate
 from asapbench.store import discards as discard_rows
 from asapbench.store import epochs as epoch_rows
 from asapbench.store import export as export_rows
+from asapbench.store import listing as listing_rows
 from asapbench.store import measurements as measurement_rows
 from asapbench.store import merge as merging
 from asapbench.store.connect import Database, connect
@@ -233,6 +234,9 @@ class Store:
 
     # Reading
 
+    listed = _reading(listing_rows.listed)
+    trained = _reading(listing_rows.trained)
+    labels = _reading(listing_rows.labels)
     results = _reading(attempt_rows.results)
     results_of = _reading(attempt_rows.results_of)
     unreadable_cells = _reading(attempt_rows.unreadable_cells)

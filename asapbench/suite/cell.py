@@ -73,7 +73,9 @@ class Cell(Recipe):
 
     def with_seed(self, seed: int) -> Cell:
         """The same configuration under another seed."""
-        return replace(self, seed=seed)
+        other = replace(self, seed=seed)
+        other.__dict__["_of_group"] = self._of_group  # which the seed does not change, and takes a while to find
+        return other
 
     def to_json(self, *, places: bool = False) -> dict[str, Any]:
         """Every field and option; a recipe key that may be missing from an identity is left out at its default.

@@ -45,6 +45,7 @@ def test_csv_has_one_row_for_each_trained_cell_with_accuracies_and_provenance(st
     rows = {row["cell"]: row for row in csv.DictReader(written(store, tmp_path / "x.csv").splitlines())}
     assert rows.keys() == {cell.id for cell in CELLS[:2]}
     first, second = (rows[cell.id] for cell in CELLS[:2])
+    assert (first["short_id"], first["group_id"]) == (CELLS[0].short, CELLS[0].group)
     assert (first["label"], first["seed"], first["state"]) == (CELLS[0].label, str(CELLS[0].seed), "done")
     assert (first["last_test_accuracy"], first["best_test_accuracy"], first["best_test_epoch"]) == (
         "0.625",
@@ -112,7 +113,7 @@ def test_a_file_is_replaced_only_by_force(store, tmp_path):
     with pytest.raises(AsapbenchError, match=r"x\.csv exists already"):
         written(store, path)
     assert path.read_text() == "precious"
-    assert written(store, path, force=True).startswith("cell,label")
+    assert written(store, path, force=True).startswith("cell,short_id,group_id,label")
 
 
 def test_an_impossible_place_is_named_by_its_path_alone(store, tmp_path):

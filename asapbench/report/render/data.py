@@ -14,7 +14,12 @@ from asapbench.report.table import Number, Table
 
 
 def render_csv(table: Table) -> str:
-    """A header and one row for each number. Numbers of a kind of their own, as of a comparison, have more columns."""
+    """A header and one row for each number, or for each record of a list.
+
+    Numbers of a kind of their own, as of a comparison, have more columns.
+    """
+    if table.records:
+        return csv_text(list(table.records[0]), table.records)
     kinds = {type(number) for number in table.numbers} or {Number}
     columns = dict.fromkeys(field.name for kind in kinds for field in fields(kind))
     return csv_text(columns, map(asdict, table.numbers))
@@ -40,7 +45,10 @@ def _field(value: Any) -> Any:
 
 
 def render_json(table: Table) -> str:
-    """Title, caption, metric, unit, notes and the numbers."""
+    """Title, caption, metric, unit, notes and the numbers; of a list its records."""
+    notes = [asdict(note) for note in table.notes]
+    if table.records:
+        return _json({"title": table.title, "caption": table.caption, "records": table.records, "notes": notes})
     content = {
         "title": table.title,
         "caption": table.caption,
@@ -49,8 +57,12 @@ def render_json(table: Table) -> str:
         "spread": "sample standard deviation",
         "summary": table.summary or None,
         "numbers": [asdict(number) for number in table.numbers],
-        "notes": [asdict(note) for note in table.notes],
+        "notes": notes,
     }
+    return _json(content)
+
+
+def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 

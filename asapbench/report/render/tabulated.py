@@ -15,7 +15,8 @@ def tabulated(
 
     rows = []
     for group in table.groups:
-        rows.append([header(group.header), *("" for _ in table.columns[1:])])
+        if group.header:
+            rows.append([header(group.header), *("" for _ in table.columns[1:])])
         rows += [list(map(field, row.fields)) for row in group.rows]
     return tabulate(
         rows,

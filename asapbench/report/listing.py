@@ -1,0 +1,260 @@
+"""`asapbench list`: one row for each cell of the database, with its state and what it has come to.
+
+What all cells share is in the heading, so that a row names only what it differs in.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from asapbench.errors import SuiteError
+from asapbench.report.configuration import MISSING, counted, distinguishing_fields, state_text
+from asapbench.report.quantity import Sorting
+from asapbench.report.recorded import discarded_note
+from asapbench.report.table import Column, Field, Group, Note, Row, Table
+from asapbench.suite.cell import name
+from asapbench.suite.columns import field_text
+from asapbench.suite.options import nearest
+from asapbench.suite.plugins import lacking
+from asapbench.suite.select import only
+
+if TYPE_CHECKING:
+    from asapbench.store import Store
+    from asapbench.store.listing import Listed, Trained
+
+STATES = ("pending", "running", "done", "diverged", "failed", "out_of_memory", "interrupted", "outdated", "discarded")
+"""What `--state` takes. The others are states of attempts; `outdated` is done under an earlier revision of the code."""
+
+_NARROWEST = 16
+"""Columns of a terminal that a label gets at least."""
+
+_PER_CELL = {"seed", "cell"}
+"""Keys of `--only` that are not the same for all cells of a group."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which cells are listed, in which order; `limit` is how many at most, None all."""
+
+    suites: Sequence[str] = ()
+    filters: Sequence[str] = ()
+    states: Sequence[str] = ()
+    sort: Sorting | None = None
+    reverse: bool = False
+    limit: int | None = None
+
+
+def states_of(text: str, *, option: str = "--state") -> tuple[str, ...]:
+    """The states of `done,failed`. Raises SuiteError.
+
+    >>> states_of("done, out-of-memory")
+    ('done', 'out_of_memory')
+    """
+    words = [word.strip().replace("-", "_") for word in text.split(",") if word.strip()]
+    for word in words or [text]:
+        if word not in STATES:
+            raise SuiteError(
+                f'{option} {text}: no state is called "{word}"{nearest(word, STATES)} (there are: {", ".join(STATES)})'
+            )
+    return tuple(words)
+
+
+def passing(rows: Sequence[Listed], filters: Sequence[str]) -> list[Listed]:
+    """The rows whose cells can be read and pass the filters of `--only`. Raises SuiteError as `select.only`."""
+    if not filters:
+        return list(rows)
+    readable = [row for row in rows if row.first is not None]
+    if {text.partition("=")[0].strip() for text in filters} & _PER_CELL:
+        cells = {row.cell_id: row.cell for row in readable}
+        passed = {cell.id for cell in only([cell for cell in cells.values() if cell is not None], filters)}
+        return [row for row in readable if (cell := cells[row.cell_id]) is not None and cell.id in passed]
+    groups = {row.first.group: row.first for row in readable if row.first is not None}
+    kept = {cell.group for cell in only(list(groups.values()), filters)}
+    return [row for row in readable if row.first is not None and row.first.group in kept]
+
+
+def cells_table(store: Store, wanted: Wanted, *, width: int | None = None, now: datetime | None = None) -> Table:
+    """The cells as a table, in `width` columns of a terminal: a long label continues below its row.
+
+    Its records are the same cells for CSV and JSON, accuracies as fractions of 1. Raises SuiteError for a filter that
+    no cell passes, StoreError for an unknown suite.
+    """
+    everything = passing(store.listed(wanted.suites), wanted.filters)
+    asked = wanted.states or [state for state in STATES if state != "discarded"]
+    chosen = [row for row in everything if row.state in asked]
+    complete = wanted.sort in (Sorting.ACCURACY, Sorting.VALIDATION, Sorting.TIME)
+    trained = _trained(store, chosen) if complete else {}
+    chosen = _sorted(chosen, trained, wanted)
+    shown = chosen if wanted.limit is None else chosen[: wanted.limit]
+    trained = trained if complete else _trained(store, shown)
+    labels = _Labels(store, shown)
+    discards = store.discards() if "discarded" in asked else {}
+    reasons = {row.cell_id: discards[row.cell_id].reason or "" for row in shown if row.cell_id in discards}
+    columns, rows = _columns(shown, trained, labels, reasons, now=now or datetime.now(UTC), width=width)
+    return Table(
+        title=labels.shared or counted(len(chosen), "cell"),
+        caption="Accuracy in percent at the last epoch; time is that of training, without evaluation."
+        if shown
+        else "No cell is in this state."
+        if everything
+        else "No cell is recorded yet.",
+        columns=columns,
+        groups=(Group("", tuple(rows)),),
+        notes=tuple(_notes(chosen, everything, shown, wanted, labels)),
+        numbers=(),
+        records=tuple(_record(row, trained, labels, discards) for row in shown),
+    )
+
+
+def _trained(store: Store, rows: Sequence[Listed]) -> dict[str, Trained]:
+    """By cell."""
+    lineages = {row.cell_id: row.lineage for row in rows if row.lineage is not None}
+    found = store.trained(list(lineages.values()))
+    return {cell_id: found[lineage] for cell_id, lineage in lineages.items() if lineage in found}
+
+
+def _sorted(rows: Sequence[Listed], trained: Mapping[str, Trained], wanted: Wanted) -> list[Listed]:
+    """The rows in the order asked for. Those without the value are last, in either direction."""
+
+    def of_trained(field: str) -> Callable[[Listed], Any]:
+        return lambda row: getattr(trained.get(row.cell_id), field, None)
+
+    largest_first: dict[Sorting, Callable[[Listed], Any]] = {
+        Sorting.ACCURACY: of_trained("test_accuracy"),
+        Sorting.VALIDATION: of_trained("validation_accuracy"),
+        Sorting.EPOCHS: lambda row: row.epochs_done,
+        Sorting.TIME: of_trained("seconds"),
+        Sorting.AGE: lambda row: row.since,
+    }
+    smallest_first: dict[Sorting, Callable[[Listed], Any]] = {
+        Sorting.CELL: lambda row: row.cell_id,
+        Sorting.STATE: lambda row: STATES.index(row.state),
+    }
+    if wanted.sort is None:
+        return list(reversed(rows)) if wanted.reverse else list(rows)
+    key = (largest_first | smallest_first)[wanted.sort]
+    known = [row for row in rows if key(row) is not None]
+    known.sort(key=key, reverse=(wanted.sort in largest_first) != wanted.reverse)
+    return [*known, *(row for row in rows if key(row) is None)]
+
+
+class _Labels:
+    """The label of each row by what it differs in, and what all of them share."""
+
+    def __init__(self, store: Store, rows: Sequence[Listed]) -> None:
+        self._groups = {row.first.group: row.first for row in rows if row.first is not None}
+        self._fields, self.shared = distinguishing_fields(list(self._groups.values())) if self._groups else ([], "")
+        if len(self._groups) == 1:  # nothing differs but the seed
+            self.shared = ", ".join((self.shared, *(field_text(c, "rule") for c in self._groups.values())))
+            self._fields = []
+        unreadable = [row.cell_id for row in rows if row.first is None]
+        self.unreadable = store.labels(unreadable) if unreadable else {}
+        self._of_group: dict[str, str] = {}
+
+    def of(self, row: Listed) -> str:
+        """`ASAP(k=4), lr 0.03, seed 0`."""
+        if row.first is None:
+            return self.unreadable[row.cell_id]
+        group = row.first.group
+        if group not in self._of_group:
+            self._of_group[group] = ", ".join(field_text(row.first, field) for field in self._fields)
+        return ", ".join(filter(None, (self._of_group[group], f"seed {row.seed}")))
+
+
+def _columns(
+    rows: Sequence[Listed],
+    trained: Mapping[str, Trained],
+    labels: _Labels,
+    reasons: Mapping[str, str],
+    *,
+    now: datetime,
+    width: int | None,
+) -> tuple[tuple[Column, ...], Iterator[Row]]:
+    values = [trained.get(row.cell_id) for row in rows]
+    columns: dict[Column, list[str]] = {
+        Column("cell", "left"): [row.short for row in rows],
+        Column("state", "left"): [state_text(row.state) for row in rows],
+        Column("test"): [_percent(one.test_accuracy if one else None) for one in values],
+    }
+    if any(one is not None and one.validation_accuracy is not None for one in values):
+        columns[Column("val")] = [_percent(one.validation_accuracy if one else None) for one in values]
+    columns |= {
+        Column("epochs"): [f"{row.epochs_done}/{row.first.epochs if row.first else '?'}" for row in rows],
+        Column("time"): [_duration(one.seconds) if one else MISSING for one in values],
+        Column("age"): [MISSING if row.since is None else _age(row.since, now) for row in rows],
+    }
+    texts = [": ".join(filter(None, (labels.of(row), reasons.get(row.cell_id)))) for row in rows]
+    title = "label and reason" if reasons else "label"
+    taken = sum(max(map(len, (column.title, *texts_of))) + 2 for column, texts_of in columns.items())
+    room = None if width is None else max(width - taken, _NARROWEST)
+    return (*columns, Column(title, "left")), _rows(list(columns.values()), texts, room=room)
+
+
+def _rows(columns: Sequence[Sequence[str]], texts: Sequence[str], *, room: int | None) -> Iterator[Row]:
+    blank = (Field(""),) * len(columns)
+    for place, text in enumerate(texts):
+        lines = [text] if room is None else textwrap.wrap(text, room) or [""]
+        yield Row((*(Field(column[place]) for column in columns), Field(lines[0])))
+        yield from (Row((*blank, Field(line))) for line in lines[1:])
+
+
+def _notes(
+    chosen: Sequence[Listed], everything: Sequence[Listed], shown: Sequence[Listed], wanted: Wanted, labels: _Labels
+) -> Iterator[Note]:
+    if more := len(chosen) - len(shown):
+        yield Note(f"{counted(more, 'more cell')} not shown: --limit 0 lists all.")
+    if "discarded" not in wanted.states:
+        yield from discarded_note(sum(row.state == "discarded" for row in everything), suites=wanted.suites)
+    if labels.unreadable:
+        yield Note(lacking(list(labels.unreadable.values())))
+
+
+def _record(
+    row: Listed, trained: Mapping[str, Trained], labels: _Labels, discards: Mapping[str, Any]
+) -> dict[str, Any]:
+    one, discard = trained.get(row.cell_id), discards.get(row.cell_id)
+    return {
+        "cell": row.cell_id,
+        "short_id": row.short,
+        "group_id": row.first.group if row.first else None,
+        "label": labels.of(row),
+        **{kind: name(kind, getattr(row.first, kind)) if row.first else None for kind in ("dataset", "model", "rule")},
+        "lr": row.first.lr if row.first else None,
+        "seed": row.seed,
+        "state": row.state,
+        "test_accuracy": one.test_accuracy if one else None,
+        "validation_accuracy": one.validation_accuracy if one else None,
+        "epochs_done": row.epochs_done,
+        "epochs": row.first.epochs if row.first else None,
+        "seconds": one.seconds if one else None,
+        "since": row.since,
+        "reason": discard.reason if discard else None,
+        "discarded_at": discard.decided_at if discard else None,
+    }
+
+
+def _percent(fraction: float | None) -> str:
+    return MISSING if fraction is None else f"{100 * fraction:.2f}"
+
+
+def _duration(seconds: float) -> str:
+    """`42 s`, `3m 05s`, `2h 10m`, `3d 4h`: short, for a column."""
+    whole = round(seconds)
+    for size, unit, part, smaller in ((86_400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size}{unit} {rest:02d}{smaller}"
+    return f"{whole} s"
+
+
+def _age(since: str, now: datetime) -> str:
+    """How long ago, in one unit: `5 min`, `3 h`, `12 d`."""
+    passed = max((now - datetime.fromisoformat(since)).total_seconds(), 0.0)
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if passed >= size:
+            return f"{passed // size:.0f} {unit}"
+    return f"{passed:.0f} s"
