@@ -11,6 +11,7 @@ import typer
 from asapbench.cli.options import Db, Form, Only, Out, joined
 from asapbench.report.quantity import Sorting
 from asapbench.store import DEFAULT_URL
+from asapbench.streams import is_terminal
 
 _LIMIT = 40
 """Cells that a terminal shows by default."""
