@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from asapbench.analysis.comparison import Interval, PairedTest
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.certified import with_notes
 from asapbench.report.compare import ComparedSuite, comparison_table
+from asapbench.report.configuration import counted
 from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
 from asapbench.report.figures.alignment import angle_curves
 from asapbench.report.figures.by_epoch import Recorded
@@ -24,11 +28,19 @@ from asapbench.report.recorded import (
     recorded_results,
     recorded_suite,
 )
+from asapbench.report.selection import Selection, keys_of, select
+from asapbench.report.statistics import Spread
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Note, Table
 from asapbench.suite import plugins
+from asapbench.suite.catalog import dataset_shape
+from asapbench.suite.load import shipped
 from asapbench.suite.plugins import lacking
 from asapbench.suite.select import only
+
+if TYPE_CHECKING:
+    from asapbench.store import Result, Store
+    from asapbench.suite.cell import Cell
 
 SECTION = "A.2"
 """The name in `--table` of the numbers that the paper prints in the text of section A.2."""
@@ -64,8 +76,19 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         raise AsapbenchError(
             f"--only: goes with --curves, --alignment or --gradient-quality, not with {named[0]}; leave it out"
         )
+    if wanted.select is not None and named != ["--suite"]:
+        raise AsapbenchError(f"--select: goes with --suite, not with {named[0]}; leave it out")
+    has_spread = "--table", "--suite", "--curves"
+    if wanted.spread is not Spread.SD and named[0] not in has_spread:
+        raise AsapbenchError(f"--spread: goes with {', '.join(has_spread)}, not with {named[0]}; leave it out")
     if wanted.table is not None:
-        return paper_table(wanted.table, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
+        return paper_table(
+            wanted.table,
+            url=url,
+            metric=wanted.metric,
+            allow_deviations=wanted.allow_deviations,
+            spread=wanted.spread,
+        )
     if wanted.allow_deviations and wanted.figure != OF_ACCURACIES:
         raise AsapbenchError(f"--allow-deviations: goes with --table or --figure 9, not with {named[0]}; leave it out")
     if wanted.figure is not None:
@@ -74,11 +97,18 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     if by_epoch is not None:
         if wanted.metric is not None:
             raise AsapbenchError("--metric: curves show every epoch; leave it out")
-        return by_epoch_report(by_epoch, url=url, suite=wanted.suite, filters=wanted.only)
-    return suite_report(wanted.suite or "", url=url, metric=wanted.metric)
+        return by_epoch_report(by_epoch, url=url, suite=wanted.suite, filters=wanted.only, spread=wanted.spread)
+    return suite_report(wanted.suite or "", url=url, metric=wanted.metric, spread=wanted.spread, select=wanted.select)
 
 
-def paper_table(table: str, *, url: str, metric: Metric | None = None, allow_deviations: bool = False) -> Table:
+def paper_table(
+    table: str,
+    *,
+    url: str,
+    metric: Metric | None = None,
+    allow_deviations: bool = False,
+    spread: Spread = Spread.SD,
+) -> Table:
     """Printed table `table` (1 to 5, or A.2 for the numbers of that section) from the database at `url`.
 
     Table 3 needs no database. Without one, the others show the published numbers alone. `metric` is by default the
@@ -89,23 +119,37 @@ def paper_table(table: str, *, url: str, metric: Metric | None = None, allow_dev
         raise AsapbenchError("--metric: Table 3 holds learning rates, which have no metric; leave it out")
     if table == "3" and allow_deviations:
         raise AsapbenchError("--allow-deviations: Table 3 holds the suites' own learning rates; leave it out")
+    if table == "3" and spread is not Spread.SD:
+        raise AsapbenchError("--spread: Table 3 holds learning rates, which have no spread; leave it out")
     if table == SECTION and allow_deviations:
         raise AsapbenchError(f"--allow-deviations: {SECTION} has readings, each in a row of its own; leave it out")
     if table == "3":
         return table3()
     if table == SECTION:
-        made = forward_alignment_table(recorded_results(url), metric=chosen)
+        made = forward_alignment_table(recorded_results(url), metric=chosen, spread=spread)
     elif table in map(str, ACCURACIES):
-        made = accuracy_table(int(table), recorded_results(url), metric=chosen, allow_deviations=allow_deviations)
+        made = accuracy_table(
+            int(table), recorded_results(url), metric=chosen, allow_deviations=allow_deviations, spread=spread
+        )
     else:
         raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
     return with_options(with_notes(made, recorded_certificates(url)), url)
 
 
-def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table:
+def suite_report(
+    suite: str,
+    *,
+    url: str,
+    metric: Metric | None = None,
+    spread: Spread = Spread.SD,
+    select: str | None = None,
+) -> Table:
     """The report of a suite, by its name or file, from the database at `url`. `metric` defaults to the last epoch.
 
-    Raises AsapbenchError if the database holds nothing of it, StoreError for a database that does not exist.
+    `select` names swept settings of which one value is chosen for each rule on validation accuracy.
+
+    Raises SuiteError for a setting that was not swept, AsapbenchError if the database holds nothing of the suite,
+    StoreError for a database that does not exist.
     """
     from asapbench.store import Store
 
@@ -114,6 +158,12 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
         (cells, unreadable), results = store.readable_cells(known.name), store.results(suite=known.name)
         notes = [*_left_out(list(unreadable.values())), *differing_plugins(store, results)]
         issued = current_certificates(store)
+        chosen = None
+        if select is not None:
+            file = None if os.path.isfile(suite) or suite in shipped() else known.file
+            to_run = file.source if file else suite
+            chosen, why_not = _selection(store, cells, results, select, metric=metric or Metric.LAST, suite=to_run)
+            notes = [*why_not, *notes]
     table = suite_table(
         known.name,
         cells,
@@ -121,9 +171,33 @@ def suite_report(suite: str, *, url: str, metric: Metric | None = None) -> Table
         heading=known.title,
         metric=metric or Metric.LAST,
         file=known.file,
+        spread=spread,
+        selection=chosen,
         notes=(*known.notes, *notes),
     )
     return with_options(with_notes(table, issued), url)
+
+
+def _selection(
+    store: Store, cells: Sequence[Cell], results: Sequence[Result], text: str, *, metric: Metric, suite: str
+) -> tuple[Selection | None, list[Note]]:
+    """What `--select` chooses, None where nothing can be chosen; and what it cannot choose, with the way to."""
+    keys = keys_of(text, cells)
+    lineages = [result.attempt.lineage for result in results]
+    validation = store.validation_accuracies(lineages, best=metric is Metric.BEST_VAL)
+    found = select(cells, results, keys, metric=metric, validation=validation)
+    lacking = found.without_validation
+    if not lacking:
+        return found, []
+    can_choose = any(one.tried > 1 for one in found.chosen.values())
+    held_out = min(dataset_shape(cell.dataset).train for cell in lacking) // 10
+    rest = "they are left out of the table" if can_choose else "every value is listed"
+    note = Note(
+        f"--select {text} cannot choose for {counted(len(lacking), 'configuration')}: their trainings hold no examples "
+        f"out for validation, and a choice on test data would be biased; {rest}. To train with validation data:",
+        (f"asapbench run {shlex.quote(suite)} --set validation={held_out}",),
+    )
+    return (found if can_choose else None), [note]
 
 
 def comparison(
@@ -164,7 +238,12 @@ def comparison(
 
 
 def by_epoch_report(
-    shown: Quantity | Angle | GradientMeasure, *, url: str, suite: str | None = None, filters: Sequence[str] = ()
+    shown: Quantity | Angle | GradientMeasure,
+    *,
+    url: str,
+    suite: str | None = None,
+    filters: Sequence[str] = (),
+    spread: Spread = Spread.SD,
 ) -> Illustration:
     """Learning curves, angles or gradient quality of the cells of a suite, by its name or file, or of all cells.
 
@@ -186,7 +265,7 @@ def by_epoch_report(
         results = [result for result in results if result.cell.id in chosen]
         if isinstance(shown, Quantity):
             epochs = [Recorded(result, store.epochs(result.attempt.lineage)) for result in results]
-            figure = learning_curves(epochs, quantity=shown, heading=heading)
+            figure = learning_curves(epochs, quantity=shown, heading=heading, spread=spread)
         elif isinstance(shown, GradientMeasure):
             compared = [Recorded(result, store.gradient_quality(result.attempt.lineage)) for result in results]
             figure = quality_curves(compared, measure=shown, heading=heading)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from asapbench.report.quantity import Metric
-from asapbench.report.statistics import Summary
+from asapbench.report.statistics import Spread, Summary
 from asapbench.report.table import Field, Footnotes, Note, Number, Row, numeric
 from asapbench.store import Result
 from asapbench.store.records import FINAL
@@ -121,36 +121,39 @@ def some(texts: Iterable[str]) -> str:
     return "; ".join([*distinct[:_LISTED], *([f"and {more} more"] if more > 0 else [])])
 
 
-def measured_field(summary: Summary | None, footnotes: Footnotes) -> Field:
+def measured_field(summary: Summary | None, footnotes: Footnotes, spread: Spread = Spread.SD) -> Field:
     """`94.93 ± 0.12`, with a footnote where trainings diverged."""
     if summary is None or not summary.ended:
         return Field(MISSING, emphasis="faint")
     marks = (footnotes.mark(f"{summary.diverged} diverged of {summary.ended}"),) if summary.diverged else ()
     if summary.mean is None:
         return Field("diverged", marks)
-    return replace(_spread_field(summary, ".2f"), marks=marks)
+    return replace(_spread_field(summary, ".2f", spread), marks=marks)
 
 
-def mean_and_spread(summary: Summary, digits: str = ".2f") -> str:
-    """The mean and, where there is one, the standard deviation; `-` without samples.
+def mean_and_spread(summary: Summary, digits: str = ".2f", spread: Spread = Spread.SD) -> str:
+    """The mean and, where there is one, its spread; `-` without samples.
 
     >>> mean_and_spread(Summary((94.8, 95.0, 95.2))), mean_and_spread(Summary((90.0,)), ".0f")
     ('95.00 ± 0.20', '90')
     """
-    return _spread_field(summary, digits).text
+    return _spread_field(summary, digits, spread).text
 
 
-def _spread_field(summary: Summary, digits: str) -> Field:
+def _spread_field(summary: Summary, digits: str, spread: Spread) -> Field:
     if summary.mean is None:
         return Field(MISSING, emphasis="faint")
-    if summary.sd is None:
-        return numeric(f"{{:{digits}}}", summary.mean)
-    return numeric(f"{{:{digits}}} ± {{:{digits}}}", summary.mean, summary.sd)
+    number, ends = f"{{:{digits}}}", spread.ends(summary)
+    if ends is None:
+        return numeric(number, summary.mean)
+    if spread is Spread.RANGE:
+        return numeric(f"{number} ({number} to {number})", summary.mean, *ends)
+    return numeric(f"{number} ± {number}", summary.mean, (ends[1] - ends[0]) / 2)
 
 
-def plain_field(summary: Summary | None, digits: str) -> Field:
+def plain_field(summary: Summary | None, digits: str, spread: Spread = Spread.SD) -> Field:
     """`mean_and_spread` as a field, faint where there is nothing."""
-    return _spread_field(summary or Summary(), digits)
+    return _spread_field(summary or Summary(), digits, spread)
 
 
 def difference_field(summary: Summary | None, published: float) -> Field:

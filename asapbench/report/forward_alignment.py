@@ -27,7 +27,7 @@ from asapbench.report.configuration import (
 )
 from asapbench.report.published import SOURCE, forward_alignment_accuracies
 from asapbench.report.quantity import Metric
-from asapbench.report.statistics import spread_and_count, usual_count
+from asapbench.report.statistics import Spread, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table, numeric
 from asapbench.store import Result
 from asapbench.store.records import FINAL
@@ -92,13 +92,15 @@ def readings() -> list[Reading]:
     return sorted(found.values(), key=lambda reading: reading.depth)
 
 
-def forward_alignment_table(results: Iterable[Result], *, metric: Metric = Metric.BEST) -> Table:
+def forward_alignment_table(
+    results: Iterable[Result], *, metric: Metric = Metric.BEST, spread: Spread = Spread.SD
+) -> Table:
     """Test accuracy in percent of BP and of each reading, the published numbers above them, differences below each."""
     results = list(results)
     found, all_readings = configurations(results, metric), readings()
     cells = [cell for reading in all_readings for cell in reading.cells]
     measured = [found[cell.group].summary for cell in cells if cell.group in found]
-    layout = _Layout(found, Footnotes(), usual_count(measured))
+    layout = _Layout(found, Footnotes(), usual_count(measured), spread)
     groups = {"Published": [_published_row("BP", 0), _published_row(RULES[RULE].title, 1)]}
     for reading in all_readings:
         # BP is the same for every reading of a network.
@@ -112,9 +114,9 @@ def forward_alignment_table(results: Iterable[Result], *, metric: Metric = Metri
         name="section-a2",
         title="Section A.2. Test accuracy of BP and Forward Alignment on MNIST",
         caption=(
-            f"Test accuracy in percent {metric.described}; {spread_and_count(measured)}. Published: {SOURCE}; below "
-            "each line the difference, measured minus published. Distance: mean absolute difference to the four "
-            "published numbers, in points."
+            f"Test accuracy in percent {metric.described}; {spread_and_count(measured, spread=spread)}. Published: "
+            f"{SOURCE}; below each line the difference, measured minus published. Distance: mean absolute difference "
+            "to the four published numbers, in points."
         ),
         columns=(Column("Rule", "left"), Column("linear"), Column("nonlinear"), Column("distance")),
         groups=tuple(Group(header, tuple(rows)) for header, rows in groups.items()),
@@ -144,11 +146,12 @@ class _Layout:
     found: Mapping[str, Configuration]
     footnotes: Footnotes
     usual: int
+    spread: Spread
 
     def rows(self, stub: Field, reading: Reading, place: int, far: Field = _EMPTY) -> list[Row]:
         """The rows of the rule at `place` among the cells of each network: 0 for BP, 1 for Forward Alignment."""
         summaries = [summary_of(cell, self.found) for cell in reading.cells[place::2]]
-        rows = [Row((stub, *(measured_field(summary, self.footnotes) for summary in summaries), far))]
+        rows = [Row((stub, *(measured_field(summary, self.footnotes, self.spread) for summary in summaries), far))]
         rows += [Row((*row.fields, Field(""))) for row in counts_row(summaries, usual=self.usual)]
         if any(summary and summary.n for summary in summaries):
             pairs = zip(summaries, forward_alignment_accuracies()[place::2], strict=True)

@@ -39,7 +39,7 @@ from asapbench.report.published import (
     printed_table,
 )
 from asapbench.report.quantity import Metric
-from asapbench.report.statistics import Summary, spread_and_count, usual_count
+from asapbench.report.statistics import Spread, Summary, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped
 from asapbench.store import Result
 from asapbench.suite.cell import plain, title
@@ -110,7 +110,12 @@ def scientific(rate: float) -> str:
 
 
 def accuracy_table(
-    table: int, results: Iterable[Result], *, metric: Metric = Metric.BEST, allow_deviations: bool = False
+    table: int,
+    results: Iterable[Result],
+    *,
+    metric: Metric = Metric.BEST,
+    allow_deviations: bool = False,
+    spread: Spread = Spread.SD,
 ) -> Table:
     """Printed table `table`, one of `ACCURACIES`: test accuracy in percent, measured beside published.
 
@@ -123,7 +128,7 @@ def accuracy_table(
     deviating = deviations(found, [reference.cell for reference in printed.references])
     shown = deviating if allow_deviations else []
     summaries = [one.summary for one in (*measured, *(other.configuration for other in shown))]
-    layout = _Layout(found, shown, Footnotes(), usual_count(summaries))
+    layout = _Layout(found, shown, Footnotes(), usual_count(summaries), spread)
     # Rules are the rows of Table 4, and the columns of the other tables.
     of = "column" if table == WEIGHT_DECAY else "row"
     lines = [layout.summaries(line) for line in printed.lines]
@@ -134,7 +139,7 @@ def accuracy_table(
         title=printed.title,
         name=f"table-{table}",
         caption=(
-            f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}."
+            f"Test accuracy in percent {metric.described}; {spread_and_count(summaries, spread=spread)}."
             f"{explained(compared, of=of)} First line of each row: measured; below it as published ({SOURCE}) and the "
             "difference, measured minus published."
         ),
@@ -158,6 +163,7 @@ class _Layout:
     deviating: Sequence[Deviation]
     footnotes: Footnotes
     usual: int
+    spread: Spread
 
     def summaries(self, line: Line) -> list[Summary | None]:
         """What is measured of each number of the line."""
@@ -166,7 +172,7 @@ class _Layout:
     def rows(self, line: Line, best: Best) -> Iterator[Row]:
         """The lines of a printed row; `best` has what is marked in it."""
         summaries = self.summaries(line)
-        measured = [measured_field(summary, self.footnotes) for summary in summaries]
+        measured = [measured_field(summary, self.footnotes, self.spread) for summary in summaries]
         yield Row((Field(line.stub), *best.shown(measured)))
         yield from counts_row(summaries, usual=self.usual)
         yield Row((faint("published"), *(published_field(one.value) for one in line.numbers)))
@@ -178,7 +184,9 @@ class _Layout:
             others = [here.get((what, printed.key)) for printed in line.numbers]
             mark = self.footnotes.mark(f"differs from this table's cell: {what}")
             stub = Field("deviating", (mark,), indent=1)
-            yield Row((stub, *(measured_field(c.summary, self.footnotes) if c else Field("") for c in others)))
+            yield Row(
+                (stub, *(measured_field(c.summary, self.footnotes, self.spread) if c else Field("") for c in others))
+            )
             yield from counts_row([c.summary if c else None for c in others], usual=self.usual)
 
     def numbers(self, line: Line, metric: Metric) -> Iterator[Number]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from asapbench.metrics import EpochMetrics
+from asapbench.report.statistics import Spread
 from asapbench.setting import Setting
 from asapbench.store import Attempt
 
@@ -179,6 +180,17 @@ class Wanted:
             "validation epoch. Default: best for tables, last for suites."
         ),
     ] = None
+    select: Annotated[
+        str | None,
+        Setting(
+            metavar="KEY[,KEY]",
+            help="For each rule, choose what was swept by validation accuracy, as in lr or rule.k; with --suite.",
+        ),
+    ] = None
+    spread: Annotated[
+        Spread,
+        Setting(help="Beside a mean: standard deviation, 95 % interval, standard error of the mean, or range."),
+    ] = Spread.SD
     allow_deviations: Annotated[
         bool, Setting(help="Also show cells that deviate from the shipped suites, with footnotes.")
     ] = False

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+
+from asapbench.analysis.comparison import Interval
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,40 @@ class Summary:
         return self.n + self.diverged
 
 
+class Spread(StrEnum):
+    """What stands beside a mean: the spread of the seeds (sd, range), or how well their mean is known (ci, se).
+
+    >>> Spread.RANGE.ends(Summary((90.0, 92.0, 91.0))), Spread.SD.ends(Summary((90.0, 92.0, 91.0)))
+    ((90.0, 92.0), (90.0, 92.0))
+    """
+
+    SD = "sd"
+    CI = "ci"
+    SE = "se"
+    RANGE = "range"
+
+    @property
+    def described(self) -> str:
+        """The mean and its spread, in the words of a caption."""
+        return {
+            Spread.SD: "mean ± sample standard deviation",
+            Spread.CI: f"mean ± half of the {Interval.T.described}",
+            Spread.SE: "mean ± standard error of the mean",
+            Spread.RANGE: "mean (smallest to largest)",
+        }[self]
+
+    def ends(self, summary: Summary) -> tuple[float, float] | None:
+        """The ends of a bar or band around the mean; None for fewer than two samples."""
+        if summary.mean is None or summary.sd is None:
+            return None
+        if self is Spread.RANGE:
+            return min(summary.samples), max(summary.samples)
+        if self is Spread.CI:
+            return Interval.T.of(summary.samples)
+        half = summary.sd / (1 if self is Spread.SD else math.sqrt(summary.n))
+        return summary.mean - half, summary.mean + half
+
+
 def usual_count(summaries: Iterable[Summary]) -> int:
     """The most frequent n above 0, the larger of two equally frequent ones; 0 where there is no number.
 
@@ -59,7 +97,7 @@ def usual_count(summaries: Iterable[Summary]) -> int:
     return max(counts, key=lambda n: (counts[n], n), default=0)
 
 
-def spread_and_count(summaries: Sequence[Summary], *, others: str = "below") -> str:
+def spread_and_count(summaries: Sequence[Summary], *, spread: Spread = Spread.SD, others: str = "below") -> str:
     """For a caption: what `94.93 ± 0.12` means, and over how many seeds.
 
     `others` says where the report gives an n that differs from the usual one.
@@ -75,7 +113,7 @@ def spread_and_count(summaries: Sequence[Summary], *, others: str = "below") -> 
         return "one seed each (n = 1), so no spread"
     seeds = "seed" if usual == 1 else "seeds"
     unless = f", unless another n is given {others}" if differing else ""
-    return f"mean ± sample standard deviation over n = {usual} {seeds}{unless}"
+    return f"{spread.described} over n = {usual} {seeds}{unless}"
 
 
 def differences(first: Summary, second: Summary) -> dict[int, float]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 from asapbench.report.best import Best, best, explained
 from asapbench.report.configuration import (
+    MISSING,
     Configuration,
     configurations,
     counts_row,
@@ -24,13 +26,15 @@ from asapbench.report.configuration import (
 from asapbench.report.grid import Grid
 from asapbench.report.other_works import OtherNumber, Work, numbers_of_other_works, works_of
 from asapbench.report.quantity import Metric
-from asapbench.report.statistics import Summary, spread_and_count, usual_count
-from asapbench.report.table import Column, Field, Footnotes, Note, Row, Table, grouped
+from asapbench.report.selection import Selection, swept
+from asapbench.report.statistics import Spread, Summary, spread_and_count, usual_count
+from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped
 from asapbench.store import Result
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell, title
 from asapbench.suite.load import Suite
+from asapbench.suite.options import Choice
 
 
 def suite_table(
@@ -41,54 +45,142 @@ def suite_table(
     heading: str = "",
     metric: Metric = Metric.LAST,
     file: Suite | None = None,
+    spread: Spread = Spread.SD,
+    selection: Selection | None = None,
     notes: Sequence[Note] = (),
 ) -> Table:
     """Test accuracy in percent of the `cells` that the database holds for suite `name`, below its `heading`.
 
-    `file` is the suite file of the run, where it is known: footnotes name what deviates from it.
+    `file` is the suite file of the run, where it is known: footnotes name what deviates from it. With a `selection`,
+    one chosen value of what was swept stands for all of them.
     """
     wanted = {cell.id for cell in cells}
     results = [result for result in results if result.cell.id in wanted]
-    found = configurations(results, metric)
-    first: dict[str, Cell] = {}
-    for cell in cells:
-        first.setdefault(cell.group, cell)
-    grid = Grid(tuple(first.values()), file)
-    published = {group: number for group, number in numbers_of_other_works().items() if group in first}
-    works = works_of(published.values())
+    layout = _layout(cells, results, metric=metric, file=file, spread=spread, selection=selection)
+    grid, found, works = layout.grid, layout.found, layout.works
     summaries = [configuration.summary for configuration in found.values()]
-    footnotes = Footnotes()
-    marked = [best([summary_of(row.get(rule), found) for rule in grid.rules]) for row in grid.rows]
-    groups = grouped(_rows(grid, found, footnotes, marked, published=published, usual=usual_count(summaries)))
+    marked = [best(layout.summaries(row)) for row in grid.rows]
+    rows = [layout.rows(row, one) for row, one in zip(grid.rows, marked, strict=True)]
     shared = f"; every model with {grid.shared[1:-1]}" if grid.shared else ""
     return Table(
         name=name,
         title=name if heading in ("", name) else f"{heading} (suite {name})",
         caption=(
-            f"Test accuracy in percent {metric.described}; {spread_and_count(summaries)}{shared}."
-            f"{explained(marked)}{_published_below(works)}"
+            f"Test accuracy in percent {metric.described}; {spread_and_count(summaries, spread=spread)}{shared}."
+            f"{explained(marked)}{selection.explained(metric) if selection else ''}{_published_below(works)}"
         ),
         columns=(Column("Model", "left"), *(Column(title("rule", rule)) for rule in grid.rules)),
-        groups=groups,
+        groups=grouped(rows),
         notes=(
-            *footnotes.notes(),
+            *layout.footnotes.notes(),
             *(map(Note, (work.remark for work in works)) if len(works) == 1 else ()),
             *notes,
-            *_without_order(grid, found),
+            *_without_order(name, grid, found),
             *_unfinished(name, cells, results),
             *_without_metric(found, metric),
         ),
-        numbers=tuple(
-            number(
-                summary_of(cell, found),
-                names=names(cell),
-                metric=metric,
-                variant=grid.variant(cell) or grid.deviation(cell),
-                published=published[cell.group].value if cell.group in published else None,
-            )
-            for cell in grid.cells
-        ),
+        numbers=tuple(layout.number(cell, metric) for cell in grid.cells),
         summary=_order(grid, found),
+    )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The lines of each row of the grid. `found` and `published` are by the group of the grid's cells."""
+
+    grid: Grid
+    found: Mapping[str, Configuration]
+    published: Mapping[str, OtherNumber]
+    usual: int
+    spread: Spread
+    selection: Selection | None
+    footnotes: Footnotes
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        """The other works that publish some of the numbers."""
+        return works_of(self.published.values())
+
+    def summaries(self, row: Mapping[Choice, Cell]) -> list[Summary | None]:
+        """What is measured of each rule."""
+        return [summary_of(row.get(rule), self.found) for rule in self.grid.rules]
+
+    def rows(self, row: Mapping[Choice, Cell], best: Best) -> tuple[str, Sequence[Row]]:
+        """The data set and the lines of a row; `best` has what is marked in it."""
+        first = next(iter(row.values()))
+        deviations = sorted({what for cell in row.values() if (what := self.grid.deviation(cell))})
+        marks = tuple(self.footnotes.mark(f"deviates from the suite file: {what}") for what in deviations)
+        summaries = self.summaries(row)
+        # Blank where the suite has no such cell, "-" where it has one that is not measured.
+        shown = [
+            measured_field(summary, self.footnotes, self.spread) if rule in row else Field("")
+            for rule, summary in zip(self.grid.rules, summaries, strict=True)
+        ]
+        model = title("model", first.model).removesuffix(self.grid.shared)
+        stub = Field(", ".join(filter(None, (model, self.grid.variant(first)))), marks)
+        theirs = [self.published.get(row[rule].group) if rule in row else None for rule in self.grid.rules]
+        below = (
+            *self._chosen_rows(row),
+            *counts_row(summaries, usual=self.usual),
+            *_published_rows(summaries, theirs, self.footnotes, works=self.works),
+        )
+        return title("dataset", first.dataset), (Row((stub, *best.shown(shown))), *below)
+
+    def _chosen_rows(self, row: Mapping[Choice, Cell]) -> Iterator[Row]:
+        """The line of chosen values below a row."""
+        if self.selection is not None:
+            fields = [self._chosen(row.get(rule), self.selection) for rule in self.grid.rules]
+            yield Row((faint(", ".join(self.selection.keys)), *fields))
+
+    def _chosen(self, cell: Cell | None, selection: Selection) -> Field:
+        if cell is None:
+            return Field("")
+        if (chosen := selection.chosen.get(cell.group)) is None:
+            why = selection.impossible.get(cell.group)
+            return Field(MISSING, (self.footnotes.mark(why),) if why else (), emphasis="faint")
+        remarks = filter(None, (chosen.edge, chosen.left_out))
+        return Field(chosen.text, tuple(map(self.footnotes.mark, remarks)), emphasis="faint")
+
+    def number(self, cell: Cell, metric: Metric) -> Number:
+        """The long form of what stands at one place."""
+        chosen = self.selection.chosen.get(cell.group) if self.selection else None
+        variant = self.grid.variant(cell) or self.grid.deviation(cell)
+        if self.selection and chosen:
+            variant = ", ".join(
+                filter(None, (variant, chosen.text and f"{', '.join(self.selection.keys)} {chosen.text}"))
+            )
+        return number(
+            summary_of(cell, self.found),
+            names=names(chosen.cell if chosen else cell),
+            metric=metric,
+            variant=variant,
+            published=self.published[cell.group].value if cell.group in self.published else None,
+        )
+
+
+def _layout(
+    cells: Sequence[Cell],
+    results: Sequence[Result],
+    *,
+    metric: Metric,
+    file: Suite | None,
+    spread: Spread,
+    selection: Selection | None,
+) -> _Layout:
+    first: dict[str, Cell] = {}
+    for cell in selection.cells if selection else cells:
+        first.setdefault(cell.group, cell)
+    found = selection.found if selection else configurations(results, metric)
+    others = numbers_of_other_works()
+    stands_for = {group: found[group].cell.group if selection and group in found else group for group in first}
+    return _Layout(
+        grid=Grid(tuple(first.values()), selection.file(file) if selection and file else file),
+        found=found,
+        published={group: others[own] for group, own in stands_for.items() if own in others},
+        usual=usual_count(configuration.summary for configuration in found.values()),
+        spread=spread,
+        selection=selection,
+        footnotes=Footnotes(),
     )
 
 
@@ -101,33 +193,6 @@ def _published_below(works: Sequence[Work]) -> str:
         f" First line of each row: measured; below it as published ({citations}) and the difference, measured minus "
         "published."
     )
-
-
-def _rows(
-    grid: Grid,
-    found: Mapping[str, Configuration],
-    footnotes: Footnotes,
-    marked: Sequence[Best],
-    *,
-    published: Mapping[str, OtherNumber],
-    usual: int,
-) -> Iterator[tuple[str, Sequence[Row]]]:
-    """The data set and the lines of each row."""
-    for by_rule, one in zip(grid.rows, marked, strict=True):
-        first = next(iter(by_rule.values()))
-        deviations = sorted({what for cell in by_rule.values() if (what := grid.deviation(cell))})
-        marks = tuple(footnotes.mark(f"deviates from the suite file: {what}") for what in deviations)
-        summaries = [summary_of(by_rule.get(rule), found) for rule in grid.rules]
-        # Blank where the suite has no such cell, "-" where it has one that is not measured.
-        shown = [
-            measured_field(summary, footnotes) if rule in by_rule else Field("")
-            for rule, summary in zip(grid.rules, summaries, strict=True)
-        ]
-        stub = ", ".join(filter(None, (title("model", first.model).removesuffix(grid.shared), grid.variant(first))))
-        row = Row((Field(stub, marks), *one.shown(shown)))
-        theirs = [published.get(by_rule[rule].group) if rule in by_rule else None for rule in grid.rules]
-        below = _published_rows(summaries, theirs, footnotes, works=works_of(published.values()))
-        yield title("dataset", first.dataset), (row, *counts_row(summaries, usual=usual), *below)
 
 
 def _published_rows(
@@ -170,15 +235,19 @@ def _order(grid: Grid, found: Mapping[str, Configuration]) -> str:
     return f"Best to worst ({over}): {listed}"
 
 
-def _without_order(grid: Grid, found: Mapping[str, Configuration]) -> Iterator[Note]:
-    """Why there is no order, where the reason is not a lack of numbers."""
+def _without_order(name: str, grid: Grid, found: Mapping[str, Configuration]) -> Iterator[Note]:
+    """Why there is no order, where the reason is not a lack of numbers; and how to choose among swept values."""
     measured = {cell.rule for row in grid.compared for cell in row.values() if cell.group in found}
     if len(measured) > 1 and (several := grid.with_several_values):
         rules = ", ".join(RULES[name].title for name in several)
-        yield Note(
-            f"No order from best to worst: {rules} {'has' if len(several) == 1 else 'have'} several values on one "
-            "network, and a choice among them needs validation data."
-        )
+        have = "has" if len(several) == 1 else "have"
+        text = f"No order from best to worst: {rules} {have} several values on one network"
+        cells = [cell for row in grid.compared for cell in row.values()]
+        if all(cell.validation for cell in cells):
+            command = f"asapbench report --suite {shlex.quote(name)} --select {','.join(swept(cells))}"
+            yield Note(f"{text}. To choose among them by validation accuracy:", (command,))
+        else:
+            yield Note(f"{text}, and a choice among them needs validation data.")
 
 
 def _unfinished(name: str, cells: Sequence[Cell], results: Sequence[Result]) -> Iterator[Note]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, Table, func, insert, select
 
 from asapbench.errors import EpochConflictError
 from asapbench.metrics import HOW_FAST, Alignment, EpochMetrics, GradientQuality, LayerRow
-from asapbench.store.cells import option_of
+from asapbench.store.cells import chunks, option_of
 from asapbench.store.records import Claim
 from asapbench.store.rows import checked
 from asapbench.store.schema import alignment, epoch_metrics, gradient_quality, key_of
@@ -46,6 +46,17 @@ def of_lineage(connection: Connection, lineage: str, *, only: Sequence[int] = ()
     if only:
         query = query.where(epoch_metrics.c.epoch.between(min(only), max(only)))
     return [_metrics(row) for row in connection.execute(query).mappings()]
+
+
+def validation_accuracies(connection: Connection, lineages: Sequence[str], *, best: bool) -> dict[str, float]:
+    """By lineage the accuracy on held-out examples at its last epoch, or the `best` of all; none where it has none."""
+    found: dict[str, float] = {}
+    accuracy, of = epoch_metrics.c.validation_accuracy, epoch_metrics.c.lineage
+    for part in chunks(lineages):
+        rows = select(of, accuracy, epoch_metrics.c.epoch).where(of.in_(part), accuracy.is_not(None))
+        for row in connection.execute(rows.order_by(epoch_metrics.c.epoch)):
+            found[row.lineage] = max(found.get(row.lineage, 0.0), row.validation_accuracy) if best else row[1]
+    return found
 
 
 def angles_of_lineage(connection: Connection, lineage: str, *, only: Sequence[int] = ()) -> list[Alignment]:

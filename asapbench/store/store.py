@@ -244,6 +244,7 @@ class Store:
     ended_cells = _reading(attempt_rows.ended_cells)
     attempts = _reading(attempt_rows.of_cell)
     epochs = _reading(epoch_rows.of_lineage)
+    validation_accuracies = _reading(epoch_rows.validation_accuracies)
     alignment = _reading(epoch_rows.angles_of_lineage)
     gradient_quality = _reading(epoch_rows.gradient_quality_of_lineage)
     measurements = _reading(measurement_rows.newest)

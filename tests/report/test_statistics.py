@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asapbench.report.statistics import Summary, spread_and_count
+from asapbench.report.configuration import measured_field
+from asapbench.report.statistics import Spread, Summary, spread_and_count
+from asapbench.report.table import Footnotes
 
 
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=30))
@@ -36,3 +39,37 @@ def test_the_samples_are_kept_in_their_order() -> None:
     summary = Summary((92.0, 90.0, 91.0))
     assert summary.samples == (92.0, 90.0, 91.0)
     assert summary.n == 3
+
+
+SAMPLES = (94.0, 95.0, 97.0, 94.5)
+
+
+@pytest.mark.parametrize(
+    ("spread", "half"),
+    [
+        (Spread.SD, np.std(SAMPLES, ddof=1)),
+        (Spread.SE, scipy.stats.sem(SAMPLES)),
+        (Spread.CI, scipy.stats.ttest_1samp(SAMPLES, 0).confidence_interval(0.95).high - np.mean(SAMPLES)),
+    ],
+)
+def test_a_spread_is_scipys_and_stands_behind_the_sign(spread: Spread, half: float) -> None:
+    assert spread.ends(Summary(SAMPLES)) == pytest.approx((np.mean(SAMPLES) - half, np.mean(SAMPLES) + half))
+    assert measured_field(Summary(SAMPLES), Footnotes(), spread).text == f"95.12 ± {half:.2f}"
+
+
+def test_a_range_has_its_ends_in_brackets_and_one_sample_has_no_spread() -> None:
+    assert measured_field(Summary(SAMPLES), Footnotes(), Spread.RANGE).text == "95.12 (94.00 to 97.00)"
+    assert {measured_field(Summary((94.0,)), Footnotes(), spread).text for spread in Spread} == {"94.00"}
+
+
+@pytest.mark.parametrize(
+    ("spread", "said"),
+    [
+        (Spread.SD, "mean ± sample standard deviation over n = 4 seeds"),
+        (Spread.SE, "mean ± standard error of the mean over n = 4 seeds"),
+        (Spread.CI, "mean ± half of the 95 % interval of the t distribution over n = 4 seeds"),
+        (Spread.RANGE, "mean (smallest to largest) over n = 4 seeds"),
+    ],
+)
+def test_the_caption_names_the_spread_and_n(spread: Spread, said: str) -> None:
+    assert spread_and_count([Summary(SAMPLES)], spread=spread) == said

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asapbench.errors import AsapbenchError
 from asapbench.report.configuration import distinguishing_fields, names, number, state_text
-from asapbench.report.statistics import Summary, spread_and_count, usual_count
+from asapbench.report.statistics import Spread, Summary, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Note, Number, Row, Table, grouped
 from asapbench.store import Result
 from asapbench.suite.cell import Cell
@@ -69,7 +69,7 @@ class Averaged:
 @dataclass(frozen=True)
 class ByEpoch:
     """The numbers of the picture. `shared` is what all configurations have in common; `left_out` counts the trainings
-    that are not comparable, by state.
+    that are not comparable, by state. `band` is what a line's band shows.
     """
 
     heading: str
@@ -78,6 +78,7 @@ class ByEpoch:
     shared: str
     configurations: tuple[Averaged, ...]
     left_out: Counter[str]
+    band: Spread = Spread.SD
 
     @property
     def names(self) -> list[str]:
@@ -92,7 +93,7 @@ class ByEpoch:
     @property
     def spread(self) -> str:
         """What a line and its band are, for a caption."""
-        return spread_and_count(self._ends, others="beside it")
+        return spread_and_count(self._ends, spread=self.band, others="beside it")
 
     @property
     def numbers(self) -> tuple[Number, ...]:
@@ -157,6 +158,7 @@ def by_epoch(
     unit: str,
     missing: str,
     label: Callable[[Cell], str] | None = None,
+    spread: Spread = Spread.SD,
 ) -> ByEpoch:
     """A configuration for each `Cell.group` that has rows, in the order in which they first appear.
 
@@ -187,7 +189,7 @@ def by_epoch(
             )
         )
     left_out = _states(groups.values()) - _states(chosen)
-    return ByEpoch(heading, metric, unit, shared, tuple(configurations), left_out)
+    return ByEpoch(heading, metric, unit, shared, tuple(configurations), left_out, spread)
 
 
 def _comparable(members: Sequence[Recorded[RowT]]) -> Sequence[Recorded[RowT]]:
@@ -201,17 +203,17 @@ def _states(groups: Iterable[Sequence[Recorded[RowT]]]) -> Counter[str]:
     return Counter(state_text(one.result.attempt.state) for members in groups for one in members)
 
 
-def draw_line(axes: Axes, line: Line, *, label: str, markersize: int, style: dict[str, Any]) -> None:
-    """The means, and a band of one standard deviation where there is one."""
+def draw_line(axes: Axes, line: Line, *, label: str, markersize: int, style: dict[str, Any], band: Spread) -> None:
+    """The means, and a band of their spread where there is one."""
     import numpy as np
 
     means = np.array([np.nan if point.mean is None else point.mean for point in line.points])
-    spreads = np.array([point.sd or 0.0 for point in line.points])
+    ends = [band.ends(point) for point in line.points]
     every = max(1, len(means) // 10)
     axes.plot(line.epochs, means, label=label, markevery=every, markersize=markersize, **style)
-    if spreads.any():
-        color = style["color"]
-        axes.fill_between(line.epochs, means - spreads, means + spreads, color=color, alpha=0.15, linewidth=0)
+    if any(ends):
+        low, high = zip(*(pair or (mean, mean) for pair, mean in zip(ends, means, strict=True)), strict=True)
+        axes.fill_between(line.epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
 def label_epochs(axes: Axes) -> None:

@@ -14,7 +14,7 @@ from asapbench.report.configuration import plain_field
 from asapbench.report.figures.by_epoch import ByEpoch, Line, Recorded, by_epoch, draw_line, label_epochs
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.figures.style import COLORS, MARKERS, legend_beside, line_style, literal, panels, require_room
-from asapbench.report.statistics import Summary
+from asapbench.report.statistics import Spread, Summary
 from asapbench.report.table import Note
 from asapbench.suite.cell import Cell
 
@@ -145,7 +145,7 @@ def _draw_panel(axes: Axes, lines: Sequence[Line], shown: Shown) -> None:
         if look is None:  # matplotlib leaves a label that starts with _ out of the legend
             of = styles[line.label.removesuffix(_REFERENCE)]
             label, look = f"_{label}", {"color": of["color"], "linestyle": ":", "linewidth": 1.0}
-        draw_line(axes, line, label=label, markersize=4, style=look)
+        draw_line(axes, line, label=label, markersize=4, style=look, band=Spread.SD)
     for level in shown.levels:
         axes.axhline(level, color="black", linewidth=0.8, linestyle="--")
     axes.set_ylabel(shown.axis)

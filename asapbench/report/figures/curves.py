@@ -12,14 +12,16 @@ from asapbench.report.figures import style
 from asapbench.report.figures.by_epoch import Averaged, ByEpoch, Line, Recorded, by_epoch, draw_line, label_epochs
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.quantity import Quantity
-from asapbench.report.statistics import Summary
+from asapbench.report.statistics import Spread, Summary
 from asapbench.report.table import Field, Footnotes, Note, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def learning_curves(recorded: Iterable[Recorded[EpochMetrics]], *, quantity: Quantity, heading: str) -> Illustration:
+def learning_curves(
+    recorded: Iterable[Recorded[EpochMetrics]], *, quantity: Quantity, heading: str, spread: Spread = Spread.SD
+) -> Illustration:
     """The curves of all configurations with a recorded epoch, in the order in which they first appear.
 
     Raises AsapbenchError where there is none.
@@ -32,6 +34,7 @@ def learning_curves(recorded: Iterable[Recorded[EpochMetrics]], *, quantity: Qua
         metric=quantity.words,
         unit=quantity.unit,
         missing=missing,
+        spread=spread,
     )
     described = f"{quantity.described}; {found.spread}."
     return Illustration(_table(found, described), lambda: _draw(found, described))
@@ -53,7 +56,7 @@ def _table(found: ByEpoch, described: str) -> Table:
         f"{described} The column titles are epochs",
         [(found.shared or "All", name, one.lines[0]) for name, one in named],
         stub="Configuration",
-        field=lambda point: Field("") if point is None else measured_field(point, Footnotes()),
+        field=lambda point: Field("") if point is None else measured_field(point, Footnotes(), found.band),
         notes=[Note(text)] if counts else [],
     )
 
@@ -71,7 +74,7 @@ def _draw(found: ByEpoch, described: str) -> Figure:
     drawn = zip(found.configurations, labels, _styles(found.configurations), strict=True)
     # The legend lists the lines from top to bottom, in the order of their last values.
     for one, label, look in sorted(drawn, key=lambda item: _height(item[0])):
-        draw_line(axes, one.lines[0], label=label, markersize=5, style=look)
+        draw_line(axes, one.lines[0], label=label, markersize=5, style=look, band=found.band)
     axes.set_ylabel(f"{found.metric} in {found.unit}")
     label_epochs(axes)
     style.legend_beside(axes)
