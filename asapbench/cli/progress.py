@@ -28,9 +28,8 @@ from asapbench.running.view import Outcome, View
 from asapbench.store import db_option
 from asapbench.streams import is_terminal
 from asapbench.suite import plugins
-from asapbench.suite.catalog import DEFAULTS
-from asapbench.suite.cell import Cell, plain, title
-from asapbench.suite.columns import differing, distinctions, field_value
+from asapbench.suite.cell import Cell, plain
+from asapbench.suite.columns import Labels, differing, field_value
 from asapbench.worker.protocol import Progressed
 
 _SHOWN = 100
@@ -55,9 +54,8 @@ def open_view(options: str) -> contextlib.AbstractContextManager[View]:
 
 @dataclass
 class _Tracked:
-    """One cell of the plan and what was reported of it: `epochs` trained."""
+    """What was reported of a cell: `epochs` trained."""
 
-    distinction: str = ""
     epochs: float = 0.0
     accuracy: float | None = None
     test: float | None = None
@@ -78,20 +76,21 @@ class _Progress:
         self.options = options
         self.cells = self.finished = 0
         self.time_left = TimeLeft(EpochTimes("cpu"), (), slots=0)
+        self.labels = Labels(())
         self._tracked: defaultdict[str, _Tracked] = defaultdict(_Tracked)
 
     def begin(self, plan: Plan, slots: Sequence[Slot]) -> None:
         """Prints the plan."""
         self.follow(plan)
-        self.message(opening_line(plan, slots))
+        self.message(opening_line(plan, slots, shared=self.labels.shared))
 
     def follow(self, plan: Plan) -> None:
         """Counts the plan."""
         left = plan.left
         self.cells = len(left)
         self.time_left = plan.time_left(time.monotonic)
-        named = distinctions(item.cell for item in plan.items)
-        self._tracked = defaultdict(_Tracked, {name: _Tracked(text) for name, text in named.items() if text})
+        self.labels = Labels(item.cell for item in plan.items)
+        self._tracked = defaultdict(_Tracked)
 
     def close(self) -> None:
         """Nothing to restore."""
@@ -130,9 +129,8 @@ class _Progress:
         say(text)
 
     def _say(self, cell: Cell, text: str) -> None:
-        """Prints a line about `cell`, with the settings that distinguish it from other cells of its label."""
-        name = f"{cell.label}, {self._tracked[cell.id].distinction}".removesuffix(", ")
-        self._print(f"[{self.finished}/{self.cells}] {name} ({cell.short})  {text}")
+        """Prints a line about `cell`, without what all cells share."""
+        self._print(f"[{self.finished}/{self.cells}] {self.labels.of(cell)} ({cell.short})  {text}")
 
     def _print(self, line: str) -> None:
         say(line)
@@ -290,20 +288,12 @@ class LiveView(_Progress):
             return line
         tracked = self._tracked[cell.id]
         epoch = min(int(tracked.epochs) + (not tracked.is_evaluated), cell.epochs)
-        line |= {"cell": visible(_rule_first(cell, tracked.distinction)), "epoch": f"{epoch}/{cell.epochs}"}
+        line |= {"cell": visible(self.labels.rule_first(cell)), "epoch": f"{epoch}/{cell.epochs}"}
         line |= {"train": percent(tracked.accuracy), "test": percent(tracked.test)}
         if tracked.rate:
             left = duration(self.time_left.of(cell))
             line |= {"samples/s": f"{tracked.rate:,.0f}", "left": "testing" if tracked.is_evaluated else left}
         return line
-
-
-def _rule_first(cell: Cell, distinction: str) -> str:
-    """The cell's name, starting with the settings that distinguish it: a narrow column cuts the end."""
-    kinds = ("rule",) if cell.optimizer == DEFAULTS["optimizer"] else ("rule", "optimizer")
-    own = " ".join(title(kind, getattr(cell, kind)) for kind in kinds)
-    apart = [f"{own} seed {cell.seed}", *([distinction] if distinction else [])]
-    return ", ".join([*apart, f"{title('dataset', cell.dataset)} {title('model', cell.model)}"])
 
 
 def resumed_text(epochs_done: int, batch: int, bit_exact: bool) -> str:
@@ -323,36 +313,44 @@ def ended_text(state: str, cell: Cell, error: str | None, *, retry: str | None =
     return f"{state.replace('_', ' ')}: {reason}{more}{then}"
 
 
-def opening_line(plan: Plan, slots: Sequence[Slot]) -> str:
-    """The plan in one line."""
+def opening_line(plan: Plan, slots: Sequence[Slot], *, shared: str = "") -> str:
+    """The plan in one line; `shared` is what the labels of all cells have."""
     total, left = len(plan.items), len(plan.left)
     if not total:
         return "No cell is in such a state: nothing to train."
     if not left and not plan.states["running"]:
         return f"{'The cell is done' if total == 1 else f'All {total:,} cells are done'}: nothing to train."
-    kind = slots[0].kind
     about = f"about {duration(plan.seconds)}" + ("" if set(plan.bases) <= {"measured"} else ", a rough estimate")
-    return f"{left} of {count(total, 'cell')} to train on {count(len(slots), f'{kind} slot')}: {about}"
+    named = f" of {shared}" if shared else ""
+    return f"{left} of {count(total, 'cell')}{named} to train on {count(len(slots), f'{slots[0].kind} slot')}: {about}"
 
 
 def print_plan(plan: Plan) -> None:
-    """The dry run: states, cells, time and disk. A field that differs among the cells shown has a column."""
+    """The dry run: states, cells, time and disk. What all cells share is in the heading, the rest in columns."""
     items = plan.items[:_SHOWN]
+    labels = Labels(item.cell for item in plan.items)
     further = [n for n in differing([item.cell for item in items]) if n not in ("optimizer", "lr", "epochs")]
+    titles = ("cell", "configuration", "state", "lr", *further, "epochs", "time")
+    rows = [
+        (
+            item.cell.short,
+            labels.of(item.cell),
+            item.state,
+            plain(item.cell.lr),
+            *(field_value(item.cell, field) for field in further),
+            f"{item.epochs_done}/{item.cell.epochs}",
+            duration(item.seconds) if item.left else "",
+        )
+        for item in items
+    ]
+    alike = [n for n in ("state", "lr", "epochs") if len(rows) > 1 and len({row[titles.index(n)] for row in rows}) == 1]
+    shared = [*([labels.shared] if labels.shared else []), *(f"{n} {rows[0][titles.index(n)]}" for n in alike)]
+    if shared:
+        say(f"All: {', '.join(shared)}")
+    kept = [place for place, name in enumerate(titles) if name not in alike]
     print_table(
-        ("cell", "configuration", "state", "lr", *further, "epochs", "time"),
-        [
-            (
-                item.cell.short,
-                item.cell.label,
-                item.state,
-                plain(item.cell.lr),
-                *(field_value(item.cell, field) for field in further),
-                f"{item.epochs_done}/{item.cell.epochs}",
-                duration(item.seconds) if item.left else "",
-            )
-            for item in items
-        ],
+        [titles[place] for place in kept],
+        [[row[place] for place in kept] for row in rows],
         left=("cell", "configuration", "state"),
     )
     if len(plan.items) > _SHOWN:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from asapbench.suite.catalog import DEFAULTS
 from asapbench.suite.cell import CHOICES, FIELDS, Cell, name, plain, title
 from asapbench.suite.options import Value
 
@@ -77,3 +78,48 @@ def distinct_labels(cells: Iterable[Cell]) -> dict[str, str]:
     wanted = {cell.id: cell for cell in cells}
     needed = distinctions(wanted.values())
     return {cell_id: f"{cell.label}, {needed[cell_id]}".removesuffix(", ") for cell_id, cell in wanted.items()}
+
+
+_LABELLED = ("dataset", "model", "rule", "optimizer")
+
+
+class Labels:
+    """Short labels of cells that are shown together: `shared` is what the labels of all have, for a heading.
+
+    A label has the choices that differ, the seed, and what distinguishes the cell from others of its label.
+
+    >>> from asapbench.suite.load import load
+    >>> cells = [cell for cell in load("quickstart").cells if cell.model.name == "resnet10"]
+    >>> labels = Labels(cells)
+    >>> labels.shared, labels.of(cells[0])
+    ('Digits ResNet-10(width=8)', 'BP seed 0')
+    """
+
+    def __init__(self, cells: Iterable[Cell]) -> None:
+        known = {cell.id: cell for cell in cells}
+        self._distinctions = distinctions(known.values())
+        alike = [kind for kind in _LABELLED if len({getattr(cell, kind) for cell in known.values()}) == 1]
+        self._shared = alike if len(known) > 1 else []
+        first = next(iter(known.values()), None)
+        self.shared = "" if first is None else " ".join(self._titles(first, self._shared))
+
+    def of(self, cell: Cell) -> str:
+        """The label of one of the cells, or of another one."""
+        return self._joined(cell, self._own(cell, _LABELLED))
+
+    def rule_first(self, cell: Cell) -> str:
+        """As `of`, with data set and model at the end, which a narrow column cuts."""
+        rest = " ".join(self._own(cell, _LABELLED[:2]))
+        return f"{self._joined(cell, self._own(cell, _LABELLED[2:]))}, {rest}".removesuffix(", ")
+
+    def _joined(self, cell: Cell, parts: Sequence[str]) -> str:
+        named = " ".join([*parts, f"seed {cell.seed}"])
+        return f"{named}, {self._distinctions.get(cell.id, '')}".removesuffix(", ")
+
+    def _own(self, cell: Cell, kinds: Iterable[str]) -> list[str]:
+        return self._titles(cell, [kind for kind in kinds if kind not in self._shared])
+
+    @staticmethod
+    def _titles(cell: Cell, kinds: Iterable[str]) -> list[str]:
+        shown = (kind for kind in kinds if kind != "optimizer" or cell.optimizer != DEFAULTS["optimizer"])
+        return [title(kind, getattr(cell, kind)) for kind in shown]
