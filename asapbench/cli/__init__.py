@@ -28,6 +28,7 @@ from asapbench.cli.merge import merge
 from asapbench.cli.options import CatalogCommand, Command, with_plugins
 from asapbench.cli.report import report
 from asapbench.cli.run import rerun, resume, run
+from asapbench.cli.serve import serve
 from asapbench.cli.show import show
 from asapbench.cli.status import status
 from asapbench.cli.text import say
@@ -47,7 +48,7 @@ app = typer.Typer(
 COMMANDS: dict[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
     "Start": (doctor, data.app, catalog),
     "Train": (run, resume, rerun, clean),
-    "Look": (status, list_, show, report, compare, html, discard, restore),
+    "Look": (status, list_, show, report, compare, html, serve, discard, restore),
     "Share": (export, merge),
     "Check": (check, evaluate, bench, analyze.app),
 }

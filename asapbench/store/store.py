@@ -19,6 +19,7 @@ from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
 from asapbench.store import attempts as attempt_rows
 from asapbench.store import cells as cell_rows
 from asapbench.store import certificates as certificate_rows
+from asapbench.store import changes as change_rows
 from asapbench.store import claims, migrate
 from asapbench.store import discards as discard_rows
 from asapbench.store import epochs as epoch_rows
@@ -237,6 +238,7 @@ class Store:
     listed = _reading(listing_rows.listed)
     trained = _reading(listing_rows.trained)
     labels = _reading(listing_rows.labels)
+    change_mark = _reading(change_rows.mark)
     results = _reading(attempt_rows.results)
     results_of = _reading(attempt_rows.results_of)
     unreadable_cells = _reading(attempt_rows.unreadable_cells)

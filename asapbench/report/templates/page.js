@@ -2,7 +2,7 @@
    Plotly draws. Every text goes into the document as text, and into a chart with its markup escaped. */
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  let data = JSON.parse(document.getElementById("data").textContent);
   const darkness = matchMedia("(prefers-color-scheme: dark)");
   const explorers = [];
   let printing = false;
@@ -400,7 +400,7 @@
       const [traces, look] = this.kind.draw(this, panel.items, this.which, width);
       panel.drawn = true;
       panel.plot.style.minHeight = `${look.height}px`;
-      Plotly.react(panel.plot, traces, look, CONFIG);
+      Plotly.react(panel.plot, traces, { ...look, uirevision: this.which }, CONFIG); // newer data leave the zoom
     }
 
     redraw(everything) {
@@ -470,7 +470,7 @@
   }
 
   function copyButtons() {
-    for (const code of document.querySelectorAll("code.command")) {
+    for (const code of document.querySelectorAll("code.command:not(.with-copy > code)")) {
       const button = make("button", { type: "button", "aria-label": `Copy: ${code.textContent}` }, "Copy");
       button.addEventListener("click", async () => {
         await copied(code.textContent);
@@ -486,10 +486,15 @@
 
   const redraw = (everything = false) => explorers.forEach((one) => one.redraw(everything));
 
-  for (const place of document.querySelectorAll("[data-chart]")) {
+  function explore(place) {
     explorers.push(new Explorer(place, data.charts[Number(place.dataset.chart)]));
+    explorers.at(-1).redraw();
   }
-  redraw();
+
+  /* For the script of a server, which shows newer results in place. */
+  window.asapbenchPage = { explorers, explore, cells, copyButtons, take: (newer) => { data = newer; } };
+
+  for (const place of document.querySelectorAll("[data-chart]")) explore(place);
   cells();
   copyButtons();
   darkness.addEventListener("change", () => redraw());

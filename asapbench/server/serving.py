@@ -1,0 +1,105 @@
+"""Listening: one socket, one process, until Ctrl-C."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import secrets
+import socket
+import webbrowser
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from asapbench.errors import AsapbenchError
+from asapbench.server.app import LOCAL_HOSTS, make_app, script
+from asapbench.server.live_page import LivePage
+
+_TOKEN_BYTES = 18
+_CLOSE_SECONDS = 1
+"""How long Ctrl-C waits for answers that are being sent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where to listen. Port 0: any that is free. A token is needed on an address that other machines reach."""
+
+    host: str = "127.0.0.1"
+    port: int = 8617
+    token: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches the address."""
+        if self.host == "localhost":
+            return True
+        with suppress(ValueError):
+            return ipaddress.ip_address(self.host).is_loopback
+        return False
+
+
+def serve(
+    url: str,
+    place: Place,
+    *,
+    suites: Sequence[str] = (),
+    filters: Sequence[str] = (),
+    say: Callable[[str], None],
+    opens: bool = False,
+) -> None:
+    """Serve the page of the database at `url` until Ctrl-C. Raises AsapbenchError if it cannot listen at `place`."""
+    import uvicorn
+
+    token = place.token or (None if place.is_local else secrets.token_urlsafe(_TOKEN_BYTES))
+    listening = _socket(place)
+    address = _address(place, listening.getsockname()[1], token)
+    app = make_app(_live_page(url, suites, filters, say), hosts=LOCAL_HOSTS if place.is_local else ("*",), token=token)
+    say(f"{address}\nCtrl-C ends it.")
+    if opens:
+        webbrowser.open(address)
+    config = uvicorn.Config(
+        app, log_level="warning", lifespan="off", server_header=False, timeout_graceful_shutdown=_CLOSE_SECONDS
+    )
+    with suppress(KeyboardInterrupt):  # raised by uvicorn again, after its end
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _live_page(url: str, suites: Sequence[str], filters: Sequence[str], say: Callable[[str], None]) -> LivePage:
+    from asapbench.report.page import page
+    from asapbench.report.page.document import plotly
+    from asapbench.store import Store
+
+    def mark() -> str:
+        with Store.read_only(url) as store:
+            return store.change_mark()
+
+    def render() -> str:
+        return page(url, suites=suites, filters=filters, script=script())
+
+    return LivePage(mark, render, constant=plotly(), say=say)
+
+
+def _socket(place: Place) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((place.host, place.port), family=family)
+    except OSError as error:
+        where = f"--host {place.host} --port {place.port}"
+        fixes = {
+            errno.EADDRINUSE: "another program listens there; choose another --port, or --port 0 for any that is free",
+            errno.EACCES: "this user may not use that port; choose one from 1024 on, or --port 0",
+            errno.EADDRNOTAVAIL: "this machine has no such address; choose 127.0.0.1, or 0.0.0.0 for all that it has",
+        }
+        reason = fixes.get(error.errno or 0, f"{error.strerror or error}; check the address")
+        raise AsapbenchError(f"{where}: {reason}") from error
+    except OverflowError as error:
+        raise AsapbenchError(f"--port {place.port}: choose one from 0 to 65535") from error
+
+
+def _address(place: Place, port: int, token: str | None) -> str:
+    """What to open. An address that means all of this machine's is printed as the machine's name."""
+    host = place.host
+    with suppress(ValueError):
+        parsed = ipaddress.ip_address(host)
+        host = socket.gethostname() if parsed.is_unspecified else f"[{host}]" if parsed.version == 6 else host
+    return f"http://{host}:{port}/" + ("" if token is None else f"?token={token}")
