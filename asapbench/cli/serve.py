@@ -34,7 +34,7 @@ def serve(
     only: Only = None,
     db: Db = DEFAULT_URL,
 ) -> None:
-    """Show the page of `html` in a browser, refreshed while a run goes on.
+    """Show the page of `html` in a browser, refreshed while a run trains.
 
     It reads the database and changes nothing. Ctrl-C ends it.
     """

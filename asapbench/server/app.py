@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from base64 import b64encode
@@ -66,14 +67,14 @@ class _Server:
         if state.content is None:
             text = _waiting(state.problem or "The database is being read.")
             return Response(text, 503, _HEADERS | {"cache-control": "no-store"}, media_type="text/html")
-        return _answer(request, state.content.version, state.content.page)
+        return await _answer(request, state.content.version, state.content.page)
 
     async def update(self, request: Request) -> Response:
         """The page without what a browser that shows it has already."""
         state = await self.page.current()
         if state.content is None:
             return PlainTextResponse(state.problem or "The database is being read.", 503, _HEADERS)
-        return _answer(request, state.content.version, state.content.update)
+        return await _answer(request, state.content.version, state.content.update)
 
     async def state(self, request: Request) -> Response:
         """The version of the page, how many seconds ago it was made, and why it is not newer, if something fails."""
@@ -89,13 +90,14 @@ class _Server:
         )
 
 
-def _answer(request: Request, version: str, body: Body) -> Response:
+async def _answer(request: Request, version: str, body: Body) -> Response:
     """The body, or 304 where the browser has it; compressed where it takes that."""
     headers = _HEADERS | {"etag": f'W/"{version}"', "vary": "accept-encoding"}
     if f'"{version}"' in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(body.zipped, media_type="text/html", headers=headers | {"content-encoding": "gzip"})
+        zipped = await asyncio.to_thread(lambda: body.zipped)  # 0.15 s, in which others are answered
+        return Response(zipped, media_type="text/html", headers=headers | {"content-encoding": "gzip"})
     return Response(body.text, media_type="text/html", headers=headers)
 
 

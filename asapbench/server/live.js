@@ -62,7 +62,7 @@
     bar.classList.toggle("paused", paused);
     bar.classList.toggle("trouble", trouble !== null && !paused);
     const updated = madeAt === null ? "" : `updated ${ago((performance.now() - madeAt) / 1000)}`;
-    const parts = [paused ? "Paused" : trouble ?? (updated ? "Live" : "Waiting for results"), updated];
+    const parts = [paused ? "Paused" : page ? trouble ?? "Live" : "Waiting for results", updated];
     ageText.textContent = parts.filter(Boolean).join(" · ");
   }
 
@@ -94,7 +94,10 @@
   }
 
   async function refresh() {
-    if (!page) return location.reload();
+    if (!page) {
+      history.scrollRestoration = "manual"; // the place in another page means nothing here
+      return location.reload();
+    }
     const answer = await fetch("update", { cache: "no-store" });
     if (!answer.ok) return undefined;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");

@@ -1,8 +1,8 @@
 """`LivePage`: the page of a database as it is now, rendered again only where the database has changed.
 
-However many browsers ask, one thread at a time reads the database, and it rests for nine times as long as it worked:
-a run beside it keeps its processor and its database. What cannot be read is a text, and is tried again; meanwhile the
-last page stays.
+However many browsers ask, one thread at a time reads the database, and it rests for nine times the processor time that
+it took: a run beside it keeps its processor and its database. What cannot be read is a text, and is tried again;
+meanwhile the last page stays.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from asapbench.errors import AsapbenchError
 _LOOK_SECONDS = 1.0
 """The shortest time between two looks at the database."""
 _REST = 9.0
-"""How many times as long as a look took the next one waits at least."""
+"""How many times the processor time of a look the next one waits at least."""
 _PATIENCE_SECONDS = 10.0
-"""How long who opens the page waits for the newest state before the last one is shown."""
+"""How long a browser that opens the page waits for the newest state, before it gets the last one."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class LivePage:
     state: State = State()
     renderings: int = 0
     _due: float = 0.0
+    _processor_seconds: float = 0.0
     _work: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def current(self, *, patient: bool = False) -> State:
@@ -86,22 +87,27 @@ class LivePage:
         return self.state
 
     async def _look(self) -> None:
-        started = time.monotonic()
         content, problem = self.state.content, None
         try:
-            content = await _on_a_thread(self._read)
+            content = await _on_a_thread(self._timed)
         except AsapbenchError as error:
             problem = str(error)
         except Exception as error:
-            # A fault of the page must not end the server of somebody's night: it is shown, and tried again.
+            # A fault of the page must not end the server: it is shown, and tried again.
             logging.getLogger(__name__).exception("The page cannot be made")
             problem = f"the page cannot be made: {type(error).__name__}: {error}"
         if problem != self.state.problem:
             self.say("The database can be read again." if problem is None else f"{problem}; trying again")
         self.state = State(content, problem)
-        ended = time.monotonic()
-        self._due = ended + max(_LOOK_SECONDS, _REST * (ended - started))
+        self._due = time.monotonic() + max(_LOOK_SECONDS, _REST * self._processor_seconds)
         self._work = None
+
+    def _timed(self) -> Content:
+        started = time.thread_time()
+        try:
+            return self._read()
+        finally:
+            self._processor_seconds = time.thread_time() - started
 
     def _read(self) -> Content:
         # The mark is taken first: what is written meanwhile changes it again.
@@ -113,9 +119,7 @@ class LivePage:
         version = sha256(text.encode()).hexdigest()[:16]
         text = text.replace("</head>", f'<meta name="asapbench-version" content="{version}">\n</head>', 1)
         changing = text.replace(self.constant, "") if self.constant else text
-        content = Content(Body(text.encode()), Body(changing.encode()), mark, version, made)
-        _ = content.page.zipped, content.update.zipped  # here, not while the server answers others
-        return content
+        return Content(Body(text.encode()), Body(changing.encode()), mark, version, made)
 
 
 async def _on_a_thread(work: Callable[[], Content]) -> Content:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import secrets
 import socket
 import webbrowser
@@ -16,6 +17,8 @@ from asapbench.server.app import LOCAL_HOSTS, make_app, script
 from asapbench.server.live_page import LivePage
 
 _TOKEN_BYTES = 18
+_NICE = 10
+"""How far the server steps back behind a run on the same machine, in Unix's steps of priority."""
 _CLOSE_SECONDS = 1
 """How long Ctrl-C waits for answers that are being sent."""
 
@@ -50,6 +53,8 @@ def serve(
     """Serve the page of the database at `url` until Ctrl-C. Raises AsapbenchError if it cannot listen at `place`."""
     import uvicorn
 
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
     token = place.token or (None if place.is_local else secrets.token_urlsafe(_TOKEN_BYTES))
     listening = _socket(place)
     address = _address(place, listening.getsockname()[1], token)

@@ -8,7 +8,7 @@ import sys
 import pytest
 from commands import Commands
 
-HEAVY = ("torch", "sqlalchemy", "pydantic", "numpy", "matplotlib")
+HEAVY = ("torch", "sqlalchemy", "pydantic", "numpy", "matplotlib", "starlette", "uvicorn")
 LOADED = f"import sys; {{}}; print(*[m for m in {HEAVY} if m in sys.modules])"
 
 
@@ -56,6 +56,7 @@ def test_help_names_every_command(flag: str, asapbench: Commands) -> None:
         "status",
         "show",
         "report",
+        "serve",
         "rerun",
         "evaluate",
         "bench",

@@ -159,7 +159,7 @@ def settled_page(client: TestClient) -> str:
 
 
 def test_the_server_rests_longer_after_a_slow_rendering(client, page, monkeypatch) -> None:
-    monkeypatch.setattr(live_page, "_REST", 1e6)
+    monkeypatch.setattr(live_page, "_REST", 1e9)
     client.get("/")
     page.mark = lambda: "another"
     for _ in range(5):

@@ -400,7 +400,7 @@
       const [traces, look] = this.kind.draw(this, panel.items, this.which, width);
       panel.drawn = true;
       panel.plot.style.minHeight = `${look.height}px`;
-      Plotly.react(panel.plot, traces, { ...look, uirevision: this.which }, CONFIG); // newer data leave the zoom
+      Plotly.react(panel.plot, traces, { ...look, uirevision: this.which + 1 }, CONFIG); // newer data leave the zoom
     }
 
     redraw(everything) {
