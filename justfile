@@ -9,7 +9,7 @@ default: format lint types test
 # Make .venv, with the package in development mode and the versions of constraints.txt
 install:
     python3 -m venv .venv
-    .venv/bin/pip install -c constraints.txt -e ".[test]"
+    .venv/bin/pip install -c constraints.txt -e ".[test,docs]"
 
 # Format the code and apply ruff's safe fixes
 format:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from docutils.nodes import SkipNode
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
-from generated import PARTS
+from generated import PARTS, write_example
 from sphinx.util.logging import getLogger
 
 if TYPE_CHECKING:
@@ -44,6 +44,12 @@ def read(_app: Sphinx, name: str, source: list[str]) -> None:
     text = _with_links(source[0], page, page)
     text = _DOCUMENT.sub(lambda found: _document(page, *found.groups()), text)
     source[0] = _PART.sub(lambda found: PARTS[found[1]](found[2] or ""), text)
+
+
+def finish(app: Sphinx, error: Exception | None) -> None:
+    """Puts the example of a results page beside the pages."""
+    if error is None and app.builder.format == "html":
+        write_example(Path(app.outdir))
 
 
 def _document(page: Path, path: str, start: str | None, end: str | None) -> str:
@@ -97,5 +103,6 @@ def _mathml(node: nodes.Element, *, as_block: bool = False) -> str:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connects the extension."""
     app.connect("source-read", read)
+    app.connect("build-finished", finish)
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

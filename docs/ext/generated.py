@@ -6,9 +6,13 @@ A page asks for one with an empty block, as in `{commands}`, or with an argument
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import typer
@@ -20,7 +24,9 @@ from asapbench.report.render.markdown import escape
 from asapbench.suite.catalog import RULES, rule_class
 from asapbench.suite.load import load, shipped
 
-CERTIFICATES = Path(__file__).resolve().parent.parent / "certificates.md"
+ROOT = Path(__file__).resolve().parents[2]
+CERTIFICATES = ROOT / "docs" / "certificates.md"
+EXAMPLE = "example.html"
 
 
 def commands(_argument: str = "") -> str:
@@ -110,5 +116,20 @@ def _certificates(name: str) -> str:
     return f"{listed}\n\n[What each column means](../certificates.md)."
 
 
-PARTS: dict[str, Callable[[str], str]] = {"commands": commands, "rule": rule, "suites": suites}
+def example(_argument: str = "") -> str:
+    """A link to the page that `write_example` writes."""
+    return f'<p><a href="{EXAMPLE}">An example of the page</a>: the measured results of this repository.</p>'
+
+
+def write_example(folder: Path) -> None:
+    """Writes what `asapbench html` makes of the measured results into `folder`."""
+    measured = str(ROOT / "results" / "measured" / "measured.sqlite")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ASAPBENCH_")}
+    with TemporaryDirectory() as place:
+        for arguments in (("merge", measured), ("html", "--force", "--out", str(folder.resolve() / EXAMPLE))):
+            command = [sys.executable, "-m", "asapbench", *arguments]
+            subprocess.run(command, cwd=place, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+PARTS: dict[str, Callable[[str], str]] = {"commands": commands, "example": example, "rule": rule, "suites": suites}
 """What makes each part, by the name of its block; it takes the block's argument."""
