@@ -18,12 +18,16 @@ from asapbench.report.figures.alignment import angle_curves
 from asapbench.report.figures.by_epoch import Recorded
 from asapbench.report.figures.curves import learning_curves
 from asapbench.report.figures.gradient_quality import quality_curves
-from asapbench.report.forward_alignment import forward_alignment_table
+from asapbench.report.forward_alignment import forward_alignment_table, readings
 from asapbench.report.paper import ACCURACIES, accuracy_table, table3
+from asapbench.report.published import printed_table
 from asapbench.report.quantity import Angle, GradientMeasure, Metric, Quantity, Wanted
 from asapbench.report.recorded import (
+    chosen_notes,
     current_certificates,
     differing_plugins,
+    discarded_note,
+    passing,
     recorded_certificates,
     recorded_results,
     recorded_suite,
@@ -36,7 +40,7 @@ from asapbench.suite import plugins
 from asapbench.suite.catalog import dataset_shape
 from asapbench.suite.load import shipped
 from asapbench.suite.plugins import lacking
-from asapbench.suite.select import only
+from asapbench.suite.select import matching, only
 
 if TYPE_CHECKING:
     from asapbench.store import Result, Store
@@ -72,10 +76,6 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
             f"report: name {which}: --table (1 to 5, {SECTION}), --figure ({figures}), --curves accuracy, "
             "--alignment weights, --gradient-quality norm-ratio or --suite NAME"
         )
-    if wanted.only and by_epoch is None:
-        raise AsapbenchError(
-            f"--only: goes with --curves, --alignment or --gradient-quality, not with {named[0]}; leave it out"
-        )
     if wanted.select is not None and named != ["--suite"]:
         raise AsapbenchError(f"--select: goes with --suite, not with {named[0]}; leave it out")
     has_spread = "--table", "--suite", "--curves"
@@ -88,17 +88,31 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
             metric=wanted.metric,
             allow_deviations=wanted.allow_deviations,
             spread=wanted.spread,
+            filters=wanted.only,
         )
     if wanted.allow_deviations and wanted.figure != OF_ACCURACIES:
         raise AsapbenchError(f"--allow-deviations: goes with --table or --figure 9, not with {named[0]}; leave it out")
     if wanted.figure is not None:
-        made = paper_figure(wanted.figure, url=url, metric=wanted.metric, allow_deviations=wanted.allow_deviations)
+        made = paper_figure(
+            wanted.figure,
+            url=url,
+            metric=wanted.metric,
+            allow_deviations=wanted.allow_deviations,
+            filters=wanted.only,
+        )
         return replace(made, table=with_options(made.table, url))
     if by_epoch is not None:
         if wanted.metric is not None:
             raise AsapbenchError("--metric: curves show every epoch; leave it out")
         return by_epoch_report(by_epoch, url=url, suite=wanted.suite, filters=wanted.only, spread=wanted.spread)
-    return suite_report(wanted.suite or "", url=url, metric=wanted.metric, spread=wanted.spread, select=wanted.select)
+    return suite_report(
+        wanted.suite or "",
+        url=url,
+        metric=wanted.metric,
+        spread=wanted.spread,
+        select=wanted.select,
+        filters=wanted.only,
+    )
 
 
 def paper_table(
@@ -108,11 +122,13 @@ def paper_table(
     metric: Metric | None = None,
     allow_deviations: bool = False,
     spread: Spread = Spread.SD,
+    filters: Sequence[str] = (),
 ) -> Table:
     """Printed table `table` (1 to 5, or A.2 for the numbers of that section) from the database at `url`.
 
-    Table 3 needs no database. Without one, the others show the published numbers alone. `metric` is by default the
-    paper's. Raises AsapbenchError for an unknown table, StoreError for a named database that does not exist.
+    Its measured numbers are those of cells that pass the filters. Table 3 needs no database. Without one, the others
+    show the published numbers alone. `metric` is by default the paper's. Raises AsapbenchError for an unknown table,
+    StoreError for a named database that does not exist, SuiteError for a filter that no cell passes.
     """
     table, chosen = table.upper(), metric or Metric.BEST
     if table == "3" and metric is not None:
@@ -123,16 +139,20 @@ def paper_table(
         raise AsapbenchError("--spread: Table 3 holds learning rates, which have no spread; leave it out")
     if table == SECTION and allow_deviations:
         raise AsapbenchError(f"--allow-deviations: {SECTION} has readings, each in a row of its own; leave it out")
+    if table == "3" and filters:
+        raise AsapbenchError("--only: Table 3 holds the suites' learning rates, and no result; leave it out")
     if table == "3":
         return table3()
     if table == SECTION:
-        made = forward_alignment_table(recorded_results(url), metric=chosen, spread=spread)
+        results, notes = recorded_results(url, filters, of=[cell for one in readings() for cell in one.cells])
+        made = forward_alignment_table(results, metric=chosen, spread=spread)
     elif table in map(str, ACCURACIES):
-        made = accuracy_table(
-            int(table), recorded_results(url), metric=chosen, allow_deviations=allow_deviations, spread=spread
-        )
+        of = [reference.cell for reference in printed_table(int(table)).references]
+        results, notes = recorded_results(url, filters, of=of)
+        made = accuracy_table(int(table), results, metric=chosen, allow_deviations=allow_deviations, spread=spread)
     else:
         raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
+    made = replace(made, notes=(*made.notes, *notes))
     return with_options(with_notes(made, recorded_certificates(url)), url)
 
 
@@ -143,20 +163,24 @@ def suite_report(
     metric: Metric | None = None,
     spread: Spread = Spread.SD,
     select: str | None = None,
+    filters: Sequence[str] = (),
 ) -> Table:
-    """The report of a suite, by its name or file, from the database at `url`. `metric` defaults to the last epoch.
+    """The report of the cells of a suite, by its name or file, that pass the filters, from the database at `url`.
 
-    `select` names swept settings of which one value is chosen for each rule on validation accuracy.
+    `metric` defaults to the last epoch. `select` names swept settings of which one value is chosen for each rule on
+    validation accuracy.
 
-    Raises SuiteError for a setting that was not swept, AsapbenchError if the database holds nothing of the suite,
-    StoreError for a database that does not exist.
+    Raises SuiteError for a setting that was not swept or a filter that no cell passes, AsapbenchError if the database
+    holds nothing of the suite, StoreError for a database that does not exist.
     """
     from asapbench.store import Store
 
     with Store.read_only(url) as store:
         known = recorded_suite(store, suite)
         (cells, unreadable), results = store.readable_cells(known.name), store.results(suite=known.name)
+        cells, results = only(cells, filters), passing(results, filters)
         notes = [*_left_out(list(unreadable.values())), *differing_plugins(store, results)]
+        notes += chosen_notes(store, filters, suite=known.name)
         issued = current_certificates(store)
         chosen = None
         if select is not None:
@@ -233,6 +257,9 @@ def comparison(
         unreadable = {cell: label for _, others in read for cell, label in others.items()}
         results = [result for one in compared for result in one.results]
         notes = [*_left_out(list(unreadable.values())), *differing_plugins(store, results)]
+        discarded = [cell for one in known for cell in store.discarded_cells(suite=one.name)]
+        number = len({cell.id for cell in matching(discarded, filters) if cell.rule.name in rules})
+        notes += discarded_note(number, suites=suites)
     table = comparison_table(compared, rules, metric=metric or Metric.LAST, test=test, interval=interval)
     return with_options(replace(table, notes=(*table.notes, *notes)), url)
 
@@ -260,9 +287,7 @@ def by_epoch_report(
     with Store.read_only(url) as store:
         known = None if suite is None else recorded_suite(store, suite)
         heading = f"{known.title}, {words}" if known else words.capitalize()
-        results = store.results(suite=known.name if known else None)
-        chosen = {cell.id for cell in only([result.cell for result in results], filters)} if results else set()
-        results = [result for result in results if result.cell.id in chosen]
+        results = passing(store.results(suite=known.name if known else None), filters)
         if isinstance(shown, Quantity):
             epochs = [Recorded(result, store.epochs(result.attempt.lineage)) for result in results]
             figure = learning_curves(epochs, quantity=shown, heading=heading, spread=spread)
@@ -277,6 +302,7 @@ def by_epoch_report(
         else:
             unreadable = list(store.readable_cells(known.name)[1].values())
         notes = [*_left_out(unreadable), *differing_plugins(store, results)]
+        notes += chosen_notes(store, filters, suite=known.name if known else None)
     table = replace(figure.table, notes=(*figure.table.notes, *notes))
     return replace(figure, table=with_options(table, url))
 

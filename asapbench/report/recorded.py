@@ -10,33 +10,61 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from asapbench.errors import AsapbenchError, NoDatabaseError, SuiteError
+from asapbench.report.configuration import entries
 from asapbench.report.table import Note
 from asapbench.suite import plugins
 from asapbench.suite.catalog import RULES
 from asapbench.suite.grid import data_of_cells
 from asapbench.suite.load import Suite, load, parse, shipped
 from asapbench.suite.options import nearest
+from asapbench.suite.select import matching, only
 
 if TYPE_CHECKING:
     from asapbench.certificate import Certificate
     from asapbench.store import Result, Store
     from asapbench.store.records import SuiteRecord
+    from asapbench.suite.cell import Cell
 
 
-def recorded_results(url: str) -> list[Result]:
-    """All results in the database at `url`; none if the default database does not exist yet.
+def recorded_results(
+    url: str, filters: Sequence[str] = (), *, of: Sequence[Cell] = ()
+) -> tuple[list[Result], list[Note]]:
+    """The results in the database at `url` that pass the filters, and notes that say which results these are.
 
-    Raises StoreError for another database that does not exist: its name is probably misspelled.
+    None if the default database does not exist yet. `of` are the cells that the report is about: discarded results are
+    counted where they have the data set, model and rule of one of them. Raises StoreError for another database that
+    does not exist, as its name is probably misspelled, and SuiteError for a filter that no cell passes.
     """
     from asapbench.store import DEFAULT_URL, Store
 
     try:
         with Store.read_only(url) as store:
-            return store.results()
+            return passing(store.results(), filters), chosen_notes(store, filters, of=of)
     except NoDatabaseError:
         if url == DEFAULT_URL:
-            return []
+            return [], []
         raise
+
+
+def passing(results: Sequence[Result], filters: Sequence[str]) -> list[Result]:
+    """The results whose cells pass the filters. Raises SuiteError for a filter that no cell passes."""
+    if not filters or not results:
+        return list(results)
+    kept = {cell.id for cell in only([result.cell for result in results], filters)}
+    return [result for result in results if result.cell.id in kept]
+
+
+def chosen_notes(
+    store: Store, filters: Sequence[str], *, suite: str | None = None, of: Sequence[Cell] = ()
+) -> list[Note]:
+    """For a report: which cells of a suite, or of all, it is about, and how many discarded ones it leaves out."""
+    cells = matching(store.discarded_cells(suite=suite), filters)
+    if of:
+        wanted = {entries(cell) for cell in of}
+        cells = [cell for cell in cells if entries(cell) in wanted]
+    words = shlex.join([word for text in filters for word in ("--only", text)])
+    shown = [Note(f"Only cells that match {words}.")] if filters else []
+    return [*shown, *discarded_note(len(cells), suites=[suite] if suite else [])]
 
 
 def recorded_certificates(url: str) -> list[Certificate]:

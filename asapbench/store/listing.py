@@ -122,6 +122,15 @@ def listed(connection: Connection, suites: Sequence[str] = ()) -> list[Listed]:
     ]
 
 
+def discarded_cells(connection: Connection, *, suite: str | None = None) -> list[Cell]:
+    """The discarded cells that can be read, of a suite or of all."""
+    found: list[Cell] = []
+    for part in chunks(list(discards.current(connection, suite=suite))):
+        configs = connection.scalars(select(cells.c.config).where(cells.c.id.in_(part)))
+        found += [cell for config in configs if (cell := readable_cell(config)) is not None]
+    return found
+
+
 def representatives(connection: Connection) -> dict[str, tuple[str, Cell | None]]:
     """By group, as the database names it, the identity of one of its cells, and the cell if it can be read.
 

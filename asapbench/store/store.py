@@ -158,6 +158,7 @@ class Store:
     data_sets = _reading(cell_rows.data_sets)
     configuration = _reading(cell_rows.configuration)
     discards = _reading(discard_rows.current)
+    discarded_cells = _reading(listing_rows.discarded_cells)
     outdated_cells = _reading(cell_rows.outdated)
     find_cell_id = _reading(cell_rows.find_id)
 

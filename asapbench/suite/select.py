@@ -43,21 +43,14 @@ def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
 
     Raises SuiteError for an unknown key, or a filter that no cell of the suite can pass.
     """
-    kept = list(cells)
+    kept = matching(cells, filters)
     for text in filters:
-        key, wanted = _pair("--only", text)
-        values = [value.strip() for value in wanted.split(",") if value.strip()]
-        if not values:
-            raise SuiteError(f"--only {text}: no value; write --only {key}=NAME[,NAME]")
+        key, values = _wanted(text)
         present = {_shown(cell, key, text) for cell in cells} - {None}
         if key == "cell":
-            kept = [cell for cell in kept if any(cell.id.startswith(value) for value in values)]
             missing = [value for value in values if not any(cell.id.startswith(value) for cell in cells)]
         else:
-            matches = {value: {value, _canonical(value)} for value in values}  # a text may look like a number
-            wanted_values = set().union(*matches.values())
-            kept = [cell for cell in kept if _shown(cell, key, text) in wanted_values]
-            missing = [value for value, alike in matches.items() if not alike & present]
+            missing = [value for value in values if not {value, _canonical(value)} & present]
         if missing:
             if not cells:
                 raise SuiteError(f"--only {text}: there are no cells to choose among")
@@ -70,6 +63,28 @@ def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
     if not kept and cells:
         raise SuiteError(f"--only {' --only '.join(filters)}: no cell passes all of these together")
     return kept
+
+
+def matching(cells: Iterable[Cell], filters: Sequence[str]) -> list[Cell]:
+    """As `only`, but no cell need pass. Raises SuiteError for an unknown key."""
+    kept = list(cells)
+    for text in filters:
+        key, values = _wanted(text)
+        if key == "cell":
+            kept = [cell for cell in kept if cell.id.startswith(values)]
+        else:
+            alike = {value for word in values for value in (word, _canonical(word))}  # a text may look like a number
+            kept = [cell for cell in kept if _shown(cell, key, text) in alike]
+    return kept
+
+
+def _wanted(text: str) -> tuple[str, tuple[str, ...]]:
+    """The key of a filter and its values. Raises SuiteError."""
+    key, wanted = _pair("--only", text)
+    values = tuple(value.strip() for value in wanted.split(",") if value.strip())
+    if not values:
+        raise SuiteError(f"--only {text}: no value; write --only {key}=NAME[,NAME]")
+    return key, values
 
 
 def data_path(settings: Sequence[str]) -> str | None:

@@ -25,17 +25,17 @@ from asapbench.suite.shapes import layers_for
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from asapbench.store import Store
+    from asapbench.store import Result, Store
 
 SUITE = "forward_alignment"
 """The suite whose cells Figure 6 shows: those with the default options of the rule."""
 
 
-def figure6(store: Store) -> Illustration:
-    """Figure 6 from the suite's cells in the database, with any seed."""
+def figure6(store: Store, results: Sequence[Result]) -> Illustration:
+    """Figure 6 from those of `results` that are of the suite's cells, with any seed."""
     wanted = {cell.group: cell for cell in load(SUITE).cells if cell.rule == RULES[SUITE].choose()}
-    results = [result for result in store.results() if result.cell.group in wanted]
-    angled = [Recorded(result, store.alignment(result.attempt.lineage)) for result in results]
+    shown = [result for result in results if result.cell.group in wanted]
+    angled = [Recorded(result, store.alignment(result.attempt.lineage)) for result in shown]
     return weight_alignment(angled, list(wanted.values()), option=db_option(store.url))
 
 

@@ -60,9 +60,8 @@ class Network:
         return MODELS[self.cell.model.name].has_shortcuts
 
 
-def figure10(store: Store, results: Sequence[Result] | None = None) -> Illustration:
-    """The figure of those of `results`, by default all, that were analyzed. Raises AsapbenchError where none was."""
-    results = store.results() if results is None else results
+def figure10(store: Store, results: Sequence[Result]) -> Illustration:
+    """The figure of those of `results` that were analyzed. Raises AsapbenchError where none was."""
     found = store.measurements(NAME, [result.attempt.id for result in results])
     return shortcut_effect_figure([(r.cell, found[r.attempt.id]) for r in results if r.attempt.id in found])
 

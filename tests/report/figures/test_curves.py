@@ -230,11 +230,6 @@ def test_what_cannot_be_chosen_is_refused(words: tuple[str, ...], says: str, dat
         report("--curves", "accuracy", *words, "--db", database)
 
 
-def test_a_filter_without_curves_is_refused(database: str) -> None:
-    with pytest.raises(AsapbenchError, match=r"--only: goes with --curves, .* or --gradient-quality, not with --suite"):
-        report("--suite", "quickstart", "--only", "rule=bp", "--db", database)
-
-
 def test_an_empty_database_is_reported_instead_of_a_wrong_filter(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/results.sqlite"
     Store.open(url).close()
