@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import asapbench
-from asapbench.report.figures.style import COLORS, line_style
 from asapbench.report.page.cells import counts, rows
 from asapbench.report.page.charts import charts
 from asapbench.report.page.content import Content, read
@@ -18,7 +17,6 @@ from asapbench.report.page.environments import environments
 from asapbench.report.page.speed import pace_table, paces
 from asapbench.report.page.tables import certificate_table, paper_tables, suite_tables
 from asapbench.store.records import db_option
-from asapbench.suite.cell import title
 
 
 def page(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), script: str = "") -> str:
@@ -31,15 +29,14 @@ def page(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), s
     content = read(url, suites=suites, filters=filters)
     ran_on, of_cells = environments(content)
     found = rows(content, of_cells, option=db_option(url))
-    rules = _rules(content)
-    shown, measured = charts(content, rules), paces(content)
+    shown, measured = charts(content), paces(content)
     values = {
         "heading": _heading(content),
         "database": content.database,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": asapbench.__version__,
         "counts": counts(found),
-        "hours": sum(epoch.seconds for one in content.trained for epoch in one.epochs) / 3600,
+        "trained": _time(sum(epoch.seconds for one in content.trained for epoch in one.epochs)),
         "hardware": list(dict.fromkeys(one.hardware for one in ran_on)),
         "suite_tables": suite_tables(content, url=url),
         "paper_tables": paper_tables(url=url),
@@ -52,20 +49,14 @@ def page(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), s
         "suite_files": [chosen for chosen in content.suites if chosen.text],
     }
     data = {
-        "rules": [_style(rule, place) for place, rule in enumerate(rules)],
         "suites": [chosen.suite.title for chosen in content.suites],
         "charts": [chart.to_json() for chart in shown],
     }
     return document(values, data=data, script=script)
 
 
-def _rules(content: Content) -> list[str]:
-    return list(dict.fromkeys(title("rule", cell.rule) for cell in content.cells))
-
-
-def _style(rule: str, place: int) -> dict[str, object]:
-    style = line_style(place, dashes=place // len(COLORS))
-    return {"name": rule, "color": style["color"], "marker": style["marker"], "dash": style["linestyle"]}
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
 def _heading(content: Content) -> str:

@@ -17,12 +17,14 @@ from asapbench.report.figures.by_epoch import Averaged, Line, Recorded, by_epoch
 from asapbench.report.figures.by_layer import WHOLE, LayerValue, layer_lines
 from asapbench.report.figures.curves import curve
 from asapbench.report.figures.gradient_quality import layer_values
+from asapbench.report.figures.looks import looks, plotly_line
 from asapbench.report.figures.memory import bars
 from asapbench.report.page.content import Content
 from asapbench.report.page.speed import Pace, paces
 from asapbench.report.quantity import Angle, GradientMeasure, Quantity
 from asapbench.suite.cell import Cell, title
 from asapbench.suite.columns import field_text, varying
+from asapbench.suite.entries import Look
 from asapbench.suite.shapes import layers_for
 
 Kind = Literal["lines", "heat", "bars", "stack"]
@@ -73,10 +75,10 @@ class Chart:
 _DATA, _MODEL, _RULE, _HARDWARE = "Data set", "Model", "Rule", "Hardware"
 
 
-def charts(content: Content, rules: Sequence[str]) -> list[Chart]:
-    """The charts that have something to show; `rules` are the titles of all rules, in the order of their colours."""
+def charts(content: Content) -> list[Chart]:
+    """The charts that have something to show."""
     made = (_learning, _alignment, _quality, _speed, _memory)
-    return [chart for make in made if (chart := make(content, rules)) is not None]
+    return [chart for make in made if (chart := make(content)) is not None]
 
 
 def rounded(value: float | None, digits: int) -> float | int | None:
@@ -91,7 +93,7 @@ def rounded(value: float | None, digits: int) -> float | int | None:
     return int(short) if short.is_integer() and abs(short) < 1e15 else short
 
 
-def _learning(content: Content, rules: Sequence[str]) -> Chart | None:
+def _learning(content: Content) -> Chart | None:
     recorded = [Recorded(one.result, one.epochs) for one in content.trained]
     found = _averaged(recorded, lambda members: [curve(members, quantity) for quantity in Quantity])
     if not found:
@@ -107,7 +109,7 @@ def _learning(content: Content, rules: Sequence[str]) -> Chart | None:
             ChartQuantity(_capital(one.words), one.unit, "accuracy" if one.unit == "percent" else "loss", one.described)
             for one in Quantity
         ),
-        items=tuple(_item(content, rules, one, names, v=[_points(line) for line in one.lines]) for one in found),
+        items=_styled((_item(content, one, names, v=[_points(line) for line in one.lines]) for one in found), found),
         note="A line is the mean over the seeds of one configuration, its band one sample standard deviation to each "
         "side. Only trainings that are done are averaged; where none is, those under way, then those that diverged: "
         "the label says so.",
@@ -132,35 +134,41 @@ def _field_names(found: Sequence[Averaged]) -> list[str]:
     return list(varying([one.cell for one in found]))
 
 
-def _item(
-    content: Content, rules: Sequence[str], one: Averaged, names: Sequence[str], *, v: Sequence[Any]
-) -> dict[str, Any]:
+def _item(content: Content, one: Averaged, names: Sequence[str], *, v: Sequence[Any]) -> dict[str, Any]:
     remarks = ("" if one.state == "done" else one.state, f"n = {one.n}")
-    return _plain_item(content, rules, one.cell, names, note=", ".join(filter(None, remarks))) | {"v": v}
+    return _plain_item(content, one.cell, names, note=", ".join(filter(None, remarks))) | {"v": v}
 
 
-def _plain_item(
-    content: Content, rules: Sequence[str], cell: Cell, names: Sequence[str], *, note: str = ""
-) -> dict[str, Any]:
+def _plain_item(content: Content, cell: Cell, names: Sequence[str], *, note: str = "") -> dict[str, Any]:
     kinds = [title(kind, getattr(cell, kind)) for kind in ("dataset", "model", "rule")]
     return {
         "f": [*kinds, *(field_text(cell, name) for name in names)],
-        "r": rules.index(kinds[2]),
         "s": content.suites_of.get(cell.id, []),
         "note": note,
     }
+
+
+def _styled(items: Iterable[dict[str, Any]], of: Sequence[Averaged | Pace]) -> tuple[dict[str, Any], ...]:
+    """The items with the looks of their lines: colours on a light and on a dark background, marker and dashes."""
+    names = varying([one.cell for one in of])
+    lines = [(one.cell.rule, ", ".join(field_text(one.cell, name) for name in names)) for one in of]
+    found = dict(zip(dict.fromkeys(lines), looks(lines), strict=True))
+    return tuple(item | {"look": _look(found[line])} for item, line in zip(items, lines, strict=True))
+
+
+def _look(look: Look) -> list[str]:
+    light, dark = plotly_line(look), plotly_line(look, dark=True)
+    return [light["line"]["color"], dark["line"]["color"], light["marker"]["symbol"], light["line"]["dash"]]
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _alignment(content: Content, rules: Sequence[str]) -> Chart | None:
+def _alignment(content: Content) -> Chart | None:
     quantities = [
-        ChartQuantity(
-            f"Angle, {one}", "degrees", "angle", f"{one.described}, in degrees (0: agreement, 90: no relation)"
-        )
-        for one in Angle
+        ChartQuantity(name, "degrees", "angle", f"{one.described}, in degrees (0: agreement, 90: no relation)")
+        for one, name in ((Angle.WEIGHTS, "Angle of W and B"), (Angle.UPDATE, "Angle of the gradients"))
     ]
 
     def values(angle: Angle) -> list[Recorded[LayerValue]]:
@@ -169,10 +177,10 @@ def _alignment(content: Content, rules: Sequence[str]) -> Chart | None:
             for one in content.trained
         ]
 
-    return _heat(content, rules, "alignment", "Alignment", quantities, [values(angle) for angle in Angle])
+    return _heat(content, "alignment", "Alignment", quantities, [values(angle) for angle in Angle])
 
 
-def _quality(content: Content, rules: Sequence[str]) -> Chart | None:
+def _quality(content: Content) -> Chart | None:
     scales = {GradientMeasure.NORM_RATIO: "ratio", GradientMeasure.DECREASE_SHARE: "share"}
     quantities = [
         ChartQuantity(_capital(one.words), one.unit, scales.get(one, "count"), one.described) for one in GradientMeasure
@@ -184,14 +192,11 @@ def _quality(content: Content, rules: Sequence[str]) -> Chart | None:
             for one in content.trained
         ]
 
-    return _heat(
-        content, rules, "quality", "Gradient quality", quantities, [values(measure) for measure in GradientMeasure]
-    )
+    return _heat(content, "quality", "Gradient quality", quantities, [values(measure) for measure in GradientMeasure])
 
 
 def _heat(
     content: Content,
-    rules: Sequence[str],
     id: str,
     name: str,
     quantities: Sequence[ChartQuantity],
@@ -209,7 +214,6 @@ def _heat(
     items = [
         _item(
             content,
-            rules,
             first,
             names,
             v=[_grid(places[n].lines) if n in places else None for n in range(len(quantities))],
@@ -223,7 +227,7 @@ def _heat(
         fields=(_DATA, _MODEL, _RULE, *names),
         panel=(_DATA, _MODEL, _RULE, *names),
         quantities=tuple(quantities),
-        items=tuple(items),
+        items=_styled(items, firsts),
         note="Layers from the first to the last, epochs from 0, before training. A value is the mean over the seeds.",
     )
 
@@ -238,7 +242,7 @@ def _grid(lines: Sequence[Line]) -> dict[str, Any]:
     }
 
 
-def _speed(content: Content, rules: Sequence[str]) -> Chart | None:
+def _speed(content: Content) -> Chart | None:
     found = paces(content)
     if not found:
         return None
@@ -250,24 +254,24 @@ def _speed(content: Content, rules: Sequence[str]) -> Chart | None:
         fields=(_DATA, _MODEL, _RULE, *names, _HARDWARE),
         panel=(_DATA, _MODEL, _HARDWARE),
         quantities=(
-            ChartQuantity("Seconds an epoch", "seconds", "bar", "Time of one epoch, evaluation included: the median"),
-            ChartQuantity("Samples a second", "samples/s", "bar", "Training examples a second: the median"),
+            ChartQuantity("Seconds an epoch", "seconds", "bar", "Median time of an epoch"),
+            ChartQuantity("Samples a second", "samples/s", "bar", "Median of the training examples a second"),
             ChartQuantity("Peak memory", "MiB", "bar", "The largest memory of an epoch, where the device reports it"),
         ),
-        items=tuple(_pace_item(content, rules, one, names) for one in found),
-        note="Recorded while training. Lines on the bars reach from the fastest to the slowest epoch. Each piece of "
+        items=_styled((_pace_item(content, one, names) for one in found), found),
+        note="Recorded while training: medians over the epochs, and quartiles as lines on the bars. Each piece of "
         "hardware, with its version of torch, has a panel of its own: times of different hardware are never pooled.",
     )
 
 
-def _pace_item(content: Content, rules: Sequence[str], one: Pace, names: Sequence[str]) -> dict[str, Any]:
-    item = _plain_item(content, rules, one.cell, names, note=f"{one.epochs} epochs")
+def _pace_item(content: Content, one: Pace, names: Sequence[str]) -> dict[str, Any]:
+    item = _plain_item(content, one.cell, names, note=f"{one.epochs} epochs")
     item["f"].append(one.hardware)
     values = (one.seconds, one.samples_per_second, None if one.peak_mib is None else (one.peak_mib,) * 3)
     return item | {"v": [None if value is None else [rounded(part, 4) for part in value] for value in values]}
 
 
-def _memory(content: Content, rules: Sequence[str]) -> Chart | None:
+def _memory(content: Content) -> Chart | None:
     """The paper's count of memory accesses for the networks of the cells, at their batch."""
     items = [item for one in _networks(content.cells) for item in _bars(*one)]
     if not items:

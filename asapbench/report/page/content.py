@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -99,13 +99,18 @@ def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -
         return Content(
             store.name,
             tuple(one for one in chosen if one.cells),
-            tuple(_trained(store, {one.cell.id: one for one in results if one.cell.id in passed}.values())),
+            tuple(_trained(store, _in_order(listed, [one for one in results if one.cell.id in passed]))),
             tuple(current_certificates(store)),
         )
 
 
-def _trained(store: Store, results: Iterable[Result]) -> list[Trained]:
-    results = list(results)
+def _in_order(cells: Sequence[Cell], results: Sequence[Result]) -> list[Result]:
+    """Each result once, in the order of the cells."""
+    by_cell = {one.cell.id: one for one in results}
+    return [by_cell[cell_id] for cell_id in dict.fromkeys(cell.id for cell in cells) if cell_id in by_cell]
+
+
+def _trained(store: Store, results: Sequence[Result]) -> list[Trained]:
     lineages = [one.attempt.lineage for one in results]
     ran = store.provenances_of(lineages)
     return [

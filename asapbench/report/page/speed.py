@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asapbench.metrics import EpochMetrics
-from asapbench.report.configuration import counted
 from asapbench.report.page.content import Content
 from asapbench.report.page.environments import hardware_of
-from asapbench.report.table import Column, Field, Note, Number, Row, Table, grouped
-from asapbench.suite.cell import Cell, name, title
+from asapbench.report.table import Column, Field, Note, Row, Table, grouped
+from asapbench.suite.cell import Cell, title
 from asapbench.suite.columns import field_text, varying
 
 _MIB = 2**20
 
 Range = tuple[float, float, float]
-"""A median, the smallest and the largest value."""
+"""A median, the first and the third quartile."""
 
 
 @dataclass(frozen=True)
@@ -55,23 +54,22 @@ def _pace(cell: Cell, hardware: str, epochs: Sequence[EpochMetrics]) -> Pace:
     )
 
 
-def _range(values: Sequence[float]) -> Range:
-    return statistics.median(values), min(values), max(values)
+def _range(values: list[float]) -> Range:
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return middle, low, high
 
 
 def pace_table(found: Sequence[Pace]) -> Table:
     """The numbers of the chart, with the number of epochs."""
     others = varying([one.cell for one in found])
-    moved = "Trainings that changed their hardware on the way are left out."
     return Table(
         title="Speed and memory by rule",
-        caption="As the epochs recorded them: the median, in brackets the fastest and the slowest epoch. The first "
-        "epoch includes preparation; other work on the machine slows all of them.",
+        caption="As the epochs recorded them: medians, in brackets the quartiles; of memory the largest. The first epoch "
+        "includes preparation, and other work on the machine slows all of them.",
         columns=(Column("Rule", "left"), *map(Column, ("s/epoch", "samples/s", "peak MiB", "epochs"))),
         groups=grouped((_heading(one), [_row(one, others)]) for one in found),
-        notes=(Note(moved),),
-        numbers=tuple(_number(one) for one in found),
-        summary="",
+        notes=(Note("Trainings that changed their hardware on the way are left out."),),
+        numbers=(),
     )
 
 
@@ -86,22 +84,8 @@ def _row(one: Pace, others: Sequence[str]) -> Row:
         (
             Field(label),
             Field(f"{seconds[0]:.3g} ({seconds[1]:.3g} to {seconds[2]:.3g})"),
-            Field(f"{rates[0]:,.0f} ({rates[2]:,.0f} to {rates[1]:,.0f})"),
+            Field(f"{rates[0]:,.0f} ({rates[1]:,.0f} to {rates[2]:,.0f})"),
             Field("-" if one.peak_mib is None else f"{one.peak_mib:,.0f}"),
             Field(str(one.epochs)),
         )
-    )
-
-
-def _number(one: Pace) -> Number:
-    dataset, model, rule = (name(kind, getattr(one.cell, kind)) for kind in ("dataset", "model", "rule"))
-    return Number(
-        dataset=dataset,
-        model=model,
-        rule=rule,
-        variant=f"{one.hardware}, {counted(one.epochs, 'epoch')}",
-        measured=one.seconds[0],
-        n=one.epochs,
-        metric="seconds an epoch",
-        unit="seconds",
     )

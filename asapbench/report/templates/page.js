@@ -7,8 +7,6 @@
   const explorers = [];
   let printing = false;
 
-  const SYMBOLS = { o: "circle", s: "square", "^": "triangle-up", D: "diamond", v: "triangle-down", P: "cross", X: "x" };
-  const DASHES = { "-": "solid", "--": "dash", "-.": "dashdot", ":": "dot" };
   const MOST_PANELS = 8; // before a reader asks for more
   const PRINTED_WIDTH = 680; // pixels of a page's width in print
   const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
@@ -35,18 +33,10 @@
     return String(Number(value.toPrecision(4))).replace("-", "\u2212");
   }
 
-  /* The palette is for white paper; on a dark one each colour is lighter. */
-  function color(hex) {
-    if (!isDark()) return hex;
-    const parts = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-    const share = Math.max(...parts) === 0 ? 0.92 : 0.3;
-    return `rgb(${parts.map((part) => Math.round(part + (255 - part) * share)).join(",")})`;
-  }
+  const color = (item) => item.look[isDark() ? 1 : 0];
 
   function faded(hex, opacity) {
-    const found = color(hex);
-    const parts = found[0] === "#" ? [1, 3, 5].map((at) => parseInt(found.slice(at, at + 2), 16)) : found.match(/\d+/g);
-    return `rgba(${parts.join(",")},${opacity})`;
+    return `rgba(${[1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)).join(",")},${opacity})`;
   }
 
   function theme() {
@@ -94,7 +84,7 @@
           legend: { orientation: "h", y: -0.16, yref: "paper", yanchor: "top", x: 0, font: { size: 12 } },
           hovermode: items.length > 8 ? "closest" : "x unified",
           hoverlabel: { font: { size: 12 }, bgcolor: isDark() ? "#1b2229" : "#ffffff", namelength: -1 },
-          xaxis: { title: titled("epoch"), rangemode: "tozero", tickformat: "d", showgrid: false },
+          xaxis: { title: titled("epoch"), tickformat: "d", showgrid: false },
           yaxis: { title: titled(`${chart.quantities[which][0].toLowerCase()}, ${unit}`), type: wide ? "log" : "linear" },
         })];
       },
@@ -114,27 +104,28 @@
         const [name, unit, scale] = chart.quantities[which];
         const { x, y, z } = item.v[which];
         const ratio = scale === "ratio";
-        const flat = z.flat().filter((value) => value !== null);
-        const farthest = Math.max(0.3, ...flat.map((value) => Math.abs(Math.log10(value))).filter(Number.isFinite));
+        // One scale for all panels, so that colours can be compared.
+        const all = chart.data.items.flatMap((one) => (one.v[which] ? one.v[which].z.flat() : [])).filter((value) => value !== null);
+        const decades = Math.min(2, Math.max(0.5, ...all.filter((value) => value > 0).map((value) => Math.abs(Math.log10(value)))));
         const limits = {
-          angle: { zmin: 0, zmax: Math.max(90, ...flat), colorscale: "Cividis" },
-          ratio: { zmin: -farthest, zmax: farthest, colorscale: "RdBu" },
+          angle: { zmin: 0, zmax: Math.max(90, ...all), colorscale: "Cividis" },
+          ratio: { zmin: -decades, zmax: decades, colorscale: "RdBu" },
           share: { zmin: -1, zmax: 1, colorscale: "RdBu" },
-          count: { zmin: 0, zmax: Math.max(1, ...flat), colorscale: "Cividis" },
+          count: { zmin: 0, zmax: Math.max(1, ...all), colorscale: "Cividis" },
         }[scale];
-        const powers = [0.01, 0.03, 0.1, 0.3, 0.5, 1, 2, 3, 10, 30, 100].filter((p) => Math.abs(Math.log10(p)) <= farthest);
+        const powers = (decades > 1 ? [0.01, 0.1, 1, 10, 100] : [0.1, 0.3, 1, 3, 10]).filter((p) => Math.abs(Math.log10(p)) <= decades);
         const trace = {
           type: "heatmap", x, y: y.map(literal), customdata: z, xgap: 1, ygap: 1, hoverongaps: false, ...limits,
           z: ratio ? z.map((row) => row.map((value) => (value > 0 ? Math.log10(value) : null))) : z,
           hovertemplate: `%{y}, epoch %{x}: %{customdata} ${literal(unit)}<extra></extra>`,
           colorbar: {
-            title: { text: literal(unit), side: "right", font: { size: 12 } }, thickness: 12, outlinewidth: 0, len: 1,
+            title: { text: literal(unit === "ratio" ? name.toLowerCase() : unit), side: "right", font: { size: 12 } }, thickness: 12, outlinewidth: 0, len: 1,
             ...(ratio ? { tickvals: powers.map(Math.log10), ticktext: powers.map(String) } : {}),
             ...(scale === "angle" ? { dtick: 30 } : {}),
           },
         };
         return [[trace], layout(Math.max(240, 96 + 19 * y.length), {
-          xaxis: { title: titled(`epoch (${name.toLowerCase()})`), showgrid: false, tickformat: "d", nticks: Math.min(12, x.length) },
+          xaxis: { title: titled("epoch"), showgrid: false, tickformat: "d", nticks: Math.min(12, x.length) },
           yaxis: { autorange: "reversed", showgrid: false, type: "category", dtick: 1, tickfont: { size: y.length > 24 ? 9 : 11 } },
         })];
       },
@@ -151,31 +142,31 @@
         const values = items.map((item) => item.v[which]);
         const trace = {
           type: "bar", orientation: "h", y: unique(chart.labels(items)), x: values.map((value) => value[0]),
-          marker: { color: items.map((item) => color(data.rules[item.r].color)) },
+          marker: { color: items.map(color) },
           error_x: { type: "data", symmetric: false, array: values.map(([mid, , high]) => high - mid),
-            arrayminus: values.map(([mid, low]) => mid - low), color: theme().soft, thickness: 1.2, width: 4 },
+            arrayminus: values.map(([mid, low]) => mid - low), color: "#7b858f", thickness: 1.6, width: 5 },
           customdata: values.map(([, low, high], n) => [shown(low), shown(high), literal(items[n].note)]),
           hovertemplate: `%{y}: %{x:.4~g} ${literal(unit)}<br>%{customdata[0]} to %{customdata[1]}, %{customdata[2]}<extra></extra>`,
         };
         return [[trace], layout(86 + 30 * items.length, {
           bargap: 0.35,
-          xaxis: { title: titled(name === "Peak memory" ? `peak memory, ${unit}` : unit), rangemode: "tozero" },
+          xaxis: { title: titled(name === "Peak memory" ? `peak memory, ${unit}` : name.toLowerCase()), rangemode: "tozero" },
           yaxis: { autorange: "reversed", showgrid: false, ticks: "", type: "category" },
         })];
       },
       table(chart, items, which) {
-        const [, unit] = chart.quantities[which];
+        const [name, unit] = chart.quantities[which];
         const labels = chart.labels(items);
-        return [["Rule", `median, ${unit}`, "smallest", "largest", "of"],
+        return [["Rule", `${name.toLowerCase()}, ${unit}`, "first quartile", "third quartile", "of"],
           items.map((item, n) => [labels[n], ...item.v[which].map(shown), item.note])];
       },
     },
     stack: {
-      draw(chart, items) {
+      draw(chart, items, which, width) {
         const labels = unique(chart.labels(items));
         const part = (at, name, hex, shape) => ({
           type: "bar", orientation: "h", name, y: labels, x: items.map((item) => item.v[0][at] / 1e6),
-          marker: { color: color(hex), pattern: { shape, solidity: 0.35, fgcolor: theme().ink } },
+          marker: { color: hex, pattern: { shape, fillmode: "overlay", solidity: 0.15, size: 7, fgcolor: "#000000" } },
           hovertemplate: `%{y}, ${name}: %{x:.4~g} million<extra></extra>`,
         });
         const ends = {
@@ -187,8 +178,8 @@
         return [[part(0, "parameters, 3 P", "#0072B2", ""), part(1, "activations, 2 A", "#E69F00", "/"), ends],
           layout(112 + 30 * items.length, {
             barmode: "stack", bargap: 0.35, showlegend: true,
-            legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12 } },
-            xaxis: { title: titled("million numbers read or written"), range: [0, 1.2 * most] },
+            legend: { orientation: "h", traceorder: "normal", x: 0, y: 1.02, yanchor: "bottom", font: { size: 12 } },
+            xaxis: { title: titled("million numbers read or written"), range: [0, (width < 480 ? 1.45 : 1.2) * most] },
             yaxis: { autorange: "reversed", showgrid: false, ticks: "", type: "category" },
           })];
       },
@@ -203,13 +194,13 @@
 
   function curve(item, which, label, chart) {
     const { m, s } = item.v[which];
-    const { color: hex, marker, dash } = data.rules[item.r];
+    const [hex, [, , symbol, dash]] = [color(item), item.look];
     const at = m.map((value, n) => n).filter((n) => m[n] !== null);
     const x = at.map((n) => n + 1);
     const trace = {
       type: "scatter", mode: at.length > 1 ? "lines+markers" : "markers", name: literal(label), x, y: at.map((n) => m[n]),
-      line: { color: color(hex), width: 2, dash: DASHES[item.dash || dash] },
-      marker: { color: color(hex), symbol: SYMBOLS[marker], size: 7, maxdisplayed: 12 },
+      line: { color: hex, width: 2, dash },
+      marker: { color: hex, symbol, size: 7, maxdisplayed: 12 },
       legendgroup: String(chart.data.items.indexOf(item)),
       hovertemplate: s ? "%{y:.4~g} ± %{customdata:.2~g}" : "%{y:.4~g}",
       ...(s ? { customdata: at.map((n) => s[n] ?? 0) } : {}),
@@ -262,6 +253,7 @@
       this.numbers = make("details", { class: "numbers" }, make("summary", {}, "Show the numbers"));
       this.numbers.addEventListener("toggle", () => this.list());
       this.filters = [];
+      this.swatches = [];
       this.filter();
       place.append(this.form, this.status, this.grid, this.more, this.numbers);
       this.update();
@@ -280,18 +272,20 @@
       this.data.fields.forEach((name, field) => {
         if (this.data.texts[field].length < 2) return;
         if (field === this.rule) {
-          if (this.data.kind !== "stack") this.checkboxes(field);
+          if (this.data.items[0].look) this.checkboxes(field);
         } else {
           this.filterBy(name.charAt(0).toUpperCase() + name.slice(1).replace("_", " "),
             this.data.texts[field].map((text, n) => [String(n), text]), (item, value) => item.f[field] === Number(value));
         }
       });
+      if (this.rules) this.form.append(this.rules);
     }
 
     select(name, choices, use) {
-      const box = make("select", {}, ...choices.map(([value, text]) => make("option", { value }, text)));
+      const id = `${this.id}-filter-${this.form.childElementCount}`;
+      const box = make("select", { id }, ...choices.map(([value, text]) => make("option", { value }, text)));
       box.addEventListener("change", () => { use(box.value); this.update(); });
-      this.form.append(make("label", {}, name, box));
+      this.form.append(make("div", { class: "filter" }, make("label", { for: id }, name), box));
     }
 
     filterBy(name, choices, passes) {
@@ -301,23 +295,29 @@
     }
 
     checkboxes(field) {
-      const chosen = new Set(this.data.texts[field].keys());
+      const texts = this.data.texts[field];
+      const chosen = new Set(texts.keys());
       this.filters.push((item) => chosen.has(item.f[field]));
-      const boxes = this.data.texts[field].map((text, n) => {
+      const summary = make("summary");
+      const count = () => { summary.textContent = `Rules: ${chosen.size} of ${texts.length}`; this.update(); };
+      const boxes = texts.map((text, n) => {
         const box = make("input", { type: "checkbox" });
         box.checked = true;
-        box.addEventListener("change", () => { box.checked ? chosen.add(n) : chosen.delete(n); this.update(); });
+        box.addEventListener("change", () => { box.checked ? chosen.add(n) : chosen.delete(n); count(); });
         const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
-        swatch.dataset.color = data.rules[this.data.items.find((item) => item.f[field] === n).r].color;
+        this.swatches.push([swatch, this.data.items.find((item) => item.f[field] === n)]);
         return make("label", { class: "choice" }, box, swatch, text);
       });
       const all = make("button", { type: "button" }, "All or none");
       all.addEventListener("click", () => {
         const none = chosen.size > 0;
         boxes.forEach((label, n) => { label.firstChild.checked = !none; none ? chosen.delete(n) : chosen.add(n); });
-        this.update();
+        count();
       });
-      this.form.append(make("fieldset", {}, make("legend", {}, "Rules"), ...boxes, all));
+      const group = make("fieldset", {}, make("legend", { class: "unseen" }, "Rules"), ...boxes, all);
+      this.rules = make("details", { class: "rules" }, summary, group);
+      this.rules.open = texts.length <= 8;
+      summary.textContent = `Rules: ${texts.length} of ${texts.length}`;
     }
 
     /* What tells the items of one panel from each other. */
@@ -329,16 +329,6 @@
         const state = item.note.startsWith("n =") || this.data.kind !== "lines" ? "" : ` (${item.note.split(",")[0]})`;
         return used.map((n) => this.text(item, n)).join(", ") + state;
       });
-    }
-
-    /* Items of one rule that differ in something else have dashes of their own. */
-    dash(items) {
-      const seen = new Map();
-      for (const item of items) {
-        const times = seen.get(item.r) ?? 0;
-        seen.set(item.r, times + 1);
-        item.dash = times ? Object.keys(DASHES)[(Object.keys(DASHES).indexOf(data.rules[item.r].dash) + times) % 4] : null;
-      }
     }
 
     get visible() {
@@ -366,7 +356,6 @@
       this.grid.classList.toggle("single", wanted.length === 1);
       for (const [key, items] of wanted) {
         const panel = this.panels.get(key) ?? this.panel(key);
-        if (this.data.kind === "lines") this.dash(items);
         panel.items = items;
         panel.title = (named.length ? named : this.data.panel).map((field) => this.text(items[0], field)).join(", ");
         panel.figure.firstChild.textContent = panel.title;
@@ -404,7 +393,7 @@
     }
 
     redraw(everything) {
-      for (const swatch of this.form.querySelectorAll(".swatch")) swatch.style.background = color(swatch.dataset.color);
+      for (const [swatch, item] of this.swatches) swatch.style.background = color(item);
       for (const panel of this.panels.values()) if (panel.drawn || everything) this.draw(panel);
     }
 
@@ -479,6 +468,8 @@
         setTimeout(() => { button.textContent = "Copy"; announce(""); }, 1500);
       });
       const box = make("div", { class: "with-copy" });
+      const words = code.textContent.split(" ");
+      code.replaceChildren(...words.flatMap((word, n) => [...(n ? [" "] : []), make("span", {}, word)]));
       code.replaceWith(box);
       box.append(code, button);
     }

@@ -110,5 +110,5 @@ def test_every_cell_has_a_command_that_names_it(html: str, cells: list[Cell]) ->
 def test_the_charts_hold_the_epochs(html: str) -> None:
     data = json.loads(html.split('id="data">')[1].split("</script>", maxsplit=1)[0])
     charts = {chart["id"]: chart for chart in data["charts"]}
-    assert [len(item["v"][0]["m"]) for item in charts["learning"]["items"]] == [2, 2, 1]
+    assert [len(item["v"][0]["m"]) for item in charts["learning"]["items"]] == [2, 1, 2]
     assert charts["learning"]["quantities"][0][0] == "Test accuracy"
