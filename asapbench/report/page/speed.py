@@ -64,8 +64,8 @@ def pace_table(found: Sequence[Pace]) -> Table:
     others = varying([one.cell for one in found])
     return Table(
         title="Speed and memory by rule",
-        caption="As the epochs recorded them: medians, in brackets the quartiles; of memory the largest. The first epoch "
-        "includes preparation, and other work on the machine slows all of them.",
+        caption="As the epochs recorded them: medians, in brackets the quartiles; of memory the largest. The first "
+        "epoch includes preparation, and other work on the machine slows all of them.",
         columns=(Column("Rule", "left"), *map(Column, ("s/epoch", "samples/s", "peak MiB", "epochs"))),
         groups=grouped((_heading(one), [_row(one, others)]) for one in found),
         notes=(Note("Trainings that changed their hardware on the way are left out."),),
