@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from asapbench.analysis.comparison import Interval, PairedTest
@@ -18,11 +18,13 @@ from asapbench.report.figures.alignment import angle_curves
 from asapbench.report.figures.by_epoch import Recorded
 from asapbench.report.figures.curves import learning_curves
 from asapbench.report.figures.gradient_quality import quality_curves
+from asapbench.report.figures.ranks import ranks_figure
 from asapbench.report.forward_alignment import forward_alignment_table, readings
 from asapbench.report.paper import ACCURACIES, accuracy_table, table3
 from asapbench.report.published import printed_table
 from asapbench.report.quantity import Angle, GradientMeasure, Metric, Quantity, Wanted
 from asapbench.report.recorded import (
+    RecordedSuite,
     chosen_notes,
     current_certificates,
     differing_plugins,
@@ -34,15 +36,17 @@ from asapbench.report.recorded import (
 )
 from asapbench.report.selection import Selection, keys_of, select
 from asapbench.report.statistics import Spread
-from asapbench.report.suite import suite_table
+from asapbench.report.suite import layout_of, suite_table
 from asapbench.report.table import Note, Table
 from asapbench.suite import plugins
 from asapbench.suite.catalog import dataset_shape
 from asapbench.suite.load import shipped
 from asapbench.suite.plugins import lacking
 from asapbench.suite.select import matching, only
+from asapbench.suite.spelled import spelled
 
 if TYPE_CHECKING:
+    from asapbench.certificate import Certificate
     from asapbench.store import Result, Store
     from asapbench.suite.cell import Cell
 
@@ -78,6 +82,8 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         )
     if wanted.select is not None and named != ["--suite"]:
         raise AsapbenchError(f"--select: goes with --suite, not with {named[0]}; leave it out")
+    if wanted.ranks and named != ["--suite"]:
+        raise AsapbenchError(f"--ranks: goes with --suite, not with {named[0]}; leave it out")
     has_spread = "--table", "--suite", "--curves"
     if wanted.spread is not Spread.SD and named[0] not in has_spread:
         raise AsapbenchError(f"--spread: goes with {', '.join(has_spread)}, not with {named[0]}; leave it out")
@@ -105,8 +111,11 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         if wanted.metric is not None:
             raise AsapbenchError("--metric: curves show every epoch; leave it out")
         return by_epoch_report(by_epoch, url=url, suite=wanted.suite, filters=wanted.only, spread=wanted.spread)
+    suite = wanted.suite or ""
+    if wanted.ranks:
+        return ranks_report(suite, url=url, metric=wanted.metric, select=wanted.select, filters=wanted.only)
     return suite_report(
-        wanted.suite or "",
+        suite,
         url=url,
         metric=wanted.metric,
         spread=wanted.spread,
@@ -173,33 +182,69 @@ def suite_report(
     Raises SuiteError for a setting that was not swept or a filter that no cell passes, AsapbenchError if the database
     holds nothing of the suite, StoreError for a database that does not exist.
     """
+    chosen = metric or Metric.LAST
+    read = _read_suite(suite, url=url, metric=chosen, select=select, filters=filters)
+    table = suite_table(
+        read.known.name,
+        read.cells,
+        read.results,
+        heading=read.known.title,
+        metric=chosen,
+        file=read.known.file,
+        spread=spread,
+        selection=read.selection,
+        notes=read.notes,
+    )
+    return with_options(with_notes(table, read.certificates), url)
+
+
+def ranks_report(
+    suite: str,
+    *,
+    url: str,
+    metric: Metric | None = None,
+    select: str | None = None,
+    filters: Sequence[str] = (),
+) -> Illustration:
+    """The average ranks of the rules over a suite's rows. Raises as `suite_report`, and where these are too few."""
+    chosen = metric or Metric.LAST
+    read = _read_suite(suite, url=url, metric=chosen, select=select, filters=filters)
+    layout = layout_of(
+        read.cells, read.results, metric=chosen, file=read.known.file, spread=Spread.SD, selection=read.selection
+    )
+    figure = ranks_figure(layout, heading=f"{read.known.title}, average ranks", metric=chosen, notes=read.notes)
+    return replace(figure, table=with_options(figure.table, url))
+
+
+@dataclass(frozen=True)
+class _ReadSuite:
+    """What reports of a suite need from the database. `notes` are those that belong to every kind of report."""
+
+    known: RecordedSuite
+    cells: Sequence[Cell]
+    results: Sequence[Result]
+    selection: Selection | None
+    notes: Sequence[Note]
+    certificates: Sequence[Certificate]
+
+
+def _read_suite(suite: str, *, url: str, metric: Metric, select: str | None, filters: Sequence[str]) -> _ReadSuite:
     from asapbench.store import Store
 
     with Store.read_only(url) as store:
         known = recorded_suite(store, suite)
         (cells, unreadable), results = store.readable_cells(known.name), store.results(suite=known.name)
         cells, results = only(cells, filters), passing(results, filters)
-        notes = [*_left_out(list(unreadable.values())), *differing_plugins(store, results)]
+        notes = [*known.notes, *_left_out(list(unreadable.values())), *differing_plugins(store, results)]
         notes += chosen_notes(store, filters, suite=known.name)
-        issued = current_certificates(store)
-        chosen = None
+        selection = None
         if select is not None:
             file = None if os.path.isfile(suite) or suite in shipped() else known.file
-            to_run = file.source if file else suite
-            chosen, why_not = _selection(store, cells, results, select, metric=metric or Metric.LAST, suite=to_run)
-            notes = [*why_not, *notes]
-    table = suite_table(
-        known.name,
-        cells,
-        results,
-        heading=known.title,
-        metric=metric or Metric.LAST,
-        file=known.file,
-        spread=spread,
-        selection=chosen,
-        notes=(*known.notes, *notes),
-    )
-    return with_options(with_notes(table, issued), url)
+            selection, why_not = _selection(
+                store, cells, results, select, metric=metric, suite=file.source if file else suite
+            )
+            notes += why_not
+        return _ReadSuite(known, cells, results, selection, notes, current_certificates(store))
 
 
 def _selection(
@@ -258,7 +303,8 @@ def comparison(
         results = [result for one in compared for result in one.results]
         notes = [*_left_out(list(unreadable.values())), *differing_plugins(store, results)]
         discarded = [cell for one in known for cell in store.discarded_cells(suite=one.name)]
-        number = len({cell.id for cell in matching(discarded, filters) if cell.rule.name in rules})
+        named = {spelled("rule", text)[0] for text in rules}
+        number = len({cell.id for cell in matching(discarded, filters) if cell.rule.name in named})
         notes += discarded_note(number, suites=suites)
     table = comparison_table(compared, rules, metric=metric or Metric.LAST, test=test, interval=interval)
     return with_options(replace(table, notes=(*table.notes, *notes)), url)

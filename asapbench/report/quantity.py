@@ -173,6 +173,9 @@ class Wanted:
         Setting(help="Each layer's gradient beside backpropagation's by epoch, of cells as for --alignment."),
     ] = None
     suite: Annotated[str | None, Setting(metavar="SUITE", help="A suite, by name or file: rules side by side.")] = None
+    ranks: Annotated[
+        bool, Setting(help="With --suite: average ranks of the rules over its rows, with their critical difference.")
+    ] = False
     metric: Annotated[
         Metric | None,
         Setting(

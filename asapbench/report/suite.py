@@ -56,7 +56,7 @@ def suite_table(
     """
     wanted = {cell.id for cell in cells}
     results = [result for result in results if result.cell.id in wanted]
-    layout = _layout(cells, results, metric=metric, file=file, spread=spread, selection=selection)
+    layout = layout_of(cells, results, metric=metric, file=file, spread=spread, selection=selection)
     grid, found, works = layout.grid, layout.found, layout.works
     summaries = [configuration.summary for configuration in found.values()]
     marked = [best(layout.summaries(row)) for row in grid.rows]
@@ -85,7 +85,7 @@ def suite_table(
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """The lines of each row of the grid. `found` and `published` are by the group of the grid's cells."""
 
     grid: Grid
@@ -158,7 +158,7 @@ class _Layout:
         )
 
 
-def _layout(
+def layout_of(
     cells: Sequence[Cell],
     results: Sequence[Result],
     *,
@@ -166,14 +166,15 @@ def _layout(
     file: Suite | None,
     spread: Spread,
     selection: Selection | None,
-) -> _Layout:
+) -> Layout:
+    """The rows and columns of the cells, or of what was selected among them."""
     first: dict[str, Cell] = {}
     for cell in selection.cells if selection else cells:
         first.setdefault(cell.group, cell)
     found = selection.found if selection else configurations(results, metric)
     others = numbers_of_other_works()
     stands_for = {group: found[group].cell.group if selection and group in found else group for group in first}
-    return _Layout(
+    return Layout(
         grid=Grid(tuple(first.values()), selection.file(file) if selection and file else file),
         found=found,
         published={group: others[own] for group, own in stands_for.items() if own in others},
