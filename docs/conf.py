@@ -15,6 +15,7 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["dollarmath", "attrs_block", "colon_fence"]
 myst_heading_anchors = 4
 html_math_renderer = "mathml"
+smartquotes = False  # an option begins with two hyphens
 nitpick_ignore_regex = [("py:class", ".*")]  # types in signatures: torch's and Python's have no page here
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
