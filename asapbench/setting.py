@@ -14,15 +14,18 @@ class Setting:
     """How one field is given on the command line.
 
     `name`: the option, if it is not the field's name with dashes. `off`: the option that turns off a flag which is on
-    by default. `metavar` says also how the option's text is read. `min`: the smallest number.
+    by default. `aliases` are further names. `metavar` says also how the option's text is read. `min` and `max`: the
+    smallest and the largest number.
     `of_one_run`: a resumed run does not repeat it.
     """
 
     help: str
     name: str | None = None
     off: str | None = None
+    aliases: tuple[str, ...] = ()
     metavar: str | None = None
     min: int | None = None
+    max: int | None = None
     envvar: str | None = None
     of_one_run: bool = False
 

@@ -19,7 +19,8 @@ from asapbench.cli.options import (
     whole_numbers,
     with_plugins,
 )
-from asapbench.cli.settings import Data, FilesDir
+from asapbench.cli.settings import Data, FilesDir, with_settings
+from asapbench.report.layout import Layout
 from asapbench.store import DEFAULT_URL
 
 _MODELS = ("alexnet", "resnet18", "resnet34")
@@ -35,6 +36,7 @@ def _analyze() -> None:
 
 @app.command(cls=CatalogCommand)
 @with_plugins
+@with_settings()
 def memory(
     model: Annotated[
         list[str] | None,
@@ -58,6 +60,8 @@ def memory(
     ] = "cifar10",
     form: Form = None,
     out: Out = None,
+    *,
+    layout: Layout,
 ) -> None:
     """Count a training step's external memory accesses (Figure 11).
 
@@ -71,11 +75,12 @@ def memory(
     block_sizes = () if k is None else whole_numbers(joined(k), option="--k")
     models = names(joined(model or _MODELS), option="--model")
     made = memory_accesses(models, block_sizes=block_sizes, batch=batch, dataset=dataset)
-    deliver(made, form=form, out=out)
+    deliver(made, form=form, out=out, layout=layout)
 
 
 @app.command(cls=CatalogCommand)
 @with_plugins
+@with_settings()
 def shortcut(
     cells: Annotated[
         list[str] | None, typer.Argument(metavar="CELL", help="The first digits of cells' identities.")
@@ -94,6 +99,8 @@ def shortcut(
     form: Form = None,
     out: Out = None,
     db: Db = DEFAULT_URL,
+    *,
+    layout: Layout,
 ) -> None:
     """Measure the shortcut effect on kept weights (Figure 10).
 
@@ -108,17 +115,18 @@ def shortcut(
     from asapbench.report.out import check, deliver
     from asapbench.store import Store
 
-    check(form, out, has_picture=True)
+    check(form, out, has_picture=True, layout=layout)
     with Store.open(db) as store:
         kept = chosen(store, cells or (), suite=suite, filters=only or (), files=files)
         for one in with_places(kept, set_ or ()):
             analyze_cell(store, one, batches=batches, data=data)
         made = figure10(store, store.results_of([one.cell_id for one in kept]))
-    deliver(replace(made, table=with_options(made.table, db)), form=form, out=out)
+    deliver(replace(made, table=with_options(made.table, db)), form=form, out=out, layout=layout)
 
 
 @app.command(cls=CatalogCommand)
 @with_plugins
+@with_settings()
 def theorem(
     runs: Annotated[int, typer.Option("--runs", metavar="N", min=1, help="Random draws of each start.")] = 10,
     sizes: Annotated[
@@ -126,6 +134,8 @@ def theorem(
     ] = "12,8,4",
     form: Form = None,
     out: Out = None,
+    *,
+    layout: Layout,
 ) -> None:
     """Check the theorem of Forward Alignment (A.1).
 
@@ -134,5 +144,5 @@ def theorem(
     from asapbench.report.figures.theorem import theorem_check
     from asapbench.report.out import check, deliver
 
-    check(form, out, has_picture=True)
-    deliver(theorem_check(whole_numbers(sizes, option="--sizes"), count=runs), form=form, out=out)
+    check(form, out, has_picture=True, layout=layout)
+    deliver(theorem_check(whole_numbers(sizes, option="--sizes"), count=runs), form=form, out=out, layout=layout)

@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 
 from asapbench.cli.options import Form, Only, Out, Set
-from asapbench.cli.settings import with_settings
+from asapbench.cli.settings import of, with_settings
 from asapbench.cli.text import say
+from asapbench.report.layout import Layout
 from asapbench.training.settings import TrainingSettings
 
 _LONGEST = 3600.0
 
 
-@with_settings(only=("device", "threads", "deterministic", "compiled", "cuda_graphs"))
+@with_settings(only=("device", "threads", "deterministic", "compiled", "cuda_graphs", *of(Layout)))
 def bench(
     suites: Annotated[list[str], typer.Argument(metavar="SUITE", help="Suite files, or names of shipped suites.")],
     only: Only = None,
@@ -51,6 +52,7 @@ def bench(
     out: Out = None,
     *,
     training: TrainingSettings,
+    layout: Layout,
 ) -> None:
     """Measure how fast cells train here.
 
@@ -65,7 +67,7 @@ def bench(
     from asapbench.report.out import check, deliver
     from asapbench.report.speed import speed_table
 
-    check(form, out, has_picture=False)
+    check(form, out, has_picture=False, layout=layout)
     cells = chosen(suites, only or (), set_ or ())
     wanted = Bench(
         training=training,
@@ -78,6 +80,6 @@ def bench(
         data=data,
     )
     found = measured(cells, wanted, say=lambda text: say(text, err=True))
-    deliver(speed_table(found, teraflops=peak_tflops, gigabytes=peak_bandwidth), form=form, out=out)
+    deliver(speed_table(found, teraflops=peak_tflops, gigabytes=peak_bandwidth), form=form, out=out, layout=layout)
     if found.stopped or found.failed:
         raise typer.Exit(3 if found.stopped else 1)

@@ -8,12 +8,15 @@ import typer
 
 from asapbench.analysis.comparison import Interval, PairedTest
 from asapbench.cli.options import Db, Form, Only, Out
+from asapbench.cli.settings import with_settings
+from asapbench.report.layout import Layout
 from asapbench.report.quantity import Metric
 from asapbench.store import DEFAULT_URL
 
 _Rule = typer.Argument(metavar="RULE", help="A rule, with options as in 'asap(k=4)'.")
 
 
+@with_settings()
 def compare(
     first: Annotated[str, _Rule],
     second: Annotated[str, _Rule],
@@ -32,6 +35,8 @@ def compare(
     form: Form = None,
     out: Out = None,
     db: Db = DEFAULT_URL,
+    *,
+    layout: Layout,
 ) -> None:
     """Test whether two rules differ, by differences paired by seed.
 
@@ -52,4 +57,4 @@ def compare(
         test=test,
         interval=interval,
     )
-    deliver(table, form=form, out=out)
+    deliver(table, form=form, out=out, layout=layout)

@@ -123,7 +123,7 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="Write to this file: .txt, .md, .tex, .csv, .json; a figure also to .png, .svg, .pdf; -: print.",
+        help="Write to this file: .txt, .md, .html, .tex, .csv, .json; a figure also to .png, .svg, .pdf; -: print.",
     ),
 ]
 OnlyState = Annotated[
@@ -140,6 +140,8 @@ DryRun = Annotated[
 
 _NUMBER = r"\d{1,10}(?:\.\d{1,400})?"  # any time that is allowed, in digits that tell it from every other float
 _LONGEST = 1e5 * 86_400.0
+_TO_THE_INCH = {"in": 1.0, "cm": 2.54, "mm": 25.4, "pt": 72.27}
+_NARROWEST, _WIDEST = 1.5, 50.0
 _UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 
 
@@ -165,6 +167,21 @@ def time_text(seconds: float | None) -> str | None:
         return None
     unit = next((name for name, size in _UNITS.items() if seconds % size == 0), "s")
     return f"{format(Decimal(repr(seconds / _UNITS[unit])).normalize(), 'f')}{unit}"
+
+
+def inches(text: str, option: str) -> float:
+    """Inches of `3.3in`, `84mm`, `8.4cm` or `240pt`, a point as in LaTeX. Raises SuiteError.
+
+    >>> inches("5.08cm", "--width"), inches("144.54pt", "--width")
+    (2.0, 2.0)
+    """
+    found = re.fullmatch(rf"({_NUMBER})\s*(in|cm|mm|pt)", text.strip().lower())
+    if found is None:
+        raise SuiteError(f"{option} {text}: write a length with its unit, as in 3.3in, 84mm, 8.4cm or 240pt")
+    length = float(found[1]) / _TO_THE_INCH[found[2]]
+    if not _NARROWEST <= length <= _WIDEST:
+        raise SuiteError(f"{option} {text}: must be from {_NARROWEST:g} to {_WIDEST:g} inches")
+    return length
 
 
 def slot_count(text: str) -> Count:

@@ -6,12 +6,15 @@ from dataclasses import replace
 
 from asapbench.cli.options import Db, Form, Only, Out
 from asapbench.cli.settings import with_settings
+from asapbench.report.layout import Layout
 from asapbench.report.quantity import Wanted
 from asapbench.store import DEFAULT_URL
 
 
 @with_settings()
-def report(wanted: Wanted, only: Only = None, form: Form = None, out: Out = None, db: Db = DEFAULT_URL) -> None:
+def report(
+    wanted: Wanted, layout: Layout, only: Only = None, form: Form = None, out: Out = None, db: Db = DEFAULT_URL
+) -> None:
     """Show tables and figures of measured and published results.
 
     Example: asapbench report --suite quickstart
@@ -19,4 +22,4 @@ def report(wanted: Wanted, only: Only = None, form: Form = None, out: Out = None
     from asapbench.report.build import report as made
     from asapbench.report.out import deliver
 
-    deliver(made(replace(wanted, only=tuple(only or ())), url=db), form=form, out=out)
+    deliver(made(replace(wanted, only=tuple(only or ())), url=db), form=form, out=out, layout=layout)

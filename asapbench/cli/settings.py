@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from asapbench.cli.options import extended, seconds, slot_count, time_text
+from asapbench.cli.options import extended, inches, seconds, slot_count, time_text
 from asapbench.running.settings import RunSettings
 from asapbench.setting import Setting
 from asapbench.store.records import without_password
@@ -33,6 +33,7 @@ _TEXTS = {
     "TIME|auto": _Text(
         lambda text, option: None if text == "auto" else seconds(text, option), lambda value: time_text(value) or "auto"
     ),
+    "LENGTH": _Text(inches, lambda value: None if value is None else f"{value:g}in"),
     "N|auto": _Text(lambda text, _: slot_count(text), lambda value: None if value is None else str(value)),
     "URI": _Text(lambda text, _: text, lambda value: None if value is None else without_password(value)),
 }
@@ -65,7 +66,7 @@ class _Option:
         """The option as typer knows it."""
         s = self.setting
         names = self.name if s.off is None else f"{self.name}/{s.off}"
-        return typer.Option(names, metavar=s.metavar, min=s.min, envvar=s.envvar, help=s.help)
+        return typer.Option(names, *s.aliases, metavar=s.metavar, min=s.min, max=s.max, envvar=s.envvar, help=s.help)
 
     def parameter(self) -> inspect.Parameter:
         """The parameter of a command that typer makes the option of."""
@@ -101,6 +102,11 @@ def _declared(settings: type[Any], field: str) -> Any:
 
 Data = Annotated[Path | None, _declared(RunSettings, "data")]
 FilesDir = Annotated[Path | None, _declared(RunSettings, "files")]
+
+
+def of(settings: type[Any]) -> list[str]:
+    """The names of the fields that have an option."""
+    return [option.field for option in _options(settings)]
 
 
 def with_settings(*, only: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from asapbench import durable
 from asapbench.certificate import PROPERTIES, Certificate, Finding
-from asapbench.errors import AsapbenchError
 from asapbench.escape import encodable
 from asapbench.report.render.markdown import escape
 
@@ -41,7 +40,6 @@ def rendered(certificates: Sequence[Certificate], form: Form) -> str:
 _ABOUT = """What `asapbench check` found on small networks and random batches, in float64 on the CPU. `holds`: it was
 measured and holds. `declared`: a limit that the rule declares, listed below the table. `-`: the property does not apply
 to the rule, or the rule cannot train the model. A certificate says nothing of accuracy."""
-_STANDARD_OUTPUT = Path("-")
 _ENDINGS = {".txt": Form.TEXT, ".md": Form.MARKDOWN, ".json": Form.JSON}
 
 
@@ -51,22 +49,21 @@ def form_of(form: Form | None, out: Path | None) -> Form:
     >>> form_of(None, Path("certificates.md"))
     <Form.MARKDOWN: 'markdown'>
     """
-    if out is None or out == _STANDARD_OUTPUT:
+    from asapbench.report.out import STANDARD_OUTPUT, by_ending
+
+    if out is None or out == STANDARD_OUTPUT:
         return form or Form.TEXT
     durable.check_place(out, f"--out {out}")
-    found = form or _ENDINGS.get(out.suffix.lower())
-    if found is None:
-        raise AsapbenchError(f"--out {out}: end the name in {', '.join(_ENDINGS)}, or add --format")
-    return found
+    return by_ending(out, form, _ENDINGS) or Form.TEXT
 
 
 def deliver(content: str, out: Path | None) -> None:
     """Prints `content`, or writes it to `out`, whole or not at all."""
-    if out is None or out == _STANDARD_OUTPUT:
+    from asapbench.report.out import STANDARD_OUTPUT, write_whole
+
+    if out is None or out == STANDARD_OUTPUT:
         sys.stdout.write(encodable(content, sys.stdout.encoding or "utf-8"))
     else:
-        from asapbench.report.out import write_whole
-
         write_whole(out, content)
 
 

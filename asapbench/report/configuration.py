@@ -11,6 +11,7 @@ from asapbench.report.statistics import Spread, Summary
 from asapbench.report.table import Field, Footnotes, Note, Number, Row, numeric
 from asapbench.store import Result
 from asapbench.store.records import FINAL
+from asapbench.suite.catalog import MODELS
 from asapbench.suite.cell import Cell, differences, name, title
 from asapbench.suite.columns import varying
 
@@ -228,6 +229,13 @@ def distinguishing_fields(cells: Sequence[Cell]) -> tuple[list[str], str]:
     own = [kind for kind in kinds if len({getattr(cell, kind) for cell in cells}) > 1]
     own = [*own, *varying(cells)] or ["rule"]
     return own, ", ".join(title(kind, getattr(cells[0], kind)) for kind in kinds if kind not in own)
+
+
+def shared_options(cells: Iterable[Cell]) -> str:
+    """The options of the model that all cells have, in brackets: `(width=8)`, or nothing."""
+    models = {cell.model for cell in cells}
+    options = {title("model", model).removeprefix(MODELS[model.name].title) for model in models}
+    return options.pop() if len(options) == 1 else ""
 
 
 def names(cell: Cell) -> tuple[str, str, str]:

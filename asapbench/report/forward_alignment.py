@@ -28,7 +28,19 @@ from asapbench.report.configuration import (
 from asapbench.report.published import SOURCE, forward_alignment_accuracies
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Spread, spread_and_count, usual_count
-from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table, numeric
+from asapbench.report.table import (
+    AND_DIFFERENCE,
+    DIFFERENCE,
+    Column,
+    Field,
+    Footnotes,
+    Group,
+    Note,
+    Number,
+    Row,
+    Table,
+    numeric,
+)
 from asapbench.store import Result
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import MODELS, RULES
@@ -115,8 +127,8 @@ def forward_alignment_table(
         title="Section A.2. Test accuracy of BP and Forward Alignment on MNIST",
         caption=(
             f"Test accuracy in percent {metric.described}; {spread_and_count(measured, spread=spread)}. Published: "
-            f"{SOURCE}; below each line the difference, measured minus published. Distance: mean absolute difference "
-            "to the four published numbers, in points."
+            f"{SOURCE}. Each line: measured{AND_DIFFERENCE}. Distance: mean absolute difference to the four "
+            "published numbers, in points."
         ),
         columns=(Column("Rule", "left"), Column("linear"), Column("nonlinear"), Column("distance")),
         groups=tuple(Group(header, tuple(rows)) for header, rows in groups.items()),
@@ -155,7 +167,7 @@ class _Layout:
         rows += [Row((*row.fields, Field(""))) for row in counts_row(summaries, usual=self.usual)]
         if any(summary and summary.n for summary in summaries):
             pairs = zip(summaries, forward_alignment_accuracies()[place::2], strict=True)
-            rows.append(Row((faint("difference"), *(difference_field(*pair) for pair in pairs), Field(""))))
+            rows.append(Row((faint(DIFFERENCE), *(difference_field(*pair) for pair in pairs), Field(""))))
         return rows
 
 

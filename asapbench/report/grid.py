@@ -6,9 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
-from asapbench.report.configuration import nearest
-from asapbench.suite.catalog import MODELS
-from asapbench.suite.cell import Cell, title
+from asapbench.report.configuration import nearest, shared_options
+from asapbench.suite.cell import Cell
 from asapbench.suite.columns import field_text, varying
 from asapbench.suite.load import Suite
 from asapbench.suite.options import Choice
@@ -37,9 +36,7 @@ class Grid:
     @cached_property
     def shared(self) -> str:
         """The model options that all configurations have: `(width=8)`."""
-        models = {cell.model for cell in self.cells}
-        options = {title("model", model).removeprefix(MODELS[model.name].title) for model in models}
-        return options.pop() if len(options) == 1 else ""
+        return shared_options(self.cells)
 
     @cached_property
     def rows(self) -> list[dict[Choice, Cell]]:

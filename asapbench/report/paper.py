@@ -40,7 +40,19 @@ from asapbench.report.published import (
 )
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Spread, Summary, spread_and_count, usual_count
-from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped
+from asapbench.report.table import (
+    AND_DIFFERENCE,
+    DIFFERENCE,
+    PUBLISHED,
+    Column,
+    Field,
+    Footnotes,
+    Note,
+    Number,
+    Row,
+    Table,
+    grouped,
+)
 from asapbench.store import Result
 from asapbench.suite.cell import plain, title
 
@@ -92,7 +104,7 @@ def _rates_rows(line: Line, footnotes: Footnotes) -> tuple[Row, Row]:
         marks = () if rate == printed.value else (footnotes.mark("differs from the published learning rate"),)
         ours.append(Field(MISSING if rate is None else scientific(rate), marks))
         theirs.append(Field(scientific(printed.value), emphasis="faint"))
-    return Row((Field(line.stub), *ours)), Row((faint("published"), *theirs))
+    return Row((Field(line.stub), *ours)), Row((faint(PUBLISHED), *theirs))
 
 
 def _rate(printed: Printed) -> Summary:
@@ -140,8 +152,8 @@ def accuracy_table(
         name=f"table-{table}",
         caption=(
             f"Test accuracy in percent {metric.described}; {spread_and_count(summaries, spread=spread)}."
-            f"{explained(compared, of=of)} First line of each row: measured; below it as published ({SOURCE}) and the "
-            "difference, measured minus published."
+            f"{explained(compared, of=of)} First line of each row: measured; below it as published ({SOURCE})"
+            f"{AND_DIFFERENCE}."
         ),
         columns=(Column("Rule" if table == WEIGHT_DECAY else "Model", "left"), *map(Column, printed.columns)),
         groups=groups,
@@ -175,10 +187,10 @@ class _Layout:
         measured = [measured_field(summary, self.footnotes, self.spread) for summary in summaries]
         yield Row((Field(line.stub), *best.shown(measured)))
         yield from counts_row(summaries, usual=self.usual)
-        yield Row((faint("published"), *(published_field(one.value) for one in line.numbers)))
+        yield Row((faint(PUBLISHED), *(published_field(one.value) for one in line.numbers)))
         if any(summary and summary.n for summary in summaries):
             pairs = zip(summaries, line.numbers, strict=True)
-            yield Row((faint("difference"), *(difference_field(summary, one.value) for summary, one in pairs)))
+            yield Row((faint(DIFFERENCE), *(difference_field(summary, one.value) for summary, one in pairs)))
         here = {(other.what, printed.key): other.configuration for printed, other in self._deviations(line)}
         for what in dict.fromkeys(what for what, _ in here):
             others = [here.get((what, printed.key)) for printed in line.numbers]

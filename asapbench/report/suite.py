@@ -28,7 +28,19 @@ from asapbench.report.other_works import OtherNumber, Work, numbers_of_other_wor
 from asapbench.report.quantity import Metric
 from asapbench.report.selection import Selection, swept
 from asapbench.report.statistics import Spread, Summary, spread_and_count, usual_count
-from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped
+from asapbench.report.table import (
+    AND_DIFFERENCE,
+    DIFFERENCE,
+    PUBLISHED,
+    Column,
+    Field,
+    Footnotes,
+    Note,
+    Number,
+    Row,
+    Table,
+    grouped,
+)
 from asapbench.store import Result
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import RULES
@@ -190,10 +202,7 @@ def _published_below(works: Sequence[Work]) -> str:
     if not works:
         return ""
     citations = "; ".join(dict.fromkeys(work.citation for work in works))
-    return (
-        f" First line of each row: measured; below it as published ({citations}) and the difference, measured minus "
-        "published."
-    )
+    return f" First line of each row: measured; below it as published ({citations}){AND_DIFFERENCE}."
 
 
 def _published_rows(
@@ -209,11 +218,11 @@ def _published_rows(
     several = len(works) > 1
     marks = [(footnotes.mark(number.work.remark),) if number and several else () for number in theirs]
     values = [None if number is None else number.value for number in theirs]
-    yield Row((faint("published"), *(published_field(v, m) for v, m in zip(values, marks, strict=True))))
+    yield Row((faint(PUBLISHED), *(published_field(v, m) for v, m in zip(values, marks, strict=True))))
     pairs = [(summary, number) for summary, number in zip(summaries, theirs, strict=True)]
     if any(summary and summary.n for summary, number in pairs if number):
         differences = (difference_field(summary, number.value) if number else Field("") for summary, number in pairs)
-        yield Row((faint("difference"), *differences))
+        yield Row((faint(DIFFERENCE), *differences))
 
 
 def _order(grid: Grid, found: Mapping[str, Configuration]) -> str:

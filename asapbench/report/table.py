@@ -14,6 +14,12 @@ from typing import Any, Literal, TypeVar, cast
 Align = Literal["left", "right"]
 Emphasis = Literal["plain", "strong", "faint"]
 
+PUBLISHED, DIFFERENCE = "published", "difference"
+"""The names of lines below a row of measured numbers."""
+
+AND_DIFFERENCE = " and the difference, measured minus published"
+"""The part of a caption that explains lines of differences."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -53,6 +59,11 @@ class Field:
     indent: int = 0
     emphasis: Emphasis = "plain"
     exact: Exact | None = None
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether the text is a mean, a blank and its spread."""
+        return self.exact is not None and len(self.exact.values) > 1 and bool(re.match(r"\S+ [±(+]", self.text))
 
 
 def numeric(form: str, *values: float, marks: tuple[str, ...] = (), emphasis: Emphasis = "plain") -> Field:

@@ -69,7 +69,7 @@ def test_a_check_alone_makes_no_default_database(asapbench: Commands, tmp_path: 
         (("check", "asap(k)"), "write OPTION=VALUE"),
         (("check", "asap(k=1, k=2)"), "k is given twice"),
         (("check", "bp", "--model", "resnet"), 'unknown model "resnet"'),
-        (("check", "bp", "--out", "table.csv"), "end the name in .txt, .md, .json"),
+        (("check", "bp", "--out", "table.csv"), '".csv" is not a supported format; end it in .txt, .md or .json'),
     ],
 )
 def test_bad_input_is_one_clear_error(asapbench: Commands, arguments: tuple[str, ...], message: str) -> None:

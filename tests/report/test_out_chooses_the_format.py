@@ -31,8 +31,10 @@ def run(*words: str) -> str:
 def kind(text: str) -> str:
     if text.startswith("{"):
         return "json" if json.loads(text)["numbers"] else "nothing"
-    if text.startswith(r"\begin{table}"):
+    if text.startswith("% Needs"):
         return "latex"
+    if text.startswith("<!doctype html>"):
+        return "html"
     if text.startswith("**"):
         return "markdown"
     return "csv" if "measured" in next(csv.reader(io.StringIO(text))) else "terminal"
@@ -41,7 +43,14 @@ def kind(text: str) -> str:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize(
     ("name", "form"),
-    [("r.csv", "csv"), ("r.JSON", "json"), ("r.tex", "latex"), ("r.md", "markdown"), ("r.txt", "terminal")],
+    [
+        ("r.csv", "csv"),
+        ("r.JSON", "json"),
+        ("r.tex", "latex"),
+        ("r.md", "markdown"),
+        ("r.html", "html"),
+        ("r.txt", "terminal"),
+    ],
 )
 def test_the_ending_chooses_the_format(command: tuple[str, ...], name: str, form: str, tmp_path: Path) -> None:
     assert run(*command, "--out", str(tmp_path / name)) == ""
@@ -66,8 +75,8 @@ def test_a_dash_is_standard_output_in_the_requested_format(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--out", "r"), r"no ending that names the format; end it in .txt, .md, .tex, .csv or .json"),
-        (("--out", "r.xlsx"), r'".xlsx" is not a supported format; end it in .txt, .md, .tex, .csv or .json'),
+        (("--out", "r"), r"no ending that names the format; end it in .txt, .md, .html, .tex, .csv or .json"),
+        (("--out", "r.xlsx"), r'".xlsx" is not a supported format; end it in .txt, .md, .html, .tex, .csv or .json'),
         (("--out", "r.csv", "--format", "json"), "this name asks for csv, --format json does not; leave one"),
     ],
 )

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from asapbench.report.paper import accuracy_table
 from asapbench.report.render import Format, render
-from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
+from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table, numeric
 
 RESULTS = [result(shipped_cell("mnist", "alexnet", "bp", seed=seed), 99.123456 + seed / 7) for seed in range(3)]
 RESULTS.append(result(shipped_cell("svhn", "alexnet", "fa"), state="diverged"))
@@ -60,7 +60,7 @@ def test_every_markdown_row_has_as_many_columns_as_the_table(table: Table) -> No
 def test_every_latex_row_has_as_many_columns_as_the_table(table: Table) -> None:
     text = render(table, Format.LATEX)
     body = text[text.index(r"\begin{tabular}") : text.index(r"\end{tabular}")]
-    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    rows = [line for line in body.splitlines() if line.endswith(r"\\") and not line.startswith(r"\multicolumn")]
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(table.columns) - 1}
 
 
@@ -70,11 +70,33 @@ def test_latex_specials_are_escaped() -> None:
     assert not re.search(r"\\\\\s*[\[*]", text)
 
 
-def test_latex_captions_leave_the_numbering_to_latex_and_quotes_open() -> None:
+def test_latex_captions_leave_the_numbering_to_latex_and_have_a_label() -> None:
     text = render(TABLE, Format.LATEX)
     assert r"\caption{Table" not in text
     assert "(Table 1 of the paper)" in text
-    assert "``-''" in text
+    assert r"\label{tab:table-1}" in text
+    assert r"\label{tab:mine}" in render(TABLE, Format.LATEX, label="tab:mine")
+
+
+def test_what_the_author_needs_to_know_is_a_comment_in_latex() -> None:
+    text = render(TABLE, Format.LATEX)
+    printed = [line for line in text.splitlines() if not line.startswith("%")]
+    assert "%   asapbench run mnist" in text
+    assert not [line for line in printed if "asapbench" in line]
+    assert r"\textsuperscript{a} 1 diverged of 1" in text
+
+
+def test_latex_leaves_differences_out_with_their_part_of_the_caption() -> None:
+    text = render(TABLE, Format.LATEX)
+    assert "published" in text
+    assert not re.search(r"^[^%]*difference", text, re.MULTILINE)
+
+
+def test_the_best_is_bold_in_latex_and_markdown() -> None:
+    row = Row((Field("ASAP"), numeric("{:.2f} ± {:.2f}", 97.0, 0.5, emphasis="strong")))
+    table = Table("t", "", (Column("", "left"), Column("acc")), (Group("", (row,)),), (), ())
+    assert r"\textbf{97.00} $\pm$ 0.50" in render(table, Format.LATEX)
+    assert "**97.00 ± 0.50**" in render(table, Format.MARKDOWN)
 
 
 @pytest.mark.parametrize("form", Format)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asapbench.errors import AsapbenchError
-from asapbench.report.configuration import distinguishing_fields, names, number, state_text
+from asapbench.report.configuration import distinguishing_fields, names, number, shared_options, state_text
 from asapbench.report.statistics import Spread, Summary, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Note, Number, Row, Table, grouped
 from asapbench.store import Result
-from asapbench.suite.cell import Cell
+from asapbench.suite.cell import Cell, title
 from asapbench.suite.columns import field_text
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = 5
 """A printed table shows at least so many epochs, if there are as many; CSV and JSON hold all."""
+
+_OF_PANEL = ("dataset", "model")
 
 RowT = TypeVar("RowT")
 
@@ -55,11 +57,13 @@ class Line:
 class Averaged:
     """The lines of one configuration over `n` seeds, whose trainings are in `state`.
 
-    `label` has the fields in which configurations differ; `beside` is the label without the rule.
+    `label` has the fields in which configurations differ, or is the caller's. `panel` has those of the data set and
+    the model, without the options that all models share; `beside` those besides data set, model and rule.
     """
 
     cell: Cell
     label: str
+    panel: str
     beside: str
     state: str
     n: int
@@ -82,13 +86,22 @@ class ByEpoch:
 
     @property
     def names(self) -> list[str]:
-        """The label of each configuration, with its state if that is not done, and n if that is not the usual one."""
-        usual, found = usual_count(self._ends), []
-        for one in self.configurations:
-            remarks = ("" if one.state == "done" else one.state, "" if one.n == usual else f"n = {one.n}")
-            inner = ", ".join(filter(None, remarks))
-            found.append(f"{one.label} ({inner})" if inner else one.label)
-        return found
+        """The label of each configuration, with its remarks."""
+        return [one.label + self._remarks(one) for one in self.configurations]
+
+    @property
+    def names_in_panel(self) -> list[str]:
+        """As `names`, without what the title of the configuration's panel says."""
+        return [
+            ", ".join(filter(None, (title("rule", one.cell.rule), one.beside))) + self._remarks(one)
+            for one in self.configurations
+        ]
+
+    def _remarks(self, one: Averaged) -> str:
+        """The state if that is not done, and n if that is not the usual one."""
+        remarks = "" if one.state == "done" else one.state, "" if one.n == usual_count(self._ends) else f"n = {one.n}"
+        inner = ", ".join(filter(None, remarks))
+        return f" ({inner})" if inner else ""
 
     @property
     def spread(self) -> str:
@@ -173,22 +186,25 @@ def by_epoch(
     if not groups:
         raise AsapbenchError(missing)
     chosen = [_comparable(members) for members in groups.values()]
-    own, shared = distinguishing_fields([members[0].result.cell for members in chosen])
+    cells = [members[0].result.cell for members in chosen]
+    own, shared = distinguishing_fields(cells)
+    options = shared_options(cells) if "model" in own else ""
     configurations = []
-    for members in chosen:
-        cell = members[0].result.cell
-        texts = {name: field_text(cell, name) for name in own}
+    for cell, members in zip(cells, chosen, strict=True):
+        texts = {name: field_text(cell, name).removesuffix(options if name == "model" else "") for name in own}
         configurations.append(
             Averaged(
                 cell=cell,
                 label=label(cell) if label else ", ".join(texts.values()),
-                beside=", ".join(text for name, text in texts.items() if name != "rule"),
+                panel=", ".join(text for name, text in texts.items() if name in _OF_PANEL),
+                beside=", ".join(text for name, text in texts.items() if name not in (*_OF_PANEL, "rule")),
                 state="/".join(_states([members])),
                 n=len(members),
                 lines=tuple(lines(members)),
             )
         )
     left_out = _states(groups.values()) - _states(chosen)
+    shared = ", ".join(filter(None, (shared, options[1:-1])))
     return ByEpoch(heading, metric, unit, shared, tuple(configurations), left_out, spread)
 
 
@@ -203,17 +219,18 @@ def _states(groups: Iterable[Sequence[Recorded[RowT]]]) -> Counter[str]:
     return Counter(state_text(one.result.attempt.state) for members in groups for one in members)
 
 
-def draw_line(axes: Axes, line: Line, *, label: str, markersize: int, style: dict[str, Any], band: Spread) -> None:
-    """The means, and a band of their spread where there is one."""
+def draw_line(axes: Axes, line: Line, *, label: str, style: dict[str, Any], band: Spread) -> Any:
+    """The means, and a band of their spread where there is one; returns the line."""
     import numpy as np
 
     means = np.array([np.nan if point.mean is None else point.mean for point in line.points])
     ends = [band.ends(point) for point in line.points]
     every = max(1, len(means) // 10)
-    axes.plot(line.epochs, means, label=label, markevery=every, markersize=markersize, **style)
+    (drawn,) = axes.plot(line.epochs, means, label=label, markevery=every, **style)
     if any(ends):
         low, high = zip(*(pair or (mean, mean) for pair, mean in zip(ends, means, strict=True)), strict=True)
         axes.fill_between(line.epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    return drawn
 
 
 def label_epochs(axes: Axes) -> None:

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 from asapbench.report.configuration import plain_field
 from asapbench.report.figures.by_epoch import ByEpoch, Line, Recorded, by_epoch, draw_line, label_epochs
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.figures.style import COLORS, MARKERS, legend_beside, line_style, literal, panels, require_room
+from asapbench.report.figures.style import (
+    COLORS,
+    MARKERS,
+    Sheet,
+    legend,
+    legend_of_panel,
+    line_style,
+    literal,
+    outer_labels,
+    panels,
+    require_room,
+    title_panel,
+)
 from asapbench.report.statistics import Spread, Summary
 from asapbench.report.table import Note
 from asapbench.suite.cell import Cell
@@ -98,7 +110,7 @@ def layer_curves(
         field=lambda point: plain_field(point, shown.digits),
         notes=notes,
     )
-    return Illustration(table, lambda: _draw(found, shown, described + shown.explained))
+    return Illustration(table, lambda sheet: _draw(found, shown, described + shown.explained, sheet))
 
 
 def layer_lines(members: Sequence[Recorded[LayerValue]], titles: dict[str, str]) -> Iterator[Line]:
@@ -115,7 +127,7 @@ def layer_lines(members: Sequence[Recorded[LayerValue]], titles: dict[str, str])
         yield Line(titles.get(layer, layer) + (_REFERENCE if of_bp else ""), tuple(epochs), tuple(points))
 
 
-def _draw(found: ByEpoch, shown: Shown, described: str) -> Figure:
+def _draw(found: ByEpoch, shown: Shown, described: str, sheet: Sheet) -> Figure:
     count = len(found.configurations)
     require_room(shown.option, count, _PANELS, what="configurations", fix="choose with --only")
     columns = min(2, count)
@@ -124,33 +136,45 @@ def _draw(found: ByEpoch, shown: Shown, described: str) -> Figure:
         found.heading,
         described,
         count,
+        sheet=sheet,
         columns=columns,
         width=2.0 + 5.0 * columns,
         height=max(3.6, 1.2 + 0.15 * most),
     )
+    entries = []
     for axes, name, one in zip(grid, found.names, found.configurations, strict=True):
-        axes.set_title(literal(name), fontsize=10, loc="left")
-        _draw_panel(axes, one.lines, shown)
+        title_panel(axes, name)
+        entries.append(_draw_panel(axes, one.lines, shown))
+    outer_labels(grid, shown.axis)
     shown.scale(grid, [number.measured for number in found.numbers if number.measured is not None])
+    if all(list(one) == list(entries[0]) for one in entries):
+        legend(figure, list(entries[0].values()), labels=list(entries[0]))
+    else:
+        for axes, drawn in zip(grid, entries, strict=True):
+            legend_of_panel(axes, list(drawn.values()), labels=list(drawn))
     return figure
 
 
-def _draw_panel(axes: Axes, lines: Sequence[Line], shown: Shown) -> None:
+def _draw_panel(axes: Axes, lines: Sequence[Line], shown: Shown) -> dict[str, Any]:
+    """Draws the lines, and returns those of the legend by their labels."""
     own = _own(lines)
     layers = [line.label for line in own if line.label != WHOLE]
     styles = {label: _style(place, len(layers)) for place, label in enumerate(layers)}
     styles[WHOLE] = {"color": "black", "linewidth": 2.5}
+    entries = {}
     for line in lines:
-        label, look = literal(line.label), styles.get(line.label)
-        if look is None:  # matplotlib leaves a label that starts with _ out of the legend
-            of = styles[line.label.removesuffix(_REFERENCE)]
-            label, look = f"_{label}", {"color": of["color"], "linestyle": ":", "linewidth": 1.0}
-        draw_line(axes, line, label=label, markersize=4, style=look, band=Spread.SD)
+        if line.label in styles:
+            entries[line.label] = draw_line(
+                axes, line, label=literal(line.label), style=styles[line.label], band=Spread.SD
+            )
+        else:
+            color = styles[line.label.removesuffix(_REFERENCE)]["color"]
+            look = {"color": color, "linestyle": ":", "linewidth": 1.0}
+            draw_line(axes, line, label=literal(line.label), style=look, band=Spread.SD)
     for level in shown.levels:
         axes.axhline(level, color="black", linewidth=0.8, linestyle="--")
-    axes.set_ylabel(shown.axis)
     label_epochs(axes)
-    legend_beside(axes, fontsize=7 if len(own) > 8 else None)
+    return entries
 
 
 def _own(lines: Sequence[Line]) -> list[Line]:

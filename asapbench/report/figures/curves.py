@@ -10,13 +10,17 @@ from asapbench.metrics import EpochMetrics
 from asapbench.report.configuration import measured_field
 from asapbench.report.figures import style
 from asapbench.report.figures.by_epoch import Averaged, ByEpoch, Line, Recorded, by_epoch, draw_line, label_epochs
+from asapbench.report.figures.looks import looks, matplotlib_line
 from asapbench.report.figures.picture import Illustration
+from asapbench.report.figures.style import Sheet
 from asapbench.report.quantity import Quantity
 from asapbench.report.statistics import Spread, Summary
 from asapbench.report.table import Field, Footnotes, Note, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from asapbench.suite.entries import Look
 
 
 def learning_curves(
@@ -37,7 +41,7 @@ def learning_curves(
         spread=spread,
     )
     described = f"{quantity.described}; {found.spread}."
-    return Illustration(_table(found, described), lambda: _draw(found, described))
+    return Illustration(_table(found, described), lambda sheet: _draw(found, described, sheet))
 
 
 def curve(members: Sequence[Recorded[EpochMetrics]], quantity: Quantity) -> Line:
@@ -51,33 +55,49 @@ def curve(members: Sequence[Recorded[EpochMetrics]], quantity: Quantity) -> Line
 def _table(found: ByEpoch, described: str) -> Table:
     counts = ", ".join(f"{count} {state}" for state, count in found.left_out.items())
     text = f"Not shown, because other trainings of the same configuration are finished: {counts}."
-    named = zip(found.names, found.configurations, strict=True)
+    named = zip(found.names_in_panel, found.configurations, strict=True)
     return found.table(
-        f"{described} The column titles are epochs",
-        [(found.shared or "All", name, one.lines[0]) for name, one in named],
-        stub="Configuration",
+        f"{_caption(found, described)} The column titles are epochs",
+        [(one.panel or found.shared or "All", name, one.lines[0]) for name, one in named],
+        stub="Rule",
         field=lambda point: Field("") if point is None else measured_field(point, Footnotes(), found.band),
         notes=[Note(text)] if counts else [],
     )
 
 
-def _draw(found: ByEpoch, described: str) -> Figure:
-    count = len(found.configurations)
-    style.require_room("--curves", count, style.LINES, what="lines", fix="choose with --only")
-    labels = [style.folded(name, style.LEGEND_INCHES) for name in found.names]
-    figure, axes = style.canvas(
+def _caption(found: ByEpoch, described: str) -> str:
+    return f"{found.shared}. {described}" if found.shared else described
+
+
+def _draw(found: ByEpoch, described: str, sheet: Sheet) -> Figure:
+    drawn: dict[str, list[tuple[str, Look, Averaged]]] = {}
+    every = zip(found.names_in_panel, looks((one.cell.rule, one.beside) for one in found.configurations), strict=True)
+    for (name, look), one in zip(every, found.configurations, strict=True):
+        drawn.setdefault(one.panel, []).append((name, look, one))
+    most = max(map(len, drawn.values()))
+    style.require_room("--curves", len(drawn), style.PANELS, what="networks", fix="choose with --only")
+    style.require_room("--curves", most, style.LINES, what="lines", fix="choose with --only")
+    columns = min(len(drawn), 2 if len(drawn) in (2, 4) else 3)
+    figure, grid = style.panels(
         found.heading,
-        f"{found.shared}. {described}" if found.shared else described,
-        width=7.0 + max(map(style.inches_wide, labels)),
-        height=max(4.5, 1.5 + sum(1 + label.count("\n") for label in labels) / style.LINES_PER_INCH),
+        _caption(found, described),
+        len(drawn),
+        sheet=sheet,
+        columns=columns,
+        width=8.0 if columns == 1 else 2.0 + 4.0 * columns,
+        height=4.5 if columns == 1 else 3.2,
     )
-    drawn = zip(found.configurations, labels, _styles(found.configurations), strict=True)
-    # The legend lists the lines from top to bottom, in the order of their last values.
-    for one, label, look in sorted(drawn, key=lambda item: _height(item[0])):
-        draw_line(axes, one.lines[0], label=label, markersize=5, style=look, band=found.band)
-    axes.set_ylabel(f"{found.metric} in {found.unit}")
-    label_epochs(axes)
-    style.legend_beside(axes)
+    lines: dict[str, Any] = {}
+    for axes, (panel, members) in zip(grid, drawn.items(), strict=True):
+        # The legend lists the lines from top to bottom, in the order of their last values in the first panel.
+        for name, look, one in sorted(members, key=lambda member: _height(member[2])):
+            how = matplotlib_line(look)
+            line = draw_line(axes, one.lines[0], label=style.literal(name), style=how, band=found.band)
+            lines.setdefault(name, line)
+        style.title_panel(axes, panel)
+        label_epochs(axes)
+    style.outer_labels(grid, f"{found.metric} in {found.unit}")
+    style.legend(figure, list(lines.values()), labels=list(lines))
     return figure
 
 
@@ -85,12 +105,3 @@ def _height(configuration: Averaged) -> float:
     """The sort key from top to bottom; a line without any number is last."""
     mean = configuration.lines[0].end.mean
     return inf if mean is None else -mean
-
-
-def _styles(configurations: Sequence[Averaged]) -> list[dict[str, Any]]:
-    """One colour for each rule and dashes for the other differences, where there are enough of both; else by place."""
-    rules = list(dict.fromkeys(one.cell.rule for one in configurations))
-    others = list(dict.fromkeys(one.beside for one in configurations))
-    if 1 < len(rules) <= len(style.COLORS) and len(others) <= len(style.DASHES):
-        return [style.line_style(rules.index(one.cell.rule), dashes=others.index(one.beside)) for one in configurations]
-    return [style.line_style(place) for place in range(len(configurations))]

@@ -75,11 +75,12 @@ def looks(lines: Iterable[tuple[Choice, str]]) -> list[Look]:
     The first line of a rule has the rule's look. The others, and rules with changed options, have another tone, and
     dashes that no other line here has in that tone as long as there are some left.
 
-    >>> fa, rates = RULES["fa"].choose(), ("lr 0.1", "lr 0.03")
-    >>> [look.color for look in looks((fa, rate) for rate in rates)], looks([(fa, "lr 0.1")])[0] == look(fa)
-    (['blue', 'blue'], True)
+    >>> fa = RULES["fa"].choose()
+    >>> [(one.color, one.tone) for one in looks([(fa, "lr 0.1"), (fa, "lr 0.03"), (fa, "lr 0.1")])]
+    [('blue', 0), ('blue', 1), ('blue', 0)]
     """
-    wanted = list(dict.fromkeys(lines))
+    lines = list(lines)
+    wanted = dict.fromkeys(lines)
     first: dict[Choice, str] = {}
     for rule, beside in wanted:
         first.setdefault(rule, beside)
@@ -92,7 +93,7 @@ def looks(lines: Iterable[tuple[Choice, str]]) -> list[Look]:
         found[rule, beside] = (
             of_rule if variant == (rule.name, "") else _variant(of_rule, variant, {*own.values(), *found.values()})
         )
-    return [found[line] for line in wanted]
+    return [found[line] for line in lines]
 
 
 def _own_looks() -> dict[str, Look]:
@@ -134,6 +135,17 @@ def hexadecimal(look: Look, *, dark: bool = False) -> str:
     towards, share = (_GREY, 0.5 * look.tone) if look.color == "ink" else _TONES[dark][look.tone]
     parts = (int(color[place : place + 2], 16) for place in (1, 3, 5))
     return "#" + "".join(f"{round(part + share * (towards - part)):02X}" for part in parts)
+
+
+def shades(look: Look, count: int) -> list[str]:
+    """The colour and lighter ones, `count` in all, for bars of one rule that differ in an option.
+
+    >>> shades(Look("vermillion", "square"), 2)
+    ['#D55E00', '#E49659']
+    """
+    parts = [int(PALETTE[look.color][place : place + 2], 16) for place in (1, 3, 5)]
+    steps = (0.7 * step / max(count, 2) for step in range(count))
+    return ["#" + "".join(f"{round(part + step * (255 - part)):02X}" for part in parts) for step in steps]
 
 
 def matplotlib_line(look: Look) -> dict[str, Any]:

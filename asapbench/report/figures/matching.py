@@ -25,7 +25,7 @@ from asapbench.report.configuration import (
     published_field,
 )
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.figures.style import COLORS, canvas
+from asapbench.report.figures.style import COLORS, Sheet, canvas
 from asapbench.report.published import SOURCE, Reference, printed_table
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Summary, spread_and_count
@@ -113,7 +113,7 @@ def dimension_matching(
             for bar in bars
         ),
     )
-    return Illustration(table, lambda: _draw(bars, f"{setting} ({SOURCE}, D.2). {measured}"))
+    return Illustration(table, lambda sheet: _draw(bars, f"{setting} ({SOURCE}, D.2). {measured}", sheet))
 
 
 def _row(bar: Bar, footnotes: Footnotes) -> Row:
@@ -128,11 +128,11 @@ def _row(bar: Bar, footnotes: Footnotes) -> Row:
     )
 
 
-def _draw(bars: Sequence[Bar], described: str) -> Figure:
+def _draw(bars: Sequence[Bar], described: str, sheet: Sheet) -> Figure:
     footnotes = Footnotes()
     marks = [bracketed([footnotes.mark(bar.what)]) if bar.what else "" for bar in bars]
     differences = "".join(f" {bracketed(note.mark or '')} differs: {note.text}." for note in footnotes.notes())
-    figure, axes = canvas(_TITLE, described + differences)
+    figure, axes = canvas(_TITLE, described + differences, sheet=sheet)
     for x, bar in enumerate(bars):
         _draw_bar(axes, x, bar, narrow=bool(differences))
     labels = [f"{TITLES[bar.matching]} {mark}".strip() for bar, mark in zip(bars, marks, strict=True)]

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from asapbench.analysis.memory import Accesses, asap, backpropagation
 from asapbench.errors import AsapbenchError
+from asapbench.report.figures.looks import hexadecimal, look, shades
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.figures.style import COLORS, canvas, legend_beside, require_room
+from asapbench.report.figures.style import Sheet, canvas, legend, require_room
 from asapbench.report.published import SOURCE
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table, numeric
-from asapbench.suite.catalog import CATALOG, DATASETS, MODELS
+from asapbench.suite.catalog import CATALOG, DATASETS, MODELS, RULES
 from asapbench.suite.entries import LayerShape
 from asapbench.suite.plugins import unknown
 from asapbench.suite.shapes import layers_for
@@ -31,6 +32,9 @@ _SCALE = 1e6
 """Of the picture's axis."""
 
 _BARS_PER_INCH = 2
+
+_SIZES = 6
+"""The most block sizes of a picture: as many shades of one colour can be distinguished."""
 
 _TITLE = "External memory accesses of one training step"
 
@@ -75,7 +79,7 @@ def memory_accesses(
     found = {model: _bars(model, block_sizes, batch=batch, dataset=dataset) for model in models}
     return Illustration(
         _table(found, title=title, batch=batch, dataset=dataset),
-        lambda: _draw(found, title=title, setting=f"{DATASETS[dataset].title}, batch {batch}"),
+        lambda sheet: _draw(found, sheet, title=title, setting=f"{DATASETS[dataset].title}, batch {batch}"),
     )
 
 
@@ -143,16 +147,18 @@ def _row(bar: Bar) -> Row:
     return Row((Field(bar.title), *fields, numeric("{:.3f}", bar.ratio)))
 
 
-def _draw(found: Mapping[str, Sequence[Bar]], *, title: str, setting: str) -> Figure:
+def _draw(found: Mapping[str, Sequence[Bar]], sheet: Sheet, *, title: str, setting: str) -> Figure:
     from matplotlib.patches import Patch
 
     drawn = {model: [bar for bar in bars if not bar.with_feedback] for model, bars in found.items()}
     titles = dict.fromkeys(bar.title for bars in drawn.values() for bar in bars)
-    require_room("--k", len(titles) - 1, len(COLORS) - 1, what="block sizes", fix="name fewer")
-    colors = dict(zip(titles, COLORS, strict=False))
+    require_room("--k", len(titles) - 1, _SIZES, what="block sizes", fix="name fewer")
+    bp, asap = (look(RULES[name].choose()) for name in ("bp", "asap"))
+    colors = dict(zip(titles, [hexadecimal(bp), *shades(asap, len(titles) - 1)], strict=True))
     figure, axes = canvas(
         title,
         f"{setting}, by eq. 48-49 ({SOURCE}, App. F). Above each bar: its ratio to BP.",
+        sheet=sheet,
         width=max(8.0, 3.0 + sum(len(bars) + 1 for bars in drawn.values()) / _BARS_PER_INCH),
     )
     ticks, x = [], 0
@@ -166,8 +172,8 @@ def _draw(found: Mapping[str, Sequence[Bar]], *, title: str, setting: str) -> Fi
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("numbers read or written, in millions")
     axes.margins(y=0.08)
-    legend_beside(
-        axes,
+    legend(
+        figure,
         [
             *(Patch(color=color, label=title) for title, color in colors.items()),
             Patch(facecolor="#777777", label="parameters, 3 P"),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asapbench.report.figures.style import styled
+from asapbench.report.figures.style import SCREEN, Sheet, styled
 from asapbench.report.table import Table
 
 if TYPE_CHECKING:
@@ -29,15 +29,19 @@ class Illustration:
     """A figure: its numbers as a table, and the function that draws them."""
 
     table: Table
-    draw: Callable[[], Figure]
+    drawing: Callable[[Sheet], Figure]
+
+    def draw(self, sheet: Sheet = SCREEN) -> Figure:
+        """The picture, not yet laid out. matplotlib's settings are those of `styled(sheet)`."""
+        return self.drawing(sheet)
 
 
-def picture(illustration: Illustration, suffix: str) -> bytes:
+def picture(illustration: Illustration, suffix: str, sheet: Sheet = SCREEN) -> bytes:
     """The bytes of the picture in the format of `suffix`: `.png`, `.svg` or `.pdf`."""
     stream = io.BytesIO()
-    with styled(), warnings.catch_warnings():
+    with styled(sheet), warnings.catch_warnings():
         # A name from a database may have letters that the font lacks: matplotlib draws boxes for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = illustration.draw()
+        figure = illustration.draw(sheet)
         figure.savefig(stream, format=suffix[1:], metadata=_NO_DATE[suffix])
     return stream.getvalue()

@@ -15,7 +15,16 @@ from asapbench.errors import AsapbenchError
 from asapbench.metrics import Measurement
 from asapbench.report.configuration import distinguishing_fields, names, number, plain_field
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.figures.style import COLORS, inches_wide, legend_beside, literal, panels, require_room
+from asapbench.report.figures.style import (
+    COLORS,
+    Sheet,
+    inches_wide,
+    legend_of_panel,
+    literal,
+    panels,
+    require_room,
+    title_panel,
+)
 from asapbench.report.published import SOURCE
 from asapbench.report.statistics import Summary, spread_and_count
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table
@@ -87,7 +96,9 @@ def shortcut_effect_figure(measured: Iterable[tuple[Cell, Sequence[Measurement]]
         f"data; {spread}."
     )
     subtitle = f"{shared}. {described}" if shared else described
-    return Illustration(_table(networks, shared, described), lambda: _draw(networks, f"{subtitle} ({SOURCE}, App. E)"))
+    return Illustration(
+        _table(networks, shared, described), lambda sheet: _draw(networks, f"{subtitle} ({SOURCE}, App. E)", sheet)
+    )
 
 
 def _network(members: Sequence[tuple[Cell, Sequence[Measurement]]], own: Sequence[str]) -> Network:
@@ -144,7 +155,7 @@ def _numbers(network: Network) -> Iterator[Number]:
         )
 
 
-def _draw(networks: Sequence[Network], subtitle: str) -> Figure:
+def _draw(networks: Sequence[Network], subtitle: str, sheet: Sheet) -> Figure:
     fix = "name cells to analyze shortcut, which draws them with --out"
     require_room("--figure 10", len(networks), _NETWORKS, what="networks", fix=fix)
     layers = list(dict.fromkeys(layer for network in networks for layer in network.layers))
@@ -153,9 +164,9 @@ def _draw(networks: Sequence[Network], subtitle: str) -> Figure:
         *(f"Lengths of its parts: {network.label}" for network in networks),
     ]
     width = 1.5 * len(layers) + 1.5 + max(inches_wide(network.label) for network in networks)
-    figure, grid = panels(_TITLE, subtitle, len(labels), columns=1, width=width, height=2.4)
+    figure, grid = panels(_TITLE, subtitle, len(labels), sheet=sheet, columns=1, width=width, height=2.4)
     for axes, label in zip(grid, labels, strict=True):
-        axes.set_title(literal(label), fontsize=10, loc="left")
+        title_panel(axes, label)
     angles, *lengths = grid
     _draw_bars(angles, layers, [(n.label, color, n, ANGLE) for n, color in zip(networks, COLORS, strict=False)])
     angles.axhline(90, color="black", linewidth=0.8, linestyle="--", label="90: no relation")
@@ -169,7 +180,7 @@ def _draw(networks: Sequence[Network], subtitle: str) -> Figure:
         _draw_bars(axes, layers, [(role, shade, network, quantity) for role, shade, quantity in roles])
         axes.set_ylabel("length")
     for axes in grid:
-        legend_beside(axes)
+        legend_of_panel(axes, axes.get_legend_handles_labels()[0])
     return figure
 
 

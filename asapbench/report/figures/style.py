@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asapbench.errors import AsapbenchError
@@ -15,7 +16,7 @@ from asapbench.report.figures.looks import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
 COLORS = (*(color for name, color in PALETTE.items() if name != "ink"), PALETTE["ink"])
 """For what is no rule: layers, parts, ways of matching."""
@@ -26,63 +27,149 @@ DASHES = ("-", "--", "-.", ":")
 LINES = len(COLORS) * len(DASHES)
 """The number of lines that a reader can distinguish."""
 
-LINES_PER_INCH = 4
-"""Approximate lines of text in one inch, for the height of legends."""
+PANELS = 12
+"""The most panels of a picture."""
 
-LEGEND_INCHES = 3.0
+_LEGEND_INCHES = 3.0
 """Wider labels of a legend are broken into lines."""
+
+_NARROW_PANEL = 2.2
+"""Inches: narrower panels are not put side by side."""
+
+_LEGEND_SHARE = 0.3
+"""A legend that takes more of the width than this part is below the panels."""
+
+_HANDLE_INCHES = 0.5
+"""Of the line in front of a label, and of the space around both."""
 
 _POINTS_PER_INCH = 72
 
-_SETTINGS: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": "#DDDDDD",
-    "legend.frameon": False,
-    "savefig.dpi": 200,
-    "svg.hashsalt": "asapbench",
-    "pdf.fonttype": 42,
-}
+_SCREEN_POINTS, _PRINT_POINTS = 10.0, 8.0
+"""The size of text in a picture of its own width, and in one that is made for a place of given width."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a picture is drawn on: `width` in inches, by default the picture's own; with title and text, or without."""
+
+    width: float | None = None
+    heading: bool = True
+
+    @property
+    def points(self) -> float:
+        """The size of text."""
+        return _SCREEN_POINTS if self.width is None else _PRINT_POINTS
+
+
+SCREEN = Sheet()
+
+
+def _settings(points: float) -> dict[Any, Any]:
+    """Matplotlib's settings for text of so many points."""
+    scale = points / _SCREEN_POINTS
+    return {
+        "font.family": "DejaVu Sans",
+        "font.size": points,
+        "axes.titlesize": points,
+        "axes.labelsize": points,
+        "xtick.labelsize": 0.9 * points,
+        "ytick.labelsize": 0.9 * points,
+        "legend.fontsize": 0.9 * points,
+        "lines.linewidth": 1.5 * scale**2,
+        "lines.markersize": 5.0 * scale**2,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "axes.axisbelow": True,
+        "grid.color": "#DDDDDD",
+        "legend.frameon": False,
+        "legend.handlelength": 2.6,
+        "savefig.dpi": 200 if points == _SCREEN_POINTS else 300,
+        "svg.hashsalt": "asapbench",
+        "svg.fonttype": "none",
+        "pdf.fonttype": 42,
+        "ps.fonttype": 42,
+    }
 
 
 @contextmanager
-def styled() -> Iterator[None]:
+def styled(sheet: Sheet = SCREEN) -> Iterator[None]:
     """Inside this context matplotlib has these settings and its own defaults; no matplotlibrc applies."""
     import matplotlib
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
+        matplotlib.rcParams.update(_settings(sheet.points))
         yield
 
 
-def canvas(title: str, subtitle: str, *, width: float = 8.0, height: float = 4.5) -> tuple[Figure, Axes]:
-    """An empty figure with one pair of axes; width and height in inches."""
-    figure, (axes,) = panels(title, subtitle, 1, width=width, height=height)
+def canvas(title: str, subtitle: str, *, sheet: Sheet, width: float = 8.0, height: float = 4.5) -> tuple[Figure, Axes]:
+    """An empty figure with one pair of axes; width and height in inches, for the sheet that names no width."""
+    figure, (axes,) = panels(title, subtitle, 1, sheet=sheet, width=width, height=height)
     return figure, axes
 
 
 def panels(
-    title: str, subtitle: str, count: int, *, columns: int | None = None, width: float = 12.0, height: float = 4.5
+    title: str,
+    subtitle: str,
+    count: int,
+    *,
+    sheet: Sheet,
+    columns: int | None = None,
+    width: float = 12.0,
+    height: float = 4.5,
 ) -> tuple[Figure, list[Axes]]:
-    """As `canvas`, with `count` pairs of axes: `columns` (by default all) side by side, in rows of `height` inches."""
+    """As `canvas`, with `count` pairs of axes: `columns` (by default all) side by side, in rows of `height` inches.
+
+    A sheet of given width has fewer side by side where they would be too narrow, and keeps their proportions.
+    """
     from matplotlib.figure import Figure
 
     columns = columns or count
+    if sheet.width is not None:
+        wanted = width / columns
+        columns = max(1, min(columns, int(sheet.width / _NARROW_PANEL)))
+        width, height = sheet.width, min(height, max(1.8, height * sheet.width / columns / wanted))
     rows = -(-count // columns)
     figure = Figure(figsize=(width, height * rows), layout="constrained")
-    figure.suptitle(literal(title), fontsize=12, fontweight="bold", x=0.01, ha="left")
-    inner: SubFigure = figure.subfigures(squeeze=False)[0, 0]
-    inner.suptitle(folded(subtitle, 0.97 * width), fontsize=10, x=0.01, ha="left", color="#444444")
+    inner: Any = figure
+    if sheet.heading:
+        text = folded(subtitle, 0.97 * width)
+        figure.suptitle(folded(title, 0.8 * width), fontsize=1.2 * sheet.points, fontweight="bold", x=0.01, ha="left")
+        inner = figure.subfigures(squeeze=False)[0, 0]
+        inner.suptitle(text, fontsize=sheet.points, x=0.01, ha="left", color="#444444")
+        heighten(figure, max(0, text.count("\n") - 1) * _line_height())
     grid: list[Axes] = list(inner.subplots(rows, columns, squeeze=False).flat)
     for unused in grid[count:]:
         unused.remove()
     return figure, grid[:count]
+
+
+def title_panel(axes: Axes, title: str) -> None:
+    """Puts a title above one of the panels, in lines of the panel's width."""
+    figure: Any = axes.get_figure(root=True)
+    text = folded(title, 0.85 * figure.get_figwidth() / _columns(axes))
+    axes.set_title(text, loc="left")
+    heighten(figure, text.count("\n") * _line_height())
+
+
+def outer_labels(grid: Sequence[Axes], label: str) -> None:
+    """Names the y axes of the panels in the first column."""
+    for axes in grid:
+        if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
+            axes.set_ylabel(label)
+
+
+def heighten(figure: Figure, inches: float) -> None:
+    """Makes the figure taller."""
+    figure.set_figheight(figure.get_figheight() + inches)
+
+
+def _line_height() -> float:
+    from matplotlib import rcParams
+
+    return 1.25 * float(rcParams["font.size"]) / _POINTS_PER_INCH
 
 
 def literal(text: str) -> str:
@@ -129,9 +216,44 @@ def line_style(number: int, *, dashes: int | None = None) -> dict[str, Any]:
     return {"color": COLORS[place], "marker": MARKERS[place], "linestyle": DASHES[dash % len(DASHES)]}
 
 
-def legend_beside(axes: Axes, handles: Sequence[Any] | None = None, *, fontsize: float | None = None) -> None:
-    """The legend to the right of the axes, where it covers nothing."""
-    options: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.5}
-    if handles is not None:
-        options["handles"] = list(handles)
-    axes.legend(fontsize=fontsize, **options)
+def legend(figure: Figure, handles: Sequence[Any], *, labels: Sequence[str] | None = None) -> None:
+    """The legend of all panels, where it covers nothing: beside them where it is narrow enough, otherwise below."""
+    texts = _legend_texts(handles, labels)
+    width, wide = figure.get_figwidth(), _legend_width(texts)
+    lines = max((text.count("\n") + 1 for text in texts), default=0)
+    if wide <= _LEGEND_SHARE * width:
+        figure.legend(handles, texts, loc="outside right upper")
+        missing = sum(text.count("\n") + 1 for text in texts) * 1.15 * _line_height() - 0.8 * figure.get_figheight()
+        heighten(figure, max(0.0, missing))
+        return
+    columns = max(1, min(len(texts), int(0.98 * width / wide)))
+    figure.legend(handles, texts, loc="outside lower left", ncols=columns)
+    heighten(figure, lines * -(-len(texts) // columns) * 1.15 * _line_height())
+
+
+def legend_of_panel(axes: Axes, handles: Sequence[Any], *, labels: Sequence[str] | None = None) -> None:
+    """The legend of one panel, as `legend` places that of all."""
+    texts = _legend_texts(handles, labels)
+    figure: Any = axes.get_figure(root=True)
+    width, wide = figure.get_figwidth() / _columns(axes), _legend_width(texts)
+    lines = sum(text.count("\n") + 1 for text in texts)
+    if wide <= _LEGEND_SHARE * width:
+        axes.legend(handles, texts, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.5)
+        return
+    columns = max(1, min(len(texts), int(0.95 * width / wide)))
+    below = -3.2 * _line_height() / (figure.get_figheight() / axes.get_subplotspec().get_gridspec().nrows)  # type: ignore[union-attr]
+    axes.legend(handles, texts, loc="upper left", bbox_to_anchor=(0.0, below), ncols=columns, borderaxespad=0.0)
+    heighten(figure, -(-lines // columns) * 1.15 * _line_height())
+
+
+def _columns(axes: Axes) -> int:
+    """How many panels are side by side."""
+    return int(axes.get_subplotspec().get_gridspec().ncols)  # type: ignore[union-attr]
+
+
+def _legend_texts(handles: Sequence[Any], labels: Sequence[str] | None) -> list[str]:
+    return [folded(label, _LEGEND_INCHES) for label in labels or [handle.get_label() for handle in handles]]
+
+
+def _legend_width(texts: Sequence[str]) -> float:
+    return max(map(inches_wide, texts), default=0.0) + _HANDLE_INCHES

@@ -15,7 +15,7 @@ from asapbench.analysis.theorem import CASES, HORIZON, ZERO, Array, Case, Sizes,
 from asapbench.errors import AsapbenchError
 from asapbench.report.configuration import MISSING, number
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.figures.style import DASHES, legend_beside, line_style, panels
+from asapbench.report.figures.style import DASHES, Sheet, legend, line_style, panels, title_panel
 from asapbench.report.published import SOURCE
 from asapbench.report.statistics import Summary
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Number, Row, Table
@@ -81,7 +81,7 @@ def theorem_check(sizes: Sequence[int], *, count: int) -> Illustration:
         raise AsapbenchError(f"--sizes {given}: three numbers are needed, n_h,n_x,n_y, as in 12,8,4")
     layers = Sizes(*sizes)
     checked = [Checked(case, runs(case, layers, count)) for case in CASES]
-    return Illustration(_table(checked, layers, count), lambda: _draw(checked, layers, count))
+    return Illustration(_table(checked, layers, count), lambda sheet: _draw(checked, layers, count, sheet))
 
 
 def _caption(sizes: Sizes, count: int) -> str:
@@ -148,15 +148,15 @@ def _numbers(checked: Sequence[Checked], sizes: Sizes) -> Iterator[Number]:
             yield replace(one, n=count)
 
 
-def _draw(checked: Sequence[Checked], sizes: Sizes, count: int) -> Figure:
+def _draw(checked: Sequence[Checked], sizes: Sizes, count: int, sheet: Sheet) -> Figure:
     described = f"{_caption(sizes, count)}: their median, and the range from the least to the largest."
-    figure, grid = panels(_TITLE, described, len(_PANELS), columns=2, width=11.0, height=3.4)
+    figure, grid = panels(_TITLE, described, len(_PANELS), sheet=sheet, columns=2, width=11.0, height=3.4)
     last = max(float(run.times[-1]) for found in checked for run in found.runs)
     times = np.geomspace(_START, last, _POINTS)
     for axes, (title, quantity) in zip(grid, _PANELS, strict=True):
         for place, found in enumerate(checked):
             _band(axes, place, found, times, quantity)
-        axes.set_title(title, loc="left", fontsize=10)
+        title_panel(axes, title)
         axes.set_xscale("log")
         axes.set_xlim(_START, last)
         axes.set_xlabel("time t")
@@ -166,7 +166,7 @@ def _draw(checked: Sequence[Checked], sizes: Sizes, count: int) -> Figure:
         axes.set_ylim(_FLOOR, 10)
     weights.axhline(1.0, color="black", linewidth=0.8)
     weights.set_ylim(0, 1.1)
-    legend_beside(v)
+    legend(figure, v.get_legend_handles_labels()[0])
     return figure
 
 

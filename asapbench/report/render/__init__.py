@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 
 from asapbench.escape import encodable
 from asapbench.report.table import Table, with_texts
@@ -19,11 +21,20 @@ class Format(StrEnum):
     JSON = "json"
 
 
-def render(table: Table, form: Format, *, width: int = 100, color: bool = False, encoding: str = "utf-8") -> str:
+def render(
+    table: Table,
+    form: Format,
+    *,
+    width: int = 100,
+    color: bool = False,
+    encoding: str = "utf-8",
+    inches: float | None = None,
+    label: str | None = None,
+) -> str:
     """The table as text that ends with a newline and that `encoding` can encode.
 
-    `width` and `color` are for the terminal format alone. Characters that the encoding lacks are replaced by ASCII
-    before the table is laid out and escaped; LaTeX and JSON are ASCII with any encoding.
+    `width` and `color` are for the terminal format alone, `inches` and `label` for LaTeX. Characters that the encoding
+    lacks are replaced by ASCII before the table is laid out and escaped; LaTeX and JSON are ASCII with any encoding.
 
     >>> from asapbench.report.paper import accuracy_table
     >>> render(accuracy_table(1, []), Format.MARKDOWN).splitlines()[0]
@@ -37,9 +48,9 @@ def render(table: Table, form: Format, *, width: int = 100, color: bool = False,
         return render_terminal(table, width=width, color=color, encoding=encoding)
     from asapbench.report.render import data, html, latex, markdown
 
-    renderers = {
+    renderers: dict[Format, Callable[[Table], str]] = {
         Format.MARKDOWN: markdown.render_markdown,
-        Format.LATEX: latex.render_latex,
+        Format.LATEX: partial(latex.render_latex, inches=inches, label=label),
         Format.HTML: html.render_html,
         Format.CSV: data.render_csv,
         Format.JSON: data.render_json,

@@ -1,12 +1,18 @@
-"""LaTeX: a table environment, in ASCII, that needs no package."""
+"""LaTeX, in ASCII: a float with booktabs, its footnotes below it; or the tabular alone, without title and caption.
+
+`latex_form` chooses how the table fits its page. What a note tells the author, such as the commands that train what is
+missing, is a comment: only the notes of marks are printed.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
-from asapbench.escape import visible
-from asapbench.report.render.tabulated import tabulated
-from asapbench.report.table import Field, Note, Table, bracketed
+from asapbench.escape import encodable, visible
+from asapbench.report.render.latex_form import SIZE, Form, fitting, pieces
+from asapbench.report.render.latex_width import points
+from asapbench.report.table import DIFFERENCE, Field, Note, Table
 from asapbench.signs import latex_signs
 
 _SPECIAL = {
@@ -30,16 +36,26 @@ _SPECIAL = {
 }
 
 
-def render_latex(table: Table) -> str:
-    """The table with its caption, the notes below it in small print."""
-    body = tabulated(table, "latex_raw", field=_field, title=escape, header=lambda text: rf"\textbf{{{escape(text)}}}")
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(_caption(table))}}}", body]
-    small = [escape(table.summary)] if table.summary else []
-    small += [line for note in table.notes for line in _note(note)]
-    if small:
-        lines += ["", r"\smallskip", r"\begin{minipage}{\linewidth}\footnotesize\raggedright"]
-        lines += [" \\\\\n".join(small), r"\end{minipage}"]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
+def render_latex(table: Table, *, inches: float | None = None, label: str | None = None) -> str:
+    r"""The table, at most `inches` wide; by default as wide as one column of an article, or else as both.
+
+    `label` is the text of `\label`, by default made of the table's name.
+    """
+    form = fitting(table, inches)
+    lines = [r"\footnotesize", rf"\setlength{{\tabcolsep}}{{{form.separation:g}pt}}%"]
+    lines += [rf"\renewcommand{{\arraystretch}}{{{form.stretch:g}}}%"] if form.stretch != 1 else []
+    for number, places in enumerate(form.places):
+        lines += [*(["", r"\medskip"] if number else []), *_tabular(form, places)]
+    if marked := [_footnote(note) for note in table.notes if note.mark]:
+        lines += ["", r"\smallskip", r"\begin{minipage}{\linewidth}\scriptsize\raggedright"]
+        lines += [" \\\\\n".join(marked), r"\end{minipage}"]
+    if form.table.title:
+        name = "table*" if form.is_wide else "table"
+        head = [rf"\begin{{{name}}}", r"\centering", rf"\caption{{{escape(_caption(form.table))}}}"]
+        lines = [*head, rf"\label{{{label or _label(table)}}}", r"\smallskip", *lines, rf"\end{{{name}}}"]
+    else:
+        lines = ["{%", *lines, "}"]
+    return "\n".join([*_comments(table), *lines]) + "\n"
 
 
 def escape(text: str) -> str:
@@ -61,18 +77,88 @@ def _caption(table: Table) -> str:
     return f"{title}. {table.caption}"
 
 
-def _field(field: Field) -> str:
-    text = escape(field.text)
-    if field.text[:1] == "-" and field.text[1:2].isdigit():
-        text = f"$-${text[1:]}"
-    return r"\quad " * field.indent + text + _raised(bracketed(field.marks))
+def _label(table: Table) -> str:
+    words = re.findall(r"[a-z0-9]+", (table.name or table.title).lower())
+    return "tab:" + "-".join(words[:8])
 
 
-def _raised(mark: str) -> str:
-    return rf"\textsuperscript{{{escape(mark)}}}" if mark else ""
+def _comments(table: Table) -> Iterator[str]:
+    """What the author needs to know, line by line."""
+    yield r"% Needs \usepackage{booktabs} in the preamble."
+    if any(row.fields[0].text == DIFFERENCE for group in table.groups for row in group.rows):
+        yield "% Without the differences, measured minus published; the other formats have them."
+    for note in table.notes:
+        if not note.mark:
+            yield from (f"% {_ascii(text)}" for text in (note.text, *(f"  {command}" for command in note.commands)))
+    if table.summary:
+        yield f"% {_ascii(table.summary)}"
 
 
-def _note(note: Note) -> list[str]:
-    mark = f"{_raised(bracketed(note.mark))} " if note.mark else ""
-    commands = (rf"\quad\texttt{{{escape(command)}}}" for command in note.commands)
-    return [f"{mark}{escape(note.text)}", *commands]
+def _ascii(text: str) -> str:
+    return encodable(visible(text), "ascii")
+
+
+def _footnote(note: Note) -> str:
+    return rf"\textsuperscript{{{escape(note.mark or '')}}} {escape(note.text)}"
+
+
+def _tabular(form: Form, places: Sequence[int]) -> Iterator[str]:
+    """The columns at `places`, the first of which names the rows. A row that is empty in these is left out."""
+    stub = "l" if form.stub is None else f"p{{{form.stub:.1f}pt}}"
+    aligned = map(form.align, places[1:])
+    yield rf"\begin{{tabular}}{{@{{}}{stub}{''.join(aligned)}@{{}}}}"
+    yield r"\toprule"
+    titles = [form.titles[place] for place in places]
+    height = max(map(len, titles))
+    for line in zip(*([""] * (height - len(title)) + title for title in titles), strict=True):
+        yield _row(map(escape, line))
+    for group in form.table.groups:
+        rows = [row for row in group.rows if any(row.fields[place].text for place in places[1:])]
+        if rows:
+            yield r"\midrule"
+        if rows and group.header:
+            yield rf"\multicolumn{{{len(places)}}}{_across(form, places, group.header)}{escape(group.header)}}} \\"
+        for row in rows:
+            names = _name(row.fields[0], is_broken=form.stub is not None)
+            yield _row([names, *(_field(row.fields[place]) for place in places[1:])])
+    yield r"\bottomrule"
+    yield r"\end{tabular}%"
+
+
+def _across(form: Form, places: Sequence[int], header: str) -> str:
+    """The column that a group's header takes, and how it starts: in lines only where it is too long for one."""
+    width = form.width(places)
+    if points(header, size=SIZE) <= width:
+        return r"{@{}l@{}}{\itshape "
+    return rf"{{@{{}}p{{{width:.1f}pt}}@{{}}}}{{\raggedright\itshape "
+
+
+def _row(cells: Iterator[str] | Sequence[str]) -> str:
+    return f"{' & '.join(cells)} \\\\"
+
+
+def _name(field: Field, *, is_broken: bool) -> str:
+    """The name of a row; `is_broken` where it may take several lines."""
+    if not is_broken:
+        return _field(field)
+    first, *others = pieces(field.text) or [""]
+    further = (("" if piece[0] == " " else r"\allowbreak{}") + escape(piece) for piece in others)
+    return r"\raggedright " + _field(field, escape(first) + "".join(further))
+
+
+def _field(field: Field, text: str = "") -> str:
+    mean, space, spread = field.text.partition(" ") if field.is_spread else (field.text, "", "")
+    text = text or _signed(mean)
+    if field.emphasis == "strong":
+        text = rf"\textbf{{{text}}}"
+    text += space + escape(spread)
+    small = r"\scriptsize " if field.emphasis == "faint" else ""
+    marks = rf"\textsuperscript{{{escape(','.join(field.marks))}}}" if field.marks else ""
+    return small + r"\quad " * field.indent + text + marks
+
+
+def _signed(text: str) -> str:
+    """Escaped, with a minus sign before a number, and a dash for what is missing."""
+    if text == "-":
+        return "--"
+    return f"$-${escape(text[1:])}" if re.match(r"-\d", text) else escape(text)

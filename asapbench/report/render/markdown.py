@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 
 from asapbench.escape import visible
-from asapbench.report.render.tabulated import tabulated
 from asapbench.report.table import Field, Note, Table, bracketed
 
 
 def render_markdown(table: Table) -> str:
     """Title, caption, a pipe table, and the notes as a list."""
-    body = tabulated(table, "pipe", field=_field, title=escape, header=lambda text: f"**{escape(text)}**")
-    parts = [f"**{escape(table.title)}**", escape(table.caption), body, escape(table.summary)]
+    heading = [f"**{escape(table.title)}**", escape(table.caption)] if table.title else []
+    parts = [*heading, _pipes(table), escape(table.summary)]
     parts.append("\n".join(_note(note) for note in table.notes))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -27,9 +26,27 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text)
 
 
+def _pipes(table: Table) -> str:
+    """The rows, each group below its header."""
+    from tabulate import tabulate
+
+    rows = []
+    for group in table.groups:
+        if group.header:
+            rows.append([f"**{escape(group.header)}**", *("" for _ in table.columns[1:])])
+        rows += [list(map(_field, row.fields)) for row in group.rows]
+    return tabulate(
+        rows,
+        headers=[escape(column.title) for column in table.columns],
+        tablefmt="pipe",
+        colalign=[column.align for column in table.columns],
+        disable_numparse=True,
+    )
+
+
 def _field(field: Field) -> str:
-    text = escape(field.text) + _raised(bracketed(field.marks))
-    return "&nbsp;&nbsp;" * field.indent + text
+    text = f"**{escape(field.text)}**" if field.emphasis == "strong" and field.text else escape(field.text)
+    return "&nbsp;&nbsp;" * field.indent + text + _raised(bracketed(field.marks))
 
 
 def _raised(mark: str) -> str:

@@ -19,10 +19,12 @@ from asapbench.errors import AsapbenchError
 from asapbench.metrics import EpochMetrics
 from asapbench.report.figures.by_epoch import Recorded
 from asapbench.report.figures.curves import learning_curves
+from asapbench.report.figures.looks import look, matplotlib_line
 from asapbench.report.figures.picture import Illustration, picture
 from asapbench.report.quantity import Quantity
 from asapbench.report.table import Number
 from asapbench.store import OwnerProcess, Provenance, Store
+from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
 
@@ -100,7 +102,7 @@ def test_the_lines_are_the_numbers_and_the_legend_has_the_order_of_the_final_val
     lines = lines_of(TWO_RULES)
     assert lines["BP"] == pytest.approx([15.0, 40.0, 70.0])
     assert lines["ASAP (n = 1)"] == pytest.approx([9.0, 8.0, 7.0])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["BP", "ASAP (n = 1)"]
+    assert [text.get_text() for text in curves(TWO_RULES).draw().legends[0].get_texts()] == ["BP", "ASAP (n = 1)"]
     (band,) = axes.collections
     corners = band.get_paths()[0].vertices
     assert corners[:, 1].max() == pytest.approx(70.0 + stdev([50.0, 90.0, 70.0]))
@@ -140,7 +142,7 @@ def test_labels_have_the_fields_that_differ_and_the_heading_the_shared_ones() ->
 def test_the_printed_table_has_the_first_the_last_and_some_epochs_between() -> None:
     long, short = trained(BP, *map(float, range(1, 101))), trained(ASAP, 5.0, 6.0, 7.0)
     table = curves([long, short]).table
-    assert [column.title for column in table.columns] == ["Configuration", "1", "3", "26", "50", "75", "100"]
+    assert [column.title for column in table.columns] == ["Rule", "1", "3", "26", "50", "75", "100"]
     assert [field.text for field in table.groups[0].rows[1].fields[1:]] == ["5.00", "7.00", "", "", "", ""]
     assert len(table.numbers) == 103
 
@@ -152,13 +154,25 @@ def test_outdated_cells_and_those_without_an_epoch_have_no_curve() -> None:
     assert lines_of([*members, trained(BP.with_seed(3), 4.0)]) == {"BP": [4.0]}
 
 
-def test_rules_keep_their_colour_across_models() -> None:
+def test_each_model_has_a_panel_in_which_every_rule_has_its_own_look() -> None:
     plain = [cell for cell in QUICK if cell.seed == 0]
-    axes = axes_of([trained(cell, 10.0 * place) for place, cell in enumerate(plain, start=1)])
-    styles = {str(line.get_label()): (line.get_color(), line.get_linestyle()) for line in axes.lines}
-    assert len(set(styles.values())) == 10
-    for rule in ("BP", "KP", "FA", "DFA", "ASAP"):
-        assert len({color for label, (color, _) in styles.items() if label.endswith(f" {rule}")}) == 1
+    figure = curves([trained(cell, 10.0 * place) for place, cell in enumerate(plain, start=1)]).draw()
+    first, second = figure.axes
+    assert [axes.get_title(loc="left") for axes in (first, second)] == ["ResNet-10", "ResNet-10 (nsc)"]
+    for axes in (first, second):
+        assert {str(line.get_label()) for line in axes.lines} == {"BP", "KP", "FA", "DFA", "ASAP"}
+        for line in axes.lines:
+            rule = next(cell.rule for cell in plain if RULES[cell.rule.name].title == line.get_label())
+            assert line.get_color() == matplotlib_line(look(rule))["color"]
+    assert len(figure.legends) == 1
+
+
+def test_what_all_lines_share_is_in_the_heading_alone() -> None:
+    plain = [cell for cell in QUICK if cell.seed == 0]
+    illustration = curves([trained(cell, 10.0) for cell in plain])
+    assert "width=8" in illustration.table.caption
+    assert "width" not in " ".join(text.get_text() for text in illustration.draw().legends[0].get_texts())
+    assert [group.header for group in illustration.table.groups] == ["ResNet-10", "ResNet-10 (nsc)"]
 
 
 def test_a_picture_has_at_most_the_lines_that_a_reader_can_distinguish_and_the_table_more() -> None:

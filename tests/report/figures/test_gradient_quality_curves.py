@@ -51,8 +51,9 @@ def test_a_rank_has_backpropagations_beside_it_and_the_whole_network_has_none() 
     made = drawn(Recorded(result(QUICK, 50.0), qualities(1.0)), measure=RANK)
     assert rows(made) == [["stem", "10.0"], ["stem of BP", "20.0"], ["fc", "11.0"], ["fc of BP", "21.0"]]
     assert {number.unit for number in made.table.numbers} == {"directions"}
-    (axes,) = made.draw().subfigs[0].axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["stem", "fc"]
+    figure = made.draw()
+    (axes,) = figure.subfigs[0].axes
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["stem", "fc"]
     assert [line.get_linestyle() for line in axes.lines] == ["-", ":", "-", ":"]
     assert axes.lines[0].get_color() == axes.lines[1].get_color() != axes.lines[2].get_color()
 

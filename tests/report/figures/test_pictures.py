@@ -72,7 +72,7 @@ def test_the_ending_of_the_name_decides_whatever_its_case(tmp_path: Path) -> Non
         (("--figure", "11", "--out", "nowhere/x.png"), "there is no directory nowhere"),
         (
             ("--table", "3", "--out", "x.svg"),
-            "a table is no picture; end the name in .txt, .md, .tex, .csv or .json",
+            "this report is a table, not a picture; end the name in .tex, of which LaTeX makes a PDF, or in .txt, .md",
         ),
     ],
 )
@@ -87,7 +87,7 @@ def test_what_cannot_be_drawn_is_an_error_with_the_reason(
 
 def illustration(title: str) -> Illustration:
     empty = Table("", "", (), (), (), ())
-    return Illustration(empty, lambda: canvas(title, title)[0])
+    return Illustration(empty, lambda sheet: canvas(title, title, sheet=sheet)[0])
 
 
 @pytest.mark.parametrize("name", ["$x^2$", "$", "a $ b $ c", r"\frac", "x\x1b[31m\n", "日本 \U0001f600", "%$#_^{}&<>"])
