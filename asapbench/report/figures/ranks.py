@@ -13,7 +13,7 @@ from asapbench.errors import AsapbenchError
 from asapbench.report.configuration import counted
 from asapbench.report.figures.looks import hexadecimal, looks
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.figures.style import canvas, literal
+from asapbench.report.figures.style import Sheet, canvas, literal
 from asapbench.report.grid import Grid
 from asapbench.report.quantity import Metric
 from asapbench.report.suite import Layout
@@ -105,7 +105,8 @@ def ranks_figure(layout: Layout, *, heading: str, metric: Metric, notes: Sequenc
         f"{found.difference:.2f}; rules whose average ranks are closer are not shown to differ ({_SOURCE})."
     )
     return Illustration(
-        _table(found, heading=heading, caption=caption, notes=notes), lambda: _draw(found, heading, caption)
+        _table(found, heading=heading, caption=caption, notes=notes),
+        lambda sheet: _draw(found, heading, caption, sheet),
     )
 
 
@@ -145,9 +146,10 @@ def _table(found: Ranks, *, heading: str, caption: str, notes: Sequence[Note]) -
     )
 
 
-def _draw(found: Ranks, heading: str, described: str) -> Figure:
+def _draw(found: Ranks, heading: str, described: str, sheet: Sheet) -> Figure:
     count = len(found.rules)
-    figure, axes = canvas(heading, described, width=8.0, height=1.9 + 0.28 * -(-count // 2) + 0.12 * len(found.runs))
+    height = 1.9 + 0.28 * -(-count // 2) + 0.12 * len(found.runs)
+    figure, axes = canvas(heading, described, sheet=sheet, width=8.0, height=height)
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.spines["top"].set_visible(True)
