@@ -152,8 +152,7 @@ def _styled(items: Iterable[dict[str, Any]], of: Sequence[Averaged | Pace]) -> t
     """The items with the looks of their lines: colours on a light and on a dark background, marker and dashes."""
     names = varying([one.cell for one in of])
     lines = [(one.cell.rule, ", ".join(field_text(one.cell, name) for name in names)) for one in of]
-    found = dict(zip(dict.fromkeys(lines), looks(lines), strict=True))
-    return tuple(item | {"look": _look(found[line])} for item, line in zip(items, lines, strict=True))
+    return tuple(item | {"look": _look(look)} for item, look in zip(items, looks(lines), strict=True))
 
 
 def _look(look: Look) -> list[str]:
