@@ -82,7 +82,7 @@ def test_the_site_loads_nothing_from_a_network(site: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
-@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("width", [400, 1000, 1400, 1560])
 def test_a_browser_shows_the_site_from_disk(site: Path, width: int) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra peers")
     faults: list[str] = []
