@@ -40,6 +40,10 @@ class Place:
             return ipaddress.ip_address(self.host).is_loopback
         return False
 
+    def wanted_token(self) -> str | None:
+        """The token, or a new one where one is needed; None: it is not."""
+        return self.token or (None if self.is_local else secrets.token_urlsafe(_TOKEN_BYTES))
+
 
 def serve(
     url: str,
@@ -55,21 +59,25 @@ def serve(
 
     if hasattr(os, "nice"):
         os.nice(_NICE)
-    token = place.token or (None if place.is_local else secrets.token_urlsafe(_TOKEN_BYTES))
-    listening = _socket(place)
-    address = _address(place, listening.getsockname()[1], token)
-    app = make_app(_live_page(url, suites, filters, say), hosts=LOCAL_HOSTS if place.is_local else ("*",), token=token)
-    say(f"{address}\nCtrl-C ends it.")
+    token = place.wanted_token()
+    taken = listening(place)
+    shown = address(place, taken.getsockname()[1], token)
+    page = live_page_of(url, suites=suites, filters=filters, say=say)
+    app = make_app(page, hosts=LOCAL_HOSTS if place.is_local else ("*",), token=token)
+    say(f"{shown}\nCtrl-C ends it.")
     if opens:
-        webbrowser.open(address)
+        webbrowser.open(shown)
     config = uvicorn.Config(
         app, log_level="warning", lifespan="off", server_header=False, timeout_graceful_shutdown=_CLOSE_SECONDS
     )
     with suppress(KeyboardInterrupt):  # raised by uvicorn again, after its end
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(config).run(sockets=[taken])
 
 
-def _live_page(url: str, suites: Sequence[str], filters: Sequence[str], say: Callable[[str], None]) -> LivePage:
+def live_page_of(
+    url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), say: Callable[[str], None] = lambda _: None
+) -> LivePage:
+    """The page of the database at `url`, which need not exist yet."""
     from asapbench.report.page import page
     from asapbench.report.page.document import plotly
     from asapbench.store import Store
@@ -84,7 +92,8 @@ def _live_page(url: str, suites: Sequence[str], filters: Sequence[str], say: Cal
     return LivePage(mark, render, constant=plotly(), say=say)
 
 
-def _socket(place: Place) -> socket.socket:
+def listening(place: Place) -> socket.socket:
+    """The socket at `place`. Raises AsapbenchError where it cannot be had."""
     try:
         family = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((place.host, place.port), family=family)
@@ -101,7 +110,7 @@ def _socket(place: Place) -> socket.socket:
         raise AsapbenchError(f"--port {place.port}: choose one from 0 to 65535") from error
 
 
-def _address(place: Place, port: int, token: str | None) -> str:
+def address(place: Place, port: int, token: str | None) -> str:
     """What to open. An address that means all of this machine's is printed as the machine's name."""
     host = place.host
     with suppress(ValueError):

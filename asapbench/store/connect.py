@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,9 @@ _URLS = "sqlite:///PATH or postgresql://HOST/NAME"
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another one before it fails."""
+
+_LOG_SECONDS = 2.0
+"""How long the end of a writer waits for readers of its log."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -140,6 +143,18 @@ class Database:
                 yield raw
             finally:
                 pooled.close()
+
+    def empty_log(self) -> None:
+        """Moves what is in the write-ahead log into the file, which then has everything by itself.
+
+        SQLite does so at its last close, but not while another process reads. Where that takes too long, or fails, the
+        log keeps it, as durable as the file, and the next writer moves it.
+        """
+        if self.path is None or not self.writable:
+            return
+        with suppress(StoreError), self.outside_transactions() as raw:
+            raw.execute(f"PRAGMA busy_timeout = {round(1000 * _LOG_SECONDS)}")
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Closes every connection."""

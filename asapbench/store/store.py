@@ -120,6 +120,7 @@ class Store:
 
     def close(self) -> None:
         """Closes every connection. What was written is already durable."""
+        self._database.empty_log()
         self._database.close()
 
     @property
