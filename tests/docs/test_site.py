@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,13 +11,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from browser import Opened, chromium
 from documentation import DOCS
 from generated import as_markdown, commands, suites
 
 from asapbench.suite.catalog import RULES
 from asapbench.suite.load import shipped
-
-CHROMIUM = shutil.which("chromium")
 
 
 class Page(HTMLParser):
@@ -81,31 +79,22 @@ def test_the_site_loads_nothing_from_a_network(site: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
-@pytest.mark.parametrize("width", [400, 1000, 1400, 1560])
-def test_a_browser_shows_the_site_from_disk(site: Path, width: int) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra peers")
-    faults: list[str] = []
-    with playwright.sync_playwright() as started:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = browser.new_page(viewport={"width": width, "height": 1000})
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.on(
-            "request", lambda made: faults.append(made.url) if not made.url.startswith(("file:", "data:")) else None
-        )
-        for name in ("index", "first_steps", "commands", "rules/asap", "suites", "api"):
-            page.goto((site / f"{name}.html").as_uri())
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is wider than the window"
-        page.goto((site / "rules" / "asap.html").as_uri())
-        assert page.locator("math").count() > 5
-        assert page.locator("math mfrac").first.bounding_box()["height"] > 20, "a fraction is drawn as one"
-        browser.close()
-    assert faults == []
+def test_a_browser_shows_the_site_from_disk(site: Path) -> None:
+    with chromium() as browser:
+        for width in (400, 1000, 1400, 1560):
+            for name in ("index", "first_steps", "commands", "options", "rules/asap", "api"):
+                opened = Opened(browser, site / f"{name}.html", width=width)
+                assert opened.page.evaluate("document.documentElement.scrollWidth") <= width, name
+                assert opened.faults == [], name
+        formulas = Opened(browser, site / "rules" / "asap.html").page.locator("math")
+        assert formulas.count() > 5
+        assert formulas.locator("mfrac").first.bounding_box()["height"] > 20, "a fraction is drawn as one"
 
 
 def test_every_rule_has_a_page_that_asks_for_its_facts() -> None:
+    overview = (DOCS / "rules.md").read_text(encoding="utf-8")
     for rule in RULES:
+        assert f"(rules/{rule}.md)" in overview
         text = (DOCS / "rules" / f"{rule}.md").read_text(encoding="utf-8")
         assert f"```{{rule}} {rule}\n```" in text
         assert "$$" in text, f"{rule} has an equation"
