@@ -80,10 +80,10 @@ def commits_per_second(url: str) -> float:
     """Each epoch is a commit of its own: what a run asks of its database, and more often."""
     with Store.open(url) as store:
         (claim,) = started(store, of_rules("bp")[:1])
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for number in range(1, EPOCHS + 1):
             store.record_epochs(claim, [an_epoch(number)])
-        return EPOCHS / (time.perf_counter() - begun)
+        return EPOCHS / (time.perf_counter() - start)
 
 
 def test_the_writer_keeps_its_pace(tmp_path: Path, record_testsuite_property) -> None:
@@ -107,10 +107,10 @@ def test_ctrl_c_ends_it_at_once_with_connections_open(number: signal.Signals, tm
             idle.sendall(b"GET /state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert b"200 OK" in idle.recv(1000)
             half.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1")
-            begun = time.monotonic()
+            start = time.monotonic()
             process.send_signal(number)
             status = process.wait(10)
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - start < 3
         assert status == (0 if number == signal.SIGINT else -signal.SIGTERM)
         assert "Traceback" not in process.stdout.read()
         with pytest.raises(URLError):

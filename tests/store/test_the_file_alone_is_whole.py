@@ -38,9 +38,9 @@ def test_a_reader_in_the_middle_of_a_transaction_delays_the_end_of_a_writer_by_l
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM epoch_metrics").fetchall()
-        begun = time.monotonic()
+        start = time.monotonic()
         write(url)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - start < 5
         assert reader.execute("SELECT count(*) FROM epoch_metrics").fetchall() == [(0,)]
     with Store.read_only(url) as store:
         assert len(store.attempts(a_cell().id)) == 1
