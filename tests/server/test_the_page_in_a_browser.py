@@ -1,0 +1,153 @@
+"""Chromium shows newer results in place: position, filters, zoom, open parts and focus stay."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served_database import an_epoch, of_rules, started
+from small_runs import environment
+
+from asapbench.store import Claim, Store
+
+pytestmark = pytest.mark.slow
+sync_api = pytest.importorskip("playwright.sync_api", reason='playwright is not installed: pip install -e ".[peers]"')
+
+CHROMIUM = "/usr/bin/chromium"
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if not os.path.exists(CHROMIUM):
+        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        started_one = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield started_one
+        started_one.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """The process, its address, and the URL of the database, which does not exist yet."""
+    url = f"sqlite:///{tmp_path / 'r.sqlite'}"
+    command = [sys.executable, "-m", "asapbench", "serve", "--port", "0", "--db", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        yield process, process.stdout.readline().strip(), url
+        process.kill()
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Any]:
+    """A tab in which no script may fail."""
+    opened = browser.new_page(viewport={"width": 1400, "height": 900})
+    faults: list[str] = []
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    yield opened
+    opened.close()
+    assert faults == []
+
+
+def value(tab: Any, expression: str) -> Any:
+    return tab.evaluate(f"() => {expression}")
+
+
+def wait(tab: Any, condition: str) -> None:
+    tab.wait_for_function(f"() => {condition}", timeout=60_000)
+
+
+def epochs(store: Store, claims: list[Claim], number: int) -> None:
+    for claim in claims:
+        store.record_epochs(claim, [an_epoch(number, 0.5 + 0.02 * number)])
+
+
+POINTS = "document.querySelector('#learning .plot').data.at(-1).x.length"
+TOP = "Math.round(document.getElementById('cells').getBoundingClientRect().top)"
+
+
+def test_newer_results_appear_in_place(server, tab) -> None:
+    process, address, url = server
+    tab.goto(address)
+    assert "no database at" in tab.inner_text("main")
+    cells = of_rules("bp", "asap")
+    with Store.open(url) as store:
+        claims = started(store, cells)
+        for number in (1, 2, 3):
+            epochs(store, claims, number)
+        tab.wait_for_selector("#learning .plot .nsewdrag", timeout=60_000)
+        assert value(tab, "scrollY") == 0
+
+        # What a reader sets: a quantity, a rule that is not shown, a zoom, the focus
+        tab.select_option("#learning select", label="Test loss")
+        tab.uncheck("#learning .choice:has-text('BP') input")
+        tab.locator("#learning .plot").scroll_into_view_if_needed()
+        box = tab.locator("#learning .plot .nsewdrag").bounding_box()
+        tab.mouse.move(box["x"] + 100, box["y"] + 50)
+        tab.mouse.down()
+        tab.mouse.move(box["x"] + 300, box["y"] + 51, steps=5)
+        tab.mouse.up()
+        zoom = value(tab, "document.querySelector('#learning .plot').layout.xaxis.range")
+        value(tab, "{ window.isTheSame = true; }")
+        points = value(tab, POINTS)
+        epochs(store, claims, 4)
+        wait(tab, f"{POINTS} > {points}")
+        assert value(tab, "document.querySelector('#learning .plot').layout.xaxis.range") == zoom
+        assert value(tab, "document.querySelector('#learning select').selectedOptions[0].text") == "Test loss"
+        assert not tab.is_checked("#learning .choice:has-text('BP') input")
+
+        # The list of cells: what was searched, the cursor, an open part, the position
+        tab.locator("#cells").scroll_into_view_if_needed()
+        value(tab, "document.getElementById('cells').scrollIntoView({ behavior: 'instant' })")
+        tab.fill("#cell-search", cells[0].short)
+        tab.press("#cell-search", "ArrowLeft")
+        wait(tab, "document.getElementById('cell-status').textContent.startsWith('Shown: 1 of 6')")
+        before, rows = value(tab, TOP), value(tab, "document.querySelector('#cell-table tbody').textContent")
+        epochs(store, claims, 5)
+        store.finish(claims[0], "done")
+        wait(tab, f"document.querySelector('#cell-table tbody').textContent !== {rows!r}")
+        assert abs(value(tab, TOP) - before) <= 2
+        assert tab.input_value("#cell-search") == cells[0].short
+        assert value(tab, "[document.activeElement.id, document.activeElement.selectionStart]") == ["cell-search", 9]
+        assert value(tab, "document.getElementById('cell-status').textContent").startswith("Shown: 1 of 6")
+        assert value(tab, "window.isTheSame"), "the page was loaded again"
+
+        # A rule that was not there before gets a box; the others keep what was chosen
+        (claim,) = started(store, of_rules("fa")[:1])
+        store.record_epochs(claim, [an_epoch(1)])
+        tab.wait_for_selector("#learning .choice:has-text('FA') input:checked", timeout=60_000)
+        assert not tab.is_checked("#learning .choice:has-text('BP') input")
+        assert value(tab, "document.querySelector('#learning select').selectedOptions[0].text") == "Test loss"
+
+        # Paused: nothing changes until it is resumed
+        tab.click(".live button")
+        rows = value(tab, "document.querySelector('#cell-table tbody').textContent")
+        epochs(store, claims[1:], 6)
+        tab.wait_for_timeout(6_000)
+        assert value(tab, "document.querySelector('#cell-table tbody').textContent") == rows
+        assert tab.inner_text(".live .age").startswith("Paused")
+        tab.click(".live button")
+        wait(tab, f"document.querySelector('#cell-table tbody').textContent !== {rows!r}")
+    file = Path(url.removeprefix("sqlite:///"))
+    file.rename(file.with_name("moved.sqlite"))
+    wait(tab, "document.querySelector('.live .age').textContent.startsWith('no database at')")
+    assert "no database at" in value(tab, "document.querySelector('.live [role=status]').textContent")
+    file.with_name("moved.sqlite").rename(file)
+    wait(tab, "document.querySelector('.live .age').textContent.startsWith('Live')")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 0
+    wait(tab, "document.querySelector('.live .age').textContent.startsWith('The server does not answer')")
+    assert tab.locator("#cells tbody tr").count() > 0
