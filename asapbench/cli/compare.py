@@ -32,6 +32,14 @@ def compare(
     interval: Annotated[
         Interval, typer.Option("--interval", help="Interval of the mean difference: t distribution or bootstrap.")
     ] = Interval.T,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            "--select",
+            metavar="KEY[,KEY]",
+            help="For each rule, choose what was swept by validation accuracy, as in lr or rule.k.",
+        ),
+    ] = None,
     form: Form = None,
     out: Out = None,
     db: Db = DEFAULT_URL,
@@ -56,5 +64,6 @@ def compare(
         metric=metric,
         test=test,
         interval=interval,
+        select=select,
     )
     deliver(table, form=form, out=out, layout=layout)

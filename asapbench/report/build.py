@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from asapbench.analysis.comparison import Interval, PairedTest
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.certified import with_notes
-from asapbench.report.compare import ComparedSuite, comparison_table
+from asapbench.report.compare import comparison_table
 from asapbench.report.configuration import counted
 from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
 from asapbench.report.figures.alignment import angle_curves
@@ -20,6 +19,7 @@ from asapbench.report.figures.curves import learning_curves
 from asapbench.report.figures.gradient_quality import quality_curves
 from asapbench.report.figures.ranks import ranks_figure
 from asapbench.report.forward_alignment import forward_alignment_table, readings
+from asapbench.report.pairs import ComparedSuite
 from asapbench.report.paper import ACCURACIES, accuracy_table, table3
 from asapbench.report.published import printed_table
 from asapbench.report.quantity import Angle, GradientMeasure, Metric, Quantity, Wanted
@@ -33,6 +33,7 @@ from asapbench.report.recorded import (
     recorded_certificates,
     recorded_results,
     recorded_suite,
+    to_run,
 )
 from asapbench.report.selection import Selection, keys_of, select
 from asapbench.report.statistics import Spread
@@ -40,7 +41,6 @@ from asapbench.report.suite import layout_of, suite_table
 from asapbench.report.table import Note, Table
 from asapbench.suite import plugins
 from asapbench.suite.catalog import dataset_shape
-from asapbench.suite.load import shipped
 from asapbench.suite.plugins import lacking
 from asapbench.suite.select import matching, only
 from asapbench.suite.spelled import spelled
@@ -239,19 +239,16 @@ def _read_suite(suite: str, *, url: str, metric: Metric, select: str | None, fil
         notes += chosen_notes(store, filters, suite=known.name)
         selection = None
         if select is not None:
-            file = None if os.path.isfile(suite) or suite in shipped() else known.file
-            selection, why_not = _selection(
-                store, cells, results, select, metric=metric, suite=file.source if file else suite
-            )
+            keys = keys_of(select, cells)
+            selection, why_not = _selection(store, cells, results, keys, metric=metric, suite=to_run(known, suite))
             notes += why_not
         return _ReadSuite(known, cells, results, selection, notes, current_certificates(store))
 
 
 def _selection(
-    store: Store, cells: Sequence[Cell], results: Sequence[Result], text: str, *, metric: Metric, suite: str
+    store: Store, cells: Sequence[Cell], results: Sequence[Result], keys: Sequence[str], *, metric: Metric, suite: str
 ) -> tuple[Selection | None, list[Note]]:
     """What `--select` chooses, None where nothing can be chosen; and what it cannot choose, with the way to."""
-    keys = keys_of(text, cells)
     lineages = [result.attempt.lineage for result in results]
     validation = store.validation_accuracies(lineages, best=metric is Metric.BEST_VAL)
     found = select(cells, results, keys, metric=metric, validation=validation)
@@ -261,9 +258,10 @@ def _selection(
     can_choose = any(one.tried > 1 for one in found.chosen.values())
     held_out = min(dataset_shape(cell.dataset).train for cell in lacking) // 10
     rest = "they are left out of the table" if can_choose else "every value is listed"
+    places = counted(len(lacking), "configuration")
     note = Note(
-        f"--select {text} cannot choose for {counted(len(lacking), 'configuration')}: their trainings hold no examples "
-        f"out for validation, and a choice on test data would be biased; {rest}. To train with validation data:",
+        f"--select {','.join(keys)} cannot choose for {places}: their trainings hold no examples out for validation, "
+        f"and a choice on test data would be biased; {rest}. To train with validation data:",
         (f"asapbench run {shlex.quote(suite)} --set validation={held_out}",),
     )
     return (found if can_choose else None), [note]
@@ -278,35 +276,39 @@ def comparison(
     metric: Metric | None = None,
     test: PairedTest = PairedTest.T,
     interval: Interval = Interval.T,
+    select: str | None = None,
 ) -> Table:
     """Two rules beside each other, in the `suites`, by name or file, or in all of the database; cells pass the filters.
 
-    `metric` defaults to the last epoch. Raises SuiteError for an unknown rule or a filter that no cell passes,
-    AsapbenchError where no configuration has both rules, StoreError for a database or a suite that does not exist.
+    `metric` defaults to the last epoch. `select` names swept settings of which one value is chosen for each rule.
+    Raises SuiteError for an unknown rule, a filter that no cell passes or a setting that was not swept, AsapbenchError
+    where no configuration has both rules, StoreError for a database or a suite that does not exist.
     """
     from asapbench.store import Store
 
+    chosen, named = metric or Metric.LAST, {spelled("rule", text)[0] for text in rules}
     with Store.read_only(url) as store:
-        known = [recorded_suite(store, suite) for suite in suites or (record.name for record in store.suites())]
+        asked = suites or [record.name for record in store.suites()]
+        known = [recorded_suite(store, suite) for suite in asked]
         read = [store.readable_cells(one.name) for one in known]
-        chosen = {cell.id for cell in only([cell for cells, _ in read for cell in cells], filters)}
-        compared = [
-            ComparedSuite(
-                one.title,
-                [cell for cell in cells if cell.id in chosen],
-                [result for result in store.results(suite=one.name) if result.cell.id in chosen],
-                one.file,
-            )
-            for one, (cells, _) in zip(known, read, strict=True)
-        ]
+        every = only([cell for cells, _ in read for cell in cells], filters)
+        wanted, keys = {cell.id for cell in every}, () if select is None else keys_of(select, every)
+        compared, notes = [], []
+        for suite, one, (cells, _) in zip(asked, known, read, strict=True):
+            own = [cell for cell in cells if cell.id in wanted]
+            results = [result for result in store.results(suite=one.name) if result.cell.id in wanted]
+            selection, run = None, to_run(one, suite)
+            if keys and (swept := [cell for cell in own if cell.rule.name in named]):
+                selection, why_not = _selection(store, swept, results, keys, metric=chosen, suite=run)
+                notes += why_not
+            compared.append(ComparedSuite(one.title, run, own, results, one.file, selection))
         unreadable = {cell: label for _, others in read for cell, label in others.items()}
-        results = [result for one in compared for result in one.results]
-        notes = [*_left_out(list(unreadable.values())), *differing_plugins(store, results)]
+        every_result = [result for one in compared for result in one.results]
+        notes += [*_left_out(list(unreadable.values())), *differing_plugins(store, every_result)]
         discarded = [cell for one in known for cell in store.discarded_cells(suite=one.name)]
-        named = {spelled("rule", text)[0] for text in rules}
         number = len({cell.id for cell in matching(discarded, filters) if cell.rule.name in named})
         notes += discarded_note(number, suites=suites)
-    table = comparison_table(compared, rules, metric=metric or Metric.LAST, test=test, interval=interval)
+    table = comparison_table(compared, rules, metric=chosen, test=test, interval=interval)
     return with_options(replace(table, notes=(*table.notes, *notes)), url)
 
 

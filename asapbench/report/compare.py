@@ -1,41 +1,26 @@
-"""`compare`: two rules, configuration by configuration, by the differences of their trainings with the same seed.
-
-A row is one configuration that both rules have: the same data set, model and other settings. A setting in which each
-rule has one value of its own, as a learning rate that was tuned for it, may differ: a footnote names it.
-"""
+"""`compare`: two rules, configuration by configuration, by the differences of their trainings with the same seed."""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from statistics import fmean
 
 from asapbench.analysis.comparison import LEVEL, Interval, PairedTest, holm, smallest_exact_p
 from asapbench.errors import AsapbenchError, SuiteError
-from asapbench.report.configuration import MISSING, Configuration, configurations, counted, names, some
+from asapbench.report.configuration import MISSING, counted, names, some
 from asapbench.report.grid import Grid
+from asapbench.report.pairs import ComparedSuite, Pair, meant, pairs_of
 from asapbench.report.quantity import Metric
-from asapbench.report.statistics import Summary, differences
+from asapbench.report.statistics import Summary
 from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped, numeric
-from asapbench.store import Result
-from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell, name, title
 from asapbench.suite.cell import differences as settings_that_differ
-from asapbench.suite.load import Suite
-from asapbench.suite.options import Choice
-from asapbench.suite.spelled import spelled
 
-
-@dataclass(frozen=True)
-class ComparedSuite:
-    """A suite's cells in the database, their results, and the suite file of the run where it is known."""
-
-    title: str
-    cells: Sequence[Cell]
-    results: Sequence[Result]
-    file: Suite | None = None
+_SEEDS = 5
+"""Suggested for a t-test, which needs two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,63 +42,6 @@ class ComparedNumber(Number):
     verdict: str = ""
 
 
-@dataclass(frozen=True)
-class Pair:
-    """One configuration by two rules. A rule whose trainings are all pending has no Configuration.
-
-    `variant` is the difference from other configurations of the same data set and model, `wanted` are the seeds of the
-    cells.
-    """
-
-    suite: str
-    variant: str
-    wanted: set[int]
-    cells: tuple[Cell, Cell]
-    found: tuple[Configuration | None, Configuration | None]
-
-    def stub(self, shared: str) -> str:
-        """The name of its row, without the model options that all rows share."""
-        model = title("model", self.cells[0].model).removesuffix(shared)
-        return ", ".join(filter(None, (model, self.variant)))
-
-    @cached_property
-    def seeds(self) -> list[int]:
-        """The seeds that both rules have a number for."""
-        return sorted(differences(*self._summaries))
-
-    @cached_property
-    def values(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The accuracies of the first and of the second rule, in the order of `seeds`."""
-        first, second = (summary.by_seed for summary in self._summaries)
-        return tuple(first[seed] for seed in self.seeds), tuple(second[seed] for seed in self.seeds)
-
-    @cached_property
-    def differences(self) -> tuple[float, ...]:
-        """First minus second, in the order of `seeds`."""
-        return tuple(a - b for a, b in zip(*self.values, strict=True))
-
-    @property
-    def diverged(self) -> tuple[set[int], set[int]]:
-        """The seeds of the diverged trainings of each rule."""
-        first, second = (set(one.diverged) if one else set() for one in self.found)
-        return first, second
-
-    @property
-    def lost(self) -> set[int]:
-        """The seeds that are no pair because a training of them diverged."""
-        return self.diverged[0] | self.diverged[1]
-
-    @property
-    def unfinished(self) -> set[int]:
-        """The seeds that are no pair because a rule has no number for them, without a diverged training."""
-        return self.wanted - set(self.seeds) - self.lost
-
-    @property
-    def _summaries(self) -> tuple[Summary, Summary]:
-        first, second = (one.summary if one else Summary() for one in self.found)
-        return first, second
-
-
 def comparison_table(
     suites: Iterable[ComparedSuite],
     rules: tuple[str, str],
@@ -127,11 +55,11 @@ def comparison_table(
     Raises SuiteError for an unknown rule, and AsapbenchError where no configuration has both.
     """
     suites = list(suites)
-    present = [cell.rule for suite in suites for cell in suite.cells]
-    first, second = (_meant(text, present) for text in rules)
+    present = [cell.rule for suite in suites for cell in suite.places]
+    first, second = (meant(text, present) for text in rules)
     if first == second:
         raise SuiteError(f"compare {' '.join(rules)}: both are {title('rule', first)}; name two rules")
-    pairs, alone = _pairs(suites, (first, second), metric)
+    pairs, alone = pairs_of(suites, (first, second), metric)
     titles = title("rule", first), title("rule", second)
     if not pairs:
         raise AsapbenchError(f"compare {' '.join(rules)}: {_why_no_pair(titles, alone)}")
@@ -139,8 +67,8 @@ def comparison_table(
     footnotes, shared = Footnotes(), Grid(tuple(cell for pair in pairs for cell in pair.cells), None).shared
     rows = [_row(pair, one, footnotes, interval, shared) for pair, one in zip(pairs, judged, strict=True)]
     header = [title("dataset", pair.cells[0].dataset) for pair in pairs]
-    if len({pair.suite for pair in pairs}) > 1:
-        header = [f"{pair.suite}: {text}" for pair, text in zip(pairs, header, strict=True)]
+    if len({pair.suite.title for pair in pairs}) > 1:
+        header = [f"{pair.suite.title}: {text}" for pair, text in zip(pairs, header, strict=True)]
     return Table(
         title=f"{titles[0]} compared with {titles[1]}",
         caption=_caption(
@@ -167,47 +95,6 @@ def comparison_table(
             _number(pair, one, metric=metric, interval=interval) for pair, one in zip(pairs, judged, strict=True)
         ),
     )
-
-
-def _meant(text: str, present: Iterable[Choice]) -> Choice:
-    """The rule that `text` spells: with these options, and others at their default where there are several."""
-    rule, given = spelled("rule", text)
-    try:
-        exact = RULES[rule].choose(given)
-    except ValueError as error:
-        raise SuiteError(f"rule {text}: {error}") from error
-    there = list(dict.fromkeys(present))
-    if exact in there:
-        return exact
-    alike = [one for one in there if one.name == rule and all(one[option] == exact[option] for option in given)]
-    if len(alike) == 1:
-        return alike[0]
-    listed = ", ".join(name("rule", one) for one in alike or there)
-    fault = (
-        "several rules of these cells are meant; name one of" if alike else "these cells have no such rule; there are"
-    )
-    raise SuiteError(f"rule {text}: {fault}: {listed or 'none'}")
-
-
-def _pairs(
-    suites: Sequence[ComparedSuite], rules: tuple[Choice, Choice], metric: Metric
-) -> tuple[list[Pair], list[tuple[Cell, str]]]:
-    """The configurations that both rules have, each once; and the cells that only one has, with their differences."""
-    pairs: dict[tuple[str, str], Pair] = {}
-    alone = []
-    for suite in suites:
-        found = configurations(suite.results, metric)
-        first = {cell.group: cell for cell in reversed(suite.cells) if cell.rule in rules}
-        grid = Grid(tuple(reversed(first.values())), suite.file)
-        for row in grid.rows:
-            if len(row) < 2:
-                alone += [(cell, grid.variant(cell)) for cell in row.values()]
-                continue
-            a, b = (row[rule] for rule in rules)
-            both = found.get(a.group), found.get(b.group)
-            wanted = {cell.seed for cell in suite.cells if cell.group in (a.group, b.group)}
-            pairs.setdefault((a.group, b.group), Pair(suite.title, grid.variant(a), wanted, (a, b), both))
-    return list(pairs.values()), alone
 
 
 def _why_no_pair(titles: tuple[str, str], alone: Sequence[tuple[Cell, str]]) -> str:
@@ -258,26 +145,14 @@ def _verdict(pair: Pair, titles: tuple[str, str], p: float | None, least: float)
 
 
 def _row(pair: Pair, judged: _Judged, footnotes: Footnotes, interval: Interval, shared: str) -> Row:
-    marks = []
-    if other := settings_that_differ(pair.cells[1], replace(pair.cells[0], rule=pair.cells[1].rule)):
-        second = title("rule", pair.cells[1].rule)
-        marks.append(footnotes.mark(f"also differs: {second} has {', '.join(other)}"))
-    lost = []
-    for cell, seeds in zip(pair.cells, pair.diverged, strict=True):
-        if seeds:
-            of = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"
-            lost.append(f"{title('rule', cell.rule)} diverged with {of}")
-    found_marks = [footnotes.mark(f"{counted(len(pair.lost), 'pair')} lost: {'; '.join(lost)}")] if lost else []
-    if pair.unfinished:
-        found_marks.append(footnotes.mark(f"{counted(len(pair.unfinished), 'seed')} without a number of both rules"))
-    first, second_values = pair.values
+    first, second = pair.values
     ends = interval.of(pair.differences)
     return Row(
         (
-            Field(pair.stub(shared), tuple(marks)),
-            Field(str(len(pair.seeds)), tuple(found_marks)),
+            Field(pair.stub(shared), tuple(map(footnotes.mark, _settings(pair)))),
+            Field(str(len(pair.seeds)), tuple(map(footnotes.mark, _lost(pair)))),
             _mean(first, "{:.2f}"),
-            _mean(second_values, "{:.2f}"),
+            _mean(second, "{:.2f}"),
             _mean(pair.differences, "{:+.2f}"),
             Field(MISSING, emphasis="faint") if ends is None else numeric("{:+.2f} to {:+.2f}", *ends),
             _p(judged.p),
@@ -287,15 +162,40 @@ def _row(pair: Pair, judged: _Judged, footnotes: Footnotes, interval: Interval, 
     )
 
 
+def _settings(pair: Pair) -> Iterator[str]:
+    """The settings that differ beside the rule, and what was chosen."""
+    first, second = (title("rule", cell.rule) for cell in pair.cells)
+    if other := settings_that_differ(pair.cells[1], replace(pair.cells[0], rule=pair.cells[1].rule)):
+        yield f"also differs: {second} has {', '.join(other)}"
+    if pair.suite.selection:
+        texts = [chosen.text if chosen else "none" for chosen in pair.chosen]
+        yield f"chosen {', '.join(pair.suite.selection.keys)}: {first} {texts[0]}, {second} {texts[1]}"
+        for rule, chosen in zip((first, second), pair.chosen, strict=True):
+            yield from (f"{rule}: {text}" for text in (chosen.edge, chosen.left_out) if text) if chosen else ()
+
+
+def _lost(pair: Pair) -> Iterator[str]:
+    """The seeds that are no pair, and why."""
+    lost = []
+    for cell, seeds in zip(pair.cells, pair.diverged, strict=True):
+        if seeds:
+            of = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"
+            lost.append(f"{title('rule', cell.rule)} diverged with {of}")
+    if lost:
+        yield f"{counted(len(pair.lost), 'pair')} lost: {'; '.join(lost)}"
+    if pair.unfinished:
+        yield f"{counted(len(pair.unfinished), 'seed')} without a number of both rules"
+
+
 def _mean(values: Sequence[float], form: str) -> Field:
     return numeric(form, fmean(values)) if values else Field(MISSING, emphasis="faint")
 
 
 def _p(p: float | None) -> Field:
-    """A p value: `0.0312`, `<0.0001`."""
+    """A p value: `0.031`, `<0.001`."""
     if p is None:
         return Field(MISSING, emphasis="faint")
-    return Field("<0.0001") if p < 0.0001 else Field(f"{p:.4f}")
+    return Field("<0.001") if p < 0.001 else numeric("{:.3f}", p)
 
 
 def _caption(
@@ -313,8 +213,8 @@ def _caption(
     )
     if tests := sum(one.p is not None for one in judged):
         text += (
-            f" p: {test.described}, two-sided; p (Holm): corrected for the {counted(tests, 'test')} of this table; a "
-            f"difference is shown if it is at most {LEVEL:g}."
+            f" p: {test.described}, two-sided; p (Holm): corrected for the {counted(tests, 'test')} of this table, at "
+            f"most {LEVEL:g} where a difference is shown."
         )
     return text
 
@@ -333,7 +233,14 @@ def _notes(pairs: Sequence[Pair], judged: Sequence[_Judged], test: PairedTest) -
     few = [pair for pair, one in zip(pairs, judged, strict=True) if one.verdict == "too few seeds"]
     if few:
         needed = _pairs_needed(tests=sum(one.p is not None for one in judged)) if test is PairedTest.WILCOXON else 2
-        yield Note(f"Too few seeds: {counted(needed, 'pair')} or more are needed for each row.")
+        rules = ",".join(dict.fromkeys(cell.rule.name for cell in few[0].cells))
+        yield Note(
+            f"Too few seeds: {counted(needed, 'pair')} or more are needed for each row. To train more:",
+            tuple(
+                f"asapbench run {shlex.quote(suite)} --only rule={rules} --seeds 0-{max(needed, _SEEDS) - 1}"
+                for suite in dict.fromkeys(pair.suite.to_run for pair in few)
+            ),
+        )
 
 
 def _pairs_needed(*, tests: int) -> int:

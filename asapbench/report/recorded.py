@@ -103,6 +103,12 @@ class RecordedSuite:
     notes: tuple[Note, ...] = ()
 
 
+def to_run(known: RecordedSuite, suite: str) -> str:
+    """What `asapbench run` takes for the suite that the user calls `suite`: this, or the file of the run."""
+    file = None if os.path.isfile(suite) or suite in shipped() else known.file
+    return file.source if file else suite
+
+
 def recorded_suite(store: Store, suite: str, *, option: str = "--suite ") -> RecordedSuite:
     """The suite that `suite` names: a file, a shipped suite, or a suite of the database.
 

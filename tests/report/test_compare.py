@@ -10,9 +10,11 @@ from scipy import stats
 
 from asapbench.analysis.comparison import Interval, PairedTest
 from asapbench.errors import AsapbenchError, SuiteError
-from asapbench.report.compare import ComparedNumber, ComparedSuite, comparison_table
+from asapbench.report.compare import ComparedNumber, comparison_table
+from asapbench.report.pairs import ComparedSuite
 from asapbench.report.quantity import Metric
 from asapbench.report.render import Format, render
+from asapbench.report.selection import select
 from asapbench.report.table import Table
 from asapbench.store import Result
 from asapbench.suite.catalog import RULES
@@ -46,7 +48,7 @@ def compared(
     interval: Interval = Interval.T,
 ) -> Table:
     first, second = rules
-    suite = ComparedSuite("Mine", cells, trained(cells) if results is None else results)
+    suite = ComparedSuite("Mine", "mine.toml", cells, trained(cells) if results is None else results)
     return comparison_table([suite], (first, second), metric=Metric.BEST, test=test, interval=interval)
 
 
@@ -65,7 +67,7 @@ def test_a_row_has_both_means_the_mean_difference_its_interval_p_and_the_answer(
     assert texts(table) == [
         [model, "5", "94.90", "93.84", "+1.06", f"{low:+.2f} to {high:+.2f}", *ps, "ASAP better"]
         for model in ("ResNet-10", "ResNet-10 (nsc)")
-        for ps in [(f"{expected.pvalue:.4f}", f"{2 * expected.pvalue:.4f}")]
+        for ps in [(f"{expected.pvalue:.3f}", f"{2 * expected.pvalue:.3f}")]
     ]
     assert table.title == "ASAP compared with DFA"
     assert "ASAP minus DFA, in points, with its 95 % interval of the t distribution" in table.caption
@@ -83,11 +85,12 @@ def test_a_difference_that_is_not_significant_is_not_shown() -> None:
 
 def test_a_test_that_can_never_be_significant_with_so_few_seeds_says_so_and_how_many_are_needed() -> None:
     table = compared("asap", "dfa", test=PairedTest.WILCOXON)
-    assert [row[-3:] for row in texts(table)] == [["0.0625", "0.1250", "too few seeds"]] * 2
+    assert [row[-3:] for row in texts(table)] == [["0.062", "0.125", "too few seeds"]] * 2
     assert [note.text for note in table.notes] == [
         "The smallest p that n pairs allow is 2/2^n, before Holm's correction: 0.0625 with n = 5.",
-        "Too few seeds: 7 pairs or more are needed for each row.",
+        "Too few seeds: 7 pairs or more are needed for each row. To train more:",
     ]
+    assert table.notes[1].commands == ("asapbench run mine.toml --only rule=asap,dfa --seeds 0-6",)
 
 
 def test_the_t_test_says_what_no_test_could_show_without_its_assumption() -> None:
@@ -100,7 +103,8 @@ def test_the_t_test_says_what_no_test_could_show_without_its_assumption() -> Non
 def test_one_seed_has_a_difference_and_no_test() -> None:
     table = compared("asap", "dfa", cells=[cell for cell in CELLS if cell.seed == 0])
     assert [row[1:] for row in texts(table)] == [["1", "95.00", "93.80", "+1.20", "-", "-", "-", "too few seeds"]] * 2
-    assert table.notes[-1].text == "Too few seeds: 2 pairs or more are needed for each row."
+    assert table.notes[-1].text == "Too few seeds: 2 pairs or more are needed for each row. To train more:"
+    assert table.notes[-1].commands == ("asapbench run mine.toml --only rule=asap,dfa --seeds 0-4",)
 
 
 def test_a_diverged_training_is_never_averaged_and_the_lost_pair_is_named() -> None:
@@ -177,6 +181,23 @@ def test_swept_values_are_rows_of_their_own_and_never_averaged() -> None:
     ]
 
 
+def test_with_a_choice_of_swept_values_the_chosen_ones_are_compared_and_named() -> None:
+    cells = [*swept("asap", 0.1, 0.01), *swept("dfa", 0.03, 0.3)]
+    results = [result(one.cell, ACCURACY[one.cell.rule.name][one.cell.seed] - one.cell.lr) for one in trained(cells)]
+    # The smaller rate of ASAP and the larger one of DFA.
+    validation = {r.attempt.lineage: abs(r.cell.lr - 0.1) for r in results}
+    selection = select(cells, results, ("lr",), metric=Metric.LAST, validation=validation)
+    suite = ComparedSuite("Mine", "mine.toml", cells, results, selection=selection)
+    table = comparison_table([suite], ("asap", "dfa"))
+    assert [row[:5] for row in texts(table)] == [["ResNet-10", "5", "93.89", "92.54", "+1.35"]]
+    assert footnotes(table) == [
+        "also differs: DFA has lr 0.3 instead of 0.01",
+        "chosen lr: ASAP 0.01 of 2, DFA 0.3 of 2",
+        "ASAP: lr 0.01 is the smallest value tried: a smaller one may be better",
+        "DFA: lr 0.3 is the largest value tried: a larger one may be better",
+    ]
+
+
 def test_without_a_common_configuration_the_error_lists_what_there_is() -> None:
     with pytest.raises(AsapbenchError, match=r"no configuration has both rules \(ASAP: ResNet-10 lr 0.1; .*DFA"):
         compared("asap", "dfa", cells=[*swept("asap", 0.1, 0.01), *swept("dfa", 0.03)])
@@ -206,6 +227,6 @@ def test_a_rule_that_is_not_there_is_an_error_that_lists_those_that_are(rules: t
 
 
 def test_the_same_configurations_of_two_suites_count_once() -> None:
-    suites = [ComparedSuite(title, CELLS, trained(CELLS)) for title in ("One", "Other")]
+    suites = [ComparedSuite(title, "mine.toml", CELLS, trained(CELLS)) for title in ("One", "Other")]
     table = comparison_table(suites, ("asap", "dfa"), metric=Metric.BEST)
     assert len(texts(table)) == 2
