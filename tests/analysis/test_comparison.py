@@ -48,6 +48,12 @@ def test_the_signed_rank_test_is_exact_with_ties_too(differences: tuple[float, .
     assert PairedTest.WILCOXON.p(differences) == pytest.approx(by_enumeration(differences))
 
 
+def test_differences_that_differ_by_rounding_are_ties() -> None:
+    rounded = (90.3 - 90.2, 0.1, -(70.4 - 70.3), 0.3)
+    assert len({abs(one) for one in rounded}) == 4
+    assert PairedTest.WILCOXON.p(rounded) == pytest.approx(by_enumeration((0.1, 0.1, -0.1, 0.3)))
+
+
 def test_equal_pairs_take_no_part_in_the_signed_rank_test() -> None:
     assert PairedTest.WILCOXON.p((0.0, 1.0, 2.0, 3.0)) == PairedTest.WILCOXON.p((1.0, 2.0, 3.0)) == 0.25
     assert PairedTest.WILCOXON.smallest_p((0.0, 1.0, 2.0, 3.0)) == 0.25

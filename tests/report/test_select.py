@@ -207,6 +207,16 @@ def test_trainings_without_validation_data_are_left_out_beside_those_with(tmp_pa
     assert "they are left out of the table" in next(note.text for note in made.notes if not note.mark)
 
 
+def test_a_chosen_value_deviates_from_no_suite_file_that_has_it() -> None:
+    grid = 'rule = { name = "asap", k = [4, 8] }\nlr = 0.01\n'
+    file = parse(f"{HEAD}seeds = [0]\n[[grid]]\n{grid}", source="mine.toml")
+    results = [result(cell, 90.0) for cell in file.cells]
+    validation = {r.attempt.lineage: float(r.cell.rule.integer("k")) for r in results}
+    selection = select(file.cells, results, ("rule.k",), metric=Metric.LAST, validation=validation)
+    made = suite_table("mine", file.cells, results, selection=selection, file=file)
+    assert footnotes(made) == ["rule.k 8 is the largest value tried: a larger one may be better"]
+
+
 def test_what_deviates_from_the_suite_file_still_has_its_footnote() -> None:
     file = parse(SWEEP, source="mine.toml")
     cells = [replace(cell, epochs=3) for cell in CELLS]
