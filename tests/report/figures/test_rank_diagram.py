@@ -65,7 +65,9 @@ def test_the_diagram_joins_rules_that_are_not_shown_to_differ() -> None:
 
 
 def test_the_diagram_is_drawn_with_each_rule_its_rank_and_the_critical_difference() -> None:
-    drawn = [" ".join(text.split()) for text in re.findall(r"<!--(.*?)-->", picture(figure(), ".svg").decode())]
+    drawn = [
+        " ".join(text.split()) for text in re.findall(r"<text[^>]*>(.*?)</text>", picture(figure(), ".svg").decode())
+    ]
     assert {"BP 1.50", "KP 1.50", "ASAP 3.00", "DFA 4.00", "FA 5.00", "critical difference 2.49"} <= set(drawn)
 
 
