@@ -10,7 +10,7 @@ from statistics import fmean
 
 from asapbench.analysis.comparison import LEVEL, Interval, PairedTest, holm, smallest_exact_p
 from asapbench.errors import AsapbenchError, SuiteError
-from asapbench.report.configuration import MISSING, counted, names, some
+from asapbench.report.configuration import MISSING, counted, lacking_metric, names, some
 from asapbench.report.grid import Grid
 from asapbench.report.pairs import ComparedSuite, Pair, meant, pairs_of
 from asapbench.report.quantity import Metric
@@ -90,7 +90,12 @@ def comparison_table(
             Column("verdict", "left"),
         ),
         groups=grouped((text, [row]) for text, row in zip(header, rows, strict=True)),
-        notes=(*footnotes.notes(), *_notes(pairs, judged, test), *_without_counterpart(titles, alone)),
+        notes=(
+            *footnotes.notes(),
+            *_notes(pairs, judged, test),
+            *_without_counterpart(titles, alone),
+            *lacking_metric((one for pair in pairs for one in pair.found if one), metric),
+        ),
         numbers=tuple(
             _number(pair, one, metric=metric, interval=interval) for pair, one in zip(pairs, judged, strict=True)
         ),
@@ -184,7 +189,7 @@ def _lost(pair: Pair) -> Iterator[str]:
     if lost:
         yield f"{counted(len(pair.lost), 'pair')} lost: {'; '.join(lost)}"
     if pair.unfinished:
-        yield f"{counted(len(pair.unfinished), 'seed')} without a number of both rules"
+        yield f"{counted(len(pair.unfinished), 'seed')} for which not both rules have a number"
 
 
 def _mean(values: Sequence[float], form: str) -> Field:

@@ -64,6 +64,13 @@ def summary_of(cell: Cell | None, found: Mapping[str, Configuration]) -> Summary
     return found[cell.group].summary if cell is not None and cell.group in found else None
 
 
+def lacking_metric(configurations: Iterable[Configuration], metric: Metric) -> Iterator[Note]:
+    """How many finished cells a report cannot show, because they lack the metric."""
+    if lacking := sum(configuration.without_metric for configuration in configurations):
+        validation = ": it needs examples held out for validation (--set validation=...)"
+        yield Note(f"{lacking} finished cells have no {metric}{validation if metric is Metric.BEST_VAL else ''}.")
+
+
 def nearest(cell: Cell, references: Iterable[Cell]) -> tuple[str, Cell] | None:
     """The difference, in words, from the reference of the same data set, model and rule that differs least; and it.
 

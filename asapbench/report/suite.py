@@ -16,6 +16,7 @@ from asapbench.report.configuration import (
     counts_row,
     difference_field,
     faint,
+    lacking_metric,
     measured_field,
     names,
     number,
@@ -89,7 +90,7 @@ def suite_table(
             *notes,
             *_without_order(name, grid, found),
             *_unfinished(name, cells, results),
-            *_without_metric(found, metric),
+            *lacking_metric(found.values(), metric),
         ),
         numbers=tuple(layout.number(cell, metric) for cell in grid.cells),
         summary=_order(grid, found),
@@ -270,9 +271,3 @@ def _unfinished(name: str, cells: Sequence[Cell], results: Sequence[Result]) -> 
         commands += [f"asapbench show {cell.short}" for cell, state in unfinished if state == "failed"][:1]
         listed = ", ".join(f"{count} {state_text(state)}" for state, count in counts.items())
         yield Note(f"{len(unfinished)} of {len(cells)} cells not finished ({listed}):", tuple(commands))
-
-
-def _without_metric(found: Mapping[str, Configuration], metric: Metric) -> Iterator[Note]:
-    if lacking := sum(configuration.without_metric for configuration in found.values()):
-        validation = ": it needs examples held out for validation (--set validation=...)"
-        yield Note(f"{lacking} finished cells have no {metric}{validation if metric is Metric.BEST_VAL else ''}.")

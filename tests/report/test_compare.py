@@ -126,7 +126,13 @@ def test_a_seed_that_is_not_finished_by_both_is_counted() -> None:
     results = [one for one in trained(CELLS) if not (one.cell.rule.name == "dfa" and one.cell.seed > 2)]
     table = compared("asap", "dfa", results=results)
     assert [row[1] for row in texts(table)] == ["3", "3"]
-    assert footnotes(table) == ["2 seeds without a number of both rules"]
+    assert footnotes(table) == ["2 seeds for which not both rules have a number"]
+
+
+def test_finished_trainings_without_the_metric_are_counted() -> None:
+    suite = ComparedSuite("Mine", "mine.toml", CELLS, trained(CELLS))
+    table = comparison_table([suite], ("asap", "dfa"), metric=Metric.BEST_VAL)
+    assert table.notes[-1].text.startswith("20 finished cells have no best-val: it needs examples held out")
 
 
 def test_equal_differences_have_no_t_test() -> None:

@@ -92,7 +92,8 @@ def ranks_of(layout: Layout) -> Ranks:
 def _require_one_value(grid: Grid) -> None:
     if several := grid.with_several_values:
         rules = ", ".join(RULES[rule].title for rule in several)
-        raise AsapbenchError(f"--ranks: {rules} with several values on one network: choose one with --select")
+        has = "has" if len(several) == 1 else "have"
+        raise AsapbenchError(f"--ranks: {rules} {has} several values on one network: choose one with --select")
 
 
 def ranks_figure(layout: Layout, *, heading: str, metric: Metric, notes: Sequence[Note] = ()) -> Illustration:

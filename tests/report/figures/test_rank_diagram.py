@@ -106,7 +106,7 @@ def test_nothing_is_marked_where_friedmans_test_shows_no_difference() -> None:
 def test_swept_values_are_never_ranked_together() -> None:
     made = cells(6)
     both = [*made, *(replace(cell, lr=0.01) for cell in made if cell.rule.name == "asap")]
-    with pytest.raises(AsapbenchError, match="ASAP with several values on one network: choose one with --select"):
+    with pytest.raises(AsapbenchError, match="ASAP has several values on one network: choose one with --select"):
         ranks_of(layout(both))
 
 
