@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluation": ("--models resnet10 --width 2 --images 20 --rounds 1", "bf16, channels-last, 250, folded"),
     "kernels": ("--device cpu --batch 1 --rounds 1", "concatenated in channels-last"),
     "memory": ("--width 2 --batch 2", "plain, checkpointed"),
+    "page": ("--cells 40 --rows 80 --rounds 1", "written after s"),
     "precision": ("sqlite:///results.sqlite", "within"),
     "recording": ("--rounds 3", "an epoch of 4 slots"),
     "runner": ("--slots 2 --cells 20 --epochs 3 --seconds 1 --claims 2", "all slots train after s"),

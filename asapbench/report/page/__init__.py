@@ -39,7 +39,7 @@ def page(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), s
         "trained": _time(sum(epoch.seconds for one in content.trained for epoch in one.epochs)),
         "hardware": list(dict.fromkeys(one.hardware for one in ran_on)),
         "suite_tables": suite_tables(content, url=url),
-        "paper_tables": paper_tables(url=url),
+        "paper_tables": paper_tables(content, url=url),
         "charts": shown,
         "pace_table": pace_table(measured) if measured else None,
         "certificate_table": certificate_table(content.certificates),

@@ -11,7 +11,7 @@ from asapbench.report.page.content import Content, Trained
 from asapbench.suite.cell import Cell
 from asapbench.suite.columns import distinct_labels
 
-_WITH_REASON = ("diverged", "failed", "out_of_memory", "interrupted")
+_WITH_REASON = ("diverged", "failed", "out_of_memory", "interrupted", "discarded")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class CellRow:
 
     @property
     def ended_badly(self) -> bool:
-        """Whether it diverged, failed or was interrupted."""
+        """Whether it diverged, failed, was interrupted, or was discarded."""
         return self.state.replace(" ", "_") in _WITH_REASON
 
 
@@ -63,8 +63,10 @@ def _row(
 ) -> CellRow:
     suites = tuple(content.suites[place].suite.name for place in content.suites_of.get(cell.id, ()))
     if one is None:
-        nothing = (MISSING,) * 4
-        return CellRow(cell.short, label, suites, "pending", *nothing, MISSING, environments, command)
+        discard = content.discards.get(cell.id)
+        state, reason = ("pending", "") if discard is None else ("discarded", discard.reason or "")
+        nothing = (MISSING,) * 5
+        return CellRow(cell.short, label, suites, state, *nothing, environments, command, reason)
     attempt = one.result.attempt
     error = (attempt.error or "").strip()
     log = (attempt.log_tail or "").strip()

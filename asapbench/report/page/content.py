@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,12 +11,21 @@ from typing import TYPE_CHECKING
 from asapbench.certificate import Certificate
 from asapbench.errors import AsapbenchError
 from asapbench.metrics import Alignment, EpochMetrics, GradientQuality
-from asapbench.report.recorded import RecordedSuite, current_certificates, recorded_suite
+from asapbench.report.recorded import (
+    RecordedSuite,
+    chosen_notes,
+    current_certificates,
+    differing_plugins,
+    recorded_suite,
+)
+from asapbench.report.table import Note
 from asapbench.suite.cell import Cell
+from asapbench.suite.plugins import lacking
 from asapbench.suite.select import only
 
 if TYPE_CHECKING:
     from asapbench.store import Provenance, Result, Store
+    from asapbench.store.records import Discard
 
 
 @dataclass(frozen=True)
@@ -32,12 +41,16 @@ class Trained:
 
 @dataclass(frozen=True)
 class ChosenSuite:
-    """A suite, the cells of it that were chosen, and the text of the suite file of the run, where it is known."""
+    """A suite, the cells of it that were chosen, and what a reader of its table must know.
+
+    `text` is the content of the suite file of the run, where it is known.
+    """
 
     suite: RecordedSuite
     cells: tuple[Cell, ...]
     text: str | None
     source: str
+    notes: tuple[Note, ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -47,12 +60,13 @@ class ChosenSuite:
 
 @dataclass(frozen=True)
 class Content:
-    """What was read. Each cell is once in `trained`, whatever the number of its suites."""
+    """What was read. Each cell is once in `trained`, whatever the number of its suites; discarded ones are not."""
 
     database: str
     suites: tuple[ChosenSuite, ...]
     trained: tuple[Trained, ...]
     certificates: tuple[Certificate, ...]
+    discards: Mapping[str, Discard]
 
     @cached_property
     def suites_of(self) -> dict[str, list[int]]:
@@ -82,26 +96,40 @@ def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -
         records = {record.name: record for record in store.suites()}
         known = [recorded_suite(store, name, option="") for name in suites or records]
         results = [one for suite in known for one in store.results(suite=suite.name)] if suites else store.results()
-        members = {suite.name: store.readable_cells(suite.name)[0] for suite in known}
-        listed = [*(cell for cells in members.values() for cell in cells), *(one.cell for one in results)]
+        members = {suite.name: store.readable_cells(suite.name) for suite in known}
+        listed = [*(cell for cells, _ in members.values() for cell in cells), *(one.cell for one in results)]
         if not listed:
             raise AsapbenchError(f"{store.name} holds no cell that can be read: run a suite first, or name another")
         passed = {cell.id for cell in only(listed, filters)}
+        results = [one for one in results if one.cell.id in passed]
+        by_name = {suite.name: suite for suite in known}
         chosen = [
             ChosenSuite(
                 suite,
-                tuple(cell for cell in members[suite.name] if cell.id in passed),
-                text=records[suite.name].text,
-                source=records[suite.name].source,
+                tuple(cell for cell in members[name][0] if cell.id in passed),
+                text=records[name].text,
+                source=records[name].source,
+                notes=tuple(_notes(store, suite, results, filters, unreadable=list(members[name][1].values()))),
             )
-            for suite in {suite.name: suite for suite in known}.values()
+            for name, suite in by_name.items()
         ]
         return Content(
             store.name,
             tuple(one for one in chosen if one.cells),
-            tuple(_trained(store, _in_order(listed, [one for one in results if one.cell.id in passed]))),
+            tuple(_trained(store, _in_order(listed, results))),
             tuple(current_certificates(store)),
+            store.discards(),
         )
+
+
+def _notes(
+    store: Store, suite: RecordedSuite, results: Sequence[Result], filters: Sequence[str], *, unreadable: Sequence[str]
+) -> Iterator[Note]:
+    yield from suite.notes
+    if unreadable:
+        yield Note(lacking(unreadable))
+    yield from differing_plugins(store, results)
+    yield from chosen_notes(store, filters, suite=suite.name)
 
 
 def _in_order(cells: Sequence[Cell], results: Sequence[Result]) -> list[Result]:

@@ -66,7 +66,7 @@ def _environment(name: str, ran: Provenance) -> Environment:
         "Processor": f"{hardware.pop('processor', 'unknown')}, {hardware.pop('cores', '?')} cores",
         "GPUs": ", ".join(map(str, gpus)) if isinstance(gpus, list) else None,
         "Memory": f"{memory / 2**30:.0f} GiB" if isinstance(memory, int) else None,
-        "System": " ".join(str(hardware.pop(key, "")) for key in ("system", "machine")),
+        "System": " ".join(str(hardware.pop(key, "")) for key in ("system", "machine")).strip(),
         "Commit": f"{ran.commit}{' with changes' if ran.dirty else ''}" if ran.commit else "not a checkout",
         "Versions": ", ".join(f"{key} {version}" for key, version in sorted(ran.versions.items())),
         "Environment": ", ".join(f"{k}={v}" for k, v in overrides.items()) if isinstance(overrides, dict) else None,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asapbench.certificate import PROPERTIES, Certificate
-from asapbench.report.build import SECTION, paper_table, suite_report
+from asapbench.report.build import with_options
 from asapbench.report.certificates import limits, statement
-from asapbench.report.certified import rule_title
+from asapbench.report.certified import rule_title, with_notes
+from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.page.content import Content
-from asapbench.report.paper import ACCURACIES
+from asapbench.report.paper import ACCURACIES, accuracy_table
+from asapbench.report.suite import suite_table
 from asapbench.report.table import Column, Field, Footnotes, Group, Row, Table
 
 _SHOWN = {"holds": "holds", "declared": "declared", "fails": "fails", "not applicable": "-"}
@@ -17,13 +19,34 @@ _SHOWN = {"holds": "holds", "declared": "declared", "fails": "fails", "not appli
 
 def suite_tables(content: Content, *, url: str) -> list[Table]:
     """The report of each suite that has a chosen cell."""
-    return [suite_report(chosen.suite.name, url=url) for chosen in content.suites]
+    results = [one.result for one in content.trained]
+    return [
+        _finished(
+            suite_table(
+                chosen.suite.name,
+                chosen.cells,
+                results,
+                heading=chosen.suite.title,
+                file=chosen.suite.file,
+                notes=chosen.notes,
+            ),
+            content,
+            url=url,
+        )
+        for chosen in content.suites
+    ]
 
 
-def paper_tables(*, url: str) -> list[Table]:
+def paper_tables(content: Content, *, url: str) -> list[Table]:
     """The paper's tables that have a measured number."""
-    found = [paper_table(name, url=url) for name in (*map(str, ACCURACIES), SECTION)]
-    return [table for table in found if any(number.measured is not None for number in table.numbers)]
+    results = [one.result for one in content.trained]
+    made = [*(accuracy_table(number, results) for number in ACCURACIES), forward_alignment_table(results)]
+    measured = (table for table in made if any(number.measured is not None for number in table.numbers))
+    return [_finished(table, content, url=url) for table in measured]
+
+
+def _finished(table: Table, content: Content, *, url: str) -> Table:
+    return with_options(with_notes(table, content.certificates), url)
 
 
 def certificate_table(certificates: Sequence[Certificate]) -> Table | None:

@@ -67,6 +67,8 @@
 
   const titled = (text) => ({ text: literal(text), font: { color: theme().soft, size: 12 }, standoff: 8 });
 
+  const whole = (count) => (count < 8 ? { dtick: 1 } : { tickformat: "d", nticks: 10 });
+
   /* How each kind of chart is drawn: items of one panel, and the quantity's number -> traces and layout. */
 
   const KINDS = {
@@ -84,7 +86,7 @@
           legend: { orientation: "h", y: -0.16, yref: "paper", yanchor: "top", x: 0, font: { size: 12 } },
           hovermode: items.length > 8 ? "closest" : "x unified",
           hoverlabel: { font: { size: 12 }, bgcolor: isDark() ? "#1b2229" : "#ffffff", namelength: -1 },
-          xaxis: { title: titled("epoch"), tickformat: "d", showgrid: false },
+          xaxis: { title: titled("epoch"), ...whole(Math.max(...items.map((item) => item.v[which].m.length))), showgrid: false },
           yaxis: { title: titled(`${chart.quantities[which][0].toLowerCase()}, ${unit}`), type: wide ? "log" : "linear" },
         })];
       },
@@ -125,7 +127,7 @@
           },
         };
         return [[trace], layout(Math.max(240, 96 + 19 * y.length), {
-          xaxis: { title: titled("epoch"), showgrid: false, tickformat: "d", nticks: Math.min(12, x.length) },
+          xaxis: { title: titled("epoch"), showgrid: false, ...whole(x.length) },
           yaxis: { autorange: "reversed", showgrid: false, type: "category", dtick: 1, tickfont: { size: y.length > 24 ? 9 : 11 } },
         })];
       },
