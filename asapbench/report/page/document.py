@@ -21,13 +21,14 @@ def document(values: Mapping[str, Any], *, data: Mapping[str, Any], script: str 
 
     `script` is a further one, of a server that shows the page: with it the page may reach the server it comes from.
     """
-    scripts = [plotly(), own_script(), *([script] if script else [])]
+    scripts = [own_script(), *([script] if script else [])]
     template = environment().get_template("page.html")
     return template.render(
         **values,
         data=data,
+        plotly=plotly(),
         scripts=scripts,
-        policy=_policy(scripts, connect="'self'" if script else "'none'"),
+        policy=_policy([plotly(), *scripts], connect="'self'" if script else "'none'"),
         table_part=table_part,
     )
 

@@ -6,8 +6,10 @@
   const darkness = matchMedia("(prefers-color-scheme: dark)");
   const explorers = [];
   let printing = false;
+  let listAllCells = () => {};
 
   const MOST_PANELS = 8; // before a reader asks for more
+  const MOST_ROWS = 200; // of cells
   const PRINTED_WIDTH = 680; // pixels of a page's width in print
   const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 
@@ -233,6 +235,14 @@
     });
   }
 
+  /* Runs plotly when the first chart is drawn. */
+  function readPlotly() {
+    if (window.Plotly) return;
+    const script = make("script");
+    script.textContent = document.getElementById("plotly").textContent;
+    document.head.append(script);
+  }
+
   /* A chart with its filters, panels and table. */
 
   class Explorer {
@@ -351,7 +361,7 @@
       for (const [key, panel] of this.panels) {
         if (keys.has(key)) continue;
         observer.unobserve(panel.plot);
-        Plotly.purge(panel.plot);
+        if (panel.drawn) Plotly.purge(panel.plot);
         panel.figure.remove();
         this.panels.delete(key);
       }
@@ -387,6 +397,7 @@
     }
 
     draw(panel) {
+      readPlotly();
       const width = printing ? PRINTED_WIDTH : panel.plot.clientWidth || 600;
       const [traces, look] = this.kind.draw(this, panel.items, this.which, width);
       panel.drawn = true;
@@ -430,15 +441,26 @@
     const form = document.getElementById("cell-filters");
     const [search, state] = [document.getElementById("cell-search"), document.getElementById("cell-state")];
     const rows = [...document.querySelectorAll("#cell-table tbody tr")].map((row) => [row, row.textContent.toLowerCase()]);
+    let limit = MOST_ROWS;
+    const more = make("button", { type: "button", class: "more" });
     const update = () => {
       const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
       let count = 0;
       for (const [row, text] of rows) {
-        row.hidden = !((!state.value || row.dataset.state === state.value) && words.every((word) => text.includes(word)));
-        count += row.hidden ? 0 : 1;
+        const passes = (!state.value || row.dataset.state === state.value) && words.every((word) => text.includes(word));
+        count += passes ? 1 : 0;
+        row.hidden = !passes || count > limit;
+        if (!row.hidden) copyButtons(row);
       }
-      document.getElementById("cell-status").textContent = `Shown: ${count} of ${sum(rows.length, "cell")}.`;
+      const listed = Math.min(count, limit);
+      more.hidden = listed === count;
+      more.textContent = `List all ${count}`;
+      const of = listed === count ? "" : ` (the first ${listed} are listed)`;
+      document.getElementById("cell-status").textContent = `Shown: ${count} of ${sum(rows.length, "cell")}${of}.`;
     };
+    listAllCells = () => { limit = Infinity; update(); };
+    more.addEventListener("click", listAllCells);
+    document.getElementById("cell-table").parentElement.after(more);
     let waiting;
     search.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(update, 120); });
     state.addEventListener("change", update);
@@ -460,8 +482,8 @@
     }
   }
 
-  function copyButtons() {
-    for (const code of document.querySelectorAll("code.command:not(.with-copy > code)")) {
+  function copyButtons(within) {
+    for (const code of within.querySelectorAll("code.command:not(.with-copy > code)")) {
       const button = make("button", { type: "button", "aria-label": `Copy: ${code.textContent}` }, "Copy");
       button.addEventListener("click", async () => {
         await copied(code.textContent);
@@ -485,12 +507,13 @@
   }
 
   /* For the script of a server, which shows newer results in place. */
-  window.asapbenchPage = { explorers, explore, cells, copyButtons, take: (newer) => { data = newer; } };
+  const outside = () => document.querySelectorAll("main > section:not(#cells)").forEach(copyButtons);
+  window.asapbenchPage = { explorers, explore, cells, copyButtons: outside, take: (newer) => { data = newer; } };
 
   for (const place of document.querySelectorAll("[data-chart]")) explore(place);
   cells();
-  copyButtons();
+  outside();
   darkness.addEventListener("change", () => redraw());
-  addEventListener("beforeprint", () => { printing = true; redraw(true); });
+  addEventListener("beforeprint", () => { printing = true; listAllCells(); redraw(true); });
   addEventListener("afterprint", () => { printing = false; redraw(); });
 })();

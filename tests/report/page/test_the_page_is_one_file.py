@@ -15,7 +15,7 @@ from asapbench.report.page import page
 from asapbench.suite.cell import Cell
 
 VOID = ("meta", "img", "br", "hr", "input", "link")
-SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+SCRIPT = re.compile(r"<script(?: type=\"text/plain\" id=\"plotly\")?>(.*?)</script>", re.DOTALL)
 
 
 class Outline(HTMLParser):
