@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from asapbench.analysis.comparison import LEVEL, PairedTest, holm
 from asapbench.report.statistics import Summary, differences
@@ -48,7 +49,8 @@ def best(summaries: Sequence[Summary | None]) -> Best:
         return Best(untested=frozenset(means))
     # Equal differences other than 0 allow no t-test: the other is worse by as much with every seed.
     ps = holm([0.0 if (p := PairedTest.T.p(values)) is None else p for values in tested.values()])
-    ties = {place for place, p in zip(tested, ps, strict=True) if p > LEVEL}
+    # Over the shared seeds alone, the other may be the better one.
+    ties = {place for place, p in zip(tested, ps, strict=True) if p > LEVEL or fmean(tested[place]) < 0}
     return Best(frozenset({top, *ties}), frozenset(means.keys() - {top, *tested}))
 
 

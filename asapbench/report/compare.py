@@ -23,6 +23,10 @@ _SEEDS = 5
 """Suggested for a t-test, which needs two."""
 
 
+_FOR_BOOTSTRAP = 20
+"""Pairs with which the bootstrap's interval has nearly its level: 93.5 % of 2,000 simulated samples (decision 0041)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComparedNumber(Number):
     """The mean difference of two rules, `rule` minus `against`: `samples` are the differences by seed.
@@ -92,7 +96,7 @@ def comparison_table(
         groups=grouped((text, [row]) for text, row in zip(header, rows, strict=True)),
         notes=(
             *footnotes.notes(),
-            *_notes(pairs, judged, test),
+            *_notes(pairs, judged, test=test, interval=interval),
             *_without_counterpart(titles, alone),
             *lacking_metric((one for pair in pairs for one in pair.found if one), metric),
         ),
@@ -224,9 +228,14 @@ def _caption(
     return text
 
 
-def _notes(pairs: Sequence[Pair], judged: Sequence[_Judged], test: PairedTest) -> Iterator[Note]:
+def _notes(pairs: Sequence[Pair], judged: Sequence[_Judged], *, test: PairedTest, interval: Interval) -> Iterator[Note]:
     """What the number of pairs allows."""
     counts = Counter(len(pair.differences) for pair in pairs if len(pair.differences) > 1)
+    if interval is Interval.BOOTSTRAP and counts and min(counts) < _FOR_BOOTSTRAP:
+        yield Note(
+            f"With fewer than {_FOR_BOOTSTRAP} pairs the bootstrap's interval is too narrow: with normally distributed "
+            "differences it has the true mean in it in 72 % of cases with 3 pairs, 85 % with 5 and 90 % with 10."
+        )
     least = ", ".join(f"{smallest_exact_p(n):.3g} with n = {n}" for n in sorted(counts))
     if least and test is PairedTest.WILCOXON:
         yield Note(f"The smallest p that n pairs allow is 2/2^n, before Holm's correction: {least}.")

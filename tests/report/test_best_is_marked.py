@@ -83,6 +83,12 @@ def test_a_rule_that_shares_no_two_seeds_with_the_best_is_not_marked() -> None:
     assert (found.marked, found.untested) == ({0, 2}, {1})
 
 
+def test_what_is_better_over_the_shared_seeds_is_not_called_worse() -> None:
+    top = Summary((90.0, 91.0, 92.0, 99.0, 99.0), seeds=(0, 1, 2, 3, 4))
+    better = Summary((91.0, 92.1, 93.0), seeds=(0, 1, 2))
+    assert best([top, better]).marked == {0, 1}
+
+
 def test_the_same_loss_with_every_seed_is_worse_and_no_loss_at_all_is_a_tie() -> None:
     top = Summary((96.0, 97.0), seeds=(0, 1))
     assert best([top, Summary((95.0, 96.0), seeds=(0, 1)), Summary((96.0, 97.0), seeds=(0, 1))]).marked == {0, 2}

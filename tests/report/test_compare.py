@@ -156,6 +156,7 @@ def test_samples_means_and_answer_are_in_the_long_form() -> None:
 def test_the_bootstrap_interval_is_named_with_its_seed() -> None:
     table = compared("asap", "dfa", interval=Interval.BOOTSTRAP)
     assert "by bootstrap (BCa, 9999 resamples, seed 0)" in table.caption
+    assert table.notes[0].text.startswith("With fewer than 20 pairs the bootstrap's interval is too narrow")
     number = table.numbers[0]
     assert isinstance(number, ComparedNumber)
     assert number.low is not None
