@@ -48,8 +48,8 @@ app = typer.Typer(
 COMMANDS: dict[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
     "Start": (doctor, data.app, catalog),
     "Train": (run, resume, rerun, clean),
-    "Look": (status, list_, show, report, compare, html, serve, discard, restore),
-    "Share": (export, merge),
+    "Look": (status, list_, show, report, compare, serve, discard, restore),
+    "Share": (html, export, merge),
     "Check": (check, evaluate, bench, analyze.app),
 }
 """By the group in which `--help` lists them."""

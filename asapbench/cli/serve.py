@@ -34,7 +34,7 @@ def serve(
     only: Only = None,
     db: Db = DEFAULT_URL,
 ) -> None:
-    """Show the page of `html` in a browser, refreshed while a run trains.
+    """Show the page of `html` in a browser, refreshed during a run.
 
     It reads the database and changes nothing. Ctrl-C ends it.
     """

@@ -72,11 +72,21 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, left: S
 
     In a terminal that is too narrow, further columns follow in panels; in other output a row stays one line.
     """
+    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else math.inf
+    for line in table_lines(titles, rows, left=left, width=width):
+        say(line)
+
+
+def table_lines(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = (), width: float = math.inf
+) -> list[str]:
+    """The lines of `print_table`, at most `width` columns wide."""
     from asapbench.report.render.terminal import panels
     from asapbench.report.table import Column, Field, Group, Row
 
     columns = [Column(title, "left" if title in left else "right") for title in titles]
     group = Group("", tuple(Row(tuple(map(Field, row))) for row in rows))
-    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else math.inf
-    for number, panel in enumerate(panels(columns, (group,), width=width)):
-        say("\n" * (number > 0) + "\n".join(line.plain.rstrip() for line in panel))
+    lines: list[str] = []
+    for panel in panels(columns, (group,), width=width):
+        lines += [*([""] if lines else []), *(line.plain.rstrip() for line in panel)]
+    return lines

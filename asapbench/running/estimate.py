@@ -55,6 +55,24 @@ _SILENT_SECONDS = 10.0
 """For how long, or for how much of an epoch, a cell that reports nothing is taken to train."""
 
 
+Pace = tuple[object, ...]
+"""Everything of a cell on which the time of an epoch depends."""
+
+
+def pace_of(cell: Cell) -> Pace:
+    """The cell without its seed, and what only changes numbers: learning rate, schedule, number of epochs."""
+    return (
+        cell.dataset,
+        cell.model,
+        cell.rule,
+        cell.optimizer,
+        cell.batch_size,
+        cell.validation,
+        cell.augment,
+        cell.precision,
+    )
+
+
 @dataclass(frozen=True)
 class EpochTime:
     """Wall seconds of an epoch on one slot, and where they come from."""
@@ -72,15 +90,15 @@ class EpochTimes:
 
     def __init__(self, kind: str, timings: Sequence[Timing] = (), *, hardware: str | None = None) -> None:
         self._kind = KINDS[kind]
-        self._measured: dict[str, deque[float]] = {}
-        self._shares: dict[str, float] = {}
-        self._cells: dict[Choice, dict[str, Cell]] = {}
+        self._measured: dict[Pace, deque[float]] = {}
+        self._shares: dict[Pace, float] = {}
+        self._cells: dict[Choice, dict[Pace, Cell]] = {}
         self._ratios: dict[Choice, float] = {}
         self._known: dict[str, EpochTime] = {}
         for timing in timings:
             if timing.device.startswith(kind) and (hardware is None or timing.hardware in (None, hardware)):
                 cell, wall = timing.config, timing.wall
-                self._measured.pop(cell.group, None)  # of several the last one, the newest, counts
+                self._measured.pop(pace_of(cell), None)  # of several the last one, the newest, counts
                 wall = max(wall, timing.seconds) if wall else timing.seconds / self._share_by_arithmetic(cell)
                 for _ in range(_BEFORE):
                     self.measured(cell, wall, training=timing.seconds)
@@ -92,23 +110,24 @@ class EpochTimes:
         return known
 
     def _estimated(self, cell: Cell) -> EpochTime:
-        if (seconds := self._measured.get(cell.group)) is not None:
+        if (seconds := self._measured.get(pace_of(cell))) is not None:
             return EpochTime(statistics.median(seconds), "measured")
         ratio = self._ratio(cell.model)
         return EpochTime(sum(self._nominal(cell)) * (ratio or 1.0), "scaled" if ratio else "arithmetic")
 
     def measured(self, cell: Cell, seconds: float, *, training: float | None = None) -> None:
         """One more epoch of this configuration took `seconds`, `training` of them without its evaluation."""
-        self._measured.setdefault(cell.group, deque(maxlen=_EPOCHS)).append(seconds)
+        pace = pace_of(cell)
+        self._measured.setdefault(pace, deque(maxlen=_EPOCHS)).append(seconds)
         if training is not None:
-            self._shares[cell.group] = min(training / statistics.median(self._measured[cell.group]), 1.0)
-        self._cells.setdefault(cell.model, {})[cell.group] = cell
+            self._shares[pace] = min(training / statistics.median(self._measured[pace]), 1.0)
+        self._cells.setdefault(cell.model, {})[pace] = cell
         self._ratios.pop(cell.model, None)
         self._known.clear()
 
     def share_of_training(self, cell: Cell) -> float:
         """The share of an epoch that is training; the rest is mostly evaluation."""
-        return self._shares.get(cell.group) or self._share_by_arithmetic(cell)
+        return self._shares.get(pace_of(cell)) or self._share_by_arithmetic(cell)
 
     def _share_by_arithmetic(self, cell: Cell) -> float:
         training, evaluation = self._nominal(cell)
@@ -119,9 +138,9 @@ class EpochTimes:
         if model not in self._ratios:
             models = [model] if model in self._cells else list(self._cells)
             found = [
-                statistics.median(self._measured[group]) / sum(self._nominal(cell))
+                statistics.median(self._measured[pace]) / sum(self._nominal(cell))
                 for one in models
-                for group, cell in self._cells[one].items()
+                for pace, cell in self._cells[one].items()
             ]
             if not found:
                 return None

@@ -23,7 +23,7 @@ from asapbench.store.schema import provenance as provenances
 from asapbench.suite.cell import Cell
 
 _NAMES = [field.name for field in fields(Attempt)]
-_COLUMNS = [attempts.c[name] for name in _NAMES]
+ALL_COLUMNS = [attempts.c[name] for name in _NAMES]
 _newer = attempts.alias("newer")
 
 CURRENT: ColumnElement[bool] = and_(
@@ -42,23 +42,22 @@ _OWN_EPOCHS = and_(epoch_metrics.c.lineage == attempts.c.lineage, epoch_metrics.
 TIMED_EPOCHS = 20
 """Epochs at the end of an attempt over which its median time is taken: past the warm-up, and quick to read."""
 
-TIMED_CONFIGURATIONS = 1_000
-"""Configurations that are timed at most, the newest ones: the others' times follow from theirs."""
+TIMED_ATTEMPTS = 1_000
+"""Attempts that are timed at most."""
 
-
-_ALL = select(*_COLUMNS)
+_ALL = select(*ALL_COLUMNS)
 """Built once: building it costs more than SQLite takes for a row."""
 
 
-def _attempt(row: Row[*tuple[Any, ...]]) -> Attempt:
-    """The attempt of a row whose last columns are `_COLUMNS`."""
+def attempt_of(row: Row[*tuple[Any, ...]]) -> Attempt:
+    """The attempt of a row whose last columns are `ALL_COLUMNS`."""
     return checked(Attempt, dict(zip(_NAMES, row[-len(_NAMES) :], strict=True)))
 
 
 def current(connection: Connection, cell_id: str) -> Attempt | None:
     """The current attempt of one cell, None while it is pending."""
     row = connection.execute(_ALL.where(attempts.c.cell_id == cell_id, CURRENT)).one_or_none()
-    return None if row is None else _attempt(row)
+    return None if row is None else attempt_of(row)
 
 
 def states(connection: Connection, cell_ids: Sequence[str]) -> dict[str, Attempt | None]:
@@ -67,7 +66,7 @@ def states(connection: Connection, cell_ids: Sequence[str]) -> dict[str, Attempt
     for part in chunks(cell_ids):
         query = _ALL.where(attempts.c.cell_id.in_(part), CURRENT)
         for row in connection.execute(query):
-            attempt = _attempt(row)
+            attempt = attempt_of(row)
             found[attempt.cell_id] = attempt
     return found
 
@@ -75,13 +74,13 @@ def states(connection: Connection, cell_ids: Sequence[str]) -> dict[str, Attempt
 def of_cell(connection: Connection, cell_id: str) -> list[Attempt]:
     """Every attempt of a cell, oldest first, superseded ones too."""
     query = _ALL.where(attempts.c.cell_id == cell_id).order_by(attempts.c.number)
-    return [_attempt(row) for row in connection.execute(query)]
+    return [attempt_of(row) for row in connection.execute(query)]
 
 
 def running(connection: Connection) -> list[Attempt]:
     """Every running attempt of every process, oldest first."""
     query = _ALL.where(attempts.c.state == "running").order_by(attempts.c.started_at, attempts.c.id)
-    return [_attempt(row) for row in connection.execute(query)]
+    return [attempt_of(row) for row in connection.execute(query)]
 
 
 def lineage_ids(connection: Connection, lineage: str) -> list[str]:
@@ -152,7 +151,7 @@ def results(connection: Connection, *, suite: str | None = None) -> list[Result]
         query = query.join(suite_cell, suite_cell.c.cell_id == cells.c.id).where(suite_cell.c.suite == suite)
         query = query.order_by(suite_cell.c.position)
     readable = ((row, readable_cell(row.config)) for row in connection.execute(query))
-    return [Result(cell, _attempt(row)) for row, cell in readable if cell is not None]
+    return [Result(cell, attempt_of(row)) for row, cell in readable if cell is not None]
 
 
 def results_of(connection: Connection, cell_ids: Sequence[str]) -> list[Result]:
@@ -160,7 +159,7 @@ def results_of(connection: Connection, cell_ids: Sequence[str]) -> list[Result]:
     found: dict[str, Result] = {}
     for part in chunks(cell_ids):
         query = _with_config().where(cells.c.id.in_(part))
-        found |= {row.cell: Result(read_config(row.config), _attempt(row)) for row in connection.execute(query)}
+        found |= {row.cell: Result(read_config(row.config), attempt_of(row)) for row in connection.execute(query)}
     return [found[cell_id] for cell_id in dict.fromkeys(cell_ids) if cell_id in found]
 
 
@@ -172,7 +171,7 @@ def unreadable_cells(connection: Connection) -> list[str]:
 
 def _with_config() -> Select[*tuple[object, ...]]:
     joined = attempts.join(cells, cells.c.id == attempts.c.cell_id)
-    return select(cells.c.id.label("cell"), cells.c.config, *_COLUMNS).select_from(joined).where(CURRENT)
+    return select(cells.c.id.label("cell"), cells.c.config, *ALL_COLUMNS).select_from(joined).where(CURRENT)
 
 
 @dataclass(frozen=True)
@@ -191,10 +190,14 @@ class Timing:
 
 
 def timings(connection: Connection) -> list[Timing]:
-    """For each configuration (without the seed) and device, its newest timed attempt; the `TIMED_CONFIGURATIONS`
-    newest of them.
+    """For each configuration (without the seed), device and provenance the newest timed attempt, the oldest first.
+
+    Of `TIMED_ATTEMPTS` attempts, the newest ones: the times of others follow from theirs.
     """
-    attempts_of = {row.id: row for row in connection.execute(_timed_attempts())}
+    newest: dict[tuple[str, str, str], Any] = {}
+    for row in connection.execute(_timed_attempts()):
+        newest.setdefault((row.group_id, row.device, row.provenance_id), row)
+    attempts_of = {row.id: row for row in newest.values()}
     seconds: dict[str, list[float]] = {}
     for part in chunks(list(attempts_of)):
         for row in connection.execute(_newest_epochs(part)):
@@ -246,27 +249,19 @@ def peaks(connection: Connection, kind: str) -> dict[str, int]:
 
 
 def _timed_attempts() -> Select[*tuple[Any, ...]]:
-    """For each configuration, device and provenance the newest attempt that has epochs of its own."""
-    rank = func.row_number().over(
-        partition_by=(cells.c.group_id, attempts.c.device, attempts.c.provenance_id),
-        order_by=(attempts.c.started_at.desc(), attempts.c.id),
-    )
-    ranked = (
-        select(attempts.c.id, rank.label("rank"))
-        .join(cells, cells.c.id == attempts.c.cell_id)
-        .where(attempts.c.superseded.is_(False), attempts.c.epochs_done > 0, exists().where(_OWN_EPOCHS))
-        .subquery()
-    )
+    """The newest attempts that have trained epochs, the newest first."""
     before = attempts.alias("before")
-    columns = [attempts.c[name] for name in ("id", "device", "state", "started_at", "ended_at", "epochs_done")]
+    columns = [
+        attempts.c[n] for n in ("id", "device", "state", "started_at", "ended_at", "epochs_done", "provenance_id")
+    ]
     return (
-        select(cells.c.config, *columns, provenances.c.hardware, before.c.epochs_done.label("before"))
+        select(cells.c.group_id, cells.c.config, *columns, provenances.c.hardware, before.c.epochs_done.label("before"))
         .join(attempts, attempts.c.cell_id == cells.c.id)
-        .join(ranked, and_(ranked.c.id == attempts.c.id, ranked.c.rank == 1))
         .join(provenances, provenances.c.id == attempts.c.provenance_id)
         .outerjoin(before, before.c.id == attempts.c.resumed_from)
+        .where(attempts.c.superseded.is_(False), attempts.c.epochs_done > func.coalesce(before.c.epochs_done, 0))
         .order_by(attempts.c.started_at.desc(), attempts.c.id)
-        .limit(TIMED_CONFIGURATIONS)
+        .limit(TIMED_ATTEMPTS)
     )
 
 

@@ -27,6 +27,7 @@ from asapbench.store import export as export_rows
 from asapbench.store import listing as listing_rows
 from asapbench.store import measurements as measurement_rows
 from asapbench.store import merge as merging
+from asapbench.store import overview as overview_rows
 from asapbench.store.connect import Database, connect
 from asapbench.store.quarantine import require_whole
 from asapbench.store.records import DEFAULT_URL, Attempt, Claim, Measured, Merged
@@ -241,6 +242,12 @@ class Store:
     trained = _reading(listing_rows.trained)
     labels = _reading(listing_rows.labels)
     change_mark = _reading(change_rows.mark)
+    kind_counts = _reading(overview_rows.kind_counts)
+    recorded_cells = _reading(overview_rows.recorded_cells)
+    running_attempts = _reading(overview_rows.running_attempts)
+    problems = _reading(overview_rows.problems)
+    ended_since = _reading(overview_rows.ended_since)
+    require_suite = _reading(cell_rows.require_suite)
     results = _reading(attempt_rows.results)
     results_of = _reading(attempt_rows.results_of)
     unreadable_cells = _reading(attempt_rows.unreadable_cells)

@@ -19,7 +19,8 @@ EXAMPLE = re.compile(r"Example: asapbench ([^\n]+)")
 
 def below(command: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
     children = getattr(command, "commands", {})
-    return [(path, command), *(found for name in children for found in below(children[name], (*path, name)))]
+    shown = [name for name, child in children.items() if not child.hidden]
+    return [(path, command), *(found for name in shown for found in below(children[name], (*path, name)))]
 
 
 ALL = below(ROOT)
