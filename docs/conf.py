@@ -29,3 +29,4 @@ html_theme_options = {
 }
 html_copy_source = False
 html_show_sourcelink = False
+html_show_search_summary = False  # a page on disk may not read the others

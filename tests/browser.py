@@ -48,14 +48,14 @@ def until(page: Any, expression: str, *, seconds: float = 20) -> None:
 class Opened:
     """A page that is open in a window of `width`; `faults` has what the console and the network should not have."""
 
-    def __init__(self, browser: Any, path: Path, *, width: int = 1400, scheme: str = "light") -> None:
+    def __init__(self, browser: Any, path: Path, *, width: int = 1400, scheme: str = "light", query: str = "") -> None:
         self.faults: list[str] = []
         self.page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
         self.page.on("console", lambda said: self.faults.append(f"{said.type}: {said.text}"))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
         self.page.on("request", self._requested)
-        self.page.goto(path.as_uri())
+        self.page.goto(f"{path.as_uri()}?{query}" if query else path.as_uri())
 
     def _requested(self, request: Any) -> None:
         if not request.url.startswith(("file:", "data:", "blob:")):

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from browser import Opened, chromium
+from browser import Opened, chromium, until
 from documentation import DOCS
 from generated import as_markdown, commands, suites
 
@@ -86,6 +86,9 @@ def test_a_browser_shows_the_site_from_disk(site: Path) -> None:
                 opened = Opened(browser, site / f"{name}.html", width=width)
                 assert opened.page.evaluate("document.documentElement.scrollWidth") <= width, name
                 assert opened.faults == [], name
+        found = Opened(browser, site / "search.html", query="q=postgresql")
+        until(found.page, "document.querySelectorAll('#search-results li').length > 5")
+        assert found.faults == []
         formulas = Opened(browser, site / "rules" / "asap.html").page.locator("math")
         assert formulas.count() > 5
         assert formulas.locator("mfrac").first.bounding_box()["height"] > 20, "a fraction is drawn as one"
