@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,34 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import chromium, until
 from served_database import an_epoch, of_rules, started
 from small_runs import environment
 
 from asapbench.store import Claim, Store
 
 pytestmark = pytest.mark.slow
-sync_api = pytest.importorskip("playwright.sync_api", reason='playwright is not installed: pip install -e ".[peers]"')
-
-CHROMIUM = "/usr/bin/chromium"
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if not os.path.exists(CHROMIUM):
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        started_one = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield started_one
-        started_one.close()
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -64,10 +48,6 @@ def tab(browser: Any) -> Iterator[Any]:
 
 def value(tab: Any, expression: str) -> Any:
     return tab.evaluate(f"() => {expression}")
-
-
-def wait(tab: Any, condition: str) -> None:
-    tab.wait_for_function(f"() => {condition}", timeout=60_000)
 
 
 def epochs(store: Store, claims: list[Claim], number: int) -> None:
@@ -104,7 +84,7 @@ def test_newer_results_appear_in_place(server, tab) -> None:
         value(tab, "{ window.isTheSame = true; }")
         points = value(tab, POINTS)
         epochs(store, claims, 4)
-        wait(tab, f"{POINTS} > {points}")
+        until(tab, f"{POINTS} > {points}")
         assert value(tab, "document.querySelector('#learning .plot').layout.xaxis.range") == zoom
         assert value(tab, "document.querySelector('#learning select').selectedOptions[0].text") == "Test loss"
         assert not tab.is_checked("#learning .choice:has-text('BP') input")
@@ -114,11 +94,11 @@ def test_newer_results_appear_in_place(server, tab) -> None:
         value(tab, "document.getElementById('cells').scrollIntoView({ behavior: 'instant' })")
         tab.fill("#cell-search", cells[0].short)
         tab.press("#cell-search", "ArrowLeft")
-        wait(tab, "document.getElementById('cell-status').textContent.startsWith('Shown: 1 of 6')")
+        until(tab, "document.getElementById('cell-status').textContent.startsWith('Shown: 1 of 6')")
         before, rows = value(tab, TOP), value(tab, "document.querySelector('#cell-table tbody').textContent")
         epochs(store, claims, 5)
         store.finish(claims[0], "done")
-        wait(tab, f"document.querySelector('#cell-table tbody').textContent !== {rows!r}")
+        until(tab, f"document.querySelector('#cell-table tbody').textContent !== {rows!r}")
         assert abs(value(tab, TOP) - before) <= 2
         assert tab.input_value("#cell-search") == cells[0].short
         assert value(tab, "[document.activeElement.id, document.activeElement.selectionStart]") == ["cell-search", 9]
@@ -140,14 +120,14 @@ def test_newer_results_appear_in_place(server, tab) -> None:
         assert value(tab, "document.querySelector('#cell-table tbody').textContent") == rows
         assert tab.inner_text(".live .age").startswith("Paused")
         tab.click(".live button")
-        wait(tab, f"document.querySelector('#cell-table tbody').textContent !== {rows!r}")
+        until(tab, f"document.querySelector('#cell-table tbody').textContent !== {rows!r}")
     file = Path(url.removeprefix("sqlite:///"))
     file.rename(file.with_name("moved.sqlite"))
-    wait(tab, "document.querySelector('.live .age').textContent.startsWith('no database at')")
+    until(tab, "document.querySelector('.live .age').textContent.startsWith('no database at')")
     assert "no database at" in value(tab, "document.querySelector('.live [role=status]').textContent")
     file.with_name("moved.sqlite").rename(file)
-    wait(tab, "document.querySelector('.live .age').textContent.startsWith('Live')")
+    until(tab, "document.querySelector('.live .age').textContent.startsWith('Live')")
     process.send_signal(signal.SIGINT)
     assert process.wait(5) == 0
-    wait(tab, "document.querySelector('.live .age').textContent.startsWith('The server does not answer')")
+    until(tab, "document.querySelector('.live .age').textContent.startsWith('The server does not answer')")
     assert tab.locator("#cells tbody tr").count() > 0

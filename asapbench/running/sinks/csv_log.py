@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from asapbench.durable import check_place
 from asapbench.errors import SinkError
 from asapbench.metrics import EpochMetrics
-from asapbench.running.sinks.sink import Series
+from asapbench.running.sinks.sink import Series, append
 from asapbench.suite.cell import FIELDS
 from asapbench.suite.columns import field_value
 
@@ -60,7 +60,7 @@ class CsvLog:
         cell = series.cell
         chosen = [field_value(cell, field) for field in FIELDS]
         measured = [getattr(metrics, name) for name in _OF_EPOCH]
-        self._append(_line([series.id, cell.id, series.group, *chosen, *measured]))
+        append(self._file, _line([series.id, cell.id, series.group, *chosen, *measured]))
         self._known[series.id] = metrics.epoch
 
     def ended(self, series: Series, state: str) -> None:
@@ -70,16 +70,6 @@ class CsvLog:
         """Close the file."""
         os.close(self._file)
         self._lock.release()
-
-    def _append(self, line: bytes) -> None:
-        """Write a whole line in one call; where the disk is full, none of it."""
-        end = os.fstat(self._file).st_size
-        try:
-            if os.write(self._file, line) != len(line):
-                raise OSError(f"{self._path}: only a part of a line was written")
-        except OSError:
-            os.ftruncate(self._file, end)
-            raise
 
     def _read(self) -> None:
         """Find the epochs that the file has, and cut off an incomplete last line. Raises SinkError for another file."""
@@ -96,7 +86,7 @@ class CsvLog:
                 raise SinkError(f"--csv-log {self._path}: a line was changed ({error}); name a new file") from error
         os.ftruncate(self._file, len(whole))
         if not whole:
-            self._append(header)
+            append(self._file, header)
 
 
 def _line(values: Iterable[Any]) -> bytes:

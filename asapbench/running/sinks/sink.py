@@ -5,7 +5,9 @@ A sink is one module here with one class that follows `Sink`, and one field of `
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -90,3 +92,14 @@ def require(package: str, *, option: str, install: str) -> None:
     """Raises SinkError where `package`, which `option` needs, is not installed."""
     if importlib.util.find_spec(package) is None:
         raise SinkError(f"{option} needs the package {package}: {install}")
+
+
+def append(file: int, content: bytes) -> None:
+    """Append to an open file in one call: where the disk is full, nothing. Raises OSError."""
+    end = os.fstat(file).st_size
+    try:
+        if os.write(file, content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.ftruncate(file, end)
+        raise

@@ -1,19 +1,22 @@
 """`--tensorboard DIR`: event files for TensorBoard, one folder for each series, with its settings as hparams.
 
-TensorBoard's own writer and reader are used; they import neither torch nor TensorFlow. An epoch is one record, so that
-a run that is killed leaves whole epochs.
+TensorBoard's own records and reader are used; they import neither torch nor TensorFlow. Its `EventFileWriter` is not:
+that one writes on a thread, which prints the traceback of a full disk. An epoch is one record in one write, so that a
+run that is killed leaves whole epochs.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from asapbench.errors import SinkError, install_extra
 from asapbench.metrics import EpochMetrics
-from asapbench.running.sinks.sink import Series, require, scalars
+from asapbench.running.sinks.sink import Series, append, require, scalars
 
 
 class TensorBoard:
@@ -22,7 +25,7 @@ class TensorBoard:
     def __init__(self, folder: Path) -> None:
         require("tensorboard", option="--tensorboard", install=install_extra("tensorboard"))
         self._folder = folder
-        self._writers: dict[str, Any] = {}
+        self._files: dict[str, int] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             writable = os.access(folder, os.W_OK)
@@ -39,39 +42,44 @@ class TensorBoard:
         return max((event.step for file in files for event in LegacyEventFileLoader(str(file)).Load()), default=0)
 
     def epoch(self, series: Series, metrics: EpochMetrics) -> None:
-        """Write one record, and let it reach the file."""
+        """Write one record."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        writer = self._writer(series)
         values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars(metrics).items()]
-        writer.add_event(_event(Summary(value=values), step=metrics.epoch))
-        writer.flush()
+        _write(self._file(series), step=metrics.epoch, summary=Summary(value=values))
 
     def ended(self, series: Series, state: str) -> None:
         """Close the event file."""
-        if (writer := self._writers.pop(series.id, None)) is not None:
-            writer.close()
+        if (file := self._files.pop(series.id, None)) is not None:
+            os.close(file)
 
     def close(self) -> None:
         """Close the event files of series that have not ended."""
-        for writer in self._writers.values():
-            writer.close()
+        for file in self._files.values():
+            os.close(file)
 
-    def _writer(self, series: Series) -> Any:
+    def _file(self, series: Series) -> int:
         """The open event file of the series. A new one starts with the settings, as hparams."""
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.plugins.hparams import summary_v2
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        if series.id not in self._writers:
-            writer = EventFileWriter(str(self._folder / series.name))
+        if (file := self._files.get(series.id)) is None:
+            folder = self._folder / series.name
+            folder.mkdir(exist_ok=True)
+            # As TensorBoard names them: later files of a folder continue the earlier ones.
+            name = f"events.out.tfevents.{time.time_ns() // 10**9:010d}.{socket.gethostname()}.{os.getpid()}.0"
+            file = self._files[series.id] = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            _write(file, file_version="brain.Event:2")
             hparams = summary_v2.hparams_pb(series.settings(), trial_id=series.id)
-            writer.add_event(_event(Summary(value=hparams.value), step=0))
-            self._writers[series.id] = writer
-        return self._writers[series.id]
+            _write(file, step=0, summary=Summary(value=hparams.value))
+        return file
 
 
-def _event(summary: Any, *, step: int) -> Any:
+def _write(file: int, **content: Any) -> None:
+    """Append one event."""
     from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
-    return Event(wall_time=time.time(), step=step, summary=summary)
+    record = BytesIO()
+    RecordWriter(record).write(Event(wall_time=time.time(), **content).SerializeToString())
+    append(file, record.getvalue())

@@ -27,6 +27,7 @@ class WeightsAndBiases:
 
     def __init__(self, project: str) -> None:
         require("wandb", option="--wandb", install="pip install wandb")
+        os.environ.setdefault("WANDB_SILENT", "true")  # the run's own lines say what matters
         import wandb
 
         self._project = project
