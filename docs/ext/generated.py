@@ -34,7 +34,7 @@ def commands(_argument: str = "") -> str:
     root: Any = typer.main.get_command(app)
     context = typer.Context(root, info_name="asapbench")
     groups: dict[str, list[str]] = {}
-    for name, child in root.commands.items():
+    for name, child in ((name, child) for name, child in root.commands.items() if not child.hidden):
         below = typer.Context(child, info_name=name, parent=context)
         groups.setdefault(child.rich_help_panel, []).extend(_described(child, below))
     return "\n\n".join(f"## {group}\n\n" + "\n\n".join(found) for group, found in groups.items())

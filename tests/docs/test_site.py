@@ -15,6 +15,7 @@ from browser import Opened, chromium, until
 from documentation import DOCS
 from generated import as_markdown, commands, suites
 
+from asapbench.cli import COMMANDS
 from asapbench.suite.catalog import RULES
 from asapbench.suite.load import shipped
 
@@ -114,6 +115,7 @@ def test_every_page_is_in_a_table_of_contents() -> None:
 def test_the_generated_parts_name_every_suite_and_a_commands_options() -> None:
     assert all(f"## {name}\n" in suites() for name in shipped())
     assert "### analyze memory\n" in commands()
+    assert re.findall(r"^## (.+)", commands(), re.MULTILINE) == list(COMMANDS), "the groups of --help"
     assert "| `--only KEY=VALUE[,VALUE]` |" in commands()
 
 
