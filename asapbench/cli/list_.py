@@ -49,7 +49,7 @@ def list_(
     """
     from asapbench.report.build import with_options
     from asapbench.report.listing import Wanted, cells_table, states_of
-    from asapbench.report.out import deliver
+    from asapbench.report.out import chosen_format, deliver
     from asapbench.report.render import Format
     from asapbench.store import Store
 
@@ -65,5 +65,6 @@ def list_(
     )
     width = shutil.get_terminal_size().columns if on_terminal else None
     with Store.read_only(db) as store:
-        table = cells_table(store, wanted, width=width)
+        as_records = chosen_format(form, out) in (Format.CSV, Format.JSON)
+        table = cells_table(store, wanted, width=width, as_records=as_records)
     deliver(with_options(table, db), form=form, out=out, is_uncut=True)

@@ -47,7 +47,7 @@ from asapbench.suite.spelled import spelled
 
 if TYPE_CHECKING:
     from asapbench.certificate import Certificate
-    from asapbench.store import Result, Store
+    from asapbench.store import Outcome, Store
     from asapbench.suite.cell import Cell
 
 SECTION = "A.2"
@@ -222,7 +222,7 @@ class _ReadSuite:
 
     known: RecordedSuite
     cells: Sequence[Cell]
-    results: Sequence[Result]
+    results: Sequence[Outcome]
     selection: Selection | None
     notes: Sequence[Note]
     certificates: Sequence[Certificate]
@@ -233,9 +233,9 @@ def _read_suite(suite: str, *, url: str, metric: Metric, select: str | None, fil
 
     with Store.read_only(url) as store:
         known = recorded_suite(store, suite)
-        (cells, unreadable), results = store.readable_cells(known.name), store.results(suite=known.name)
-        cells, results = only(cells, filters), passing(results, filters)
-        notes = [*known.notes, *_left_out(list(unreadable.values())), *differing_plugins(store, results)]
+        found = store.suite_outcomes(known.name)
+        cells, results = only(found.cells, filters), passing(found.outcomes, filters)
+        notes = [*known.notes, *_left_out(list(found.unreadable.values())), *differing_plugins(store, results)]
         notes += chosen_notes(store, filters, suite=known.name)
         selection = None
         if select is not None:
@@ -246,7 +246,7 @@ def _read_suite(suite: str, *, url: str, metric: Metric, select: str | None, fil
 
 
 def _selection(
-    store: Store, cells: Sequence[Cell], results: Sequence[Result], keys: Sequence[str], *, metric: Metric, suite: str
+    store: Store, cells: Sequence[Cell], results: Sequence[Outcome], keys: Sequence[str], *, metric: Metric, suite: str
 ) -> tuple[Selection | None, list[Note]]:
     """What `--select` chooses, None where nothing can be chosen; and what it cannot choose, with the way to."""
     lineages = [result.attempt.lineage for result in results]
@@ -290,19 +290,19 @@ def comparison(
     with Store.read_only(url) as store:
         asked = suites or [record.name for record in store.suites()]
         known = [recorded_suite(store, suite) for suite in asked]
-        read = [store.readable_cells(one.name) for one in known]
-        every = only([cell for cells, _ in read for cell in cells], filters)
+        read = [store.suite_outcomes(one.name) for one in known]
+        every = only([cell for found in read for cell in found.cells], filters)
         wanted, keys = {cell.id for cell in every}, () if select is None else keys_of(select, every)
         compared, notes = [], []
-        for suite, one, (cells, _) in zip(asked, known, read, strict=True):
-            own = [cell for cell in cells if cell.id in wanted]
-            results = [result for result in store.results(suite=one.name) if result.cell.id in wanted]
+        for suite, one, found in zip(asked, known, read, strict=True):
+            own = [cell for cell in found.cells if cell.id in wanted]
+            results = [outcome for outcome in found.outcomes if outcome.cell.id in wanted]
             selection, run = None, to_run(one, suite)
             if keys and (swept := [cell for cell in own if cell.rule.name in named]):
                 selection, why_not = _selection(store, swept, results, keys, metric=chosen, suite=run)
                 notes += why_not
             compared.append(ComparedSuite(one.title, run, own, results, one.file, selection))
-        unreadable = {cell: label for _, others in read for cell, label in others.items()}
+        unreadable = {cell: label for found in read for cell, label in found.unreadable.items()}
         every_result = [result for one in compared for result in one.results]
         notes += [*_left_out(list(unreadable.values())), *differing_plugins(store, every_result)]
         discarded = [cell for one in known for cell in store.discarded_cells(suite=one.name)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Spread, Summary
 from asapbench.report.table import Field, Footnotes, Note, Number, Row, numeric
-from asapbench.store import Result
+from asapbench.store import Outcome
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import MODELS
 from asapbench.suite.cell import Cell, differences, name, title
@@ -35,18 +35,18 @@ class Configuration:
     diverged: tuple[int, ...] = ()
 
 
-def configurations(results: Iterable[Result], metric: Metric) -> dict[str, Configuration]:
+def configurations(results: Iterable[Outcome], metric: Metric) -> dict[str, Configuration]:
     """The configurations by `Cell.group`, in the order in which they first appear; each cell counts once.
 
     Outdated results, those of an earlier revision, are left out.
     """
-    groups: dict[str, list[Result]] = {}
+    groups: dict[str, list[Outcome]] = {}
     for result in {result.cell.id: result for result in results if not result.outdated}.values():
         groups.setdefault(result.cell.group, []).append(result)
     return {group: _configuration(members, metric) for group, members in groups.items()}
 
 
-def _configuration(results: list[Result], metric: Metric) -> Configuration:
+def _configuration(results: list[Outcome], metric: Metric) -> Configuration:
     done = [(r.cell.seed, metric.of(r.attempt)) for r in results if r.attempt.state == "done"]
     by_seed = {seed: value for seed, value in done if value is not None}
     diverged = tuple(result.cell.seed for result in results if result.attempt.state == "diverged")

@@ -41,7 +41,7 @@ from asapbench.report.table import (
     Table,
     numeric,
 )
-from asapbench.store import Result
+from asapbench.store import Outcome
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import MODELS, RULES
 from asapbench.suite.cell import Cell
@@ -105,7 +105,7 @@ def readings() -> list[Reading]:
 
 
 def forward_alignment_table(
-    results: Iterable[Result], *, metric: Metric = Metric.BEST, spread: Spread = Spread.SD
+    results: Iterable[Outcome], *, metric: Metric = Metric.BEST, spread: Spread = Spread.SD
 ) -> Table:
     """Test accuracy in percent of BP and of each reading, the published numbers above them, differences below each."""
     results = list(results)
@@ -190,7 +190,7 @@ def _best_fit(all_readings: Sequence[Reading], found: Mapping[str, Configuration
     return text + (", the default" if best.is_default else "".join(others))
 
 
-def _notes(results: Iterable[Result]) -> Iterator[Note]:
+def _notes(results: Iterable[Outcome]) -> Iterator[Note]:
     yield Note("The linear network has neither BatchNorm nor ReLU: there all values of approximate are the same.")
     cells = {cell.id for cell in load(SUITE).cells}
     done = {result.cell.id for result in results if result.attempt.state in FINAL and not result.outdated}

@@ -77,11 +77,18 @@ def passing(rows: Sequence[Listed], filters: Sequence[str]) -> list[Listed]:
     return [row for row in readable if row.first is not None and row.first.group in kept]
 
 
-def cells_table(store: Store, wanted: Wanted, *, width: int | None = None, now: datetime | None = None) -> Table:
+def cells_table(
+    store: Store,
+    wanted: Wanted,
+    *,
+    width: int | None = None,
+    as_records: bool = False,
+    now: datetime | None = None,
+) -> Table:
     """The cells as a table, in `width` columns of a terminal: a long label continues below its row.
 
-    Its records are the same cells for CSV and JSON, accuracies as fractions of 1. Raises SuiteError for a filter that
-    no cell passes, StoreError for an unknown suite.
+    `as_records`: the cells as records, for CSV and JSON, instead of rows, accuracies as fractions of 1. Raises
+    SuiteError for a filter that no cell passes, StoreError for an unknown suite.
     """
     everything = passing(store.listed(wanted.suites), wanted.filters)
     asked = wanted.states or [state for state in STATES if state != "discarded"]
@@ -103,10 +110,10 @@ def cells_table(store: Store, wanted: Wanted, *, width: int | None = None, now: 
         if everything
         else "No cell is recorded yet.",
         columns=columns,
-        groups=(Group("", tuple(rows)),),
+        groups=(Group("", () if as_records else tuple(rows)),),
         notes=tuple(_notes(chosen, everything, shown, wanted, labels)),
         numbers=(),
-        records=tuple(_record(row, trained, labels, discards) for row in shown),
+        records=tuple(_record(row, trained, labels, discards) for row in shown) if as_records else (),
     )
 
 

@@ -35,9 +35,6 @@ _ENDINGS = {
 }
 """The format of the table that a file name asks for, or None for the picture."""
 
-_UNCUT = 1_000_000
-"""Columns of output that no line reaches."""
-
 _TABLES = [ending for ending, form in _ENDINGS.items() if form is not None]
 
 FormT = TypeVar("FormT", bound=StrEnum)
@@ -63,7 +60,7 @@ def deliver(
     table = layouts.arranged(report.table if isinstance(report, Illustration) else report, layout)
     if out is None or out == STANDARD_OUTPUT:
         return show(table, wanted or Format.TERMINAL, layout, is_uncut=is_uncut)
-    width = _UNCUT if is_uncut else 100
+    width = None if is_uncut else 100
     text = render(table, wanted or Format.TERMINAL, width=width, inches=layout.width, label=layout.label)
     return write_whole(out, text)
 
@@ -142,7 +139,7 @@ def write_whole(path: Path, content: str | bytes, *, what: str | None = None) ->
 def show(table: Table, form: Format, layout: Layout = layouts.PLAIN, *, is_uncut: bool = False) -> None:
     """Prints a report, on a terminal in colour and in its width; otherwise COLUMNS or 100 columns wide, or uncut."""
     terminal = is_terminal(sys.stdout)
-    width = _UNCUT if is_uncut and not terminal else shutil.get_terminal_size(fallback=(100, 24)).columns
+    width = None if is_uncut and not terminal else shutil.get_terminal_size(fallback=(100, 24)).columns
     color, encoding = terminal and "NO_COLOR" not in os.environ, sys.stdout.encoding or "utf-8"
     text = render(table, form, width=width, color=color, encoding=encoding, inches=layout.width, label=layout.label)
     sys.stdout.write(text)

@@ -16,7 +16,7 @@ from asapbench.report.grid import Grid
 from asapbench.report.quantity import Metric
 from asapbench.report.selection import Chosen, Selection
 from asapbench.report.statistics import Summary, differences
-from asapbench.store import Result
+from asapbench.store import Outcome
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell, name, title
 from asapbench.suite.load import Suite
@@ -35,7 +35,7 @@ class ComparedSuite:
     title: str
     to_run: str
     cells: Sequence[Cell]
-    results: Sequence[Result]
+    results: Sequence[Outcome]
     file: Suite | None = None
     selection: Selection | None = None
 

@@ -53,7 +53,7 @@ from asapbench.report.table import (
     Table,
     grouped,
 )
-from asapbench.store import Result
+from asapbench.store import Outcome
 from asapbench.suite.cell import plain, title
 
 ACCURACIES = (1, 2, 4, 5)
@@ -123,7 +123,7 @@ def scientific(rate: float) -> str:
 
 def accuracy_table(
     table: int,
-    results: Iterable[Result],
+    results: Iterable[Outcome],
     *,
     metric: Metric = Metric.BEST,
     allow_deviations: bool = False,
@@ -226,7 +226,7 @@ def _notes(
     yield from left_out(left, of="table", command=f"asapbench report --table {table} --allow-deviations")
 
 
-def _outdated(results: Iterable[Result]) -> Iterator[Note]:
+def _outdated(results: Iterable[Outcome]) -> Iterator[Note]:
     if outdated := sum(result.outdated for result in results):
         yield Note(f"{counted(outdated, 'result')} left out: measured with an earlier revision of the code.")
 

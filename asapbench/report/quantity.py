@@ -9,7 +9,7 @@ from typing import Annotated
 from asapbench.metrics import EpochMetrics
 from asapbench.report.statistics import Spread
 from asapbench.setting import Setting
-from asapbench.store import Attempt
+from asapbench.store import Attempt, Progress
 
 
 class Metric(StrEnum):
@@ -19,7 +19,7 @@ class Metric(StrEnum):
     BEST = "best"
     BEST_VAL = "best-val"
 
-    def of(self, attempt: Attempt) -> float | None:
+    def of(self, attempt: Attempt | Progress) -> float | None:
         """The test accuracy in percent, or None where the attempt has none."""
         fraction: float | None = getattr(attempt, f"{self.replace('-', '_')}_test_accuracy")
         return None if fraction is None else 100 * fraction

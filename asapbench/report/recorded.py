@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from asapbench.errors import AsapbenchError, NoDatabaseError, SuiteError
 from asapbench.report.configuration import entries
@@ -19,16 +19,18 @@ from asapbench.suite.load import Suite, load, parse, shipped
 from asapbench.suite.options import nearest
 from asapbench.suite.select import matching, only
 
+OutcomeT = TypeVar("OutcomeT", bound="Outcome")
+
 if TYPE_CHECKING:
     from asapbench.certificate import Certificate
-    from asapbench.store import Result, Store
+    from asapbench.store import Outcome, Store
     from asapbench.store.records import SuiteRecord
     from asapbench.suite.cell import Cell
 
 
 def recorded_results(
     url: str, filters: Sequence[str] = (), *, of: Sequence[Cell] = ()
-) -> tuple[list[Result], list[Note]]:
+) -> tuple[list[Outcome], list[Note]]:
     """The results in the database at `url` that pass the filters, and notes that say which results these are.
 
     None if the default database does not exist yet. `of` are the cells that the report is about: discarded results are
@@ -39,14 +41,14 @@ def recorded_results(
 
     try:
         with Store.read_only(url) as store:
-            return passing(store.results(), filters), chosen_notes(store, filters, of=of)
+            return passing(store.outcomes(), filters), chosen_notes(store, filters, of=of)
     except NoDatabaseError:
         if url == DEFAULT_URL:
             return [], []
         raise
 
 
-def passing(results: Sequence[Result], filters: Sequence[str]) -> list[Result]:
+def passing(results: Sequence[OutcomeT], filters: Sequence[str]) -> list[OutcomeT]:
     """The results whose cells pass the filters. Raises SuiteError for a filter that no cell passes."""
     if not filters or not results:
         return list(results)
@@ -132,8 +134,8 @@ def recorded_suite(store: Store, suite: str, *, option: str = "--suite ") -> Rec
     if record.text is None:
         return RecordedSuite(name, named.title if named else name, named)
     try:
-        complete = data_of_cells(store.readable_cells(name)[0])
-        file = parse(record.text, source=record.source, complete=complete)
+        complete = data_of_cells(store.group_cells(name))
+        file = parse(record.text, source=record.source, complete=complete, all_seeds=False)
     except SuiteError as error:
         reason = str(error).splitlines()[0].removeprefix(f"{record.source}:")
         text = f"The suite file of the run cannot be read here ({reason}): deviations from the file are not marked."
@@ -150,11 +152,13 @@ def discarded_note(number: int, *, suites: Sequence[str] = ()) -> Iterator[Note]
         yield Note(text, (shlex.join(["asapbench", "list", *suites, "--state", "discarded"]),))
 
 
-def differing_plugins(store: Store, results: Sequence[Result]) -> Iterator[Note]:
+def differing_plugins(store: Store, results: Sequence[Outcome]) -> Iterator[Note]:
     """A warning for each entry whose results for one configuration come from several versions of its plug-in.
 
     Also if they come from another version than the one that this process has loaded.
     """
+    if not store.has_plugins():
+        return
     ran = store.provenances_of([result.attempt.lineage for result in results])
     loaded = plugins.versions()
     found: dict[tuple[str, str], set[str]] = {}

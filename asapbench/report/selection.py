@@ -16,7 +16,7 @@ from asapbench.errors import SuiteError
 from asapbench.report.configuration import Configuration, configurations
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Summary
-from asapbench.store import Result
+from asapbench.store import Outcome
 from asapbench.suite.catalog import CATALOG
 from asapbench.suite.cell import CHOICES, Cell, plain
 from asapbench.suite.columns import settings
@@ -144,7 +144,7 @@ def neutral(cell: Cell, keys: Sequence[str], like: Cell) -> Cell:
 
 def select(
     cells: Sequence[Cell],
-    results: Sequence[Result],
+    results: Sequence[Outcome],
     keys: Sequence[str],
     *,
     metric: Metric,

@@ -42,7 +42,7 @@ from asapbench.report.table import (
     Table,
     grouped,
 )
-from asapbench.store import Result
+from asapbench.store import Outcome
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell, title
@@ -53,7 +53,7 @@ from asapbench.suite.options import Choice
 def suite_table(
     name: str,
     cells: Sequence[Cell],
-    results: Sequence[Result],
+    results: Sequence[Outcome],
     *,
     heading: str = "",
     metric: Metric = Metric.LAST,
@@ -173,7 +173,7 @@ class Layout:
 
 def layout_of(
     cells: Sequence[Cell],
-    results: Sequence[Result],
+    results: Sequence[Outcome],
     *,
     metric: Metric,
     file: Suite | None,
@@ -261,7 +261,7 @@ def _without_order(name: str, grid: Grid, found: Mapping[str, Configuration]) ->
             yield Note(f"{text}, and a choice among them needs validation data.")
 
 
-def _unfinished(name: str, cells: Sequence[Cell], results: Sequence[Result]) -> Iterator[Note]:
+def _unfinished(name: str, cells: Sequence[Cell], results: Sequence[Outcome]) -> Iterator[Note]:
     states: dict[str, str] = {result.cell.id: "outdated" for result in results if result.outdated}
     states |= {result.cell.id: result.attempt.state for result in results if not result.outdated}
     unfinished = [(cell, state) for cell in cells if (state := states.get(cell.id, "pending")) not in FINAL]

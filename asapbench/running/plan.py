@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.machine.slots import Slot, hardware_of
 from asapbench.running.estimate import Basis, EpochTimes, TimeLeft, makespan
-from asapbench.store.records import FINAL, Attempt, State
+from asapbench.store.records import FINAL, Attempt, Progress, State
 from asapbench.suite.cell import Cell
 from asapbench.suite.shapes import checkpoint_bytes
 
@@ -89,7 +89,7 @@ def plan_cells(
 
     The state of a discarded cell is `DISCARDED`, whatever its attempt is.
     """
-    states = {} if store is None else store.states([cell.id for cell in cells])
+    states = {} if store is None else current_attempts(store)
     discarded = {} if store is None else store.discards()
     timings = [] if store is None else store.measured_seconds_per_epoch()
     whole = make_plan(cells, states, timings, slots)
@@ -97,8 +97,17 @@ def plan_cells(
     return replace(whole, items=tuple(item for item in items if not only_states or item.state in only_states))
 
 
+def current_attempts(store: Store) -> dict[str, Attempt | Progress]:
+    """The current attempt of each cell of the database that has one, for `state_of`."""
+    running = {attempt.cell_id: attempt for attempt in store.running()}
+    return {**store.progress(), **running}
+
+
 def make_plan(
-    cells: Sequence[Cell], states: Mapping[str, Attempt | None], timings: Sequence[Timing], slots: Sequence[Slot]
+    cells: Sequence[Cell],
+    states: Mapping[str, Attempt | Progress | None],
+    timings: Sequence[Timing],
+    slots: Sequence[Slot],
 ) -> Plan:
     """The plan of `cells` whose current attempts are `states`."""
     times = EpochTimes(slots[0].kind, timings, hardware=hardware_of(slots[0]))
@@ -111,8 +120,13 @@ def make_plan(
     return Plan(tuple(items), len(slots), times)
 
 
-def state_of(attempt: Attempt | None) -> str:
-    """The state of a cell by its current attempt. One that a dead run left running counts as interrupted."""
+def state_of(attempt: Attempt | Progress | None) -> str:
+    """The state of a cell by its current attempt. One that a dead run left running counts as interrupted.
+
+    Only an `Attempt` knows the process that runs it.
+    """
     if attempt is None:
         return "pending"
-    return "interrupted" if attempt.state == "running" and attempt.owner.is_dead() else attempt.state
+    if attempt.state != "running" or isinstance(attempt, Progress):
+        return attempt.state
+    return "interrupted" if attempt.owner.is_dead() else "running"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asapbench.errors import PluginError, StoreError, SuiteError
-from asapbench.running.plan import state_of
+from asapbench.running.plan import current_attempts, state_of
 from asapbench.running.settings import RunSettings
 from asapbench.store.records import FINAL, UNFINISHED, State, SuiteRecord, db_option
 from asapbench.store.store import Store
@@ -190,6 +190,6 @@ def unfinished(store: Store, cells: Sequence[Cell], only_states: Sequence[State]
 
     Discarded cells are none of them.
     """
-    attempts, discarded = store.states([cell.id for cell in cells]), store.discards()
+    attempts, discarded = current_attempts(store), store.discards()
     wanted = only_states or (*UNFINISHED, "running")
-    return [cell for cell in cells if cell.id not in discarded and state_of(attempts[cell.id]) in wanted]
+    return [cell for cell in cells if cell.id not in discarded and state_of(attempts.get(cell.id)) in wanted]

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, and_, func, select
 
 from asapbench.store import discards
 from asapbench.store.attempts import CURRENT, running
-from asapbench.store.cells import ORDER, chunks, readable_cell, require_suite
+from asapbench.store.cells import chunks, readable_cell, representatives, require_suite
 from asapbench.store.records import FINAL, State
 from asapbench.store.rows import checked_all
 from asapbench.store.schema import attempt as attempts
@@ -131,16 +131,6 @@ def discarded_cells(connection: Connection, *, suite: str | None = None) -> list
     return found
 
 
-def representatives(connection: Connection) -> dict[str, tuple[str, Cell | None]]:
-    """By group, as the database names it, the identity of one of its cells, and the cell if it can be read.
-
-    The groups are in the order in which cells are listed where no suite orders them.
-    """
-    one = select(func.min(cells.c.id)).group_by(cells.c.group_id)
-    query = select(cells.c.id, cells.c.group_id, cells.c.config).where(cells.c.id.in_(one)).order_by(*ORDER)
-    return {row.group_id: (row.id, readable_cell(row.config)) for row in connection.execute(query)}
-
-
 def trained(connection: Connection, lineages: Sequence[str]) -> dict[str, Trained]:
     """What these lineages have come to, those that have an epoch."""
     found: dict[str, Trained] = {}
@@ -156,15 +146,6 @@ def trained(connection: Connection, lineages: Sequence[str]) -> dict[str, Traine
         columns = [epoch_metrics.c[name] for name in ("lineage", "test_accuracy", "validation_accuracy")]
         query = select(*columns, summed.c.seconds).join(summed, last)
         found |= {row.lineage: row for row in checked_all(Trained, connection.execute(query))}
-    return found
-
-
-def labels(connection: Connection, cell_ids: Sequence[str]) -> dict[str, str]:
-    """The labels of these cells as they were recorded: for those that cannot be read."""
-    found: dict[str, str] = {}
-    for part in chunks(cell_ids):
-        query = select(cells.c.id, cells.c.label).where(cells.c.id.in_(part))
-        found |= {row.id: row.label for row in connection.execute(query)}
     return found
 
 

@@ -91,6 +91,20 @@ class Attempt:
         return OwnerProcess(self.host, self.boot_id, self.pid, self.pid_started)
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What an attempt has come to: the columns of `Attempt` that reports and plans need, quick to read by thousands."""
+
+    id: str
+    cell_id: str
+    lineage: str
+    state: State
+    epochs_done: int
+    last_test_accuracy: float | None
+    best_test_accuracy: float | None
+    best_val_test_accuracy: float | None
+
+
 @dataclass
 class Claim:
     """The right to write for one running attempt, as long as its lease is current. `Store.heartbeat` advances it.
@@ -147,17 +161,36 @@ class SuiteRecord:
     cells: int
 
 
-@dataclass(frozen=True)
-class Result:
-    """A cell and its current attempt, in any state."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A cell and what its current attempt has come to, in any state."""
 
     cell: Cell
-    attempt: Attempt
+    attempt: Attempt | Progress
 
     @property
     def outdated(self) -> bool:
         """Whether it was measured under an earlier revision of rule, model, data set or recipe."""
         return self.cell.id != self.attempt.cell_id
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Outcome):
+    """A cell and its current attempt, with all that is known of it."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class SuiteOutcomes:
+    """The cells of a suite, in its order, and the outcomes of those that have an attempt; without discarded cells.
+
+    `unreadable` are the labels of cells whose rule, model or data set is not installed, by identity.
+    """
+
+    cells: list[Cell]
+    outcomes: list[Outcome]
+    unreadable: dict[str, str]
 
 
 @dataclass(frozen=True)

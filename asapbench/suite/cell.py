@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from operator import attrgetter
 from pathlib import PurePath
@@ -71,10 +71,13 @@ class Cell(Recipe):
         parts = [title(kind, getattr(self, kind)) for kind in kinds]
         return f"{' '.join(parts)} seed {self.seed}"
 
-    def with_seed(self, seed: int) -> Cell:
-        """The same configuration under another seed."""
-        other = replace(self, seed=seed)
-        other.__dict__["_of_group"] = self._of_group  # which the seed does not change, and takes a while to find
+    def with_seed(self, seed: int, *, cell_id: str | None = None) -> Cell:
+        """The same configuration under another seed; `cell_id` is its identity, where that is known."""
+        # A third of the time of `replace`, and the group is found once: suites have many seeds.
+        other = object.__new__(Cell)
+        other.__dict__.update(self.__dict__, seed=seed, _of_group=self._of_group, id=cell_id)
+        if cell_id is None:
+            del other.__dict__["id"]
         return other
 
     def to_json(self, *, places: bool = False) -> dict[str, Any]:

@@ -83,8 +83,11 @@ def _last_part(choice: Choice) -> str:
     return FilePath(str(dict(choice.local).get("path", ""))).name
 
 
-def expand(grid: dict[str, Located], report: Report, *, complete: Complete) -> Iterator[Cell]:
-    """The cells of one grid whose keys have `[defaults]` filled in; problems go to `report`."""
+def expand(grid: dict[str, Located], report: Report, *, complete: Complete, all_seeds: bool = True) -> Iterator[Cell]:
+    """The cells of one grid whose keys have `[defaults]` filled in; problems go to `report`.
+
+    Without `all_seeds` only those of the first seed.
+    """
     chosen = {kind: _choices(kind, grid, report) for kind in CHOICES}
     chosen["dataset"] = list(_completed(chosen["dataset"], grid, report, complete=complete))
     plain = {name: _plain(option, grid, report) for name, option in RECIPE.items()}
@@ -93,6 +96,7 @@ def expand(grid: dict[str, Located], report: Report, *, complete: Complete) -> I
     longest = max(rates.values(), key=len, default=[])
     if _too_many(map(len, (*chosen.values(), *plain.values(), seeds, longest)), (), report):
         return
+    seeds = seeds if all_seeds else seeds[:1]
     for choices in itertools.product(*chosen.values()):
         choice = dict(zip(chosen, choices, strict=True))
         rule, dataset = choice["rule"].name, choice["dataset"].name

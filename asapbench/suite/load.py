@@ -56,11 +56,19 @@ def load(name_or_path: str, *, data_path: str | None = None) -> Suite:
     return parse(text, source=str(path), complete=complete, load_plugins=True)
 
 
-def parse(text: str, *, source: str, complete: Complete | None = None, load_plugins: bool = False) -> Suite:
+def parse(
+    text: str,
+    *,
+    source: str,
+    complete: Complete | None = None,
+    load_plugins: bool = False,
+    all_seeds: bool = True,
+) -> Suite:
     """The suite in `text`; `source` is its file, named in errors.
 
     `complete` looks up data that it names by a path; without it there are none. `load_plugins`: run the code of the
     plug-ins that it names. Both trust the text: that of a database gets the data of recorded cells, and no plug-ins.
+    Without `all_seeds`, a configuration has one cell, under the first of its seeds: quicker, where seeds do not count.
     Raises SuiteError with every problem, a line each.
     """
     document = _toml(text, source)
@@ -72,7 +80,12 @@ def parse(text: str, *, source: str, complete: Complete | None = None, load_plug
     cells: dict[str, Cell] = {}
     for number, grid in enumerate(_grids(document, problems)):
         own = _table(grid, ("grid", number), problems)
-        for cell in expand(defaults | own, partial(problems.add, within=("grid", number)), complete=complete):
+        for cell in expand(
+            defaults | own,
+            partial(problems.add, within=("grid", number)),
+            complete=complete,
+            all_seeds=all_seeds,
+        ):
             cells.setdefault(cell.id, cell)
     problems.raise_if_any(and_then=missing)
     if not cells:

@@ -53,8 +53,8 @@ def paper_figure(
     from asapbench.store import Store
 
     with Store.read_only(url) as store:
-        results = passing(store.results(), filters)
-        made = alignment.figure6(store, results) if number == 6 else shortcut.figure10(store, results)
+        chosen = passing(store.results(), filters)
+        made = alignment.figure6(store, chosen) if number == 6 else shortcut.figure10(store, chosen)
         of = load(alignment.SUITE).cells if number == 6 else ()
         return _with_notes(made, chosen_notes(store, filters, of=of))
 

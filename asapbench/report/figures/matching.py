@@ -30,7 +30,7 @@ from asapbench.report.published import SOURCE, Reference, printed_table
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Summary, spread_and_count
 from asapbench.report.table import Column, Field, Footnotes, Group, Row, Table, bracketed
-from asapbench.store import Result
+from asapbench.store import Outcome
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell, title
 from asapbench.suite.load import load
@@ -78,7 +78,7 @@ class Bar:
 
 
 def dimension_matching(
-    results: Iterable[Result], *, metric: Metric = Metric.BEST, allow_deviations: bool = False
+    results: Iterable[Outcome], *, metric: Metric = Metric.BEST, allow_deviations: bool = False
 ) -> Illustration:
     """The figure from `results`; for cells without a result it has the command that trains them.
 

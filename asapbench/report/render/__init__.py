@@ -25,7 +25,7 @@ def render(
     table: Table,
     form: Format,
     *,
-    width: int = 100,
+    width: int | None = 100,
     color: bool = False,
     encoding: str = "utf-8",
     inches: float | None = None,
@@ -33,18 +33,28 @@ def render(
 ) -> str:
     """The table as text that ends with a newline and that `encoding` can encode.
 
-    `width` and `color` are for the terminal format alone, `inches` and `label` for LaTeX. Characters that the encoding
-    lacks are replaced by ASCII before the table is laid out and escaped; LaTeX and JSON are ASCII with any encoding.
+    `width` (None: every row is one line) and `color` are for the terminal format alone, `inches` and `label` for LaTeX.
+    Characters that the encoding lacks are replaced by ASCII before the table is laid out and escaped; LaTeX and JSON
+    are ASCII with any encoding.
 
     >>> from asapbench.report.paper import accuracy_table
     >>> render(accuracy_table(1, []), Format.MARKDOWN).splitlines()[0]
     '**Table 1. Test accuracy of BP, KP, FA, DFA and ASAP (k=2)**'
     """
+    if form is Format.TERMINAL and width is None:
+        from asapbench.report.render.terminal import render_uncut
+
+        return encodable(render_uncut(table), encoding)
+    if form is Format.CSV and table.records:
+        from asapbench.report.render.data import render_csv
+
+        return encodable(render_csv(table), encoding)
     if form not in (Format.LATEX, Format.JSON):
         table = with_texts(table, lambda text: encodable(text, encoding))
     if form is Format.TERMINAL:
         from asapbench.report.render.terminal import render_terminal
 
+        assert width is not None
         return render_terminal(table, width=width, color=color, encoding=encoding)
     from asapbench.report.render import data, html, latex, markdown
 

@@ -84,6 +84,31 @@ def _total(padded: Sequence[Sequence[Text]]) -> int:
     return sum(texts[0].cell_len for texts in padded) + len(_GAP) * (len(padded) - 1)
 
 
+def render_uncut(table: Table) -> str:
+    """The table with each row as one line, without style, quickly: for a list of many thousand rows in a pipe.
+
+    >>> from asapbench.report.table import Row
+    >>> rows = (Row((Field("BP"), Field("97.31"))), Row((Field("ASAP"), Field("-"))))
+    >>> print(render_uncut(Table("", "", (Column("rule", "left"), Column("test")), (Group("", rows),), (), ())), end="")
+    rule   test
+    BP    97.31
+    ASAP      -
+    """
+    rows = [[visible(column.title) for column in table.columns]]
+    rows += [[visible(field.text) for field in row.fields] for group in table.groups for row in group.rows]
+    widths = [max(map(cell_len, texts)) for texts in zip(*rows, strict=True)]
+    heading = [visible(text) for text in (table.title, table.caption) if text]
+    lines = [*heading, ""] if heading else []
+    for row in rows:
+        fields = (
+            text + " " * (width - cell_len(text)) if column.align == "left" else " " * (width - cell_len(text)) + text
+            for text, width, column in zip(row, widths, table.columns, strict=True)
+        )
+        lines.append(_GAP.join(fields).rstrip())
+    notes = [text for note in table.notes for text in (visible(note.text), *(f"    {c}" for c in note.commands))]
+    return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
+
+
 def render_terminal(table: Table, *, width: int = 100, color: bool = False, encoding: str = "utf-8") -> str:
     """The table as lines of at most `width` columns, where a single column of it fits, for a terminal's `encoding`."""
     stream = io.StringIO()
