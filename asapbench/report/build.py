@@ -80,6 +80,8 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
             f"report: name {which}: --table (1 to 5, {SECTION}), --figure ({figures}), --curves accuracy, "
             "--alignment weights, --gradient-quality norm-ratio or --suite NAME"
         )
+    if wanted.lines and named != ["--alignment"]:
+        raise AsapbenchError(f"--lines: goes with --alignment, not with {named[0]}; leave it out")
     if wanted.select is not None and named != ["--suite"]:
         raise AsapbenchError(f"--select: goes with --suite, not with {named[0]}; leave it out")
     if wanted.ranks and named != ["--suite"]:
@@ -110,7 +112,9 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     if by_epoch is not None:
         if wanted.metric is not None:
             raise AsapbenchError("--metric: curves show every epoch; leave it out")
-        return by_epoch_report(by_epoch, url=url, suite=wanted.suite, filters=wanted.only, spread=wanted.spread)
+        return by_epoch_report(
+            by_epoch, url=url, suite=wanted.suite, filters=wanted.only, spread=wanted.spread, lines=wanted.lines
+        )
     suite = wanted.suite or ""
     if wanted.ranks:
         return ranks_report(suite, url=url, metric=wanted.metric, select=wanted.select, filters=wanted.only)
@@ -319,6 +323,7 @@ def by_epoch_report(
     suite: str | None = None,
     filters: Sequence[str] = (),
     spread: Spread = Spread.SD,
+    lines: bool = False,
 ) -> Illustration:
     """Learning curves, angles or gradient quality of the cells of a suite, by its name or file, or of all cells.
 
@@ -344,7 +349,7 @@ def by_epoch_report(
             figure = quality_curves(compared, measure=shown, heading=heading)
         else:
             angles = [Recorded(result, store.alignment(result.attempt.lineage)) for result in results]
-            figure = angle_curves(angles, angle=shown, heading=heading)
+            figure = angle_curves(angles, angle=shown, heading=heading, lines=lines)
         if known is None:
             unreadable = [f"cell {one[:10]}" for one in store.unreadable_cells()]
         else:

@@ -168,6 +168,9 @@ class Wanted:
     alignment: Annotated[
         Angle | None, Setting(help="Each layer's angle by epoch, of a suite's cells, or of all, that match --only.")
     ] = None
+    lines: Annotated[
+        bool, Setting(help="With --alignment: a picture of lines by epoch, not of a row of colours for each layer.")
+    ] = False
     gradient_quality: Annotated[
         GradientMeasure | None,
         Setting(help="Each layer's gradient beside backpropagation's by epoch, of cells as for --alignment."),

@@ -179,6 +179,15 @@ def bracketed(marks: Sequence[str]) -> str:
     return f"[{','.join(marks)}]" if marks else ""
 
 
+def pieces(text: str) -> list[str]:
+    """What a line of a title may end behind: words with the blanks before them, brackets, and options up to commas.
+
+    >>> pieces("Local errors(unit=block)"), pieces("weight decay = 0")
+    (['Local', ' errors', '(unit=block)'], ['weight', ' decay =', ' 0'])
+    """
+    return [piece for piece in re.findall(r" *\(?[^ (,]*,?(?: =)?", text) if piece]
+
+
 def _letters(number: int) -> str:
     before, last = divmod(number, len(ascii_lowercase))
     return (_letters(before - 1) if before else "") + ascii_lowercase[last]

@@ -31,6 +31,10 @@ SUITE = "forward_alignment"
 """The suite whose cells Figure 6 shows: those with the default options of the rule."""
 
 
+_UNRELATED = 90.0
+"""Degrees between vectors that have nothing to do with each other."""
+
+
 def figure6(store: Store, results: Sequence[Result]) -> Illustration:
     """Figure 6 from those of `results` that are of the suite's cells, with any seed."""
     wanted = {cell.group: cell for cell in load(SUITE).cells if cell.rule == RULES[SUITE].choose()}
@@ -65,6 +69,7 @@ def weight_alignment(
         layers=_paper_layers,
         source=f" ({SOURCE}, A.2; the printed curves are not known)",
         notes=notes if measured != set(order) else [],
+        lines=True,
     )
 
 
@@ -91,12 +96,14 @@ def angle_curves(
     layers: Callable[[Cell], dict[str, str]] = lambda _: {},
     source: str = "",
     notes: Sequence[Note] = (),
+    lines: bool = False,
 ) -> Illustration:
     """A panel for each configuration that has the angle, in the order in which they first appear.
 
     `what` describes the angle. `label` names a configuration; by default the fields in which it differs from the others
     do. `layers` names layers by their names in the model; a layer that it lacks keeps its name.
-    Raises AsapbenchError where no configuration has the angle.
+    With `lines`, layers are lines instead of the rows of a heatmap. Raises AsapbenchError where no configuration has
+    the angle.
     """
     shown = Shown(
         option="--alignment",
@@ -108,8 +115,9 @@ def angle_curves(
         digits=".1f",
         missing=f"--alignment {angle}: none of these cells has such an angle: run measures it with --alignment, and "
         "rerun that of cells that are done",
-        levels=(90,),
+        levels=(_UNRELATED,),
         scale=_degrees,
+        top=None if lines else _UNRELATED,
     )
     values = [
         Recorded(one.result, [LayerValue(r.epoch, r.layer, r.degrees) for r in one.rows if r.quantity == angle])

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from asapbench.report.configuration import plain_field
 from asapbench.report.figures.by_epoch import ByEpoch, Line, Recorded, by_epoch, draw_line, label_epochs
+from asapbench.report.figures.heatmap import draw_heatmaps
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.figures.style import (
     COLORS,
     MARKERS,
     Sheet,
     legend,
-    legend_of_panel,
     line_style,
     literal,
     outer_labels,
@@ -58,7 +58,7 @@ class Shown:
     """What is shown. `described` is the caption's text, without its end; `explained` is appended to the picture's.
 
     `option` asks for it, `missing` is the error where nothing is recorded. `levels` are drawn as dashed lines, and
-    `scale` sets the axis of all panels' values.
+    `scale` sets the axis of all panels' values. With `top`, where the colours end, it is drawn as heatmaps.
     """
 
     option: str
@@ -71,6 +71,7 @@ class Shown:
     missing: str
     levels: Sequence[float]
     scale: Callable[[Sequence[Axes], Sequence[float]], None]
+    top: float | None = None
 
 
 def layer_curves(
@@ -110,6 +111,10 @@ def layer_curves(
         field=lambda point: plain_field(point, shown.digits),
         notes=notes,
     )
+    if shown.top is not None:
+        top, option = shown.top, shown.option
+        text = described + shown.explained
+        return Illustration(table, lambda sheet: draw_heatmaps(found, text, sheet, option=option, top=top))
     return Illustration(table, lambda sheet: _draw(found, shown, described + shown.explained, sheet))
 
 
@@ -131,7 +136,7 @@ def _draw(found: ByEpoch, shown: Shown, described: str, sheet: Sheet) -> Figure:
     count = len(found.configurations)
     require_room(shown.option, count, _PANELS, what="configurations", fix="choose with --only")
     columns = min(2, count)
-    most = max(len(_own(one.lines)) for one in found.configurations)
+    styles = _styles(found)
     figure, grid = panels(
         found.heading,
         described,
@@ -139,34 +144,34 @@ def _draw(found: ByEpoch, shown: Shown, described: str, sheet: Sheet) -> Figure:
         sheet=sheet,
         columns=columns,
         width=2.0 + 5.0 * columns,
-        height=max(3.6, 1.2 + 0.15 * most),
+        height=3.6 if count > 1 else max(3.6, 1.2 + 0.15 * len(styles)),
     )
-    entries = []
+    entries: dict[str, Any] = {}
     for axes, name, one in zip(grid, found.names, found.configurations, strict=True):
         title_panel(axes, name)
-        entries.append(_draw_panel(axes, one.lines, shown))
+        entries |= _draw_panel(axes, one.lines, shown, styles)
     outer_labels(grid, shown.axis)
     shown.scale(grid, [number.measured for number in found.numbers if number.measured is not None])
-    if all(list(one) == list(entries[0]) for one in entries):
-        legend(figure, list(entries[0].values()), labels=list(entries[0]))
-    else:
-        for axes, drawn in zip(grid, entries, strict=True):
-            legend_of_panel(axes, list(drawn.values()), labels=list(drawn))
+    named = [label for label in styles if label in entries]
+    legend(grid, [entries[label] for label in named], labels=named)
     return figure
 
 
-def _draw_panel(axes: Axes, lines: Sequence[Line], shown: Shown) -> dict[str, Any]:
-    """Draws the lines, and returns those of the legend by their labels."""
-    own = _own(lines)
-    layers = [line.label for line in own if line.label != WHOLE]
+def _styles(found: ByEpoch) -> dict[str, dict[str, Any]]:
+    """By its label, how a layer is drawn in all panels; the whole network is last."""
+    own = dict.fromkeys(line.label for one in found.configurations for line in _own(one.lines))
+    layers = [label for label in own if label != WHOLE]
     styles = {label: _style(place, len(layers)) for place, label in enumerate(layers)}
-    styles[WHOLE] = {"color": "black", "linewidth": 2.5}
+    return styles | {WHOLE: {"color": "black", "linewidth": 2.5}}
+
+
+def _draw_panel(axes: Axes, lines: Sequence[Line], shown: Shown, styles: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Draws the lines, and returns those of the legend by their labels."""
     entries = {}
     for line in lines:
-        if line.label in styles:
-            entries[line.label] = draw_line(
-                axes, line, label=literal(line.label), style=styles[line.label], band=Spread.SD
-            )
+        look = styles.get(line.label)
+        if look is not None:
+            entries[line.label] = draw_line(axes, line, label=literal(line.label), style=look, band=Spread.SD)
         else:
             color = styles[line.label.removesuffix(_REFERENCE)]["color"]
             look = {"color": color, "linestyle": ":", "linewidth": 1.0}

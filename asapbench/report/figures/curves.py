@@ -97,7 +97,7 @@ def _draw(found: ByEpoch, described: str, sheet: Sheet) -> Figure:
         style.title_panel(axes, panel)
         label_epochs(axes)
     style.outer_labels(grid, f"{found.metric} in {found.unit}")
-    style.legend(figure, list(lines.values()), labels=list(lines))
+    style.legend(grid, list(lines.values()), labels=list(lines))
     return figure
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asapbench.report.commands import notes_to_finish
 from asapbench.report.configuration import (
@@ -24,8 +23,9 @@ from asapbench.report.configuration import (
     number,
     published_field,
 )
+from asapbench.report.figures.looks import hexadecimal, look
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.figures.style import COLORS, Sheet, canvas
+from asapbench.report.figures.style import Sheet, canvas, folded, heighten, inches_wide, legend, line_height
 from asapbench.report.published import SOURCE, Reference, printed_table
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Summary, spread_and_count
@@ -47,6 +47,9 @@ TITLES = {
     "random": "random fixed 1x1 convolution",
 }
 """By the rule's option `matching`, in the order of the appendix."""
+
+_NARROW_BAR = 0.7
+"""Inches: texts of a narrower bar do not stand upright."""
 
 _ROOM = 20.0
 """Percent from which a bar is high enough for the text in it."""
@@ -133,35 +136,44 @@ def _draw(bars: Sequence[Bar], described: str, sheet: Sheet) -> Figure:
     marks = [bracketed([footnotes.mark(bar.what)]) if bar.what else "" for bar in bars]
     differences = "".join(f" {bracketed(note.mark or '')} differs: {note.text}." for note in footnotes.notes())
     figure, axes = canvas(_TITLE, described + differences, sheet=sheet)
+    room = 0.75 * figure.get_figwidth() / len(bars)
     for x, bar in enumerate(bars):
-        _draw_bar(axes, x, bar, narrow=bool(differences))
+        _draw_bar(axes, x, bar, room=room)
     labels = [f"{TITLES[bar.matching]} {mark}".strip() for bar, mark in zip(bars, marks, strict=True)]
-    if differences:  # more bars than there is room for whole titles
-        labels = [fill(label, 13) for label in labels]
-    axes.set_xticks(range(len(bars)), labels, fontsize="small" if differences else None)
+    slanted: dict[str, Any] = {"rotation": 90} if room < _NARROW_BAR else {}
+    labels = [folded(label, max(room, _NARROW_BAR)) for label in labels]
+    axes.set_xticks(range(len(bars)), labels, **slanted)
+    heighten(figure, max(label.count("\n") for label in labels) * line_height())
     axes.set_xlim(-0.5, len(bars) - 0.5)
     axes.set_ylim(0, 100)
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("test accuracy in percent")
-    axes.legend(loc="upper right")
+    handles, named = axes.get_legend_handles_labels()
+    legend([axes], handles[:1], labels=named[:1])
     return figure
 
 
-def _draw_bar(axes: Axes, x: int, bar: Bar, *, narrow: bool) -> None:
-    """The bar with its mean in it, or the reason why there is none, and the published number as a dashed line."""
+def _draw_bar(axes: Axes, x: int, bar: Bar, *, room: float) -> None:
+    """The bar with its mean in it, or the reason why there is none, and the published number as a dashed line.
+
+    Texts are at most `room` inches wide.
+    """
     mean = bar.summary.mean
     if mean is None:
         unfinished = bar.found is not None and bool(bar.found.unfinished)
         missing = "started, not finished" if unfinished else "not measured"
         why = "diverged" if bar.summary.ended else missing
-        axes.text(x, 1, fill(why, 10) if narrow else why, ha="center", va="bottom", color="#777777")
+        axes.text(x, 1, folded(why, room), ha="center", va="bottom", color="#777777")
     else:
-        color = COLORS[list(TITLES).index(bar.matching)]
+        color = hexadecimal(look(RULES[bar.cell.rule.name].choose()))
         axes.bar(x, mean, width=0.6, color=color, alpha=0.6 if bar.what else 1.0, yerr=bar.summary.sd, capsize=6)
         shown = f"{mean_and_spread(bar.summary)}\nn = {bar.summary.n}"
-        inside = mean > _ROOM
+        rotation = 90 if room < _NARROW_BAR else 0
+        if not rotation and inches_wide(shown) > 0.6 * room:
+            shown = shown.replace(" ± ", "\n± ")
+        inside = mean > (3 * _ROOM if rotation else _ROOM)
         y, color, va = (mean / 2, "white", "center") if inside else (mean + 2, "black", "bottom")
-        axes.text(x, y, shown, ha="center", va=va, color=color, fontweight="bold")
+        axes.text(x, y, shown, ha="center", va=va, color=color, fontweight="bold", rotation=rotation)
     if bar.published is not None:
         axes.hlines(bar.published, x - 0.38, x + 0.38, color="black", linestyle="--", label="published in Table 1")
-        axes.text(x + 0.4, bar.published, f"{bar.published:.2f}", ha="left", va="center")
+        axes.text(x + 0.38, bar.published, f"{bar.published:.2f}", ha="right", va="bottom")

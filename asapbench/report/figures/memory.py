@@ -13,7 +13,7 @@ from asapbench.analysis.memory import Accesses, asap, backpropagation
 from asapbench.errors import AsapbenchError
 from asapbench.report.figures.looks import hexadecimal, look, shades
 from asapbench.report.figures.picture import Illustration
-from asapbench.report.figures.style import Sheet, canvas, legend, require_room
+from asapbench.report.figures.style import Sheet, canvas, inches_wide, legend, require_room
 from asapbench.report.published import SOURCE
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Table, numeric
 from asapbench.suite.catalog import CATALOG, DATASETS, MODELS, RULES
@@ -162,18 +162,20 @@ def _draw(found: Mapping[str, Sequence[Bar]], sheet: Sheet, *, title: str, setti
         width=max(8.0, 3.0 + sum(len(bars) + 1 for bars in drawn.values()) / _BARS_PER_INCH),
     )
     ticks, x = [], 0
+    columns = sum(len(bars) + 1 for bars in drawn.values())
+    is_narrow = 0.8 * figure.get_figwidth() / columns < inches_wide("0.000")
     for bars in drawn.values():
         ticks.append(x + (len(bars) - 1) / 2)
         for bar in bars:
-            _draw_bar(axes, x, bar, color=colors[bar.title])
+            _draw_bar(axes, x, bar, color=colors[bar.title], rotation=90 if is_narrow else 0)
             x += 1
         x += 1
     axes.set_xticks(ticks, [MODELS[model].title for model in drawn])
     axes.tick_params(axis="x", length=0)
-    axes.set_ylabel("numbers read or written, in millions")
-    axes.margins(y=0.08)
+    axes.set_ylabel("numbers, in millions")
+    axes.margins(y=0.2 if is_narrow else 0.08)
     legend(
-        figure,
+        [axes],
         [
             *(Patch(color=color, label=title) for title, color in colors.items()),
             Patch(facecolor="#777777", label="parameters, 3 P"),
@@ -183,10 +185,10 @@ def _draw(found: Mapping[str, Sequence[Bar]], sheet: Sheet, *, title: str, setti
     return figure
 
 
-def _draw_bar(axes: Axes, x: float, bar: Bar, *, color: str) -> None:
+def _draw_bar(axes: Axes, x: float, bar: Bar, *, color: str, rotation: int) -> None:
     """The parameters filled, the activations hatched above them."""
     total, activations = bar.accesses.total / _SCALE, 2 * bar.accesses.forward_writes / _SCALE
     filled = total - activations
     axes.bar(x, filled, width=0.9, color=color)
     axes.bar(x, activations, width=0.9, bottom=filled, facecolor="white", edgecolor=color, hatch="////")
-    axes.text(x, total, f"{bar.ratio:.3f}", ha="center", va="bottom")
+    axes.text(x, total, f" {bar.ratio:.3f}", ha="center", va="bottom", rotation=rotation)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asapbench.errors import AsapbenchError
 from asapbench.escape import visible
 from asapbench.report.figures.looks import PALETTE
+from asapbench.report.table import pieces
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +37,14 @@ _LEGEND_INCHES = 3.0
 _NARROW_PANEL = 2.2
 """Inches: narrower panels are not put side by side."""
 
+_LOW_PANEL, _LOW_CANVAS = 1.8, 2.3
+"""Inches: no panel becomes lower, nor the only one of a picture."""
+
 _LEGEND_SHARE = 0.3
 """A legend that takes more of the width than this part is below the panels."""
+
+_TITLE_SHARE = 0.68
+"""The part of a panel's share of the width that its title may take: the axes are narrower, beside a legend too."""
 
 _HANDLE_INCHES = 0.5
 """Of the line in front of a label, and of the space around both."""
@@ -119,10 +126,12 @@ def panels(
     columns: int | None = None,
     width: float = 12.0,
     height: float = 4.5,
+    keeps_height: bool = False,
 ) -> tuple[Figure, list[Axes]]:
     """As `canvas`, with `count` pairs of axes: `columns` (by default all) side by side, in rows of `height` inches.
 
-    A sheet of given width has fewer side by side where they would be too narrow, and keeps their proportions.
+    A sheet of given width has fewer side by side where they would be too narrow, and keeps their proportions, or with
+    `keeps_height` their height in lines of text.
     """
     from matplotlib.figure import Figure
 
@@ -130,16 +139,18 @@ def panels(
     if sheet.width is not None:
         wanted = width / columns
         columns = max(1, min(columns, int(sheet.width / _NARROW_PANEL)))
-        width, height = sheet.width, min(height, max(1.8, height * sheet.width / columns / wanted))
+        shrunk = sheet.points / _SCREEN_POINTS if keeps_height else sheet.width / columns / wanted
+        width, height = sheet.width, min(height, max(_LOW_CANVAS if count == 1 else _LOW_PANEL, height * shrunk))
     rows = -(-count // columns)
     figure = Figure(figsize=(width, height * rows), layout="constrained")
     inner: Any = figure
     if sheet.heading:
         text = folded(subtitle, 0.97 * width)
-        figure.suptitle(folded(title, 0.8 * width), fontsize=1.2 * sheet.points, fontweight="bold", x=0.01, ha="left")
+        figure.suptitle(folded(title, 0.75 * width), fontsize=1.2 * sheet.points, fontweight="bold", x=0.01, ha="left")
         inner = figure.subfigures(squeeze=False)[0, 0]
         inner.suptitle(text, fontsize=sheet.points, x=0.01, ha="left", color="#444444")
-        heighten(figure, max(0, text.count("\n") - 1) * _line_height())
+        heighten(figure, max(0, text.count("\n") - 1) * line_height())
+        inner = inner.subfigures(squeeze=False)[0, 0]
     grid: list[Axes] = list(inner.subplots(rows, columns, squeeze=False).flat)
     for unused in grid[count:]:
         unused.remove()
@@ -148,10 +159,10 @@ def panels(
 
 def title_panel(axes: Axes, title: str) -> None:
     """Puts a title above one of the panels, in lines of the panel's width."""
-    figure: Any = axes.get_figure(root=True)
-    text = folded(title, 0.85 * figure.get_figwidth() / _columns(axes))
+    figure = _figure(axes)
+    text = folded(title, _TITLE_SHARE * figure.get_figwidth() / _columns(axes))
     axes.set_title(text, loc="left")
-    heighten(figure, text.count("\n") * _line_height())
+    heighten(figure, text.count("\n") * line_height())
 
 
 def outer_labels(grid: Sequence[Axes], label: str) -> None:
@@ -166,7 +177,8 @@ def heighten(figure: Figure, inches: float) -> None:
     figure.set_figheight(figure.get_figheight() + inches)
 
 
-def _line_height() -> float:
+def line_height() -> float:
+    """Inches of a line of text."""
     from matplotlib import rcParams
 
     return 1.25 * float(rcParams["font.size"]) / _POINTS_PER_INCH
@@ -180,12 +192,11 @@ def literal(text: str) -> str:
 def folded(text: str, inches: float) -> str:
     """`literal(text)` in lines of at most `inches`; a longer word has its own line."""
     lines: list[str] = []
-    for word in visible(text).split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and inches_wide(longer) <= inches:
-            lines[-1] = longer
+    for piece in pieces(" ".join(visible(text).split())):
+        if lines and inches_wide(lines[-1] + piece) <= inches:
+            lines[-1] += piece
         else:
-            lines.append(word)
+            lines.append(piece.lstrip())
     return "\n".join(map(literal, lines))
 
 
@@ -216,34 +227,44 @@ def line_style(number: int, *, dashes: int | None = None) -> dict[str, Any]:
     return {"color": COLORS[place], "marker": MARKERS[place], "linestyle": DASHES[dash % len(DASHES)]}
 
 
-def legend(figure: Figure, handles: Sequence[Any], *, labels: Sequence[str] | None = None) -> None:
+def legend(grid: Sequence[Axes], handles: Sequence[Any], *, labels: Sequence[str] | None = None) -> None:
     """The legend of all panels, where it covers nothing: beside them where it is narrow enough, otherwise below."""
+    place: Any = grid[0].get_figure()
+    figure = _figure(grid[0])
     texts = _legend_texts(handles, labels)
-    width, wide = figure.get_figwidth(), _legend_width(texts)
-    lines = max((text.count("\n") + 1 for text in texts), default=0)
+    width, wide, high = figure.get_figwidth(), _legend_width(texts), 1.15 * line_height()
     if wide <= _LEGEND_SHARE * width:
-        figure.legend(handles, texts, loc="outside right upper")
-        missing = sum(text.count("\n") + 1 for text in texts) * 1.15 * _line_height() - 0.8 * figure.get_figheight()
-        heighten(figure, max(0.0, missing))
+        place.legend(handles, texts, loc="outside right upper")
+        lines = sum(text.count("\n") + 1 for text in texts)
+        heighten(figure, max(0.0, lines * high - 0.8 * figure.get_figheight()))
         return
+    if wide > 0.49 * width:
+        texts = _legend_texts(handles, labels, inches=0.49 * width - _HANDLE_INCHES)
+        wide = _legend_width(texts)
     columns = max(1, min(len(texts), int(0.98 * width / wide)))
-    figure.legend(handles, texts, loc="outside lower left", ncols=columns)
-    heighten(figure, lines * -(-len(texts) // columns) * 1.15 * _line_height())
+    place.legend(handles, texts, loc="outside lower left", ncols=columns)
+    lines = max((text.count("\n") + 1 for text in texts), default=0) * -(-len(texts) // columns)
+    heighten(figure, lines * high)
 
 
 def legend_of_panel(axes: Axes, handles: Sequence[Any], *, labels: Sequence[str] | None = None) -> None:
     """The legend of one panel, as `legend` places that of all."""
     texts = _legend_texts(handles, labels)
-    figure: Any = axes.get_figure(root=True)
+    figure = _figure(axes)
     width, wide = figure.get_figwidth() / _columns(axes), _legend_width(texts)
     lines = sum(text.count("\n") + 1 for text in texts)
     if wide <= _LEGEND_SHARE * width:
         axes.legend(handles, texts, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.5)
         return
     columns = max(1, min(len(texts), int(0.95 * width / wide)))
-    below = -3.2 * _line_height() / (figure.get_figheight() / axes.get_subplotspec().get_gridspec().nrows)  # type: ignore[union-attr]
+    below = -3.2 * line_height() / (figure.get_figheight() / axes.get_subplotspec().get_gridspec().nrows)  # type: ignore[union-attr]
     axes.legend(handles, texts, loc="upper left", bbox_to_anchor=(0.0, below), ncols=columns, borderaxespad=0.0)
-    heighten(figure, -(-lines // columns) * 1.15 * _line_height())
+    heighten(figure, -(-lines // columns) * 1.15 * line_height())
+
+
+def _figure(axes: Axes) -> Any:
+    """The whole figure."""
+    return axes.get_figure(root=True)
 
 
 def _columns(axes: Axes) -> int:
@@ -251,8 +272,8 @@ def _columns(axes: Axes) -> int:
     return int(axes.get_subplotspec().get_gridspec().ncols)  # type: ignore[union-attr]
 
 
-def _legend_texts(handles: Sequence[Any], labels: Sequence[str] | None) -> list[str]:
-    return [folded(label, _LEGEND_INCHES) for label in labels or [handle.get_label() for handle in handles]]
+def _legend_texts(handles: Sequence[Any], labels: Sequence[str] | None, *, inches: float = _LEGEND_INCHES) -> list[str]:
+    return [folded(label, inches) for label in labels or [handle.get_label() for handle in handles]]
 
 
 def _legend_width(texts: Sequence[str]) -> float:

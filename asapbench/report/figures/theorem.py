@@ -166,7 +166,7 @@ def _draw(checked: Sequence[Checked], sizes: Sizes, count: int, sheet: Sheet) ->
         axes.set_ylim(_FLOOR, 10)
     weights.axhline(1.0, color="black", linewidth=0.8)
     weights.set_ylim(0, 1.1)
-    legend(figure, v.get_legend_handles_labels()[0])
+    legend(grid, v.get_legend_handles_labels()[0])
     return figure
 
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from asapbench.escape import encodable, visible
-from asapbench.report.render.latex_form import SIZE, Form, fitting, pieces
+from asapbench.report.render.latex_form import SIZE, Form, fitting
 from asapbench.report.render.latex_width import points
-from asapbench.report.table import DIFFERENCE, Field, Note, Table
+from asapbench.report.table import DIFFERENCE, Field, Note, Table, pieces
 from asapbench.signs import latex_signs
 
 _SPECIAL = {

@@ -7,13 +7,12 @@ differences are left out, since the published number stands beside the measured 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from asapbench.report.render.latex_width import BOLD, POINTS_PER_INCH, points
-from asapbench.report.table import AND_DIFFERENCE, DIFFERENCE, Field, Group, Row, Table
+from asapbench.report.table import AND_DIFFERENCE, DIFFERENCE, Field, Group, Row, Table, pieces
 
 _COLUMN, _PAGE = 3.05, 6.2
 """Inches that a column, and a page, of a two-column article has in the usual classes."""
@@ -163,11 +162,6 @@ def broken(text: str, room: float) -> list[str]:
         else:
             lines.append(piece.lstrip())
     return lines or [""]
-
-
-def pieces(text: str) -> list[str]:
-    """What a line may end behind: words with the blanks before them, brackets, and options up to their commas."""
-    return [piece for piece in re.findall(r" *\(?[^ (,]*,?(?: =)?", text) if piece]
 
 
 def _width(field: Field) -> float:

@@ -7,6 +7,10 @@ from typer.testing import CliRunner
 
 from asapbench.cli import analyze as analysis
 from asapbench.cli.report import report as report_command
+from asapbench.report.figures.style import Sheet
+
+BARE = Sheet(heading=False)
+"""On it a figure's panels are its `axes`: with a heading they are those of a figure inside."""
 
 _report = typer.Typer()
 _report.command()(report_command)

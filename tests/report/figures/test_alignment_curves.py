@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
-from figure_commands import report
+from figure_commands import BARE, report
 from made_up import result, shipped_cell
 
 from asapbench.errors import AsapbenchError, SuiteError
@@ -86,8 +86,11 @@ def test_cells_without_such_angles_are_left_out_or_refused() -> None:
 
 
 def test_the_lines_of_the_picture_are_the_numbers() -> None:
-    figure = drawn(Recorded(result(QUICK, 50.0), angles(90.0, 70.0, 65.0))).draw()
-    (axes,) = figure.subfigs[0].axes
+    made = angle_curves(
+        [Recorded(result(QUICK, 50.0), angles(90.0, 70.0, 65.0))], angle=Angle.WEIGHTS, heading="Angles", lines=True
+    )
+    figure = made.draw(BARE)
+    (axes,) = figure.axes
     lines = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines[:2]}
     assert lines == {"stem": ([0, 1, 2], [90, 70, 65]), "fc": ([0, 1, 2], [91, 71, 66])}
 
@@ -102,10 +105,10 @@ def test_many_layers_and_panels_are_drawn(suffix: str) -> None:
 
 
 def test_too_many_panels_for_a_picture_are_refused_but_have_a_table() -> None:
-    made = drawn(*(Recorded(result(replace(QUICK, lr=n / 10), 50.0), angles(90.0)) for n in range(1, 10)))
-    assert len(made.table.groups) == 9
-    with pytest.raises(AsapbenchError, match="9 configurations are too many"):
-        made.draw()
+    made = drawn(*(Recorded(result(replace(QUICK, lr=n / 10), 50.0), angles(90.0)) for n in range(1, 14)))
+    assert len(made.table.groups) == 13
+    with pytest.raises(AsapbenchError, match="13 configurations are too many"):
+        made.draw(BARE)
 
 
 def test_figure_6_names_networks_and_layers_as_the_paper_does() -> None:

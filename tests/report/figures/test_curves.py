@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
-from figure_commands import report
+from figure_commands import BARE, report
 from made_up import result
 from matplotlib.axes import Axes
 
@@ -54,7 +54,7 @@ def numbers(
 
 
 def axes_of(members: Sequence[Recorded[EpochMetrics]]) -> Axes:
-    (axes,) = curves(members).draw().axes
+    (axes,) = curves(members).draw(BARE).axes
     return axes
 
 
@@ -92,7 +92,7 @@ def test_every_quantity_is_the_one_of_its_name(quantity: Quantity, first: float,
     illustration = curves([trained(ASAP, 9.0, 8.0)], quantity)
     number = illustration.table.numbers[0]
     assert (number.measured, number.unit, number.metric) == (pytest.approx(first), unit, metric)
-    (axes,) = illustration.draw().axes
+    (axes,) = illustration.draw(BARE).axes
     assert axes.get_ylabel() == f"{metric} in {unit}"
     assert axes.get_xlabel() == "epoch"
 
@@ -102,7 +102,7 @@ def test_the_lines_are_the_numbers_and_the_legend_has_the_order_of_the_final_val
     lines = lines_of(TWO_RULES)
     assert lines["BP"] == pytest.approx([15.0, 40.0, 70.0])
     assert lines["ASAP (n = 1)"] == pytest.approx([9.0, 8.0, 7.0])
-    assert [text.get_text() for text in curves(TWO_RULES).draw().legends[0].get_texts()] == ["BP", "ASAP (n = 1)"]
+    assert [text.get_text() for text in curves(TWO_RULES).draw(BARE).legends[0].get_texts()] == ["BP", "ASAP (n = 1)"]
     (band,) = axes.collections
     corners = band.get_paths()[0].vertices
     assert corners[:, 1].max() == pytest.approx(70.0 + stdev([50.0, 90.0, 70.0]))
@@ -156,7 +156,7 @@ def test_outdated_cells_and_those_without_an_epoch_have_no_curve() -> None:
 
 def test_each_model_has_a_panel_in_which_every_rule_has_its_own_look() -> None:
     plain = [cell for cell in QUICK if cell.seed == 0]
-    figure = curves([trained(cell, 10.0 * place) for place, cell in enumerate(plain, start=1)]).draw()
+    figure = curves([trained(cell, 10.0 * place) for place, cell in enumerate(plain, start=1)]).draw(BARE)
     first, second = figure.axes
     assert [axes.get_title(loc="left") for axes in (first, second)] == ["ResNet-10", "ResNet-10 (nsc)"]
     for axes in (first, second):
@@ -171,7 +171,7 @@ def test_what_all_lines_share_is_in_the_heading_alone() -> None:
     plain = [cell for cell in QUICK if cell.seed == 0]
     illustration = curves([trained(cell, 10.0) for cell in plain])
     assert "width=8" in illustration.table.caption
-    assert "width" not in " ".join(text.get_text() for text in illustration.draw().legends[0].get_texts())
+    assert "width" not in " ".join(text.get_text() for text in illustration.draw(BARE).legends[0].get_texts())
     assert [group.header for group in illustration.table.groups] == ["ResNet-10", "ResNet-10 (nsc)"]
 
 
@@ -180,7 +180,7 @@ def test_a_picture_has_at_most_the_lines_that_a_reader_can_distinguish_and_the_t
     assert len(curves(many).table.groups[0].rows) == 29
     with pytest.raises(AsapbenchError, match="29 lines are too many for one picture, which takes 28"):
         picture(curves(many), ".png")
-    figure = curves(many[:28]).draw()
+    figure = curves(many[:28]).draw(BARE)
     (axes,) = figure.axes
     figure.draw_without_rendering()
     assert axes.get_position().height * figure.get_figheight() > 3, "the legend must not squeeze the axes"

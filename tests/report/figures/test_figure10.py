@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
-from figure_commands import report
+from figure_commands import BARE, report
 from made_up import shipped_cell
 
 from asapbench.analysis.shortcut import ANGLE, ANGLE_OF_G1, LENGTHS, NAME
@@ -65,8 +65,8 @@ def test_without_a_measurement_the_error_names_the_command_that_measures() -> No
 
 
 def test_the_bars_are_the_numbers() -> None:
-    figure = shortcut_effect_figure([(WITH, rows(40.0, 45.0)), (WITHOUT, rows(80.0, 85.0))]).draw()
-    angles, *lengths = figure.subfigs[0].axes
+    figure = shortcut_effect_figure([(WITH, rows(40.0, 45.0)), (WITHOUT, rows(80.0, 85.0))]).draw(BARE)
+    angles, *lengths = figure.axes
     heights = {bars.get_label(): [bar.get_height() for bar in bars] for bars in angles.containers}
     assert heights == {"ResNet-18": [40.0, 45.0], "ResNet-18 (nsc)": [80.0, 85.0]}
     roles = [[bars.get_label() for bars in axes.containers] for axes in lengths]
@@ -82,7 +82,7 @@ def test_too_many_networks_for_a_picture_are_refused_but_have_a_table() -> None:
     made = shortcut_effect_figure([(replace(WITH, lr=n / 10), rows(1.0, 2.0)) for n in range(1, 8)])
     assert len(made.table.groups) == 7
     with pytest.raises(AsapbenchError, match="7 networks are too many"):
-        made.draw()
+        made.draw(BARE)
 
 
 def test_report_reads_the_database(tmp_path: Path) -> None:

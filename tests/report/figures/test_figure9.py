@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
-from figure_commands import report
+from figure_commands import BARE, report
 from made_up import result
 from matplotlib.text import Text
 
@@ -81,7 +81,7 @@ def test_an_unfinished_cell_is_not_reported_as_missing() -> None:
     (note,) = under_way.table.notes
     assert note.text.startswith("1 training started and not finished (1 running)")
     assert note.commands == (f"asapbench resume {SUITE}",)
-    assert "started, not finished" in {text.get_text() for text in under_way.draw().axes[0].texts}
+    assert "started, not finished" in {text.get_text() for text in under_way.draw(BARE).axes[0].texts}
 
 
 def test_finished_cells_without_the_metric_are_not_reported_as_missing() -> None:
@@ -107,7 +107,7 @@ def test_it_can_be_drawn_whatever_is_missing(matchings: tuple[str, ...], suffix:
 
 
 def test_bars_are_as_high_as_the_numbers() -> None:
-    (axes,) = dimension_matching(trained("max", "random")).draw().axes
+    (axes,) = dimension_matching(trained("max", "random")).draw(BARE).axes
     heights = [patch.get_height() for patch in axes.patches]
     assert heights == pytest.approx([fmean(ACCURACIES["max"]), fmean(ACCURACIES["random"])])
     assert "not measured" in {text.get_text() for text in axes.texts}
@@ -134,9 +134,9 @@ def test_deviating_cells_have_their_own_bar_only_on_request() -> None:
 
 def test_cells_that_deviate_are_drawn_and_named() -> None:
     short = [result(replace(cell, epochs=2), 40.0) for cell in CELLS]
-    figure = dimension_matching(short, allow_deviations=True).draw()
-    (axes,) = figure.axes
+    made = dimension_matching(short, allow_deviations=True)
+    (axes,) = made.draw(BARE).axes
     assert [bar.get_height() for bar in axes.patches] == [40.0] * 3
     assert [label.get_text().split()[-1] for label in axes.get_xticklabels()[3:]] == ["[a]"] * 3
-    said = " ".join(text.get_text() for text in figure.findobj(Text))
+    said = " ".join(text.get_text() for text in made.draw().findobj(Text))
     assert "[a] differs: epochs 2 instead of 200" in said.replace("\n", " ")

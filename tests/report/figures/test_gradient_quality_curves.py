@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
-from figure_commands import report
+from figure_commands import BARE, report
 from made_up import result, shipped_cell
 
 from asapbench.errors import AsapbenchError, SuiteError
@@ -51,15 +51,15 @@ def test_a_rank_has_backpropagations_beside_it_and_the_whole_network_has_none() 
     made = drawn(Recorded(result(QUICK, 50.0), qualities(1.0)), measure=RANK)
     assert rows(made) == [["stem", "10.0"], ["stem of BP", "20.0"], ["fc", "11.0"], ["fc of BP", "21.0"]]
     assert {number.unit for number in made.table.numbers} == {"directions"}
-    figure = made.draw()
-    (axes,) = figure.subfigs[0].axes
+    figure = made.draw(BARE)
+    (axes,) = figure.axes
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["stem", "fc"]
     assert [line.get_linestyle() for line in axes.lines] == ["-", ":", "-", ":"]
     assert axes.lines[0].get_color() == axes.lines[1].get_color() != axes.lines[2].get_color()
 
 
 def test_the_lines_of_the_picture_are_the_numbers_and_levels_are_marked() -> None:
-    (axes,) = drawn(Recorded(result(QUICK, 50.0), qualities(-3.0, 0.5)), measure=SHARE).draw().subfigs[0].axes
+    (axes,) = drawn(Recorded(result(QUICK, 50.0), qualities(-3.0, 0.5)), measure=SHARE).draw(BARE).axes
     assert [list(line.get_ydata()) for line in axes.lines[:3]] == [[-3.0, 0.5]] * 3
     assert [line.get_ydata()[0] for line in axes.lines[3:]] == [0.0, 1.0]
 

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
-from figure_commands import analyze
+from figure_commands import BARE, analyze
 
 from asapbench.analysis.theorem import CASES, Sizes, runs
 from asapbench.errors import AsapbenchError
@@ -58,7 +58,7 @@ def test_the_picture_can_be_drawn(suffix: str, tmp_path: Path) -> None:
 
 
 def test_each_panel_has_one_line_per_case_and_the_theorems_case_on_top() -> None:
-    figure = theorem_check((5, 4, 2), count=2).draw()
+    figure = theorem_check((5, 4, 2), count=2).draw(BARE)
     bounded = sum(runs(case, Sizes(5, 4, 2), 1)[0].bound is not None for case in CASES)
     assert [len(axes.lines) for axes in figure.axes] == [*[len(CASES)] * 3, bounded + 1]
     for axes in figure.axes:
