@@ -357,25 +357,31 @@ def print_plan(plan: Plan) -> None:
         say(f"... and {len(plan.items) - _SHOWN} more")
     states = ", ".join(f"{number} {state}" for state, number in plan.states.items())
     say(f"{count(len(plan.items), 'cell')}: {states}")
-    say(f"To train: {len(plan.left)}, on {count(plan.slots, 'slot')}")
-    say(f"Time: about {duration(plan.seconds)} ({basis_text(plan)})")
+    hardware = f" of {plan.times.hardware}" if plan.times.hardware else ""
+    say(f"To train: {len(plan.left)}, on {count(plan.slots, 'slot')}{hardware}")
+    about = "at least" if plan.bases["floor"] else "about"
+    say(f"Time: {about} {duration(plan.seconds)}")
+    for line in basis_lines(plan) if plan.left else ():
+        say(line)
     say(f"Disk: about {size(plan.disk_bytes)} of checkpoints")
 
 
-def basis_text(plan: Plan) -> str:
-    """On what the plan's time rests, as in `3 cells measured here, 2 scaled from those`."""
-    bases = plan.bases
+def basis_lines(plan: Plan) -> list[str]:
+    """On what the plan's time rests: nothing more to say of what was measured."""
+    bases, source = plan.bases, plan.times.source
     if set(bases) <= {"measured"}:
-        return "from epochs measured here"
-    if set(bases) == {"arithmetic"}:
-        return "a rough estimate by arithmetic: none of this was measured here"
+        return ["  from epochs measured on this hardware"]
     texts: dict[Basis, str] = {
-        "measured": "measured here",
-        "scaled": "scaled by arithmetic from what was",
-        "arithmetic": "by arithmetic",
+        "measured": "measured on this hardware",
+        "scaled": "scaled by arithmetic from what was measured on this hardware",
+        "arithmetic": "by arithmetic alone: nothing of that model was measured on this hardware",
+        "shipped": "measured on such a device",
+        "shipped and scaled": "scaled by layers and peaks from BP or ASAP on ResNet-18, measured on such a device",
+        "floor": "the least that the device's peaks allow: no measurement of such a device is known",
     }
-    parts = [f"{count(bases[basis], 'cell')} {text}" for basis, text in texts.items() if bases[basis]]
-    return f"a rough estimate: {', '.join(parts)}"
+    lines = [f"  {count(bases[one], 'cell')}: {text}" for one, text in texts.items() if bases[one]]
+    is_shipped = bool(bases.keys() & {"shipped", "shipped and scaled"})
+    return ["  a rough estimate", *lines, *([f"  measurements: {source}"] if is_shipped else [])]
 
 
 def given(db: str) -> str:

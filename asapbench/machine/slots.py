@@ -12,6 +12,7 @@ from typing import Literal
 from asapbench.errors import SuiteError
 from asapbench.machine import control_groups, memory, processor
 from asapbench.machine.devices import Gpu, gpus
+from asapbench.machine.known_devices import DEVICES
 
 Count = int | Literal["auto"] | None
 """Cells at a time: a number, as many as fit into memory ("auto"), or the device's default (None)."""
@@ -121,7 +122,8 @@ def compile_threads(slots: int, *, of: int | None = None) -> int:
 def _on_gpus(device: str, found: list[Gpu], *, count: Count, threads: int) -> list[Slot]:
     name, _, index = device.partition(":")
     if name not in ("auto", "cuda") or not re.fullmatch(r"\d{0,4}", index):
-        raise SuiteError(f"--device {device}: choose auto, cpu, cuda, cuda:N or mps")
+        known = ", ".join(known.short for known in DEVICES)
+        raise SuiteError(f"--device {device}: choose auto, cpu, cuda, cuda:N or mps; run --dry-run also takes {known}")
     if not found:
         raise SuiteError(f"--device {device}: no NVIDIA GPU is visible here; `asapbench doctor` lists what it finds")
     if index and int(index) >= len(found):

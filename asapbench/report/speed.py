@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
-from asapbench.analysis.speed import Benched, LoopName, Peak, Speed, peak_of
+from asapbench.analysis.speed import Benched, LoopName, Speed, peak_of
+from asapbench.machine.known_devices import Peak
 from asapbench.report.configuration import MISSING, counted, names
 from asapbench.report.statistics import Summary
 from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped

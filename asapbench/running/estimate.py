@@ -30,9 +30,10 @@ from asapbench.suite.shapes import layers_for
 if TYPE_CHECKING:
     from asapbench.store import Timing
 
-Basis = Literal["measured", "scaled", "arithmetic"]
+Basis = Literal["measured", "scaled", "arithmetic", "shipped", "shipped and scaled", "floor"]
 """Where a time comes from: this configuration on this hardware; another one there, scaled by the arithmetic of both;
-or the arithmetic alone."""
+or the arithmetic alone. The last three are of hardware that is not here, see `device_times`.
+"""
 
 _EPOCHS = 9
 """A time is the median of this number of epochs, or of stretches of several epochs where they are short."""
@@ -42,7 +43,7 @@ _AVERAGED_SHARE = 0.05
 """Over which share of the time left its end is averaged."""
 _FAR_OFF = 0.25
 """The share of the time left by which an estimate may differ from the one before and still be averaged with it."""
-_PRIOR_EPOCHS = {"measured": 1.0, "scaled": 0.1, "arithmetic": 0.03}
+_PRIOR_EPOCHS: dict[Basis, float] = {"measured": 1.0, "scaled": 0.1, "arithmetic": 0.03}
 """How many epochs of the cell itself weigh as much as what was expected before its first epoch has ended."""
 START_SECONDS = 1.0
 """From one cell's end to the next one's start on a slot, until it was seen."""
@@ -89,7 +90,7 @@ class EpochTimes:
     """
 
     def __init__(self, kind: str, timings: Sequence[Timing] = (), *, hardware: str | None = None) -> None:
-        self._kind = KINDS[kind]
+        self._kind, self.hardware = KINDS[kind], hardware
         self._measured: dict[Pace, deque[float]] = {}
         self._shares: dict[Pace, float] = {}
         self._cells: dict[Choice, dict[Pace, Cell]] = {}
@@ -102,6 +103,11 @@ class EpochTimes:
                 wall = max(wall, timing.seconds) if wall else timing.seconds / self._share_by_arithmetic(cell)
                 for _ in range(_BEFORE):
                     self.measured(cell, wall, training=timing.seconds)
+
+    @property
+    def source(self) -> str | None:
+        """Where measurements that are not of this database are from; None where there are none."""
+        return None
 
     def of(self, cell: Cell) -> EpochTime:
         """The time of an epoch of this cell."""

@@ -9,14 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from asapbench.data.files import data_root
 from asapbench.data.lookup import located
 from asapbench.errors import DataError
+from asapbench.machine.known_devices import known_device
+from asapbench.machine.slots import Slot
 from asapbench.paths import without_links
 from asapbench.running import leases
 from asapbench.running.assignment import Options
+from asapbench.running.device_times import DeviceTimes
 from asapbench.running.executors import admission, make_executor, planned_slots
 from asapbench.running.plan import Plan, plan_cells
 from asapbench.running.plugin_changes import other_plugins
@@ -34,8 +38,17 @@ from asapbench.worker.files import files_of
 
 
 def plan(store: Store | None, selected: Sequence[Selected], request: Request) -> Plan:
-    """What a run would train of the selected cells; without a database, all of them."""
-    return plan_cells(store, cells_of(selected), planned_slots(request.run, request.training), request.only_states)
+    """What a run would train of the selected cells; without a database, all of them.
+
+    On the slots that a run would have here, or on a known device that is named in the place of one.
+    """
+    cells, training = cells_of(selected), request.training
+    if (device := known_device(training.device)) is None:
+        return plan_cells(store, cells, planned_slots(request.run, training), request.only_states)
+    number = request.run.slots if isinstance(request.run.slots, int) else 1
+    slots = [Slot(place, "cuda") for place in range(number)]
+    times = partial(DeviceTimes, device, compiled=training.compiled and training.cuda_graphs)
+    return plan_cells(store, cells, slots, request.only_states, times_of=times)
 
 
 def notices(store: Store, selected: Sequence[Selected], request: Request, *, supersede: bool) -> list[str]:

@@ -83,16 +83,22 @@ class Plan:
 
 
 def plan_cells(
-    store: Store | None, cells: Sequence[Cell], slots: Sequence[Slot], only_states: Sequence[State] = ()
+    store: Store | None,
+    cells: Sequence[Cell],
+    slots: Sequence[Slot],
+    only_states: Sequence[State] = (),
+    *,
+    times_of: Callable[[Sequence[Timing]], EpochTimes] | None = None,
 ) -> Plan:
     """The plan of these cells on these slots, by what the database holds; without a database, of all of them.
 
+    `times_of` makes the times of an epoch from those that the database has; by default, on the hardware of the slots.
     The state of a discarded cell is `DISCARDED`, whatever its attempt is.
     """
     states = {} if store is None else current_attempts(store)
     discarded = {} if store is None else store.discards()
     timings = [] if store is None else store.measured_seconds_per_epoch()
-    whole = make_plan(cells, states, timings, slots)
+    whole = make_plan(cells, states, timings, slots, times=None if times_of is None else times_of(timings))
     items = [replace(item, state=DISCARDED) if item.cell.id in discarded else item for item in whole.items]
     return replace(whole, items=tuple(item for item in items if not only_states or item.state in only_states))
 
@@ -108,9 +114,11 @@ def make_plan(
     states: Mapping[str, Attempt | Progress | None],
     timings: Sequence[Timing],
     slots: Sequence[Slot],
+    *,
+    times: EpochTimes | None = None,
 ) -> Plan:
     """The plan of `cells` whose current attempts are `states`."""
-    times = EpochTimes(slots[0].kind, timings, hardware=hardware_of(slots[0]))
+    times = times or EpochTimes(slots[0].kind, timings, hardware=hardware_of(slots[0]))
     items = []
     for cell in cells:
         attempt = states.get(cell.id)

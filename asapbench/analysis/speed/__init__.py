@@ -16,41 +16,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from asapbench.machine.known_devices import PEAKS, Peak
 from asapbench.suite.catalog import OPTIMIZERS, dataset_shape
 from asapbench.suite.cell import Cell
 from asapbench.suite.recipe import PRECISIONS
 from asapbench.suite.shapes import layers_for
 
 LoopName = Literal["own", "together", "eager"]
-
-
-@dataclass(frozen=True)
-class Peak:
-    """A device's peaks: dense floating-point operations a second by precision, and bytes a second of its memory.
-
-    Unknown peaks are left out, or None.
-    """
-
-    operations: Mapping[str, float] = field(default_factory=dict)
-    bandwidth: float | None = None
-
-
-def _peak(float32: float, tf32: float, bf16: float, bandwidth: float) -> Peak:
-    """A `Peak` from teraFLOP/s and GB/s."""
-    return Peak({"float32": float32 * 1e12, "tf32": tf32 * 1e12, "bf16": bf16 * 1e12}, bandwidth * 1e9)
-
-
-PEAKS = {
-    "NVIDIA H100 80GB HBM3": _peak(67, 495, 989, 3_350),
-    "NVIDIA H100 PCIe": _peak(51, 378, 756, 2_000),
-    "NVIDIA H200": _peak(67, 495, 989, 4_800),
-    "NVIDIA A100-SXM4-80GB": _peak(19.5, 156, 312, 2_039),
-    "NVIDIA A100-SXM4-40GB": _peak(19.5, 156, 312, 1_555),
-    "NVIDIA A100 80GB PCIe": _peak(19.5, 156, 312, 1_935),
-}
-"""By the name that torch has for the device. NVIDIA's data sheets "H100 Tensor Core GPU", "H200 Tensor Core GPU" and
-"A100 80GB / 40GB Tensor Core GPU"; where those print figures with sparsity, half of them.
-"""
 
 
 def peak_of(device: str, *, teraflops: float | None = None, gigabytes: float | None = None) -> Peak:
