@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from asapbench.report.configuration import MISSING, state_text
 from asapbench.report.page.command import commands
 from asapbench.report.page.content import Content, Trained
 from asapbench.suite.cell import Cell
 from asapbench.suite.columns import distinct_labels
+
+if TYPE_CHECKING:
+    from asapbench.store.records import Discard
 
 _WITH_REASON = ("diverged", "failed", "out_of_memory", "interrupted", "discarded")
 
@@ -42,29 +46,41 @@ class CellRow:
 
 
 def rows(content: Content, ran_on: dict[str, list[str]], *, option: str) -> list[CellRow]:
-    """A row for each chosen cell. `option` is ` --db URL` for the commands that need the database."""
-    known, labels = commands(content), distinct_labels(content.cells)
+    """A row for each chosen cell, the discarded ones last.
+
+    `option` is ` --db URL` for the commands that need the database.
+    """
+    discarded = [cell for cell, _ in content.discarded]
+    known, labels = commands(content), distinct_labels([*content.cells, *discarded])
     trained = {one.result.cell.id: one for one in content.trained}
-    return [
-        _row(
+
+    def row(cell: Cell, discard: Discard | None = None) -> CellRow:
+        return _row(
             content,
             cell,
             trained.get(cell.id),
+            discard,
             label=labels[cell.id],
             environments=tuple(ran_on.get(cell.id, ())),
             command=known.get(cell.id, f"asapbench rerun --only cell={cell.short}{option}"),
         )
-        for cell in content.cells
-    ]
+
+    return [*map(row, content.cells), *(row(*one) for one in content.discarded)]
 
 
 def _row(
-    content: Content, cell: Cell, one: Trained | None, *, label: str, environments: tuple[str, ...], command: str
+    content: Content,
+    cell: Cell,
+    one: Trained | None,
+    discard: Discard | None,
+    *,
+    label: str,
+    environments: tuple[str, ...],
+    command: str,
 ) -> CellRow:
     suites = tuple(content.suites[place].suite.name for place in content.suites_of.get(cell.id, ()))
     if one is None:
-        discard = content.discards.get(cell.id)
-        state, reason = ("pending", "") if discard is None else ("discarded", discard.reason or "")
+        state, reason = ("pending", "") if discard is None else ("discarded", discard.reason or "no reason given")
         nothing = (MISSING,) * 5
         return CellRow(cell.short, label, suites, state, *nothing, environments, command, reason)
     attempt = one.result.attempt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from asapbench.report.recorded import (
 from asapbench.report.table import Note
 from asapbench.suite.cell import Cell
 from asapbench.suite.plugins import lacking
-from asapbench.suite.select import only
+from asapbench.suite.select import matching, only
 
 if TYPE_CHECKING:
     from asapbench.store import Provenance, Result, Store
@@ -66,7 +66,7 @@ class Content:
     suites: tuple[ChosenSuite, ...]
     trained: tuple[Trained, ...]
     certificates: tuple[Certificate, ...]
-    discards: Mapping[str, Discard]
+    discarded: tuple[tuple[Cell, Discard], ...]
 
     @cached_property
     def suites_of(self) -> dict[str, list[int]]:
@@ -118,8 +118,17 @@ def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -
             tuple(one for one in chosen if one.cells),
             tuple(_trained(store, _in_order(listed, results))),
             tuple(current_certificates(store)),
-            store.discards(),
+            tuple(_discarded(store, filters, suites=[suite.name for suite in known] if suites else [None])),
         )
+
+
+def _discarded(store: Store, filters: Sequence[str], *, suites: Sequence[str | None]) -> Iterator[tuple[Cell, Discard]]:
+    """The discarded cells of these suites, or of all (None), that match the filters; each once."""
+    why = store.discards()
+    found = {cell.id: cell for suite in suites for cell in store.discarded_cells(suite=suite)}
+    for cell in matching(found.values(), filters):
+        if cell.id in why:
+            yield cell, why[cell.id]
 
 
 def _notes(

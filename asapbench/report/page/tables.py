@@ -12,7 +12,7 @@ from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.page.content import Content
 from asapbench.report.paper import ACCURACIES, accuracy_table
 from asapbench.report.suite import suite_table
-from asapbench.report.table import Column, Field, Footnotes, Group, Row, Table
+from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
 
 _SHOWN = {"holds": "holds", "declared": "declared", "fails": "fails", "not applicable": "-"}
 
@@ -54,10 +54,11 @@ def certificate_table(certificates: Sequence[Certificate]) -> Table | None:
     if not certificates:
         return None
     footnotes = Footnotes()
+    groups = (Group("", tuple(_certificate(one, footnotes) for one in certificates)),)
     return Table(
-        title="Certificates",
-        caption="What `asapbench check` found on small networks and random batches, in float64 on the CPU. holds: it "
-        "was measured and holds. declared: a limit that the rule declares. -: it does not apply. A certificate says "
+        title="Properties of each rule",
+        caption="What asapbench check found on small networks and random batches, in float64 on the CPU. holds: it was "
+        "measured and holds. declared: a limit that the rule declares. -: it does not apply. A certificate says "
         "nothing of accuracy.",
         columns=(
             Column("Rule", "left"),
@@ -65,8 +66,8 @@ def certificate_table(certificates: Sequence[Certificate]) -> Table | None:
             Column("Certificate", "left"),
             *(Column(name, "left") for name in PROPERTIES),
         ),
-        groups=(Group("", tuple(_certificate(one, footnotes) for one in certificates)),),
-        notes=footnotes.notes(),
+        groups=groups,
+        notes=(*footnotes.notes(), *(Note(f"{name}: {each.explanation}") for name, each in PROPERTIES.items())),
         numbers=(),
     )
 

@@ -112,3 +112,11 @@ def test_the_charts_hold_the_epochs(html: str) -> None:
     charts = {chart["id"]: chart for chart in data["charts"]}
     assert [len(item["v"][0]["m"]) for item in charts["learning"]["items"]] == [2, 1, 2]
     assert charts["learning"]["quantities"][0][0] == "Test accuracy"
+
+
+def test_text_of_a_database_is_never_markup(outline: Outline) -> None:
+    assert [attributes.get("id") for attributes, _ in outline.named("script")] == ["data", "plotly", None]
+    (failures,) = [text for attributes, text in outline.named("section") if attributes.get("id") == "failures"]
+    assert "RuntimeError: <b>no</b> kernel" in failures
+    assert "<script>alert(1)</script> & the end of the log" in failures
+    assert outline.named("b") == []
