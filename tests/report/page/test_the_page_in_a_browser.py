@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from browser import Opened, chromium, until
-from conftest import of_rules, with_results
+from page_results import of_rules, with_results
 
 from asapbench.report.page import page
 from asapbench.suite.cell import Cell

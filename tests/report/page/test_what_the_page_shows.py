@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import H100, XEON, an_epoch, claimed, of_rules, with_results
+from page_results import H100, XEON, an_epoch, claimed, of_rules, with_results
 
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.page import page
