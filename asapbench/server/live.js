@@ -11,6 +11,7 @@
   let madeAt = null;
   let paused = false;
   let held = false;
+  let waits = false; // for a hand that drags, or selected text
   let trouble = null;
   let announcedAt = 0;
 
@@ -62,7 +63,8 @@
     bar.classList.toggle("paused", paused);
     bar.classList.toggle("trouble", trouble !== null && !paused);
     const updated = madeAt === null ? "" : `updated ${ago((performance.now() - madeAt) / 1000)}`;
-    const parts = [paused ? "Paused" : page ? trouble ?? "Live" : "Waiting for results", updated];
+    const live = waits ? "Waits while you select" : "Live";
+    const parts = [paused ? "Paused" : page ? trouble ?? live : "Waiting for results", updated];
     ageText.textContent = parts.filter(Boolean).join(" · ");
   }
 
@@ -78,7 +80,9 @@
         trouble = state.problem;
         if (trouble !== before) announce(trouble ?? "The database can be read again");
         madeAt = state.made === null ? null : performance.now() - 1000 * state.made;
-        if (state.version !== null && state.version !== version && !isBusy()) await refresh();
+        const isNewer = state.version !== null && state.version !== version;
+        waits = isNewer && isBusy();
+        if (isNewer && !waits) await refresh();
         if (!page && trouble !== null) document.getElementById("reason").textContent = trouble;
       } catch {
         trouble = "The server does not answer; trying again";

@@ -105,7 +105,7 @@ def test_the_job_trains_the_suite_with_its_plug_in(sbatch, tmp_path) -> None:
 @pytest.mark.faults
 def test_a_job_whose_time_is_over_is_queued_again_and_resumes_to_the_same_bits(undisturbed, tmp_path) -> None:
     write_suite(tmp_path)
-    arguments = ("run", "small.toml", "--slots", "2")
+    arguments = ("run", "small.toml", "--slots", "2", "--csv-log", "log.csv")
     waiting = subprocess.Popen(
         [sys.executable, "-c", JOB, *arguments],
         cwd=tmp_path,
@@ -122,6 +122,7 @@ def test_a_job_whose_time_is_over_is_queued_again_and_resumes_to_the_same_bits(u
     assert "Ended: " in output
     assert curves(tmp_path) == undisturbed[1]
     assert query(tmp_path, "SELECT count(*) FROM attempt WHERE state = 'done'") == [(4,)]
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 1 + 12
     assert query(tmp_path, "SELECT count(*) FROM attempt WHERE state = 'interrupted'")[0][0] >= 1
     assert not workers(tmp_path)
 

@@ -105,6 +105,15 @@ def test_newer_results_appear_in_place(server, tab) -> None:
         assert value(tab, "document.getElementById('cell-status').textContent").startswith("Shown: 1 of 6")
         assert value(tab, "window.isTheSame"), "the page was loaded again"
 
+        # Text that is selected stays so; the update follows
+        rows = value(tab, "document.querySelector('#cell-table tbody').textContent")
+        value(tab, "getSelection().selectAllChildren(document.querySelector('#cells .lead'))")
+        epochs(store, claims[1:], 6)
+        until(tab, "document.querySelector('.live .age').textContent.startsWith('Waits while you select')")
+        assert value(tab, "getSelection().toString()").startswith("Each command trains its cell again")
+        value(tab, "getSelection().empty()")
+        until(tab, f"document.querySelector('#cell-table tbody').textContent !== {rows!r}")
+
         # A rule that was not there before gets a box; the others keep what was chosen
         (claim,) = started(store, of_rules("fa")[:1])
         store.record_epochs(claim, [an_epoch(1)])
@@ -115,7 +124,7 @@ def test_newer_results_appear_in_place(server, tab) -> None:
         # Paused: nothing changes until it is resumed
         tab.click(".live button")
         rows = value(tab, "document.querySelector('#cell-table tbody').textContent")
-        epochs(store, claims[1:], 6)
+        epochs(store, claims[1:], 7)
         tab.wait_for_timeout(6_000)
         assert value(tab, "document.querySelector('#cell-table tbody').textContent") == rows
         assert tab.inner_text(".live .age").startswith("Paused")
