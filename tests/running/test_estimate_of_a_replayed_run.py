@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from asapbench.machine.slots import Slot
 from asapbench.running.estimate import EpochTimes, TimeLeft
+from asapbench.running.overview import overview
 from asapbench.running.plan import make_plan
-from asapbench.store import Timing
+from asapbench.store import Attempt, OwnerProcess, Timing
+from asapbench.store.overview import CurrentAttempt, KindCount, RecordedCell
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
 
@@ -46,11 +51,12 @@ def truths(evaluation: float) -> dict[str, Truth]:
 
 @dataclass
 class Seen:
-    """At each time: the true seconds left, and the estimate."""
+    """At each time: the true seconds left, and the estimate. At some of them what `status` says, beside it."""
 
     at: list[float]
     left: list[float]
     estimates: list[float]
+    status: list[tuple[float, float]] = field(default_factory=list)
 
     def errors(self, *, after: float) -> list[float]:
         """Relative to the whole run, from this share of it on."""
@@ -70,13 +76,67 @@ class Seen:
         return sum(max(b - a, 0.0) for a, b in pairs) / end
 
 
+class RecordedRun:
+    """What the database has of the run at a time, as far as `overview` asks for it."""
+
+    def __init__(
+        self,
+        timings: list[Timing],
+        truth: dict[str, Truth],
+        running: dict[int, tuple[Cell, float]],
+        waiting: list[Cell],
+        finished: set[str],
+        now: float,
+    ) -> None:
+        self._timings, self._truth, self._running, self._waiting = timings, truth, running, waiting
+        self._finished, self._now = finished, now
+
+    def suites(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name="replayed")]
+
+    def require_suite(self, _name: str) -> None:
+        """It is known."""
+
+    def measured_seconds_per_epoch(self) -> list[Timing]:
+        return self._timings
+
+    def ended_since(self, _time: str) -> list[Attempt]:
+        return []
+
+    def problems(self, _suites: list[str], *, limit: int) -> list[CurrentAttempt]:
+        return []
+
+    def running_attempts(self, _suites: list[str]) -> list[CurrentAttempt]:
+        return [self._current(cell, started) for cell, started in self._running.values()]
+
+    def kind_counts(self, _suites: list[str]) -> list[KindCount]:
+        counts = [KindCount(cell.id, "pending", cell.epochs, 1, 0) for cell in self._waiting]
+        counts += [KindCount(cell_id, "done", 20, 1, 20) for cell_id in self._finished]
+        return counts + [KindCount(cell.id, "running", 20, 1, 0) for cell, _ in self._running.values()]
+
+    def recorded_cells(self, ids: list[str]) -> dict[str, RecordedCell]:
+        return {cell.id: RecordedCell(cell.id, cell.label, cell) for cell in CELLS if cell.id in ids}
+
+    def _current(self, cell: Cell, started: float) -> CurrentAttempt:
+        """Of a cell in training, with the epochs that have ended."""
+        truth, passed, done = self._truth[cell.id], self._now - started, 0
+        for training, evaluation in zip(truth.training, truth.evaluation, strict=True):
+            passed -= training + evaluation
+            done += passed > 0
+        at = datetime.fromtimestamp(started, UTC).isoformat(timespec="milliseconds")
+        attempt = SimpleNamespace(
+            id=cell.id, owner=OwnerProcess.of_this_process(), device="cpu", started_at=at, epochs_done=done, lease=0
+        )
+        return CurrentAttempt(RecordedCell(cell.id, cell.label, cell), cell.epochs, 0, cast("Attempt", attempt))
+
+
 def replay(timings: list[Timing], *, evaluation: float) -> Seen:
     """A run of `CELLS` on two slots by a simulated clock, with the events that a run's view gets."""
     truth, now = truths(evaluation), [0.0]
     left = TimeLeft(EpochTimes("cpu", timings), [(cell, 0) for cell in CELLS], slots=SLOTS, clock=lambda: now[0])
     waiting, running = list(CELLS), dict[int, tuple[Cell, float]]()
     free_at = [0.0, 0.0]
-    seen = Seen([], [], [])
+    seen, finished = Seen([], [], []), set[str]()
     while waiting or running:
         for slot in range(SLOTS):
             if slot not in running and waiting and now[0] >= free_at[slot] + 1.0:
@@ -86,10 +146,15 @@ def replay(timings: list[Timing], *, evaluation: float) -> Seen:
             report(left, cell, truth[cell.id], now[0] - started)
             if now[0] - started >= truth[cell.id].seconds:
                 left.ended(cell, is_over=True)
+                finished.add(cell.id)
                 free_at[slot] = now[0]
                 del running[slot]
         seen.at.append(now[0])
         seen.estimates.append(left.seconds())
+        if now[0] % 100 == 0:
+            store = RecordedRun(timings, truth, running, waiting, finished, now[0])
+            found = overview(store, ["replayed"], lambda: [Slot(n, "cpu") for n in range(SLOTS)], now=lambda: now[0])
+            seen.status.append((found.seconds or 0.0, seen.estimates[-1]))
         now[0] += STEP
     seen.left = [seen.at[-1] - at for at in seen.at]
     return seen
@@ -123,6 +188,12 @@ def test_of_measured_configurations_the_estimate_is_right_and_steady_from_the_st
     seen = replay(measured(evaluation), evaluation=evaluation)
     assert max(seen.errors(after=0.0)) < 0.03
     assert seen.rises(after=0.0) < 0.02
+
+
+def test_status_says_what_the_run_says() -> None:
+    seen = replay(measured(0.35), evaluation=0.35)
+    assert len(seen.status) > 50
+    assert max(abs(status - run) for status, run in seen.status) < 0.03 * seen.at[-1]
 
 
 def test_the_plan_says_what_the_run_says_first() -> None:
