@@ -11,7 +11,10 @@
   const MOST_PANELS = 8; // before a reader asks for more
   const MOST_ROWS = 200; // of cells
   const PRINTED_WIDTH = 680; // pixels of a page's width in print
-  const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  const CONFIG = {
+    responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    showSendToCloud: false, plotlyServerURL: "", // plotly's own default is a button that uploads the chart
+  };
 
   /* Small helpers */
 
@@ -60,6 +63,7 @@
       font: { family, size: 12.5, color: ink },
       margin: { l: 8, r: 12, t: 12, b: 8 },
       hoverlabel: { font: { family, size: 12.5 }, align: "left", namelength: -1 },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink },
       showlegend: false,
       ...more,
       xaxis: { ...axis, ...more.xaxis },
@@ -78,7 +82,7 @@
       draw(chart, items, which, width) {
         const [, unit, scale] = chart.quantities[which];
         const labels = chart.labels(items);
-        const traces = items.flatMap((item, n) => curve(item, which, labels[n], chart));
+        const traces = items.flatMap((item, n) => curve(item, which, labels[n], chart, items.length > 8));
         const values = items.flatMap((item) => item.v[which].m).filter((value) => value > 0);
         const wide = scale === "loss" && Math.max(...values) > 50 * Math.min(...values);
         const room = Math.max(1, Math.floor(width / (8 * Math.max(...labels.map((label) => label.length)) + 56)));
@@ -97,7 +101,8 @@
         const epochs = spaced(longest, 8);
         const rows = items.map((item, n) => {
           const { m, s } = item.v[which];
-          const field = (at) => (at < m.length ? shown(m[at]) + (s && s[at] !== null ? ` ± ${shown(s[at])}` : "") : "");
+          const text = (value) => (chart.quantities[which][1] === "percent" && value !== null ? value.toFixed(2) : shown(value));
+          const field = (at) => (at < m.length ? text(m[at]) + (s && s[at] !== null ? ` ± ${text(s[at])}` : "") : "");
           return [chart.labels(items)[n], item.note, ...epochs.map(field)];
         });
         return [["Configuration", "Seeds", ...epochs.map((at) => `epoch ${at + 1}`)], rows];
@@ -196,7 +201,7 @@
     },
   };
 
-  function curve(item, which, label, chart) {
+  function curve(item, which, label, chart, alone) {
     const { m, s } = item.v[which];
     const [hex, [, , symbol, dash]] = [color(item), item.look];
     const at = m.map((value, n) => n).filter((n) => m[n] !== null);
@@ -206,7 +211,7 @@
       line: { color: hex, width: 2, dash },
       marker: { color: hex, symbol, size: 7, maxdisplayed: 12 },
       legendgroup: String(chart.data.items.indexOf(item)),
-      hovertemplate: s ? "%{y:.4~g} ± %{customdata:.2~g}" : "%{y:.4~g}",
+      hovertemplate: `${alone ? "%{fullData.name}<br>epoch %{x}: " : ""}%{y:.4~g}${s ? " ± %{customdata:.2~g}" : ""}${alone ? "<extra></extra>" : ""}`,
       ...(s ? { customdata: at.map((n) => s[n] ?? 0) } : {}),
     };
     if (!s) return [trace];
@@ -388,7 +393,7 @@
     }
 
     panel(key) {
-      const plot = make("div", { class: "plot", role: "img" });
+      const plot = make("div", { class: "plot", role: "group" });
       const panel = { plot, figure: make("figure", { class: "panel" }, make("figcaption"), plot), drawn: false };
       plot.draw = () => this.draw(panel);
       this.panels.set(key, panel);

@@ -36,6 +36,8 @@ def test_nothing_fails_and_no_request_leaves_the_file(browser, path: Path, width
     opened.see_everything()
     assert opened.page.locator(".plot svg.main-svg").count() > 5
     assert opened.faults == []
+    buttons = opened.page.evaluate("[...document.querySelectorAll('.modebar-btn')].map((one) => one.dataset.title)")
+    assert set(buttons) == {"Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"}
 
 
 def test_a_phone_does_not_scroll_sideways(browser, path: Path) -> None:
@@ -71,7 +73,7 @@ def test_the_numbers_of_a_chart_are_those_of_the_database(browser, path: Path) -
     opened = Opened(browser, path).page
     opened.locator("#learning details.numbers summary").click()
     row = opened.locator("#learning details.numbers tbody tr").first.inner_text().split("\t")
-    assert row == ["BP", "n = 3", "91.1 ± 0.1", "92.1 ± 0.1"]
+    assert row == ["BP", "n = 3", "91.10 ± 0.10", "92.10 ± 0.10"]
 
 
 def test_cells_are_found_by_a_search_and_a_state(browser, path: Path, cells: list[Cell]) -> None:
