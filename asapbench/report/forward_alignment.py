@@ -32,6 +32,7 @@ from asapbench.report.table import (
     AND_DIFFERENCE,
     DIFFERENCE,
     Column,
+    Exact,
     Field,
     Footnotes,
     Group,
@@ -122,6 +123,7 @@ def forward_alignment_table(
         far = distance(reading, found)
         distant = Field("") if far is None else numeric("{:.2f}", far)
         groups[reading.network] += layout.rows(Field(reading.stub, marks), reading, 1, distant)
+    ranked = _best_fit(all_readings, found)
     return Table(
         name="section-a2",
         title="Section A.2. Test accuracy of BP and Forward Alignment on MNIST",
@@ -138,7 +140,8 @@ def forward_alignment_table(
             *left_out(deviations(found, cells), of="table", command=f"asapbench report --suite {SUITE}"),
         ),
         numbers=tuple(_numbers(all_readings, found, metric)),
-        summary=_best_fit(all_readings, found),
+        summary="" if ranked is None else ranked.text(),
+        ranked=ranked,
     )
 
 
@@ -176,18 +179,20 @@ def _published_row(rule: str, place: int) -> Row:
     return Row((Field(rule), *values, Field("")))
 
 
-def _best_fit(all_readings: Sequence[Reading], found: Mapping[str, Configuration]) -> str:
+def _best_fit(all_readings: Sequence[Reading], found: Mapping[str, Configuration]) -> Exact | None:
     """The closest of the readings that have all four numbers, and the default beside it where that is another one."""
     fits = [(far, reading) for reading in all_readings if (far := distance(reading, found)) is not None]
     if not fits:
-        return ""
+        return None
     far, best = min(fits, key=lambda fit: fit[0])
     counts = {found[cell.group].summary.n for _, reading in fits for cell in reading.cells}
     seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
     of = f"of the {len(fits)} of {len(all_readings)} readings measured, n = {seeds}"
-    text = f"Closest to the published numbers ({of}): {best.network}, {best.stub}, distance {far:.2f}"
-    others = [f"; the default has {other:.2f}" for other, reading in fits if reading.is_default and reading is not best]
-    return text + (", the default" if best.is_default else "".join(others))
+    form = f"Closest to the published numbers ({of}): {best.network}, {best.stub}, distance {{:.2f}}"
+    if best.is_default:
+        return Exact(f"{form}, the default", (far,))
+    others = tuple(other for other, reading in fits if reading.is_default)
+    return Exact(form + "; the default has {:.2f}" * len(others), (far, *others))
 
 
 def _notes(results: Iterable[Outcome]) -> Iterator[Note]:

@@ -59,7 +59,9 @@ def with_digits(table: Table, digits: int) -> Table:
         replace(group, rows=tuple(Row(tuple(_rounded(field, digits) for field in row.fields)) for row in group.rows))
         for group in table.groups
     )
-    return replace(table, groups=groups, numbers=tuple(_rounded_number(number, digits) for number in table.numbers))
+    numbers = tuple(_rounded_number(number, digits) for number in table.numbers)
+    summary = table.summary if table.ranked is None else table.ranked.text(digits)
+    return replace(table, groups=groups, numbers=numbers, summary=summary)
 
 
 def _rounded(field: Field, digits: int) -> Field:

@@ -34,6 +34,7 @@ from asapbench.report.table import (
     DIFFERENCE,
     PUBLISHED,
     Column,
+    Exact,
     Field,
     Footnotes,
     Note,
@@ -75,6 +76,7 @@ def suite_table(
     marked = [best(layout.summaries(row)) for row in grid.rows]
     rows = [layout.rows(row, one) for row, one in zip(grid.rows, marked, strict=True)]
     shared = f"; every model with {grid.shared[1:-1]}" if grid.shared else ""
+    ranked = _order(grid, found)
     return Table(
         name=name,
         title=name if heading in ("", name) else f"{heading} (suite {name})",
@@ -93,7 +95,8 @@ def suite_table(
             *lacking_metric(found.values(), metric),
         ),
         numbers=tuple(layout.number(cell, metric) for cell in grid.cells),
-        summary=_order(grid, found),
+        summary="" if ranked is None else ranked.text(),
+        ranked=ranked,
     )
 
 
@@ -226,10 +229,10 @@ def _published_rows(
         yield Row((faint(DIFFERENCE), *differences))
 
 
-def _order(grid: Grid, found: Mapping[str, Configuration]) -> str:
+def _order(grid: Grid, found: Mapping[str, Configuration]) -> Exact | None:
     """The rules from best to worst by their average over the rows in which no training of any of them diverged.
 
-    Empty where a rule has several values.
+    None where a rule has several values.
     """
     rows = [
         {rule: found[cell.group].summary for rule, cell in row.items() if cell.group in found} for row in grid.compared
@@ -238,12 +241,13 @@ def _order(grid: Grid, found: Mapping[str, Configuration]) -> str:
     means = [{rule: s.mean for rule, s in row.items() if s.mean is not None and not s.diverged} for row in rows]
     complete = [row for row in means if len(row) == len(measured)]
     if len(measured) < 2 or not complete or grid.with_several_values:
-        return ""
+        return None
     averages = {rule: fmean(row[rule] for row in complete) for rule in measured}
     ranked = sorted(measured, key=lambda rule: -averages[rule])
     over = f"average over {len(complete)} rows" if len(complete) > 1 else "one row"
-    listed = ", ".join(f"{title('rule', rule)} {averages[rule]:.2f}" for rule in ranked)
-    return f"Best to worst ({over}): {listed}"
+    titles = (title("rule", rule).replace("{", "{{").replace("}", "}}") for rule in ranked)
+    listed = ", ".join(f"{text} {{:.2f}}" for text in titles)
+    return Exact(f"Best to worst ({over}): {listed}", tuple(averages[rule] for rule in ranked))
 
 
 def _without_order(name: str, grid: Grid, found: Mapping[str, Configuration]) -> Iterator[Note]:

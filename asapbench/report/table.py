@@ -135,10 +135,10 @@ class Number:
 
 @dataclass(frozen=True)
 class Table:
-    """A report. `summary` is a line directly below the rows; `name` is short, as in `quickstart`, for references.
+    """A report. `summary` is a line directly below the rows, and `ranked` its numbers, where it ranks some.
 
-    A table without title and caption is shown without a heading. `records` are the rows of a list: CSV and JSON have
-    them instead of numbers.
+    `name` is short, as in `quickstart`, for references. A table without title and caption is shown without a heading.
+    `records` are the rows of a list: CSV and JSON have them instead of numbers.
     """
 
     title: str
@@ -148,6 +148,7 @@ class Table:
     notes: tuple[Note, ...]
     numbers: tuple[Number, ...]
     summary: str = ""
+    ranked: Exact | None = None
     name: str = ""
     records: tuple[Mapping[str, Any], ...] = ()
 

@@ -17,7 +17,9 @@ from asapbench.errors import AsapbenchError
 from asapbench.report.layout import Layout, arranged, transposed, with_digits
 from asapbench.report.paper import accuracy_table
 from asapbench.report.render import Format, render
+from asapbench.report.suite import suite_table
 from asapbench.report.table import Table
+from asapbench.suite.load import load
 
 app = typer.Typer()
 app.command()(report)
@@ -44,6 +46,13 @@ def test_digits_hold_in_every_format_and_come_from_the_unrounded_numbers(
     assert re.search(rf"(?<![\d.]){re.escape(mean)}(?![\d.])", text)
     assert re.search(rf"(?<![\d.]){re.escape(published)}(?![\d.])", text)
     assert "99.59 " not in text
+
+
+def test_digits_hold_in_the_order_of_the_rules_too() -> None:
+    cells = [cell for cell in load("quickstart").cells if cell.model.name == "resnet10"]
+    table = suite_table("quickstart", cells, [result(cell, 90.0 + cell.seed / 7) for cell in cells])
+    assert "BP 89.14" in table.summary
+    assert "BP 89.1," in with_digits(table, 1).summary
 
 
 def test_digits_round_percentages_in_csv_and_json_but_no_learning_rate(tmp_path: Path) -> None:
