@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from asapbench.analysis.shortcut import NAME as SHORTCUT
 from asapbench.certificate import Certificate
 from asapbench.errors import AsapbenchError
-from asapbench.metrics import Alignment, EpochMetrics, GradientQuality
+from asapbench.metrics import Alignment, EpochMetrics, GradientQuality, Measurement
 from asapbench.report.recorded import (
     RecordedSuite,
     chosen_notes,
@@ -30,13 +31,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """The current attempt of a cell and what its lineage recorded. `ran`: what its attempts ran on, oldest first."""
+    """The current attempt of a cell and what its lineage recorded.
+
+    `ran`: what its attempts ran on, oldest first. `shortcut`: what `analyze shortcut` measured of it.
+    """
 
     result: Result
     epochs: Sequence[EpochMetrics]
     angles: Sequence[Alignment]
     qualities: Sequence[GradientQuality]
     ran: Sequence[Provenance]
+    shortcut: Sequence[Measurement]
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,15 @@ def _in_order(cells: Sequence[Cell], results: Sequence[Result]) -> list[Result]:
 def _trained(store: Store, results: Sequence[Result]) -> list[Trained]:
     lineages = [one.attempt.lineage for one in results]
     ran = store.provenances_of(lineages)
+    shortcuts = store.measurements(SHORTCUT, [one.attempt.id for one in results])
     return [
-        Trained(result, store.epochs(line), store.alignment(line), store.gradient_quality(line), ran[line])
+        Trained(
+            result,
+            store.epochs(line),
+            store.alignment(line),
+            store.gradient_quality(line),
+            ran[line],
+            shortcuts.get(result.attempt.id, ()),
+        )
         for result, line in zip(results, lineages, strict=True)
     ]

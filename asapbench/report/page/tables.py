@@ -8,6 +8,8 @@ from asapbench.certificate import PROPERTIES, Certificate
 from asapbench.report.build import with_options
 from asapbench.report.certificates import limits, statement
 from asapbench.report.certified import rule_title, with_notes
+from asapbench.report.figures.matching import dimension_matching
+from asapbench.report.figures.shortcut import shortcut_effect_figure
 from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.page.content import Content
 from asapbench.report.paper import ACCURACIES, accuracy_table
@@ -38,9 +40,12 @@ def suite_tables(content: Content, *, url: str) -> list[Table]:
 
 
 def paper_tables(content: Content, *, url: str) -> list[Table]:
-    """The paper's tables that have a measured number."""
+    """The paper's tables, and Figures 9 and 10 as tables, that have a measured number."""
     results = [one.result for one in content.trained]
     made = [*(accuracy_table(number, results) for number in ACCURACIES), forward_alignment_table(results)]
+    made.append(dimension_matching(results).table)
+    if analyzed := [(one.result.cell, one.shortcut) for one in content.trained if one.shortcut]:
+        made.append(shortcut_effect_figure(analyzed).table)
     measured = (table for table in made if any(number.measured is not None for number in table.numbers))
     return [_finished(table, content, url=url) for table in measured]
 
@@ -67,7 +72,7 @@ def certificate_table(certificates: Sequence[Certificate]) -> Table | None:
             *(Column(name, "left") for name in PROPERTIES),
         ),
         groups=groups,
-        notes=(*footnotes.notes(), *(Note(f"{name}: {each.explanation}") for name, each in PROPERTIES.items())),
+        notes=(*footnotes.notes(), *(Note(f"{name}: {each.title}") for name, each in PROPERTIES.items())),
         numbers=(),
     )
 

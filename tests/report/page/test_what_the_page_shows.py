@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from page_results import H100, XEON, an_epoch, claimed, of_rules, with_results
 
+from asapbench.analysis import shortcut
 from asapbench.errors import AsapbenchError, SuiteError
+from asapbench.metrics import Measurement
 from asapbench.report.page import page
 from asapbench.report.page.cells import CellRow, rows
 from asapbench.report.page.content import Content, read
@@ -140,3 +142,13 @@ def test_a_database_without_cells_is_an_error(url: str) -> None:
     Store.open(url).close()
     with pytest.raises(AsapbenchError, match="holds no cell that can be read: run a suite first"):
         page(url)
+
+
+def test_a_measured_shortcut_effect_is_a_table(url: str) -> None:
+    with_results(url, of_rules("bp"))
+    quantities = (shortcut.ANGLE, shortcut.ANGLE_OF_G1, *shortcut.LENGTHS)
+    with Store.open(url) as store:
+        for one in store.results():
+            rows = [Measurement("stages.0.0.conv1", name, value=40.0, spread=1.0, n=8) for name in quantities]
+            store.record_measurements(shortcut.NAME, one.attempt.id, rows, XEON)
+    assert [table.title for table in paper_tables(read(url), url=url)] == ["Figure 10. The shortcut effect"]
