@@ -40,6 +40,12 @@ def test_a_command_and_each_of_its_options_says_what_it_does(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_is_named_in_a_page(name: str) -> None:
+    own = {option for p in COMMANDS[name].params for option in (*p.opts, *p.secondary_opts) if option.startswith("--")}
+    assert {option for option in own if option not in TEXT} == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_variable_that_stands_for_an_option_is_named_in_a_page(name: str) -> None:
     assert {p.envvar for p in COMMANDS[name].params if p.envvar and f"`${p.envvar}`" not in TEXT} == set()
 
