@@ -77,7 +77,7 @@ def looks(lines: Iterable[tuple[Choice, str]]) -> list[Look]:
 
     >>> fa = RULES["fa"].choose()
     >>> [(one.color, one.tone) for one in looks([(fa, "lr 0.1"), (fa, "lr 0.03"), (fa, "lr 0.1")])]
-    [('blue', 0), ('blue', 1), ('blue', 0)]
+    [('blue', 0), ('blue', 2), ('blue', 0)]
     """
     lines = list(lines)
     wanted = dict.fromkeys(lines)
