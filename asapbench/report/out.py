@@ -60,9 +60,17 @@ def deliver(
     table = layouts.arranged(report.table if isinstance(report, Illustration) else report, layout)
     if out is None or out == STANDARD_OUTPUT:
         return show(table, wanted or Format.TERMINAL, layout, is_uncut=is_uncut)
+    if wanted is Format.HTML and isinstance(report, Illustration):
+        return write_whole(out, _with_picture(table, report))
     width = None if is_uncut else 100
     text = render(table, wanted or Format.TERMINAL, width=width, inches=layout.width, label=layout.label)
     return write_whole(out, text)
+
+
+def _with_picture(table: Table, report: Illustration) -> str:
+    from asapbench.report.render.html import render_html
+
+    return render_html(table, drawing=picture(report, ".svg", Sheet(heading=False)).decode())
 
 
 def chosen_format(form: Format | None, out: Path | None) -> Format | None:

@@ -92,3 +92,12 @@ def test_a_name_without_a_format_or_with_another_is_refused_before_the_measureme
 def test_the_format_option_decides_where_the_ending_names_none(tmp_path: Path) -> None:
     run("report", "--table", "3", "--format", "csv", "--out", str(tmp_path / "r.dat"))
     assert kind((tmp_path / "r.dat").read_text(encoding="utf-8")) == "csv"
+
+
+def test_the_html_of_a_figure_has_its_picture_above_its_numbers(tmp_path: Path) -> None:
+    run("report", "--figure", "11", "--out", str(tmp_path / "f.html"))
+    run("report", "--table", "3", "--out", str(tmp_path / "t.html"))
+    figure, table = ((tmp_path / name).read_text(encoding="utf-8") for name in ("f.html", "t.html"))
+    assert 0 < figure.index("<svg") < figure.index("</svg>") < figure.index("<table")
+    assert "<?xml" not in figure
+    assert "<svg" not in table

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
-def render_html(table: Table) -> str:
-    """A document of its own that needs no other file and no network.
+def render_html(table: Table, *, drawing: str = "") -> str:
+    """A document of its own that needs no other file and no network; `drawing` is the picture of a figure, as SVG.
 
     >>> from asapbench.report.paper import accuracy_table
     >>> render_html(accuracy_table(1, [])).splitlines()[0]
     '<!doctype html>'
     """
-    return environment().get_template("table_alone.html").render(table=table) + "\n"
+    from markupsafe import Markup
+
+    drawn = Markup(drawing[drawing.find("<svg") :]) if drawing else ""
+    return environment().get_template("table_alone.html").render(table=table, drawn=drawn) + "\n"
 
 
 def table_part(table: Table, *, id: str, level: int = 3) -> Markup:
