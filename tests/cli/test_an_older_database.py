@@ -49,7 +49,7 @@ def test_they_make_no_database_where_there_is_none(asapbench, tmp_path, command:
 def test_resume_says_that_results_of_an_earlier_revision_stay_and_their_cells_train_again(tmp_path) -> None:
     shutil.copy(OLD.with_name("0002.sqlite"), tmp_path / "old.sqlite")
     said = run(tmp_path, "resume", "--db", "old.sqlite", "--time-limit", "1s", status=3)
-    assert "4 of 4 cells to train" in said
+    assert said.startswith("4 of 4 cells of Digits ResNet-10(width=8) to train")
     assert "frozen: cells trained under an earlier revision of the code: 3; their results stay in the database" in said
     again = run(tmp_path, "resume", "--db", "old.sqlite", "--time-limit", "1s", status=3)
     assert "earlier revision" not in again, "said once: the suite's list has today's cells now"

@@ -36,7 +36,7 @@ def test_status_show_and_dry_run_tell_what_is_there(undisturbed) -> None:
     assert "test accuracy" in shown
     plan = run(folder, "run", "small.toml", "--dry-run", "--seeds", "0-2")
     assert "6 cells: 4 done, 2 pending" in plan
-    assert "from epochs measured here" in plan
+    assert "from epochs measured on this hardware" in plan
 
 
 def test_kept_weights_evaluate_to_what_was_recorded(undisturbed) -> None:
