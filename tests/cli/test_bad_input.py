@@ -50,7 +50,7 @@ BAD = [
     (["bench", "quickstart", "--slots", "0"], "--slots 0: at least 1"),
     (["bench", "quickstart", "--device", "gpu"], "choose auto, cpu"),
     (["bench", "quickstart", "--out", "none/speed.csv"], "there is no directory none"),
-    (["bench", "quickstart", "--out", "speed.png"], "a table is no picture"),
+    (["bench", "quickstart", "--out", "speed.png"], "this report is a table, not a picture"),
     (["bench", "cifar10", "--data", "none"], 'run "asapbench data prepare cifar10 --data none"'),
     (["ran", "quickstart"], "ran"),
     (["run"], "SUITE"),
