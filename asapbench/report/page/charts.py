@@ -25,6 +25,7 @@ from asapbench.report.quantity import Angle, GradientMeasure, Quantity
 from asapbench.suite.cell import Cell, title
 from asapbench.suite.columns import field_text, varying
 from asapbench.suite.entries import Look
+from asapbench.suite.options import Choice
 from asapbench.suite.shapes import layers_for
 
 Kind = Literal["lines", "heat", "bars", "stack"]
@@ -149,10 +150,20 @@ def _plain_item(content: Content, cell: Cell, names: Sequence[str], *, note: str
 
 
 def _styled(items: Iterable[dict[str, Any]], of: Sequence[Averaged | Pace]) -> tuple[dict[str, Any], ...]:
-    """The items with the looks of their lines: colours on a light and on a dark background, marker and dashes."""
-    names = varying([one.cell for one in of])
-    lines = [(one.cell.rule, ", ".join(field_text(one.cell, name) for name in names)) for one in of]
-    return tuple(item | {"look": _look(look)} for item, look in zip(items, looks(lines), strict=True))
+    """The items with the looks of their lines: colours on a light and on a dark background, marker and dashes.
+
+    Panel by panel: the first line of a rule has the rule's own look in each.
+    """
+    panels: dict[tuple[Choice, Choice], list[int]] = {}
+    for number, one in enumerate(of):
+        panels.setdefault((one.cell.dataset, one.cell.model), []).append(number)
+    found: dict[int, Look] = {}
+    for members in panels.values():
+        cells = [of[number].cell for number in members]
+        names = varying(cells)
+        lines = ((cell.rule, ", ".join(field_text(cell, name) for name in names)) for cell in cells)
+        found |= dict(zip(members, looks(lines), strict=True))
+    return tuple(item | {"look": _look(found[number])} for number, item in enumerate(items))
 
 
 def _look(look: Look) -> list[str]:

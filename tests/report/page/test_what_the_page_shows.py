@@ -15,6 +15,7 @@ from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.metrics import Measurement
 from asapbench.report.page import page
 from asapbench.report.page.cells import CellRow, rows
+from asapbench.report.page.charts import charts
 from asapbench.report.page.content import Content, read
 from asapbench.report.page.environments import environments
 from asapbench.report.page.speed import paces
@@ -152,3 +153,17 @@ def test_a_measured_shortcut_effect_is_a_table(url: str) -> None:
             rows = [Measurement("stages.0.0.conv1", name, value=40.0, spread=1.0, n=8) for name in quantities]
             store.record_measurements(shortcut.NAME, one.attempt.id, rows, XEON)
     assert [table.title for table in paper_tables(read(url), url=url)] == ["Figure 10. The shortcut effect"]
+
+
+def test_a_rule_has_the_same_look_in_each_panel(url: str) -> None:
+    (bp, *_) = of_rules("bp")
+    wider = Choice(bp.model.name, tuple((name, 12 if name == "width" else value) for name, value in bp.model.options))
+    with Store.open(with_results(url, [bp])) as store:
+        other = replace(bp, model=wider, lr=0.5)
+        store.record_suite("wider", "wider.toml", [other], text="")
+        claim = claimed(store, other)
+        store.record_epochs(claim, [an_epoch(1, 0.5)])
+        store.finish(claim, "done")
+    looks = [item["look"] for chart in charts(read(url)) if chart.id == "learning" for item in chart.items]
+    assert len(looks) == 2
+    assert looks[0] == looks[1]
