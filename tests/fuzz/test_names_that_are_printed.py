@@ -68,7 +68,7 @@ def test_every_format_shows_text_that_it_does_not_obey(text: str) -> None:
 )
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
 def test_a_picture_takes_any_title(text: str, suffix: str) -> None:
-    drawn = picture(Illustration(table(text), lambda _sheet: canvas(text, text)[0]), suffix)
+    drawn = picture(Illustration(table(text), lambda sheet: canvas(text, text, sheet=sheet)[0]), suffix)
     assert b"<script" not in drawn
     assert b"\x1b[31m" not in drawn
 
