@@ -159,11 +159,13 @@ def test_a_rule_has_the_same_look_in_each_panel(url: str) -> None:
     (bp, *_) = of_rules("bp")
     wider = Choice(bp.model.name, tuple((name, 12 if name == "width" else value) for name, value in bp.model.options))
     with Store.open(with_results(url, [bp])) as store:
-        other = replace(bp, model=wider, lr=0.5)
-        store.record_suite("wider", "wider.toml", [other], text="")
-        claim = claimed(store, other)
-        store.record_epochs(claim, [an_epoch(1, 0.5)])
-        store.finish(claim, "done")
+        for rate in (0.5, 0.1):
+            cell = replace(bp, model=wider, lr=rate)
+            store.record_suite("wider", "wider.toml", [cell], text="")
+            claim = claimed(store, cell)
+            store.record_epochs(claim, [an_epoch(1, 0.5)])
+            store.finish(claim, "done")
     looks = [item["look"] for chart in charts(read(url)) if chart.id == "learning" for item in chart.items]
-    assert len(looks) == 2
+    assert len(looks) == 3
     assert looks[0] == looks[1]
+    assert looks[1] != looks[2]
