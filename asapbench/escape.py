@@ -20,6 +20,8 @@ def visible(text: str) -> str:
     >>> print(visible("\x1b[31mred"))
     \x1b[31mred
     """
+    if text.isprintable():  # the usual case, at a hundredth of the time: what is unsafe is not printable
+        return text
     return "".join(
         character.encode("unicode_escape").decode() if unicodedata.category(character) in _UNSAFE else character
         for character in text

@@ -96,17 +96,21 @@ def render_uncut(table: Table) -> str:
     """
     rows = [[visible(column.title) for column in table.columns]]
     rows += [[visible(field.text) for field in row.fields] for group in table.groups for row in group.rows]
-    widths = [max(map(cell_len, texts)) for texts in zip(*rows, strict=True)]
+    widths = [max(map(_width, texts)) for texts in zip(*rows, strict=True)]
     heading = [visible(text) for text in (table.title, table.caption) if text]
     lines = [*heading, ""] if heading else []
     for row in rows:
         fields = (
-            text + " " * (width - cell_len(text)) if column.align == "left" else " " * (width - cell_len(text)) + text
+            text + " " * (width - _width(text)) if column.align == "left" else " " * (width - _width(text)) + text
             for text, width, column in zip(row, widths, table.columns, strict=True)
         )
         lines.append(_GAP.join(fields).rstrip())
     notes = [text for note in table.notes for text in (visible(note.text), *(f"    {c}" for c in note.commands))]
     return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
+
+
+def _width(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
 
 
 def render_terminal(table: Table, *, width: int = 100, color: bool = False, encoding: str = "utf-8") -> str:
