@@ -33,7 +33,8 @@ ONCE = [(words, name, flag) for words, name, flag, multiple in OPTIONS if not mu
 
 def test_options_that_hold_a_list_add_up() -> None:
     lists = {name for _, name, _, multiple in OPTIONS if multiple}
-    assert lists == {"--only", "--set", "--seeds", "--only-state", "--slurm", "--model", "--k", "--plugin"}
+    of_cells = {"--only", "--only-state", "--state", "--suite"}
+    assert lists == {*of_cells, "--set", "--seeds", "--slurm", "--model", "--k", "--plugin"}
 
 
 @pytest.mark.parametrize(("words", "name", "flag"), ONCE, ids=[" ".join([*words, name]) for words, name, _ in ONCE])

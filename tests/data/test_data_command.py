@@ -16,11 +16,12 @@ RUNNER = CliRunner()
 def test_list_shows_every_set_in_plain_lines_without_a_terminal(tmp_path: Path) -> None:
     shown = RUNNER.invoke(app, ["list", "--data", str(tmp_path)])
     assert shown.exit_code == 0
-    lines = shown.output.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [dataset.name for dataset in published()]
-    assert ["built in" in line for line in lines[1:]] == [dataset.name == "digits" for dataset in published()]
-    assert all(" no " in line for line in lines[1:] if "built in" not in line)
-    assert "60,000 + 10,000 of 1x28x28, 10 classes" in shown.output
+    _, titles, *lines = shown.output.splitlines()
+    assert titles.split() == ["name", "training", "+", "test", "images", "classes", "here"]
+    assert [line.split()[0] for line in lines] == [dataset.name for dataset in published()]
+    assert ["built in" in line for line in lines] == [dataset.name == "digits" for dataset in published()]
+    assert all(line.endswith("  no") for line in lines if "built in" not in line)
+    assert "mnist 60,000 + 10,000 1x28x28 10 no".split() in map(str.split, lines)
 
 
 def test_list_shows_what_is_cut_short(tmp_path: Path) -> None:
