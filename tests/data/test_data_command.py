@@ -21,7 +21,7 @@ def test_list_shows_every_set_in_plain_lines_without_a_terminal(tmp_path: Path) 
     assert [line.split()[0] for line in lines] == [dataset.name for dataset in published()]
     assert ["built in" in line for line in lines] == [dataset.name == "digits" for dataset in published()]
     assert all(line.endswith("  no") for line in lines if "built in" not in line)
-    assert "mnist 60,000 + 10,000 1x28x28 10 no".split() in map(str.split, lines)
+    assert ["mnist", "60,000", "+", "10,000", "1x28x28", "10", "no"] in map(str.split, lines)
 
 
 def test_list_shows_what_is_cut_short(tmp_path: Path) -> None:
