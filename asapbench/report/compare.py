@@ -71,8 +71,8 @@ def comparison_table(
     footnotes, shared = Footnotes(), Grid(tuple(cell for pair in pairs for cell in pair.cells), None).shared
     rows = [_row(pair, one, footnotes, interval, shared) for pair, one in zip(pairs, judged, strict=True)]
     header = [title("dataset", pair.cells[0].dataset) for pair in pairs]
-    if len({pair.suite.title for pair in pairs}) > 1:
-        header = [f"{pair.suite.title}: {text}" for pair, text in zip(pairs, header, strict=True)]
+    if len({pair.where for pair in pairs}) > 1:
+        header = [f"{pair.where}: {text}" for pair, text in zip(pairs, header, strict=True)]
     return Table(
         title=f"{titles[0]} compared with {titles[1]}",
         caption=_caption(
@@ -176,9 +176,9 @@ def _settings(pair: Pair) -> Iterator[str]:
     first, second = (title("rule", cell.rule) for cell in pair.cells)
     if other := settings_that_differ(pair.cells[1], replace(pair.cells[0], rule=pair.cells[1].rule)):
         yield f"also differs: {second} has {', '.join(other)}"
-    if pair.suite.selection:
+    if selection := pair.suites[0].selection:
         texts = [chosen.text if chosen else "none" for chosen in pair.chosen]
-        yield f"chosen {', '.join(pair.suite.selection.keys)}: {first} {texts[0]}, {second} {texts[1]}"
+        yield f"chosen {', '.join(selection.keys)}: {first} {texts[0]}, {second} {texts[1]}"
         for rule, chosen in zip((first, second), pair.chosen, strict=True):
             yield from (f"{rule}: {text}" for text in (chosen.edge, chosen.left_out) if text) if chosen else ()
 
@@ -247,12 +247,15 @@ def _notes(pairs: Sequence[Pair], judged: Sequence[_Judged], *, test: PairedTest
     few = [pair for pair, one in zip(pairs, judged, strict=True) if one.verdict == "too few seeds"]
     if few:
         needed = _pairs_needed(tests=sum(one.p is not None for one in judged)) if test is PairedTest.WILCOXON else 2
-        rules = ",".join(dict.fromkeys(cell.rule.name for cell in few[0].cells))
+        rules: dict[str, dict[str, None]] = {}
+        for pair in few:
+            for suite, cell in zip(pair.suites, pair.cells, strict=True):
+                rules.setdefault(suite.to_run, {})[cell.rule.name] = None
         yield Note(
             f"Too few seeds: {counted(needed, 'pair')} or more are needed for each row. To train more:",
             tuple(
-                f"asapbench run {shlex.quote(suite)} --only rule={rules} --seeds 0-{max(needed, _SEEDS) - 1}"
-                for suite in dict.fromkeys(pair.suite.to_run for pair in few)
+                f"asapbench run {shlex.quote(suite)} --only rule={','.join(own)} --seeds 0-{max(needed, _SEEDS) - 1}"
+                for suite, own in rules.items()
             ),
         )
 

@@ -68,7 +68,8 @@ def lacking_metric(configurations: Iterable[Configuration], metric: Metric) -> I
     """How many finished cells a report cannot show, because they lack the metric."""
     if lacking := sum(configuration.without_metric for configuration in configurations):
         validation = ": it needs examples held out for validation (--set validation=...)"
-        yield Note(f"{lacking} finished cells have no {metric}{validation if metric is Metric.BEST_VAL else ''}.")
+        why, have = validation if metric is Metric.BEST_VAL else "", "has" if lacking == 1 else "have"
+        yield Note(f"{counted(lacking, 'finished cell')} {have} no {metric}{why}.")
 
 
 def nearest(cell: Cell, references: Iterable[Cell]) -> tuple[str, Cell] | None:

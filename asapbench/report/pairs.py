@@ -6,8 +6,8 @@ as a learning rate that was tuned for it, may differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from asapbench.errors import SuiteError
@@ -49,16 +49,27 @@ class ComparedSuite:
 class Pair:
     """One configuration by two rules. A rule whose trainings are all pending has no Configuration.
 
-    `variant` is the difference from other configurations of the same data set and model, `wanted` are the seeds of the
-    cells. `chosen` are the values of what was selected, where something was.
+    `suites` hold the cells of the first and of the second rule, and are most often the same one. `variant` is the
+    difference from other configurations of the same data set and model, `wanted` are the seeds of the cells. `chosen`
+    are the values of what was selected, where something was.
     """
 
-    suite: ComparedSuite
+    suites: tuple[ComparedSuite, ComparedSuite]
     variant: str
     wanted: set[int]
     cells: tuple[Cell, Cell]
     found: tuple[Configuration | None, Configuration | None]
     chosen: tuple[Chosen | None, Chosen | None] = (None, None)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The groups of its cells."""
+        return self.cells[0].group, self.cells[1].group
+
+    @property
+    def where(self) -> str:
+        """The titles of its suites."""
+        return " and ".join(dict.fromkeys(suite.title for suite in self.suites))
 
     def stub(self, shared: str) -> str:
         """The name of its row, without the model options that all rows share."""
@@ -126,26 +137,71 @@ def meant(text: str, present: Iterable[Choice]) -> Choice:
 def pairs_of(
     suites: Sequence[ComparedSuite], rules: tuple[Choice, Choice], metric: Metric
 ) -> tuple[list[Pair], list[tuple[Cell, str]]]:
-    """The configurations that both rules have, each once; and the cells that only one has, with their differences."""
+    """The configurations that both rules have, each once; and the cells that only one has, with their differences.
+
+    A pair has the seeds of all suites that hold its configurations. Rules in different suites are a pair where nothing
+    but the rule differs.
+    """
+    known = _Known.of(suites, metric)
     pairs: dict[tuple[str, str], Pair] = {}
-    alone = []
+    alone: dict[str, tuple[Cell, str]] = {}
     for suite in suites:
-        found = suite.selection.found if suite.selection else configurations(suite.results, metric)
-        first = {cell.group: cell for cell in reversed(suite.places) if cell.rule in rules}
-        grid = Grid(tuple(reversed(first.values())), suite.file)
+        grid = _grid([suite], rules)
         for row in grid.rows:
             if len(row) < 2:
-                alone += [(cell, grid.variant(cell)) for cell in row.values()]
+                alone |= {cell.group: (cell, grid.variant(cell)) for cell in row.values() if cell.group not in alone}
                 continue
-            pair = _pair(suite, (row[rules[0]], row[rules[1]]), grid.variant(row[rules[0]]), found)
-            pairs.setdefault((pair.cells[0].group, pair.cells[1].group), pair)
-    return list(pairs.values()), alone
+            pair = known.pair((suite, suite), (row[rules[0]], row[rules[1]]), grid.variant(row[rules[0]]))
+            pairs.setdefault(pair.key, pair)
+    for pair in _across(suites, rules, known):
+        pairs.setdefault(pair.key, pair)
+    paired = {group for key in pairs for group in key}
+    return list(pairs.values()), [one for group, one in alone.items() if group not in paired]
 
 
-def _pair(suite: ComparedSuite, places: tuple[Cell, Cell], variant: str, found: Mapping[str, Configuration]) -> Pair:
-    chosen = suite.selection.chosen if suite.selection else {}
-    first, second = ((place, chosen.get(place.group)) for place in places)
-    a, b = (value.cell if value else place for place, value in (first, second))
-    wanted = {cell.seed for cell in suite.cells if cell.group in (a.group, b.group)}
-    both = found.get(places[0].group), found.get(places[1].group)
-    return Pair(suite, variant, wanted, (a, b), both, (first[1], second[1]))
+def _grid(suites: Iterable[ComparedSuite], rules: Collection[Choice]) -> Grid:
+    """The first cell of each configuration of these rules, in rows."""
+    first: dict[str, Cell] = {}
+    for cell in (cell for suite in suites for cell in suite.places if cell.rule in rules):
+        first.setdefault(cell.group, cell)
+    return Grid(tuple(first.values()), None)
+
+
+def _across(suites: Sequence[ComparedSuite], rules: tuple[Choice, Choice], known: _Known) -> Iterator[Pair]:
+    """Pairs of cells in any of the suites that differ in nothing but the rule. Chosen values stay in their suite."""
+    suites = [suite for suite in suites if suite.selection is None]
+    grid = _grid(suites, rules)
+    holder = {cell.group: suite for suite in reversed(suites) for cell in suite.places}
+    by_group = {cell.group: cell for cell in grid.cells}
+    for cell in grid.cells:
+        other = by_group.get(replace(cell, rule=rules[1]).group)
+        if cell.rule == rules[0] and other is not None:
+            yield known.pair((holder[cell.group], holder[other.group]), (cell, other), grid.variant(cell))
+
+
+@dataclass(frozen=True)
+class _Known:
+    """By group, the configurations and the seeds of all suites together."""
+
+    found: Mapping[str, Configuration]
+    seeds: Mapping[str, set[int]]
+
+    @classmethod
+    def of(cls, suites: Sequence[ComparedSuite], metric: Metric) -> _Known:
+        seeds: dict[str, set[int]] = {}
+        for cell in (cell for suite in suites for cell in suite.cells):
+            seeds.setdefault(cell.group, set()).add(cell.seed)
+        return cls(configurations((result for suite in suites for result in suite.results), metric), seeds)
+
+    def pair(self, suites: tuple[ComparedSuite, ComparedSuite], places: tuple[Cell, Cell], variant: str) -> Pair:
+        """The pair of two places: with a selection, of the cells that were chosen for them."""
+        one, other = (self._filled(suite, place) for suite, place in zip(suites, places, strict=True))
+        (a, first, choice), (b, second, other_choice) = one, other
+        wanted = self.seeds.get(a.group, set()) | self.seeds.get(b.group, set())
+        return Pair(suites, variant, wanted, (a, b), (first, second), (choice, other_choice))
+
+    def _filled(self, suite: ComparedSuite, place: Cell) -> tuple[Cell, Configuration | None, Chosen | None]:
+        if suite.selection is None:
+            return place, self.found.get(place.group), None
+        chosen = suite.selection.chosen.get(place.group)
+        return (chosen.cell, self.found.get(chosen.cell.group), chosen) if chosen else (place, None, None)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -135,6 +136,16 @@ def test_finished_trainings_without_the_metric_are_counted() -> None:
     assert table.notes[-1].text.startswith("20 finished cells have no best-val: it needs examples held out")
 
 
+def test_one_finished_training_without_the_metric_has_a_sentence_for_one() -> None:
+    cells = [cell for cell in CELLS if cell.rule.name != "fa" and cell.seed == 0 and cell.model.name == "resnet10"]
+    table = comparison_table([ComparedSuite("Mine", "m", cells, [result(cells[0], 90.0)])], ("asap", "dfa"))
+    without = comparison_table(
+        [ComparedSuite("Mine", "m", cells, [result(cells[0], 90.0)])], ("asap", "dfa"), metric=Metric.BEST_VAL
+    )
+    assert without.notes[-1].text.startswith("1 finished cell has no best-val: it needs")
+    assert not any("finished cell" in note.text for note in table.notes)
+
+
 def test_equal_differences_have_no_t_test() -> None:
     cells = [cell for cell in CELLS if cell.rule.name != "fa"]
     results = [result(cell, 90.0 + cell.seed + (cell.rule.name == "asap")) for cell in cells]
@@ -237,3 +248,37 @@ def test_the_same_configurations_of_two_suites_count_once() -> None:
     suites = [ComparedSuite(title, "mine.toml", CELLS, trained(CELLS)) for title in ("One", "Other")]
     table = comparison_table(suites, ("asap", "dfa"), metric=Metric.BEST)
     assert len(texts(table)) == 2
+
+
+def part_of(title: str, keep: Callable[[Cell], bool]) -> ComparedSuite:
+    cells = [cell for cell in CELLS if keep(cell)]
+    return ComparedSuite(title, f"{title}.toml", cells, trained(cells))
+
+
+def test_seeds_of_all_suites_that_hold_a_configuration_are_one_row() -> None:
+    suites = [part_of("a_first", lambda cell: cell.seed == 0), part_of("mine", lambda cell: True)]
+    table = comparison_table(suites, ("asap", "dfa"), metric=Metric.BEST)
+    assert [row[1:] for row in texts(table)] == [row[1:] for row in texts(compared("asap", "dfa"))]
+    split = [part_of("even", lambda cell: cell.seed % 2 == 0), part_of("odd", lambda cell: cell.seed % 2 == 1)]
+    table = comparison_table(split, ("asap", "dfa"), metric=Metric.BEST)
+    assert [row[1:] for row in texts(table)] == [row[1:] for row in texts(compared("asap", "dfa"))]
+
+
+def test_rules_in_different_suites_are_pairs_where_nothing_but_the_rule_differs() -> None:
+    suites = [
+        part_of("only_asap", lambda cell: cell.rule.name == "asap"),
+        part_of("only_dfa", lambda cell: cell.rule.name == "dfa"),
+    ]
+    table = comparison_table(suites, ("asap", "dfa"), metric=Metric.BEST)
+    assert texts(table) == texts(compared("asap", "dfa"))
+    assert not any("left out" in note.text for note in table.notes)
+    seed = [replace(one, cells=[cell for cell in one.cells if cell.seed == 0]) for one in suites]
+    seed = [replace(one, results=trained(list(one.cells))) for one in seed]
+    table = comparison_table(seed, ("asap", "dfa"), metric=Metric.BEST)
+    assert table.notes[-1].commands == (
+        "asapbench run only_asap.toml --only rule=asap --seeds 0-4",
+        "asapbench run only_dfa.toml --only rule=dfa --seeds 0-4",
+    )
+    other = [replace(cell, lr=0.3) for cell in suites[1].cells]
+    with pytest.raises(AsapbenchError, match="no configuration has both rules"):
+        comparison_table([suites[0], ComparedSuite("o", "o", other, trained(other))], ("asap", "dfa"))
