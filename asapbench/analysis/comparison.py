@@ -90,7 +90,16 @@ def smallest_exact_p(n: int) -> float:
     >>> smallest_exact_p(5), smallest_exact_p(6)
     (0.0625, 0.03125)
     """
-    return min(1.0, 2.0 / 2.0**n)
+    return min(1.0, 2.0 ** (1 - n))
+
+
+def without_rounding(values: Sequence[float]) -> list[float]:
+    """Percentages, or differences of them, such that those that differ by rounding alone are ties.
+
+    >>> without_rounding([90.3 - 90.2, 70.4 - 70.3])
+    [0.1, 0.1]
+    """
+    return [round(value, 9) for value in values]
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -120,8 +129,9 @@ def _t(differences: Sequence[float]) -> float | None:
 def _signed_rank(differences: Sequence[float]) -> float:
     from scipy.stats import PermutationMethod, wilcoxon
 
-    # Equal differences of accuracies differ by rounding: rounded, they are ties.
-    other = [round(one, 9) for one in differences if abs(one) >= _EQUAL]
+    other = without_rounding([one for one in differences if abs(one) >= _EQUAL])
+    if len(other) == 1:
+        return smallest_exact_p(1)  # scipy permutes two or more
     if len(other) <= _ENUMERATED:
         return float(wilcoxon(other, method=PermutationMethod(n_resamples=2 ** len(other))).pvalue)
     return float(wilcoxon(other).pvalue)

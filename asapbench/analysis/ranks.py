@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from statistics import fmean
 
-from asapbench.analysis.comparison import LEVEL
+from asapbench.analysis.comparison import LEVEL, without_rounding
 
 
 def average_ranks(rows: Sequence[Sequence[float]]) -> list[float]:
@@ -22,7 +22,7 @@ def average_ranks(rows: Sequence[Sequence[float]]) -> list[float]:
     """
     from scipy.stats import rankdata
 
-    ranks = [rankdata([-value for value in row]).tolist() for row in rows]
+    ranks = [rankdata([-value for value in without_rounding(row)]).tolist() for row in rows]
     return [fmean(column) for column in zip(*ranks, strict=True)]
 
 
@@ -30,9 +30,10 @@ def friedman_p(rows: Sequence[Sequence[float]]) -> float:
     """The p of Friedman's test that all columns, three or more, have the same rank; 1 where each row is one tie."""
     from scipy.stats import friedmanchisquare
 
-    if all(len(set(row)) == 1 for row in rows):
+    rounded = list(map(without_rounding, rows))
+    if all(len(set(row)) == 1 for row in rounded):
         return 1.0
-    return float(friedmanchisquare(*zip(*rows, strict=True)).pvalue)
+    return float(friedmanchisquare(*zip(*rounded, strict=True)).pvalue)
 
 
 @lru_cache

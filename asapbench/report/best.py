@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from asapbench.analysis.comparison import LEVEL, PairedTest, holm
+from asapbench.analysis.comparison import LEVEL, PairedTest, holm, smallest_exact_p
 from asapbench.report.statistics import Summary, differences
 from asapbench.report.table import Field
 
@@ -15,8 +15,9 @@ from asapbench.report.table import Field
 class Best:
     """By place in a row: `marked` are the best and all that are not significantly worse.
 
-    `untested` have a mean but take no part: a training diverged, so that the mean is one of the others, or fewer than
-    two seeds are shared with the best. Nothing is marked where no comparison can be tested, as with one seed.
+    `untested` have a mean, perhaps the highest, but take no part: a training diverged, so that the mean is one of the
+    others, or fewer than two seeds are shared with the best. Nothing is marked where no comparison can be tested, as
+    with one seed.
     """
 
     marked: frozenset[int] = frozenset()
@@ -42,16 +43,23 @@ def best(summaries: Sequence[Summary | None]) -> Best:
     whole = {place: there[place] for place in means if not there[place].diverged}
     if not whole:
         return Best(untested=frozenset(means))
-    top = max(whole, key=lambda place: means[place])
+    # One seed allows no test, so the best has more where a number of the row has.
+    several = [place for place in whole if whole[place].n > 1]
+    top = max(several or whole, key=lambda place: means[place])
     paired = {place: tuple(differences(whole[top], whole[place]).values()) for place in whole if place != top}
     tested = {place: values for place, values in paired.items() if len(values) > 1}
     if not tested:
         return Best(untested=frozenset(means))
-    # Equal differences other than 0 allow no t-test: the other is worse by as much with every seed.
-    ps = holm([0.0 if (p := PairedTest.T.p(values)) is None else p for values in tested.values()])
+    ps = holm(list(map(_p, tested.values())))
     # Over the shared seeds alone, the other may be the better one.
     ties = {place for place, p in zip(tested, ps, strict=True) if p > LEVEL or fmean(tested[place]) < 0}
     return Best(frozenset({top, *ties}), frozenset(means.keys() - {top, *tested}))
+
+
+def _p(differences: Sequence[float]) -> float:
+    """Equal differences other than 0 allow no t-test: their p is the one that needs no assumption on the spread."""
+    p = PairedTest.T.p(differences)
+    return smallest_exact_p(len(differences)) if p is None else p
 
 
 def across(columns: Sequence[Best], *, rows: int) -> list[Best]:
@@ -73,7 +81,7 @@ def explained(rows: Sequence[Best], *, of: str = "row") -> str:
             f"{level}, Holm over the {of})."
         )
         if any(one.marked and one.untested for one in rows):
-            text += " Not tested: with a diverged training, or fewer than 2 seeds in common with the best."
+            text += " Not tested: with a diverged training, one seed, or fewer than 2 seeds in common with the best."
         return text
     if any(len(one.untested) > 1 for one in rows):
         return " Nothing is marked as best: a test needs 2 seeds or more."

@@ -59,6 +59,15 @@ def test_equal_pairs_take_no_part_in_the_signed_rank_test() -> None:
     assert PairedTest.WILCOXON.smallest_p((0.0, 1.0, 2.0, 3.0)) == 0.25
 
 
+def test_a_single_pair_that_is_not_equal_is_no_evidence() -> None:
+    assert PairedTest.WILCOXON.p((0.0, 0.0, 1.0)) == by_enumeration((1.0,)) == 1.0
+
+
+def test_the_smallest_p_of_very_many_differences_is_a_number() -> None:
+    assert smallest_exact_p(1_024) == 2.0**-1023
+    assert smallest_exact_p(5_000) == 0.0
+
+
 @pytest.mark.parametrize("n", range(2, 8))
 def test_the_smallest_p_that_n_allows_is_reached_when_all_differences_have_one_sign(n: int) -> None:
     differences = [1.0 + place / 10 for place in range(n)]

@@ -34,6 +34,14 @@ def test_the_published_example_has_its_published_ranks_and_critical_difference()
     assert critical_difference(4, 14) == pytest.approx(1.25, abs=0.005)
 
 
+def test_numbers_that_differ_by_rounding_are_ties() -> None:
+    row = (90.0, 90.00000000000001, 80.0)
+    assert row[0] != row[1]
+    assert average_ranks([row]) == [1.5, 1.5, 3.0]
+    assert friedman_p([row] * 4) == friedman_p([(90.0, 90.0, 80.0)] * 4)
+    assert friedman_p([(90.0, 90.00000000000001, 90.0)] * 3) == 1.0
+
+
 def test_friedmans_test_rejects_in_the_published_example() -> None:
     """The paper prints 9.28 for chi squared with 3 degrees of freedom, p = 0.026, without the correction for ties."""
     assert 0.01 < friedman_p(TABLE_6) < 0.026

@@ -5,7 +5,7 @@ import json
 import pytest
 from made_up import result, shipped_cell
 
-from asapbench.report.best import best
+from asapbench.report.best import best, explained
 from asapbench.report.paper import accuracy_table
 from asapbench.report.quantity import Metric
 from asapbench.report.render import Format, render
@@ -89,9 +89,24 @@ def test_what_is_better_over_the_shared_seeds_is_not_called_worse() -> None:
     assert best([top, better]).marked == {0, 1}
 
 
-def test_the_same_loss_with_every_seed_is_worse_and_no_loss_at_all_is_a_tie() -> None:
-    top = Summary((96.0, 97.0), seeds=(0, 1))
-    assert best([top, Summary((95.0, 96.0), seeds=(0, 1)), Summary((96.0, 97.0), seeds=(0, 1))]).marked == {0, 2}
+def lower(top: Summary, by: float) -> Summary:
+    return Summary(tuple(value - by for value in top.samples), seeds=top.seeds)
+
+
+def test_the_same_loss_with_every_seed_is_worse_only_where_so_many_seeds_show_it() -> None:
+    """Signs alone: 2 / 2^n, that is 0.5 with 2 seeds, 0.0625 with 5, 0.03125 with 6."""
+    two = Summary((97.0, 98.0), seeds=(0, 1))
+    assert best([two, lower(two, 0.28), lower(two, 0.0)]).marked == {0, 1, 2}
+    five, six = (Summary(tuple(90.0 + seed for seed in range(n)), seeds=tuple(range(n))) for n in (5, 6))
+    assert best([five, lower(five, 1.0)]).marked == {0, 1}
+    assert best([six, lower(six, 1.0)]).marked == {0}
+
+
+def test_a_single_seed_with_the_highest_number_is_not_tested_and_the_others_are() -> None:
+    two = Summary((90.0, 91.0, 92.5), seeds=(0, 1, 2))
+    found = best([Summary((99.0,), seeds=(0,)), two, Summary((80.0, 81.5, 82.0), seeds=(0, 1, 2))])
+    assert (found.marked, found.untested) == ({1}, {0})
+    assert "Not tested: with a diverged training, one seed, or" in explained([found])
 
 
 @pytest.mark.parametrize(
