@@ -10,6 +10,7 @@ import typer
 
 from asapbench.cli.options import Db, Only
 from asapbench.cli.text import count, say
+from asapbench.escape import visible
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def discard(
         new = [row for row in chosen if row.cell_id not in known]
         for row in chosen:
             if row.cell_id in known:
-                say(f"{row.short} is discarded already ({known[row.cell_id].reason})")
+                say(f"{row.short} is discarded already ({visible(known[row.cell_id].reason or 'no reason given')})")
         if not _agreed("Discard", new, cells or (), yes=yes):
             raise typer.Exit(2)
         store.discard([row.cell_id for row in new], reason.strip())

@@ -28,7 +28,8 @@ def export(
     ] = None,
     only: Only = None,
     anonymous: Annotated[
-        bool, typer.Option("--anonymous", help="Blank host, process, errors and logs; hardware and versions stay.")
+        bool,
+        typer.Option("--anonymous", help="Blank host, process, errors, logs and reasons; hardware and versions stay."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE where it exists.")] = False,
     db: Db = DEFAULT_URL,

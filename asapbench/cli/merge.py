@@ -31,20 +31,20 @@ def merge(
     Example: asapbench merge other.sqlite
     """
     from asapbench.escape import visible
-    from asapbench.store import Store
+    from asapbench.store import Store, db_option
     from asapbench.store.untrusted_import import opened
 
     printing_is_optional()
     with opened(others) as databases, Store.open(db) as store:
         merged = store.merge(databases)
         for file, result in zip(others, merged, strict=True):
-            for line in _lines(str(file), result):
+            for line in _lines(str(file), result, options=db_option(db)):
                 say(visible(line))
     if any(result.conflicts for result in merged):
         raise typer.Exit(1)
 
 
-def _lines(file: str, merged: Merged) -> Iterator[str]:
+def _lines(file: str, merged: Merged, *, options: str) -> Iterator[str]:
     """What a merge did and what it left out, a line each."""
     new = [
         count(merged.cells, "new cell"),
@@ -58,6 +58,11 @@ def _lines(file: str, merged: Merged) -> Iterator[str]:
     ]
     further = f"; {count(merged.further, 'attempt')} had come further there" if merged.further else ""
     yield f"{file}: {', '.join(new)}{further}"
+    if merged.discarded:
+        why = f"`asapbench list --state discarded{options}`"
+        yield f"  discarded by a decision there: {count(merged.discarded, 'cell')}; {why} shows why"
+    if merged.restored:
+        yield f"  restored by a decision there: {count(merged.restored, 'cell')}"
     for conflict in merged.conflicts:
         whose = f", attempt {conflict.attempt_id[:12]}" if conflict.attempt_id else ""
         yield (

@@ -10,6 +10,7 @@ import typer
 
 from asapbench.cli.options import Db
 from asapbench.cli.text import percent, print_table, say
+from asapbench.escape import visible
 from asapbench.store import DEFAULT_URL
 
 if TYPE_CHECKING:
@@ -38,12 +39,13 @@ def show(
         epochs = store.epochs(attempts[-1].lineage) if attempts else []
         angles = store.alignment(attempts[-1].lineage) if attempts else []
         qualities = store.gradient_quality(attempts[-1].lineage) if attempts else []
-        discarded = store.discards().get(cell_id)
+        discarded = store.discards(cell_ids=[cell_id]).get(cell_id)
         provenances = {attempt.id: store.provenance(attempt.provenance_id) for attempt in attempts}
         certificates = certificates_of(store, content)
     _print_configuration(content, cell_id)
     if discarded is not None:
-        say(f"discarded      {discarded.decided_at[:19]}: {discarded.reason}; reports leave this cell out")
+        reason = visible(discarded.reason or "no reason given")
+        say(f"discarded      {discarded.decided_at[:19]}: {reason}; reports leave this cell out")
     _print_attempts(attempts, {attempt: _plugins(content, ran.versions) for attempt, ran in provenances.items()})
     if attempts:
         _print_provenance(provenances[attempts[-1].id])

@@ -208,7 +208,7 @@ class Runner:
 
         A cell that was discarded since this run started leaves the queue.
         """
-        if cell.id in self._store.discards():
+        if self._store.discards(cell_ids=[cell.id]):
             self._view.message(f"{cell.label} ({cell.short}): was discarded meanwhile, and is not trained")
             return
         current = self._store.states([cell.id])[cell.id]

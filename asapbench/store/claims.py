@@ -23,6 +23,7 @@ from asapbench.store import discards, epochs
 from asapbench.store.cells import chunks, insert_missing, now, option_of
 from asapbench.store.owner_process import OwnerProcess
 from asapbench.store.records import FINAL, Attempt, Claim, EndState, Measured, Provenance
+from asapbench.store.rows import storable
 from asapbench.store.schema import attempt as attempts
 from asapbench.suite.cell import Cell
 
@@ -50,7 +51,7 @@ def claim(
         return _claim(connection, asdict(before))
     if before is not None and (before.state == "running" or before.state in FINAL):
         return None
-    if cell.id in discards.current(connection):
+    if discards.current(connection, cell_ids=[cell.id]):
         return None
     if lineage is not None:
         before = _newest(connection, cell.id, lineage)
@@ -243,21 +244,14 @@ def finish(
         "state": state,
         "ended_at": ended_at,
         "epochs_done": rows[-1].epoch if rows else 0,
-        "error": _storable(error),
-        "log_tail": _storable(log_tail),
+        "error": storable(error),
+        "log_tail": storable(log_tail),
         "bit_exact": and_(attempts.c.bit_exact, literal(bit_exact)),
         "weights_path": weights_path,
         "weights_digest": weights_digest,
         **asdict(epochs.summary(rows)),
     }
     connection.execute(_mine(claim.attempt_id, claim.lease).values(**values))
-
-
-def _storable(text: str | None) -> str | None:
-    """`text` as every database accepts it: PostgreSQL rejects NUL, and both reject half a surrogate pair."""
-    if text is None:
-        return None
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _has_ended(connection: Connection, claim: Claim, state: EndState, *, ended_at: str) -> bool:
@@ -268,7 +262,7 @@ def _has_ended(connection: Connection, claim: Claim, state: EndState, *, ended_a
 
 
 def supersede(connection: Connection, cell_ids: Sequence[str], *, decided_at: str = "") -> int:
-    """Marks every attempt of these cells as superseded, and restores those that are discarded: they are new again.
+    """Marks every attempt of these cells as superseded, and decides that what they train from now on counts.
 
     Raises StoreError, and marks none, if one is running.
     """
@@ -282,5 +276,5 @@ def supersede(connection: Connection, cell_ids: Sequence[str], *, decided_at: st
     for part in parts:
         change = update(attempts).where(attempts.c.cell_id.in_(part), attempts.c.superseded.is_(False))
         marked += connection.execute(change.values(superseded=True)).rowcount
-    discards.restore(connection, cell_ids, reason="trained again", decided_at=decided_at)
+    discards.train_again(connection, cell_ids, decided_at=decided_at)
     return marked

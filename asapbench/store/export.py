@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select, true, update
 from asapbench.durable import check_place, replacing, sync_directories
 from asapbench.errors import StoreError
 from asapbench.paths import without_links
-from asapbench.store import migrate
+from asapbench.store import discards, migrate
 from asapbench.store.cells import IS_KEPT, ORDER, readable_cell, require_suite
 from asapbench.store.connect import Database, connect
 from asapbench.store.merge import merge
@@ -26,7 +26,7 @@ from asapbench.store.schema import suite_cell
 from asapbench.suite.select import only
 
 _NOBODY = {"host": "", "boot_id": "", "pid": 0, "pid_started": 0.0, "error": None, "log_tail": None}
-"""The process of an attempt, blanked; errors and logs too, because they may name paths and users."""
+"""The process of an attempt, blanked; errors and logs too, because they may name paths and users, as reasons may."""
 
 
 @contextmanager
@@ -89,4 +89,5 @@ def fill(
         held = merge(connection, target, cell_ids=cell_ids, suite_names=suites or None)
         if anonymous:
             target.execute(update(attempts).values(_NOBODY))
+            discards.without_reasons(target)
     return held

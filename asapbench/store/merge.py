@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, and_, func, insert, select, update
 
-from asapbench.store import merge_rules, views
+from asapbench.store import discards, merge_rules, views
 from asapbench.store.cells import cell_ids_of, chunks, now, portable
 from asapbench.store.connect import Database
 from asapbench.store.merge_rules import ContradictionError, Row
@@ -242,7 +242,14 @@ class _Merging:
     def _take_discards(self, cell_ids: Sequence[str]) -> None:
         """Adds the missing decisions to discard or to restore these cells: the last one of both databases counts."""
         ours = {row["id"] for row in _rows(self.target, discard.c.cell_id, cell_ids)}
-        self._insert(discard, [row for row in _rows(self.source, discard.c.cell_id, cell_ids) if row["id"] not in ours])
+        new = [row for row in _rows(self.source, discard.c.cell_id, cell_ids) if row["id"] not in ours]
+        if not new:
+            return
+        before = discards.current(self.target, cell_ids=cell_ids).keys()
+        self._insert(discard, new)
+        after = discards.current(self.target, cell_ids=cell_ids).keys()
+        self.merged.discarded += len(after - before)
+        self.merged.restored += len(before - after)
 
     def _compare(self, label: str, rows: Sequence[Row], curves: Mapping[str, Rows], *, taken: set[str]) -> None:
         """Finds trainings that should have the same bits and do not; at least one of them was just added."""

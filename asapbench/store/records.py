@@ -226,6 +226,7 @@ class Disagreement:
 class Merged:
     """What a merge has added so far. `further` counts attempts that had more epochs in the other database.
 
+    `discards` counts decisions; `discarded` and `restored` count the cells that are discarded, or no longer, by them.
     `in_training` are cells that a run trains here: nothing of their attempts was added.
     """
 
@@ -238,6 +239,8 @@ class Merged:
     measurements: int = 0
     certificates: int = 0
     discards: int = 0
+    discarded: int = 0
+    restored: int = 0
     suites: int = 0
     conflicts: list[Conflict] = field(default_factory=list)
     disagreements: list[Disagreement] = field(default_factory=list)

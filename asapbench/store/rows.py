@@ -68,6 +68,13 @@ def from_json(name: str, text: str) -> Any:
         raise untrusted(name, str(error)) from error
 
 
+def storable(text: str | None) -> str | None:
+    """`text` as every database accepts it: PostgreSQL rejects NUL, and both reject half a surrogate pair."""
+    if text is None:
+        return None
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def untrusted(name: str, fault: str) -> UntrustedRowError:
     """The error about a value of column `name`."""
     return UntrustedRowError(f"holds a row that asapbench did not write ({name}: {fault}): {RESTORE_IT}")

@@ -57,6 +57,34 @@ def test_a_cell_that_is_discarded_already_or_not_at_all_is_named(trained: Comman
     ]
 
 
+def test_a_merge_says_which_cells_are_discarded_by_it(trained: Commands) -> None:
+    trained("export", "before.sqlite")
+    trained("discard", CELLS[0].short, "--reason", "wrong")
+    trained("export", "after.sqlite")
+    trained("merge", "before.sqlite", "--db", "other.sqlite")
+    lines = trained("merge", "after.sqlite", "--db", "other.sqlite").out.splitlines()
+    assert lines[1:] == [
+        "  discarded by a decision there: 1 cell; `asapbench list --state discarded --db other.sqlite` shows why"
+    ]
+    trained("restore", CELLS[0].short)
+    trained("export", "restored.sqlite")
+    lines = trained("merge", "restored.sqlite", "--db", "other.sqlite").out.splitlines()
+    assert lines[1:] == ["  restored by a decision there: 1 cell"]
+
+
+def test_a_reason_is_one_line_of_show_and_none_is_said_of_an_anonymous_export(trained: Commands) -> None:
+    trained("discard", CELLS[0].short, "--reason", "two\nlines")
+    assert r": two\nlines; reports leave this cell out" in trained("show", CELLS[0].short).out
+    assert (
+        rf"{CELLS[0].short} is discarded already (two\nlines)"
+        in trained("discard", CELLS[0].short, "--reason", "x").out
+    )
+    trained("export", "anonymous.sqlite", "--anonymous")
+    trained("merge", "anonymous.sqlite", "--db", "other.sqlite")
+    said = trained("show", CELLS[0].short, "--db", "other.sqlite").out
+    assert ": no reason given; reports leave this cell out" in said
+
+
 def test_cells_that_a_filter_chooses_are_counted_and_need_a_yes(trained: Commands) -> None:
     asked = ("discard", "--only", "dataset=digits", "--reason", "the data were wrong")
     assert trained(*asked).err == "error: 4 cells match: add --yes to discard all of them\n"

@@ -82,6 +82,19 @@ def test_superseded_cells_are_restored_so_that_a_rerun_trains_them(filled):
     assert filled.claim(a_cell(1), **TERMS) is not None
 
 
+def test_a_claim_reads_the_decisions_of_its_own_cell_only(filled, monkeypatch):
+    filled.discard([a_cell(0).id, a_cell(1).id, a_cell(2).id], WHY)
+    seen = []
+    monkeypatch.setattr("asapbench.store.discards.checked", lambda kind, row: seen.append(row["cell_id"]))
+    filled.claim(a_cell(3), **TERMS)
+    assert seen == []
+
+
+def test_a_reason_that_no_database_can_hold_is_stored_with_escapes(filled):
+    filled.discard([a_cell(1).id], "bad\udcff\0")
+    assert filled.discards()[a_cell(1).id].reason == "bad\\udcff\N{REPLACEMENT CHARACTER}"
+
+
 def test_a_suite_recorded_again_keeps_its_discarded_cells(filled):
     filled.discard([a_cell(1).id], WHY)
     filled.record_suite("mine", "shipped", [a_cell(0), a_cell(3)])
@@ -117,6 +130,47 @@ def test_of_two_databases_the_last_decision_counts_in_whichever_order_they_merge
             merged(other, *order)
             assert other.discards().keys() == {a_cell(1).id}
             assert other.discards() == filled.discards()
+
+
+def test_an_older_discard_of_another_database_does_not_hide_what_was_trained_again_since(filled, tmp_path):
+    filled.export(tmp_path / "before.sqlite")
+    filled.discard([a_cell(1).id], WHY)
+    filled.export(tmp_path / "discarded.sqlite")
+    with Store.open(str(tmp_path / "other.sqlite")) as other:
+        merged(other, tmp_path / "before.sqlite")
+        for _ in range(2):  # the second time in vain
+            other._database.write(
+                other.supersede.__wrapped__, [a_cell(1).id], decided_at="2098-01-01T00:00:00.000+00:00"
+            )
+        trained(other, a_cell(1))
+        [held] = merged(other, tmp_path / "discarded.sqlite")
+        assert (held.discards, held.discarded, held.restored) == (1, 0, 0)
+        assert seeds_of(other) == [0, 1, 2]
+        with other._database.reading() as connection:
+            assert connection.exec_driver_sql("SELECT COUNT(*) FROM discard").scalar() == 2
+
+
+def test_a_merge_counts_the_cells_that_it_discards_and_restores(filled, tmp_path):
+    filled.export(tmp_path / "before.sqlite")
+    filled.discard([a_cell(0).id, a_cell(1).id], WHY)
+    filled.export(tmp_path / "discarded.sqlite")
+    filled.restore([a_cell(0).id])
+    filled.export(tmp_path / "restored.sqlite")
+    with Store.open(str(tmp_path / "other.sqlite")) as other:
+        files = [tmp_path / f"{name}.sqlite" for name in ("before", "discarded", "restored")]
+        assert [(one.discarded, one.restored) for one in merged(other, *files)] == [(0, 0), (2, 0), (0, 1)]
+
+
+def test_an_anonymous_export_has_no_reasons_and_can_be_merged(filled, tmp_path):
+    filled.discard([a_cell(1).id], "Alice used the wrong learning rate")
+    filled.export(tmp_path / "one.sqlite", anonymous=True)
+    merged(filled, tmp_path / "one.sqlite")  # two decisions of one time
+    assert filled.discards().keys() == {a_cell(1).id}
+    filled.export(tmp_path / "two.sqlite", anonymous=True)
+    assert b"Alice" not in (tmp_path / "two.sqlite").read_bytes()
+    with Store.open(str(tmp_path / "other.sqlite")) as other:
+        assert merged(other, tmp_path / "two.sqlite")[0].discards == 1
+        assert other.discards()[a_cell(1).id].reason is None
 
 
 def test_a_decision_comes_after_one_of_a_machine_whose_clock_is_ahead(filled):
