@@ -152,8 +152,9 @@ class _Token:
 
 
 def _with_cookie(request: Request, name: str, token: str) -> Response:
-    """The same address without the token, so that it stays out of histories."""
+    """The same address without the token, so that it stays out of histories. `//NAME` would lead to another host."""
     url = request.url.remove_query_params("token")
-    response = RedirectResponse(f"{url.path}?{url.query}".rstrip("?"), 303, _HEADERS | {"cache-control": "no-store"})
+    path = "/" + url.path.lstrip("/\\")
+    response = RedirectResponse(f"{path}?{url.query}".rstrip("?"), 303, _HEADERS | {"cache-control": "no-store"})
     response.set_cookie(name, token, max_age=_COOKIE_SECONDS, httponly=True, samesite="strict")
     return response

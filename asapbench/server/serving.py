@@ -11,6 +11,7 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from asapbench.errors import AsapbenchError
 from asapbench.server.app import LOCAL_HOSTS, make_app, script
@@ -40,6 +41,11 @@ class Place:
             return ipaddress.ip_address(self.host).is_loopback
         return False
 
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """The names of this machine to which requests are answered; `*`: any."""
+        return (*LOCAL_HOSTS, self.host) if self.is_local else ("*",)
+
     def wanted_token(self) -> str | None:
         """The token, or a new one where one is needed; None: it is not."""
         return self.token or (None if self.is_local else secrets.token_urlsafe(_TOKEN_BYTES))
@@ -63,7 +69,7 @@ def serve(
     taken = listening(place)
     shown = address(place, taken.getsockname()[1], token)
     page = live_page_of(url, suites=suites, filters=filters, say=say)
-    app = make_app(page, hosts=LOCAL_HOSTS if place.is_local else ("*",), token=token)
+    app = make_app(page, hosts=place.answered, token=token)
     say(f"{shown}\nCtrl-C ends it.")
     if opens:
         webbrowser.open(shown)
@@ -116,4 +122,4 @@ def address(place: Place, port: int, token: str | None) -> str:
     with suppress(ValueError):
         parsed = ipaddress.ip_address(host)
         host = socket.gethostname() if parsed.is_unspecified else f"[{host}]" if parsed.version == 6 else host
-    return f"http://{host}:{port}/" + ("" if token is None else f"?token={token}")
+    return f"http://{host}:{port}/" + ("" if token is None else f"?token={quote(token, safe='')}")

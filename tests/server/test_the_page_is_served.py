@@ -190,6 +190,14 @@ def test_other_sites_may_not_show_or_load_the_page(client) -> None:
     assert "access-control-allow-origin" not in headers
 
 
+@pytest.mark.parametrize("path", ["//evil.example/", "///evil.example/", "/%5Cevil.example/", "/%2Fevil.example/"])
+def test_the_right_token_leads_to_no_other_host(page, path: str) -> None:
+    app = make_app(page, hosts=("*",), token="secret")
+    with TestClient(app, base_url="http://node7:8617") as client:
+        answer = client.get(f"http://node7:8617{path}?token=secret", follow_redirects=False)
+        assert answer.headers["location"][:2] not in ("//", "/\\")
+
+
 def test_with_a_token_nothing_is_shown_without_it(page) -> None:
     app = make_app(page, hosts=("*",), token="secret")
     with TestClient(app, base_url="http://node7:8617") as client:

@@ -6,8 +6,11 @@ import socket
 
 import pytest
 from in_process import asapbench
+from starlette.testclient import TestClient
 
 from asapbench.errors import AsapbenchError
+from asapbench.server.app import make_app
+from asapbench.server.live_page import LivePage
 from asapbench.server.serving import Place, address, listening
 
 
@@ -54,3 +57,25 @@ def test_port_0_is_printed_as_the_port_that_was_taken() -> None:
     assert address(Place(), port, None) == f"http://127.0.0.1:{port}/"
     assert address(Place(host="::1"), port, None) == f"http://[::1]:{port}/"
     assert address(Place(host="0.0.0.0"), port, "t") == f"http://{socket.gethostname()}:{port}/?token=t"
+
+
+@pytest.mark.parametrize("token", ["a+b", "a&b#c", "100%", "two words", 'a;b,c"d', "grün"])
+def test_the_printed_address_opens_the_page_whatever_the_token(token: str) -> None:
+    app = make_app(_page(), hosts=("*",), token=token)
+    with TestClient(app, base_url="http://node7:8617") as client:
+        assert client.get(address(Place(host="node7"), 8617, token)).text == "a page"
+        assert client.get("/").text == "a page"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "localhost", "::1"])
+def test_every_address_of_this_machine_that_is_served_is_answered(host: str) -> None:
+    place = Place(host=host)
+    with TestClient(make_app(_page(), hosts=place.answered), base_url="http://x") as client:
+        opened = address(place, 8617, None)
+        asked = opened.removeprefix("http://").removesuffix("/")
+        assert client.get("/", headers={"host": asked}).text == "a page"
+        assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+
+
+def _page() -> LivePage:
+    return LivePage(lambda: "1", lambda: "a page", constant="", say=print)
