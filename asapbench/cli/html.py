@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -33,5 +34,5 @@ def html(
 
     printing_is_optional()
     durable.check_place(out, f"--out {out}", replace=force)
-    write_whole(out, page(db, suites=suites or (), filters=only or ()))
+    write_whole(out, page(db, suites=suites or (), filters=only or (), say=partial(say, err=True)))
     say(f"{out}: {size(out.stat().st_size)}; open it in a browser")

@@ -368,6 +368,10 @@ def with_options(table: Table, url: str) -> Table:
     """The table; its commands name the plug-ins, and the database if it is not the default one."""
     from asapbench.store import db_option
 
-    option = f"{plugins.options()}{db_option(url)}"
+    return with_option(table, f"{plugins.options()}{db_option(url)}")
+
+
+def with_option(table: Table, option: str) -> Table:
+    """The table; its commands end in `option`."""
     notes = [replace(note, commands=tuple(command + option for command in note.commands)) for note in table.notes]
     return replace(table, notes=tuple(notes))

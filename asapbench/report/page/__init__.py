@@ -5,41 +5,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import asapbench
-from asapbench.report.page.cells import counts, rows
+from asapbench.report.page.cells import CellRow, counts, rows
 from asapbench.report.page.charts import charts
+from asapbench.report.page.command import database_name, portable_options
 from asapbench.report.page.content import Content, read
 from asapbench.report.page.document import document
 from asapbench.report.page.environments import environments
 from asapbench.report.page.speed import pace_table, paces
 from asapbench.report.page.tables import certificate_table, paper_tables, suite_tables
-from asapbench.store.records import db_option
 
 
-def page(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), script: str = "") -> str:
+def page(
+    url: str,
+    *,
+    suites: Sequence[str] = (),
+    filters: Sequence[str] = (),
+    script: str = "",
+    say: Callable[[str], None] = lambda _: None,
+) -> str:
     """The whole page as HTML text: of these suites, by name or file, or of all; cells that pass the filters.
 
-    `script` is that of a server that shows the page, which may then reach this server.
+    `script` is that of a server that shows the page, which may then reach this server. `say` takes what the reader of
+    the page may lack: the suite files that cannot be read here.
     Raises StoreError without a database, AsapbenchError where it holds nothing of a suite or nothing at all, and
     SuiteError for a filter that no cell passes.
     """
     content = read(url, suites=suites, filters=filters)
     ran_on, of_cells = environments(content)
-    found = rows(content, of_cells, option=db_option(url))
+    option = portable_options(url)
+    found = rows(content, of_cells, option=option)
+    for text in _unreadable(content, found):
+        say(text)
     shown, measured = charts(content), paces(content)
     values = {
         "heading": _heading(content),
-        "database": content.database,
+        "database": database_name(url),
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": asapbench.__version__,
         "counts": counts(found),
         "trained": _time(sum(epoch.seconds for one in content.trained for epoch in one.epochs)),
         "hardware": list(dict.fromkeys(one.hardware for one in ran_on)),
-        "suite_tables": suite_tables(content, url=url),
-        "paper_tables": paper_tables(content, url=url),
+        "suite_tables": suite_tables(content, option=option),
+        "paper_tables": paper_tables(content, option=option),
         "charts": shown,
         "pace_table": pace_table(measured) if measured else None,
         "certificate_table": certificate_table(content.certificates),
@@ -57,6 +68,15 @@ def page(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), s
 
 def _time(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+
+
+def _unreadable(content: Content, found: Sequence[CellRow]) -> Iterator[str]:
+    """Why commands need the database: for each suite whose file cannot be read, one line."""
+    for chosen in content.suites:
+        if chosen.suite.file is None:
+            number = sum(row.needs_database and chosen.suite.name in row.suites for row in found)
+            reasons = [note.text for note in chosen.suite.notes] or ["The suite file of the run is not recorded."]
+            yield f"{chosen.suite.name}: {' '.join(reasons)} Commands that need this database: {number}."
 
 
 def _heading(content: Content) -> str:

@@ -22,7 +22,8 @@ _WITH_REASON = ("diverged", "failed", "out_of_memory", "interrupted", "discarded
 class CellRow:
     """A row. Accuracies are percent as text, `epochs` is `6 of 6`, `environments` are names, as in `E1`.
 
-    `reason` is the last line of the error, `details` all of it and the end of the log. `command` trains the cell.
+    `reason` is the last line of the error, `details` all of it and the end of the log. `command` trains the cell;
+    some need the database.
     """
 
     id: str
@@ -36,6 +37,7 @@ class CellRow:
     device: str
     environments: tuple[str, ...]
     command: str
+    needs_database: bool
     reason: str = ""
     details: str = ""
 
@@ -48,13 +50,14 @@ class CellRow:
 def rows(content: Content, ran_on: dict[str, list[str]], *, option: str) -> list[CellRow]:
     """A row for each chosen cell, the discarded ones last.
 
-    `option` is ` --db URL` for the commands that need the database.
+    `option` ends the commands that need the database.
     """
     discarded = [cell for cell, _ in content.discarded]
     known, labels = commands(content), distinct_labels([*content.cells, *discarded])
     trained = {one.result.cell.id: one for one in content.trained}
 
     def row(cell: Cell, discard: Discard | None = None) -> CellRow:
+        command = known.get(cell.id)
         return _row(
             content,
             cell,
@@ -62,7 +65,8 @@ def rows(content: Content, ran_on: dict[str, list[str]], *, option: str) -> list
             discard,
             label=labels[cell.id],
             environments=tuple(ran_on.get(cell.id, ())),
-            command=known.get(cell.id, f"asapbench rerun --only cell={cell.short}{option}"),
+            command=command or f"asapbench rerun --only cell={cell.short}{option}",
+            needs_database=command is None,
         )
 
     return [*map(row, content.cells), *(row(*one) for one in content.discarded)]
@@ -77,12 +81,13 @@ def _row(
     label: str,
     environments: tuple[str, ...],
     command: str,
+    needs_database: bool,
 ) -> CellRow:
     suites = tuple(content.suites[place].suite.name for place in content.suites_of.get(cell.id, ()))
     if one is None:
         state, reason = ("pending", "") if discard is None else ("discarded", discard.reason or "no reason given")
         nothing = (MISSING,) * 5
-        return CellRow(cell.short, label, suites, state, *nothing, environments, command, reason)
+        return CellRow(cell.short, label, suites, state, *nothing, environments, command, needs_database, reason)
     attempt = one.result.attempt
     error = (attempt.error or "").strip()
     log = (attempt.log_tail or "").strip()
@@ -98,6 +103,7 @@ def _row(
         attempt.device.split()[0],
         environments,
         command,
+        needs_database,
         reason=error.splitlines()[-1] if error else "",
         details="\n\n".join(part for part in (error, "" if log in error else log) if part),
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asapbench.errors import SuiteError
 from asapbench.report.configuration import nearest
 from asapbench.report.page.content import ChosenSuite, Content, Trained
+from asapbench.store.records import DEFAULT_URL, db_option, without_password
 from asapbench.suite import plugins
 from asapbench.suite.cell import Cell, plain
 from asapbench.suite.columns import settings
-from asapbench.suite.load import shipped
+from asapbench.suite.load import plugins_named, shipped
 from asapbench.suite.select import choose
 
 if TYPE_CHECKING:
@@ -26,14 +29,46 @@ def commands(content: Content) -> dict[str, str]:
     is not known.
     """
     trained = {one.result.cell.id: one for one in content.trained}
+    discarded = [cell for cell, _ in content.discarded]
     found: dict[str, str] = {}
     for chosen in content.suites:
         selections: dict[str, list[str] | None] = {}
-        for cell in chosen.cells:
+        for cell in (*chosen.cells, *discarded):
             if cell.id not in found and (selection := _selection(chosen, cell, selections)) is not None:
                 words = ["asapbench", "run", _argument(chosen), *selection, *_settings_of_run(trained.get(cell.id))]
-                found[cell.id] = shlex.join(words) + (plugins.options() if cell.plugins else "")
+                found[cell.id] = shlex.join([*words, *_plugins(chosen, cell)])
     return found
+
+
+def database_name(url: str) -> str:
+    """How the page names the database: the file without its folder, or the URL without a password."""
+    from asapbench.store.connect import file_of
+
+    file = file_of(url)
+    return without_password(url) if file is None else file.name
+
+
+def portable_options(url: str) -> str:
+    """` --plugin FILE` and ` --db FILE` for commands that need the database, without a folder of this machine."""
+    option = "" if url == DEFAULT_URL else db_option(database_name(url))
+    return "".join(f" {shlex.join(['--plugin', _portable(source)])}" for source in plugins.to_name()) + option
+
+
+def _plugins(chosen: ChosenSuite, cell: Cell) -> list[str]:
+    """`--plugin` for what the cells of the suite file need beyond the plug-ins that it lists itself."""
+    listed = {_portable(one) for one in plugins_named(chosen.text or "", folder=Path())}
+    of_file = chosen.suite.file.cells if chosen.suite.file else ()
+    needed = {source for one in (cell, *of_file) for source in one.plugins}
+    found = (_portable(source) for source in plugins.to_name() if source in needed)
+    return [word for one in found if one not in listed for word in ("--plugin", one)]
+
+
+def _portable(source: str) -> str:
+    """What `--plugin` takes, with the plug-in in the working folder."""
+    if not os.path.isabs(source):
+        return source.partition("@")[0]
+    name = os.path.basename(source)
+    return name if name.endswith(".py") else f"./{name}"
 
 
 def _argument(chosen: ChosenSuite) -> str:

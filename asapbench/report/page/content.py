@@ -67,7 +67,6 @@ class ChosenSuite:
 class Content:
     """What was read. Each cell is once in `trained`, whatever the number of its suites; discarded ones are not."""
 
-    database: str
     suites: tuple[ChosenSuite, ...]
     trained: tuple[Trained, ...]
     certificates: tuple[Certificate, ...]
@@ -119,7 +118,6 @@ def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -
             for name, suite in by_name.items()
         ]
         return Content(
-            store.name,
             tuple(one for one in chosen if one.cells),
             tuple(_trained(store, _in_order(listed, results))),
             tuple(current_certificates(store)),

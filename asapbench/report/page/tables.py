@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asapbench.certificate import PROPERTIES, Certificate
-from asapbench.report.build import with_options
+from asapbench.report.build import with_option
 from asapbench.report.certificates import limits, statement
 from asapbench.report.certified import rule_title, with_notes
 from asapbench.report.figures.matching import dimension_matching
@@ -19,8 +19,8 @@ from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, T
 _SHOWN = {"holds": "holds", "declared": "declared", "fails": "fails", "not applicable": "-"}
 
 
-def suite_tables(content: Content, *, url: str) -> list[Table]:
-    """The report of each suite that has a chosen cell."""
+def suite_tables(content: Content, *, option: str) -> list[Table]:
+    """The report of each suite that has a chosen cell. Commands end in `option`."""
     results = [one.result for one in content.trained]
     return [
         _finished(
@@ -33,25 +33,28 @@ def suite_tables(content: Content, *, url: str) -> list[Table]:
                 notes=chosen.notes,
             ),
             content,
-            url=url,
+            option=option,
         )
         for chosen in content.suites
     ]
 
 
-def paper_tables(content: Content, *, url: str) -> list[Table]:
-    """The paper's tables, and Figures 9 and 10 as tables, that have a measured number."""
+def paper_tables(content: Content, *, option: str) -> list[Table]:
+    """The paper's tables, and Figures 9 and 10 as tables, that have a measured number.
+
+    Commands end in `option`.
+    """
     results = [one.result for one in content.trained]
     made = [*(accuracy_table(number, results) for number in ACCURACIES), forward_alignment_table(results)]
     made.append(dimension_matching(results).table)
     if analyzed := [(one.result.cell, one.shortcut) for one in content.trained if one.shortcut]:
         made.append(shortcut_effect_figure(analyzed).table)
     measured = (table for table in made if any(number.measured is not None for number in table.numbers))
-    return [_finished(table, content, url=url) for table in measured]
+    return [_finished(table, content, option=option) for table in measured]
 
 
-def _finished(table: Table, content: Content, *, url: str) -> Table:
-    return with_options(with_notes(table, content.certificates), url)
+def _finished(table: Table, content: Content, *, option: str) -> Table:
+    return with_option(with_notes(table, content.certificates), option)
 
 
 def certificate_table(certificates: Sequence[Certificate]) -> Table | None:

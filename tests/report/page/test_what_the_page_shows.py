@@ -79,6 +79,31 @@ def test_a_cell_that_its_suite_file_cannot_make_is_run_from_the_database(url: st
     assert command == f"asapbench rerun --only cell={cell.short} --db x"
 
 
+def test_discarded_cells_have_a_command_that_needs_no_database(url: str) -> None:
+    cell, *_ = of_rules("bp", "asap")
+    with Store.open(with_results(url, of_rules("bp", "asap"))) as store:
+        store.discard([cell.id], "a broken fan")
+    row = rows_of(read(url))[cell.short]
+    assert made_by(row.command) == [cell]
+    assert not row.needs_database
+
+
+def test_what_needs_the_database_is_marked_and_names_no_folder(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/away/mine.sqlite"
+    (tmp_path / "away").mkdir()
+    cells = of_rules("bp")
+    with_results(url, cells, text="[suite]\n")
+    said: list[str] = []
+    html = page(url, say=said.append)
+    assert html.count("needs this database") == len(cells)
+    assert "needs this database" not in html[: html.index("</thead>", html.index('id="cell-table"'))]
+    assert f"asapbench rerun --only cell={cells[0].short} --db mine.sqlite" in html
+    assert str(tmp_path) not in html
+    assert len(said) == 1
+    assert said[0].startswith("quickstart: The suite file of the run cannot be read here (")
+    assert said[0].endswith(" Commands that need this database: 3.")
+
+
 def test_failed_and_diverged_cells_have_their_reason(trained: str) -> None:
     found = [row for row in rows_of(read(trained)).values() if row.ended_badly]
     assert {(row.state, row.reason) for row in found} == {
@@ -95,7 +120,7 @@ def test_discarded_cells_are_listed_with_the_reason_and_in_no_table(url: str) ->
     content = read(url)
     row = rows_of(content)[cells[0].short]
     assert (row.state, row.reason, row.ended_badly) == ("discarded", "a broken fan", True)
-    (table,) = suite_tables(content, url=url)
+    (table,) = suite_tables(content, option="")
     assert {number.n for number in table.numbers} == {2, 3}
     assert any("1 discarded cell left out" in note.text for note in table.notes)
 
@@ -119,7 +144,7 @@ def test_filters_choose_cells_tables_and_charts(trained: str, cells: list[Cell])
     content = read(trained, suites=["quickstart"], filters=["rule=bp,fa", "seed=1"])
     wanted = {cell.id for cell in cells if cell.rule.name in ("bp", "fa") and cell.seed == 1}
     assert {cell.id for cell in content.cells} == wanted == {one.result.cell.id for one in content.trained}
-    (table,) = suite_tables(content, url=trained)
+    (table,) = suite_tables(content, option="")
     assert [column.title for column in table.columns] == ["Model", "BP", "FA"]
     with pytest.raises(SuiteError, match='no cell has rule "dfa"'):
         read(trained, filters=["rule=dfa"])
@@ -128,14 +153,14 @@ def test_filters_choose_cells_tables_and_charts(trained: str, cells: list[Cell])
 
 
 def test_the_papers_tables_are_shown_where_something_of_them_is_measured(url: str, trained: str) -> None:
-    assert paper_tables(read(trained), url=trained) == []
+    assert paper_tables(read(trained), option="") == []
     cell = next(cell for cell in load("cifar10").cells if cell.rule.name == "bp")
     with Store.open(url) as store:
         store.record_suite("cifar10", "cifar10.toml", [cell])
         claim = claimed(store, cell)
         store.record_epochs(claim, [an_epoch(1, 0.95)])
         store.finish(claim, "done")
-    assert "Table 1" in [table.title[:7] for table in paper_tables(read(url), url=url)]
+    assert "Table 1" in [table.title[:7] for table in paper_tables(read(url), option="")]
     assert "95.00" in page(url)
 
 
@@ -152,7 +177,7 @@ def test_a_measured_shortcut_effect_is_a_table(url: str) -> None:
         for one in store.results():
             rows = [Measurement("stages.0.0.conv1", name, value=40.0, spread=1.0, n=8) for name in quantities]
             store.record_measurements(shortcut.NAME, one.attempt.id, rows, XEON)
-    assert [table.title for table in paper_tables(read(url), url=url)] == ["Figure 10. The shortcut effect"]
+    assert [table.title for table in paper_tables(read(url), option="")] == ["Figure 10. The shortcut effect"]
 
 
 def test_a_rule_has_the_same_look_in_each_panel(url: str) -> None:
