@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from asapbench.report.recorded import (
     current_certificates,
     differing_plugins,
     discarded_note,
+    naming_discarded,
     passing,
     recorded_certificates,
     recorded_results,
@@ -291,10 +293,13 @@ def comparison(
     from asapbench.store import Store
 
     chosen, named = metric or Metric.LAST, {spelled("rule", text)[0] for text in rules}
-    with Store.read_only(url) as store:
+    with Store.read_only(url) as store, ExitStack() as causes:
         asked = suites or [record.name for record in store.suites()]
         known = [recorded_suite(store, suite) for suite in asked]
         read = [store.suite_outcomes(one.name) for one in known]
+        discarded = [cell for one in known for cell in store.discarded_cells(suite=one.name)]
+        number = len({cell.id for cell in matching(discarded, filters) if cell.rule.name in named})
+        causes.enter_context(naming_discarded(number, suites=suites, url=url))
         every = only([cell for found in read for cell in found.cells], filters)
         wanted, keys = {cell.id for cell in every}, () if select is None else keys_of(select, every)
         compared, notes = [], []
@@ -309,10 +314,8 @@ def comparison(
         unreadable = {cell: label for found in read for cell, label in found.unreadable.items()}
         every_result = [result for one in compared for result in one.results]
         notes += [*_left_out(list(unreadable.values())), *differing_plugins(store, every_result)]
-        discarded = [cell for one in known for cell in store.discarded_cells(suite=one.name)]
-        number = len({cell.id for cell in matching(discarded, filters) if cell.rule.name in named})
         notes += discarded_note(number, suites=suites)
-    table = comparison_table(compared, rules, metric=chosen, test=test, interval=interval)
+        table = comparison_table(compared, rules, metric=chosen, test=test, interval=interval)
     return with_options(replace(table, notes=(*table.notes, *notes)), url)
 
 
@@ -337,8 +340,10 @@ def by_epoch_report(
     option, words = _NAMES[type(shown)]
     if suite is None and not filters:
         raise SuiteError(f"{option}: name a suite with --suite, or cells with --only, as in --only cell=744498a257")
-    with Store.read_only(url) as store:
+    with Store.read_only(url) as store, ExitStack() as causes:
         known = None if suite is None else recorded_suite(store, suite)
+        discarded = matching(store.discarded_cells(suite=known.name if known else None), filters)
+        causes.enter_context(naming_discarded(len(discarded), suites=[known.name] if known else [], url=url))
         heading = f"{known.title}, {words}" if known else words.capitalize()
         results = passing(store.results(suite=known.name if known else None), filters)
         if isinstance(shown, Quantity):

@@ -6,10 +6,11 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from asapbench.errors import AsapbenchError, NoDatabaseError, SuiteError
+from asapbench.errors import AsapbenchError, NoDatabaseError, StoreError, SuiteError
 from asapbench.report.configuration import entries
 from asapbench.report.table import Note
 from asapbench.suite import plugins
@@ -150,6 +151,21 @@ def discarded_note(number: int, *, suites: Sequence[str] = ()) -> Iterator[Note]
     if number:
         text = f"{number} discarded cell{'' if number == 1 else 's'} left out. To list, with the reasons:"
         yield Note(text, (shlex.join(["asapbench", "list", *suites, "--state", "discarded"]),))
+
+
+@contextmanager
+def naming_discarded(number: int, *, suites: Sequence[str], url: str) -> Iterator[None]:
+    """Adds to the error of a report, which may be for lack of them, how many discarded cells it leaves out."""
+    from asapbench.store import db_option
+
+    try:
+        yield
+    except StoreError:
+        raise
+    except AsapbenchError as error:
+        for note in discarded_note(number, suites=suites):
+            raise type(error)(f"{error} ({note.text} {note.commands[0]}{db_option(url)})") from error
+        raise
 
 
 def differing_plugins(store: Store, results: Sequence[Outcome]) -> Iterator[Note]:

@@ -112,6 +112,28 @@ def test_what_cannot_be_discarded_is_one_clear_line(trained: Commands, arguments
     assert said.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("compare", "bp", "kp"),
+        ("compare", "bp", "kp", "--only", "rule=bp,kp"),
+        ("report", "--curves", "accuracy", "--suite", "quickstart"),
+        ("report", "--alignment", "weights", "--only", "dataset=digits"),
+    ],
+)
+def test_where_all_cells_are_discarded_the_error_says_so_and_how_to_list_them(
+    trained: Commands, command: tuple[str, ...]
+) -> None:
+    assert "discarded" not in trained(*command).err
+    trained("discard", "--suite", "quickstart", "--reason", "wrong data", "--yes")
+    said = trained(*command)
+    assert said.status == 2
+    number = len([cell for cell in CELLS if cell.rule.name in ("bp", "kp")]) if command[0] == "compare" else 4
+    listed = f"asapbench list{' quickstart' if 'quickstart' in command else ''} --state discarded)"
+    assert said.err.endswith(f"({number} discarded cells left out. To list, with the reasons: {listed}\n")
+    assert said.err.count("\n") == 1
+
+
 def test_a_running_cell_is_refused_with_the_fix(trained: Commands) -> None:
     with Store.open(DEFAULT_URL) as store:
         store.claim(CELLS[3], **(TERMS | {"owner": OwnerProcess.of_this_process()}))
