@@ -8,7 +8,7 @@ from statistics import fmean
 
 from asapbench.analysis.comparison import LEVEL, PairedTest, holm, smallest_exact_p
 from asapbench.report.statistics import Summary, differences
-from asapbench.report.table import Field
+from asapbench.report.table import BOLD, Field
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def explained(rows: Sequence[Best], *, of: str = "row") -> str:
     if any(one.marked for one in rows):
         level = f"{100 * LEVEL:g} %"
         text = (
-            f" Bold: the best of its {of} and all that are not significantly worse (paired t-test over seeds, "
+            f" {BOLD}the best of its {of} and all that are not significantly worse (paired t-test over seeds, "
             f"{level}, Holm over the {of})."
         )
         if any(one.marked and one.untested for one in rows):

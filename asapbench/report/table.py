@@ -17,6 +17,9 @@ Emphasis = Literal["plain", "strong", "faint"]
 PUBLISHED, DIFFERENCE = "published", "difference"
 """The names of lines below a row of measured numbers."""
 
+BOLD = "Bold: "
+"""In a caption, before what its strong values are. Text without bold has `*` there, and right after these values."""
+
 AND_DIFFERENCE = " and the difference, measured minus published"
 """The part of a caption that explains lines of differences."""
 

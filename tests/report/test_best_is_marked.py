@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import re
+from dataclasses import replace
 
 import pytest
 from made_up import result, shipped_cell
@@ -11,7 +13,7 @@ from asapbench.report.quantity import Metric
 from asapbench.report.render import Format, render
 from asapbench.report.statistics import Summary
 from asapbench.report.suite import suite_table
-from asapbench.report.table import Row, Table
+from asapbench.report.table import Column, Field, Group, Note, Row, Table
 from asapbench.store import Result
 from asapbench.suite.load import load
 
@@ -42,6 +44,35 @@ def test_the_best_of_a_row_and_all_that_are_not_significantly_worse_are_strong()
         "Bold: the best of its row and all that are not significantly worse (paired t-test over seeds, 5 %, Holm"
         in (table.caption)
     )
+
+
+def test_text_without_bold_marks_the_best_with_a_star_beside_the_aligned_numbers() -> None:
+    table = suite_table("quickstart", QUICK.cells, trained(), metric=Metric.BEST, file=QUICK)
+    plain = render(table, Format.TERMINAL)
+    assert "Bold" not in plain
+    assert "*: the best of its row and all that are not significantly worse" in plain.replace("\n", " ")
+    (line, *_) = [line for line in plain.splitlines() if line.startswith("ResNet-10 ")]
+    assert re.findall(r"[\d.]+ ± [\d.]+\S*", line) == [
+        "96.17 ± 0.76*",
+        "96.03 ± 0.97*",
+        "89.93 ± 0.80",
+        "85.33 ± 2.52",
+        "95.83 ± 0.40*",
+    ]
+    titles = next(line for line in plain.splitlines() if line.startswith("Model"))
+    assert "*" not in titles
+    assert titles.index("BP") + len("BP") == line.index("*")
+    coloured = render(table, Format.TERMINAL, color=True)
+    assert "*" not in coloured
+    assert "Bold: the best of its row" in coloured
+
+
+def test_a_star_stands_before_the_footnotes_of_its_number() -> None:
+    row = Row((Field("ResNet-10"), Field("98.72", ("a",), emphasis="strong"), Field("97.33")))
+    columns = (Column("Model", "left"), Column("BP"), Column("KP"))
+    table = Table("T", "Bold: the best.", columns, (Group("", (row,)),), (Note("why", mark="a"),), ())
+    assert "ResNet-10  98.72*[a]  97.33\n" in render(table, Format.TERMINAL)
+    assert "ResNet-10  98.72[a]  97.33\n" in render(replace(table, caption="No word."), Format.TERMINAL)
 
 
 def test_seeds_are_paired_so_that_a_small_constant_loss_beyond_the_spread_of_seeds_counts() -> None:

@@ -1,7 +1,8 @@
 """Tables for a terminal of a given width: the rows of any table in panels, and a whole report, plain or coloured.
 
 A table that is too wide first loses the blanks around its `±`; then its columns continue in further panels, each with
-the row names repeated. Numbers are never broken or cut.
+the row names repeated. Numbers are never broken or cut. Without colour there is no bold: where a caption explains it, a
+star marks these values.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import io
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from rich.cells import cell_len
@@ -17,18 +19,21 @@ from rich.console import Console
 from rich.text import Text
 
 from asapbench.escape import encodable, visible
-from asapbench.report.table import Column, Field, Group, Note, Table, bracketed, with_texts
+from asapbench.report.table import BOLD, Column, Field, Group, Note, Table, bracketed, with_texts
 
 _GAP = "  "
 _WITHOUT_BLANKS = partial(re.compile(r" (±|\+/-) ").sub, r"\1")
+_STAR = "*"
 _STYLE = {"plain": "", "strong": "bold", "faint": "dim"}
 
 
-def panels(columns: Sequence[Column], groups: tuple[Group, ...], *, width: float) -> Iterator[list[Text]]:
+def panels(
+    columns: Sequence[Column], groups: tuple[Group, ...], *, width: float, star: str = ""
+) -> Iterator[list[Text]]:
     """Yields the lines of each panel, a panel at most `width` wide where the row names and one column fit.
 
     The first line holds the titles, padded to the panel's width. A row that is empty in a panel is left out; so is a
-    panel or the header of a group without rows.
+    panel or the header of a group without rows. `star` follows each strong value.
 
     >>> from asapbench.report.table import Row
     >>> rows = (Row((Field("ASAP"), Field("97.31 %"), Field("0.96"))), Row((Field("BP"), Field("-"), Field("1.00"))))
@@ -37,10 +42,10 @@ def panels(columns: Sequence[Column], groups: tuple[Group, ...], *, width: float
     ['rule     test', 'ASAP  97.31 %', 'BP          -']
     ['rule  time', 'ASAP  0.96', 'BP    1.00']
     """
-    padded = _padded(columns, groups)
+    padded = _padded(columns, groups, star)
     if _total(padded) > width:
         groups = with_texts(groups, _WITHOUT_BLANKS)
-        padded = _padded(columns, groups)
+        padded = _padded(columns, groups, star)
     names, *others = range(len(columns))
     shown: list[list[int]] = [[]]
     for place in others:
@@ -61,14 +66,15 @@ def panels(columns: Sequence[Column], groups: tuple[Group, ...], *, width: float
             yield panel
 
 
-def _padded(columns: Sequence[Column], groups: Sequence[Group]) -> list[list[Text]]:
-    """For each column its title and its fields, all of one width. Footnote marks stand beyond the aligned texts."""
+def _padded(columns: Sequence[Column], groups: Sequence[Group], star: str) -> list[list[Text]]:
+    """For each column its title and its fields, all of one width. Stars and marks stand beyond the aligned texts."""
     rows = [row.fields for group in groups for row in group.rows]
     padded: list[list[Text]] = []
     for place, column in enumerate(columns):
         fields = [Field(column.title, emphasis="strong"), *(row[place] for row in rows)]
         texts = [_GAP * field.indent + visible(field.text) for field in fields]
-        marks = [bracketed(field.marks) for field in fields]
+        stars = ["", *(star if field.emphasis == "strong" and field.text else "" for field in fields[1:])]
+        marks = [one + bracketed(field.marks) for one, field in zip(stars, fields, strict=True)]
         room, hang = max(map(cell_len, texts)), max(map(cell_len, marks))
         padded.append([])
         for field, text, mark in zip(fields, texts, marks, strict=True):
@@ -117,15 +123,18 @@ def render_terminal(table: Table, *, width: int = 100, color: bool = False, enco
     """The table as lines of at most `width` columns, where a single column of it fits, for a terminal's `encoding`."""
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=color, color_system="standard" if color else None)
-    for line in _lines(table, width, encodable("─", encoding)):
+    star = "" if color or BOLD not in table.caption else _STAR
+    if star:
+        table = replace(table, caption=table.caption.replace(BOLD, f"{star}: "))
+    for line in _lines(table, width, encodable("─", encoding), star):
         line.rstrip()
         console.print(line, soft_wrap=True)
     return stream.getvalue()
 
 
-def _lines(table: Table, width: int, sign: str) -> list[Text]:
+def _lines(table: Table, width: int, sign: str, star: str) -> list[Text]:
     lines = [*_wrapped(table.title, width, "bold"), *_wrapped(table.caption, width, "dim"), Text()]
-    for titles, *rows in panels(table.columns, table.groups, width=width):
+    for titles, *rows in panels(table.columns, table.groups, width=width, star=star):
         rule = Text(sign * titles.cell_len, style="dim")
         lines += [titles, rule, *rows, rule, Text()]
     if table.summary:
