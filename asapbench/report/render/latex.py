@@ -109,6 +109,7 @@ def _tabular(form: Form, places: Sequence[int]) -> Iterator[str]:
     yield rf"\begin{{tabular}}{{@{{}}{stub}{''.join(aligned)}@{{}}}}"
     yield r"\toprule"
     titles = [form.titles[place] for place in places]
+    below = {place: form.align(place) if form.is_stacked else None for place in places}
     height = max(map(len, titles))
     for line in zip(*([""] * (height - len(title)) + title for title in titles), strict=True):
         yield _row(map(escape, line))
@@ -120,7 +121,7 @@ def _tabular(form: Form, places: Sequence[int]) -> Iterator[str]:
             yield rf"\multicolumn{{{len(places)}}}{_across(form, places, group.header)}{escape(group.header)}}} \\"
         for row in rows:
             names = _name(row.fields[0], is_broken=form.stub is not None)
-            yield _row([names, *(_field(row.fields[place]) for place in places[1:])])
+            yield _row([names, *(_field(row.fields[place], below=below[place]) for place in places[1:])])
     yield r"\bottomrule"
     yield r"\end{tabular}%"
 
@@ -143,18 +144,20 @@ def _name(field: Field, *, is_broken: bool) -> str:
         return _field(field)
     first, *others = pieces(field.text) or [""]
     further = (("" if piece[0] == " " else r"\allowbreak{}") + escape(piece) for piece in others)
-    return r"\raggedright " + _field(field, escape(first) + "".join(further))
+    return r"\raggedright\hangindent=1em " + _field(field, escape(first) + "".join(further))
 
 
-def _field(field: Field, text: str = "") -> str:
+def _field(field: Field, text: str = "", *, below: str | None = None) -> str:
+    """A field. `below` aligns the two lines of a mean and its spread, which are one cell: a row's name may be tall."""
     mean, space, spread = field.text.partition(" ") if field.is_spread else (field.text, "", "")
     text = text or _signed(mean)
     if field.emphasis == "strong":
         text = rf"\textbf{{{text}}}"
-    text += space + escape(spread)
-    small = r"\scriptsize " if field.emphasis == "faint" else ""
     marks = rf"\textsuperscript{{{escape(','.join(field.marks))}}}" if field.marks else ""
-    return small + r"\quad " * field.indent + text + marks
+    if spread and below:
+        return rf"\begin{{tabular}}[t]{{@{{}}{below}@{{}}}}{text}{marks}\\\scriptsize {escape(spread)}\end{{tabular}}"
+    small = r"\scriptsize " if field.emphasis == "faint" else ""
+    return small + r"\quad " * field.indent + text + space + escape(spread) + marks
 
 
 def _signed(text: str) -> str:

@@ -1,6 +1,6 @@
 """How a table fits one column of a two-column article, or else the whole width of its page. No TeX is needed.
 
-A table that is too wide for a column sets its spreads in lines of their own; then it takes the page's width (`table*`,
+A table that is too wide for a column sets each spread below its mean; then it takes the page's width (`table*`,
 which a document of one column sets like `table`); then its columns continue in a further tabular below. Lines of
 differences are left out, since the published number stands beside the measured one: a reader of print subtracts.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from asapbench.report.render.latex_width import BOLD, POINTS_PER_INCH, points
-from asapbench.report.table import AND_DIFFERENCE, DIFFERENCE, Field, Group, Row, Table, pieces
+from asapbench.report.table import AND_DIFFERENCE, DIFFERENCE, Field, Row, Table, pieces
 
 _COLUMN, _PAGE = 3.05, 6.2
 """Inches that a column, and a page, of a two-column article has in the usual classes."""
@@ -54,18 +54,19 @@ class Form:
 
     @property
     def stretch(self) -> float:
-        r"""What \arraystretch makes of the height of a row: several lines of one row are close together."""
-        return 0.82 if self.is_stacked else 1.0
+        r"""What \arraystretch makes of the height of a row: the lines of one row are close, unless names are broken."""
+        return 0.82 if self.is_stacked and self.stub is None else 1.0
 
     def align(self, place: int) -> str:
-        """`l` or `r`. A mean and its spread start at the left, with what is published below the mean."""
-        rows = (row for group in self.table.groups for row in group.rows)
-        return "l" if any(row.fields[place].is_spread for row in rows) else self.table.columns[place].align[0]
+        """`l` or `r`. A mean and its spread in one line start at the left, with what is published below the mean."""
+        spreads = any(row.fields[place].is_spread for row in _rows(self.table))
+        return "l" if spreads and not self.is_stacked else self.table.columns[place].align[0]
 
     @property
     def height(self) -> float:
         """Points of the float, approximately."""
         rows = sum(len(group.rows) + bool(group.header) for group in self.table.groups)
+        rows += self.is_stacked * sum(any(field.is_spread for field in row.fields) for row in _rows(self.table))
         letters = len(self.table.title) + len(self.table.caption)
         caption = _CAPTION_LINE * (1 + letters // int(self.room / (0.5 * _CAPTION_SIZE)))
         notes = sum(1 + len(note.text) // int(self.room / (0.5 * _SMALL)) for note in self.table.notes if note.mark)
@@ -128,23 +129,21 @@ class Form:
 
     @cached_property
     def _fields(self) -> list[list[float]]:
-        rows = [row.fields for group in self.table.groups for row in group.rows]
-        return [[_width(row[place]) for row in rows] for place in range(len(self.table.columns))]
+        rows = [row.fields for row in _rows(self.table)]
+        return [[_width(row[place], self.is_stacked) for row in rows] for place in range(len(self.table.columns))]
 
     @property
     def _names(self) -> Iterator[Field]:
-        return (row.fields[0] for group in self.table.groups for row in group.rows)
+        return (row.fields[0] for row in _rows(self.table))
 
 
 def fitting(table: Table, inches: float | None = None) -> Form:
     """The first form that fits `inches`, by default a column or else a page; or the last, in several tabulars."""
     table = _without_differences(table)
     rooms = (_COLUMN, _PAGE) if inches is None else (inches,)
-    stacked = _with_spreads_below(table)
-    tried = ((table, False, False), (table, True, False), *([(stacked, True, True)] if stacked != table else []))
-    forms = [
-        Form(one, room * POINTS_PER_INCH, breaks, is_stacked) for room in rooms for one, breaks, is_stacked in tried
-    ]
+    has_spreads = any(field.is_spread for row in _rows(table) for field in row.fields)
+    tried = ((False, False), (True, False), *([(True, True)] if has_spreads else []))
+    forms = [Form(table, room * POINTS_PER_INCH, breaks, is_stacked) for room in rooms for breaks, is_stacked in tried]
     narrow = (form for form in forms[::-1] if form.is_narrow and not form.is_stacked)
     return next((form for form in forms if form.fits), next(narrow, forms[-1]))
 
@@ -164,10 +163,16 @@ def broken(text: str, room: float) -> list[str]:
     return lines or [""]
 
 
-def _width(field: Field) -> float:
+def _rows(table: Table) -> Iterator[Row]:
+    return (row for group in table.groups for row in group.rows)
+
+
+def _width(field: Field, is_stacked: bool) -> float:
     size = _SMALL if field.emphasis == "faint" else SIZE
     bold = BOLD if field.emphasis == "strong" else 1.0
-    return bold * points(field.text, size=size) + points(",".join(field.marks), size=_MARK) + _QUAD * field.indent
+    mean, _, spread = field.text.partition(" ") if field.is_spread and is_stacked else (field.text, "", "")
+    marked = bold * points(mean, size=size) + points(",".join(field.marks), size=_MARK)
+    return max(marked, points(spread, size=_SMALL)) + _QUAD * field.indent
 
 
 def _without_differences(table: Table) -> Table:
@@ -177,22 +182,3 @@ def _without_differences(table: Table) -> Table:
         for group in table.groups
     )
     return replace(table, groups=tuple(groups), caption=table.caption.replace(AND_DIFFERENCE, ""))
-
-
-def _with_spreads_below(table: Table) -> Table:
-    """Each `94.93 ± 0.12` in two lines."""
-    return replace(
-        table,
-        groups=tuple(
-            Group(group.header, tuple(row for one in group.rows for row in _lines(one))) for group in table.groups
-        ),
-    )
-
-
-def _lines(row: Row) -> Iterator[Row]:
-    if not any(field.is_spread for field in row.fields):
-        yield row
-        return
-    parts = [field.text.partition(" ") if field.is_spread else (field.text, "", "") for field in row.fields]
-    yield Row(tuple(replace(f, text=mean, exact=None) for f, (mean, _, _) in zip(row.fields, parts, strict=True)))
-    yield Row(tuple(Field(spread, emphasis="faint") for _, _, spread in parts))
