@@ -46,7 +46,9 @@ def discard(
 
     if not reason.strip():
         raise SuiteError('discard: say why with --reason, as in --reason "wrong learning rate"')
-    with Store.existing(db) as store:
+    _require_one_choice(cells or (), only=only or (), suites=suite or (), command="discard")
+    with Store.existing(db, cells=cells or ()) as store:
+        _say_upgraded(store)
         store.release_dead()
         chosen = _chosen(store, cells or (), only=only or (), suites=suite or (), command="discard")
         known = store.discards()
@@ -76,7 +78,9 @@ def restore(
     """
     from asapbench.store import Store
 
-    with Store.existing(db) as store:
+    _require_one_choice(cells or (), only=only or (), suites=suite or (), command="restore")
+    with Store.existing(db, cells=cells or ()) as store:
+        _say_upgraded(store)
         chosen = _chosen(store, cells or (), only=only or (), suites=suite or (), command="restore")
         known = store.discards()
         for row in chosen:
@@ -89,22 +93,33 @@ def restore(
         _print("restored", found, store)
 
 
-def _chosen(
-    store: Store, named: Sequence[str], *, only: Sequence[str], suites: Sequence[str], command: str
-) -> list[Listed]:
-    """The cells that are named, or those that filters choose; of these, `restore` takes the discarded ones."""
+def _require_one_choice(named: Sequence[str], *, only: Sequence[str], suites: Sequence[str], command: str) -> None:
     from asapbench.errors import SuiteError
-    from asapbench.report.listing import passing
 
     if bool(named) == bool(only or suites):
         given = "not both" if named else "as `asapbench list` shows them"
         raise SuiteError(f"{command}: name cells, {given}; or choose cells with --only, as in --only rule=asap")
+
+
+def _chosen(
+    store: Store, named: Sequence[str], *, only: Sequence[str], suites: Sequence[str], command: str
+) -> list[Listed]:
+    """The cells that are named, or those that filters choose; of these, `restore` takes the discarded ones."""
+    from asapbench.report.listing import passing
+
     if named:
         wanted = dict.fromkeys(store.find_cell_id(prefix) for prefix in named)
         rows = {row.cell_id: row for row in store.listed()}
         return [rows[cell_id] for cell_id in wanted]
     rows_of = store.listed(suites)
     return passing([row for row in rows_of if (row.state == "discarded") == (command == "restore")], only)
+
+
+def _say_upgraded(store: Store) -> None:
+    from asapbench.store.migrate import HEAD
+
+    if store.upgraded_from is not None:
+        say(f"{store.name}: upgraded from revision {store.upgraded_from} to {HEAD}")
 
 
 def _agreed(verb: str, rows: Sequence[Listed], named: Sequence[str], *, yes: bool) -> bool:

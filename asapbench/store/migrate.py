@@ -27,18 +27,23 @@ HEAD = KNOWN[-1]
 LOCK_SECONDS = 60.0
 
 
-def prepare(database: Database) -> None:
-    """Creates an empty database, or upgrades an older one. Raises StoreError for one that asapbench may not change."""
+def prepare(database: Database) -> str | None:
+    """Creates an empty database, or upgrades an older one and returns its earlier revision.
+
+    Raises StoreError for one that asapbench may not change.
+    """
     if _revision(database) == HEAD and _is_wal(database):
-        return
+        return None
     with _lock(database):
         _write_ahead(database)
         with database.writing() as connection:
             revision = _checked_revision(connection, database)
             if revision is not None and revision != HEAD and database.path is None:
                 postgresql.require_owner(connection, database.name, revision=revision)
-            if revision != HEAD:
-                _upgrade(connection)
+            if revision == HEAD:
+                return None
+            _upgrade(connection)
+            return revision
 
 
 def upgrade(database: Database, *, to: str = HEAD) -> None:
@@ -52,15 +57,21 @@ def check(database: Database) -> None:
 
     NoDatabaseError if it is empty: a new PostgreSQL database is.
     """
-    revision = _revision(database)
-    if revision is None:
-        raise NoDatabaseError(f"{database.name} holds no results yet: run a suite first, or name another with --db")
+    revision = require_results(database)
     if revision != HEAD:
         copy = f"`asapbench merge {shlex.quote(database.name)} --db NEW.sqlite` copies its results to a new database; "
         raise StoreError(
             f"{database.name} is at revision {revision}, this version reads {HEAD}: {copy if database.path else ''}"
             f"`asapbench resume{database.option}` upgrades it and trains what is left"
         )
+
+
+def require_results(database: Database) -> str:
+    """The revision of the database. Raises NoDatabaseError if it is empty."""
+    revision = _revision(database)
+    if revision is None:
+        raise NoDatabaseError(f"{database.name} holds no results yet: run a suite first, or name another with --db")
+    return revision
 
 
 def _revision(database: Database) -> str | None:

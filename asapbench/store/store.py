@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial, wraps
 from pathlib import Path
 from types import TracebackType
@@ -70,8 +71,10 @@ class Store:
     If a PostgreSQL server goes away, a method waits for it and repeats its transaction; nothing is written twice.
     """
 
-    def __init__(self, database: Database):
+    def __init__(self, database: Database, *, upgraded_from: str | None = None):
         self._database = database
+        self.upgraded_from = upgraded_from
+        """The revision of which the database was when `open` upgraded it; None if it was not."""
 
     @classmethod
     def open(cls, url: str = DEFAULT_URL) -> Store:
@@ -86,11 +89,18 @@ class Store:
         return cls._checked(database, _prepare)
 
     @classmethod
-    def existing(cls, url: str = DEFAULT_URL) -> Store:
-        """As `open`, but raises NoDatabaseError if there is no database."""
-        database = connect(url, writable=True)
-        if database.path is not None:
-            _require_file(database.path, name=database.name)
+    def existing(cls, url: str = DEFAULT_URL, *, cells: Sequence[str] = ()) -> Store:
+        """As `open`, but raises NoDatabaseError if there is no database, or an empty one.
+
+        Raises StoreError, before anything is changed, unless each of `cells` is the beginning of one cell's identity.
+        """
+        with closing(connect(url, writable=False)) as database:
+            if database.path is not None:
+                _require_file(database.path, name=database.name)
+                _check_file(database.path, name=database.name)
+            migrate.require_results(database)
+            for prefix in cells:
+                database.read(cell_rows.find_id, prefix)
         return cls.open(url)
 
     @classmethod
@@ -103,13 +113,13 @@ class Store:
         return cls._checked(database, migrate.check)
 
     @classmethod
-    def _checked(cls, database: Database, check: Callable[[Database], None]) -> Store:
+    def _checked(cls, database: Database, check: Callable[[Database], str | None]) -> Store:
         try:
-            check(database)
+            upgraded_from = check(database)
         except BaseException:
             database.close()
             raise
-        return cls(database)
+        return cls(database, upgraded_from=upgraded_from)
 
     def __enter__(self) -> Self:
         return self
@@ -271,9 +281,9 @@ class Store:
     measured_peak_bytes = _reading(attempt_rows.peaks)
 
 
-def _prepare(database: Database) -> None:
+def _prepare(database: Database) -> str | None:
     require_whole(database)
-    migrate.prepare(database)
+    return migrate.prepare(database)
 
 
 def _check_place(path: Path, *, name: str, make_directory: bool) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from small_runs import run
+
+from asapbench.store.migrate import HEAD
 
 OLD = Path(__file__).parent.parent / "store" / "frozen" / "0001.sqlite"
 
@@ -37,6 +41,26 @@ def test_they_do(asapbench, old, command: str) -> None:
     assert said.status == 2
     assert 'knows no suite "nosuch"' in said.err
     assert asapbench("status", "--db", old).status == 0
+
+
+@pytest.mark.parametrize("command", [["discard", "--reason", "x"], ["restore"]])
+def test_what_names_no_cell_changes_nothing(asapbench, old, command: list[str]) -> None:
+    before = Path(old).read_bytes()
+    Path("empty.sqlite").touch()
+    assert '"zz" is not a cell' in asapbench(*command, "zz", "--db", old).err
+    assert "has no cell that starts with 0000000" in asapbench(*command, "0000000", "--db", old).err
+    assert "holds no results yet" in asapbench(*command, "abc", "--db", "empty.sqlite").err
+    assert Path(old).read_bytes() == before
+    assert Path("empty.sqlite").read_bytes() == b""
+    assert sorted(path.name for path in Path().iterdir()) == ["empty.sqlite", "old.sqlite"]
+
+
+def test_discard_says_that_it_upgrades(asapbench, old) -> None:
+    with closing(sqlite3.connect(old)) as connection:
+        ((cell,),) = connection.execute("SELECT id FROM cell LIMIT 1").fetchall()
+    said = asapbench("discard", cell, "--reason", "x", "--db", old).out.splitlines()
+    assert said[0] == f"old.sqlite: upgraded from revision 0001 to {HEAD}"
+    assert "upgraded" not in asapbench("restore", cell, "--db", old).out
 
 
 @pytest.mark.parametrize("command", [["resume"], ["rerun", "frozen"]])
