@@ -22,7 +22,7 @@ from asapbench.escape import printable, visible
 from asapbench.machine.slots import Slot
 from asapbench.metrics import EpochMetrics
 from asapbench.running.estimate import Basis, EpochTimes, TimeLeft
-from asapbench.running.plan import Plan
+from asapbench.running.plan import DISCARDED, Plan
 from asapbench.running.selection import Request, Selected
 from asapbench.running.view import Outcome, View
 from asapbench.store import db_option
@@ -319,10 +319,18 @@ def opening_line(plan: Plan, slots: Sequence[Slot], *, shared: str = "") -> str:
     if not total:
         return "No cell is in such a state: nothing to train."
     if not left and not plan.states["running"]:
-        return f"{'The cell is done' if total == 1 else f'All {total:,} cells are done'}: nothing to train."
+        return f"{_over(total, plan.states[DISCARDED])}: nothing to train."
     about = f"about {duration(plan.seconds)}" + ("" if set(plan.bases) <= {"measured"} else ", a rough estimate")
     named = f" of {shared}" if shared else ""
     return f"{left} of {count(total, 'cell')}{named} to train on {count(len(slots), f'{slots[0].kind} slot')}: {about}"
+
+
+def _over(total: int, discarded: int) -> str:
+    """`All 30 cells are done`, where none is left to train."""
+    if 0 < discarded < total:
+        return f"{total - discarded:,} of {total:,} cells are done, {discarded:,} discarded"
+    state = "discarded" if discarded else "done"
+    return f"The cell is {state}" if total == 1 else f"All {total:,} cells are {state}"
 
 
 def print_plan(plan: Plan) -> None:

@@ -181,7 +181,7 @@ def _print_dry_run(
         return
     if supersede:
         say(f"The results of {count(len(cells), 'cell')} would be superseded, and these cells trained again:")
-    print_plan(plan(None if supersede else store, selected, request))
+    print_plan(plan(store, selected, request, supersede=supersede))
     for line in notices(store, selected, request, supersede=supersede) if store is not None else ():
         say(line)
 

@@ -37,18 +37,18 @@ from asapbench.suite.plugins import lacking
 from asapbench.worker.files import files_of
 
 
-def plan(store: Store | None, selected: Sequence[Selected], request: Request) -> Plan:
-    """What a run would train of the selected cells; without a database, all of them.
+def plan(store: Store | None, selected: Sequence[Selected], request: Request, *, supersede: bool = False) -> Plan:
+    """What a run would train of the selected cells; without a database, or with `supersede`, all of them.
 
     On the slots that a run would have here, or on a known device that is named in the place of one.
     """
     cells, training = cells_of(selected), request.training
     if (device := known_device(training.device)) is None:
-        return plan_cells(store, cells, planned_slots(request.run, training), request.only_states)
+        return plan_cells(store, cells, planned_slots(request.run, training), request.only_states, again=supersede)
     number = request.run.slots if isinstance(request.run.slots, int) else 1
     slots = [Slot(place, "cuda") for place in range(number)]
     times = partial(DeviceTimes, device, compiled=training.compiled and training.cuda_graphs)
-    return plan_cells(store, cells, slots, request.only_states, times_of=times)
+    return plan_cells(store, cells, slots, request.only_states, again=supersede, times_of=times)
 
 
 def notices(store: Store, selected: Sequence[Selected], request: Request, *, supersede: bool) -> list[str]:
@@ -86,7 +86,7 @@ def run(
     files = files_of(store, request.run.files)
     with closing(make_executor(request.run, request.training, files=files, data=data, datasets=datasets)) as executor:
         slots = executor.slots
-        the_plan = plan_cells(None if supersede else store, cells, slots, request.only_states)
+        the_plan = plan_cells(store, cells, slots, request.only_states, again=supersede)
         files.make([cell.id for cell in todo], weights=request.training.keep_weights)
         found = notices(store, selected, request, supersede=supersede)
         found += [f"{item.name}: {lacking(item.unreadable)}" for item in selected if item.unreadable]

@@ -88,15 +88,17 @@ def plan_cells(
     slots: Sequence[Slot],
     only_states: Sequence[State] = (),
     *,
+    again: bool = False,
     times_of: Callable[[Sequence[Timing]], EpochTimes] | None = None,
 ) -> Plan:
     """The plan of these cells on these slots, by what the database holds; without a database, of all of them.
 
-    `times_of` makes the times of an epoch from those that the database has; by default, on the hardware of the slots.
-    The state of a discarded cell is `DISCARDED`, whatever its attempt is.
+    `again`: every cell is trained from its start, whatever its state is; else that of a discarded cell is `DISCARDED`,
+    whatever its attempt is. `times_of` makes the times of an epoch from those that the database has; by default, on the
+    hardware of the slots.
     """
-    states = {} if store is None else current_attempts(store)
-    discarded = {} if store is None else store.discards()
+    states = {} if store is None or again else current_attempts(store)
+    discarded = {} if store is None or again else store.discards()
     timings = [] if store is None else store.measured_seconds_per_epoch()
     whole = make_plan(cells, states, timings, slots, times=None if times_of is None else times_of(timings))
     items = [replace(item, state=DISCARDED) if item.cell.id in discarded else item for item in whole.items]
