@@ -85,6 +85,14 @@ def test_a_reason_is_one_line_of_show_and_none_is_said_of_an_anonymous_export(tr
     assert ": no reason given; reports leave this cell out" in said
 
 
+def test_a_page_of_discarded_cells_alone_names_them_as_the_cause(trained: Commands) -> None:
+    trained("discard", "--suite", "quickstart", "--reason", "x", "--yes")
+    for suite in ([], ["quickstart"]):
+        said = trained("html", *suite, "--out", "page.html").err
+        listing = " ".join(["asapbench list", *suite, "--state discarded"])
+        assert f"holds no cell to show: 4 cells are discarded; `{listing}` shows why, `asapbench restore CELL`" in said
+
+
 def test_cells_that_a_filter_chooses_are_counted_and_need_a_yes(trained: Commands) -> None:
     asked = ("discard", "--only", "dataset=digits", "--reason", "the data were wrong")
     assert trained(*asked).err == "error: 4 cells match: add --yes to discard all of them\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from asapbench.analysis.shortcut import NAME as SHORTCUT
 from asapbench.certificate import Certificate
 from asapbench.errors import AsapbenchError
 from asapbench.metrics import Alignment, EpochMetrics, GradientQuality, Measurement
+from asapbench.report.configuration import counted
 from asapbench.report.recorded import (
     RecordedSuite,
     chosen_notes,
@@ -103,7 +105,7 @@ def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -
         members = {suite.name: store.readable_cells(suite.name) for suite in known}
         listed = [*(cell for cells, _ in members.values() for cell in cells), *(one.cell for one in results)]
         if not listed:
-            raise AsapbenchError(f"{store.name} holds no cell that can be read: run a suite first, or name another")
+            raise AsapbenchError(_nothing(store, [suite.name for suite in known] if suites else []))
         passed = {cell.id for cell in only(listed, filters)}
         results = [one for one in results if one.cell.id in passed]
         by_name = {suite.name: suite for suite in known}
@@ -123,6 +125,22 @@ def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -
             tuple(current_certificates(store)),
             tuple(_discarded(store, filters, suites=[suite.name for suite in known] if suites else [None])),
         )
+
+
+def _nothing(store: Store, suites: Sequence[str]) -> str:
+    """Why a page of these suites, or of all, would be empty."""
+    from asapbench.store import db_option
+
+    chosen: Sequence[str | None] = suites or (None,)
+    number = len({cell.id for suite in chosen for cell in store.discarded_cells(suite=suite)})
+    if not number:
+        return f"{store.name} holds no cell that can be read: run a suite first, or name another"
+    option = db_option(store.url)
+    listing = shlex.join(["asapbench", "list", *suites, "--state", "discarded"])
+    return (
+        f"{store.name} holds no cell to show: {counted(number, 'cell')} {'is' if number == 1 else 'are'} discarded; "
+        f"`{listing}{option}` shows why, `asapbench restore CELL{option}` restores one"
+    )
 
 
 def _discarded(store: Store, filters: Sequence[str], *, suites: Sequence[str | None]) -> Iterator[tuple[Cell, Discard]]:
