@@ -19,7 +19,7 @@ from asapbench.report.table import Column, Field, Group, Note, Row, Table
 from asapbench.suite.cell import name
 from asapbench.suite.columns import field_text
 from asapbench.suite.options import nearest
-from asapbench.suite.plugins import lacking
+from asapbench.suite.plugins import not_installed
 from asapbench.suite.select import only
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _notes(
     if "discarded" not in wanted.states:
         yield from discarded_note(sum(row.state == "discarded" for row in everything), suites=wanted.suites)
     if labels.unreadable:
-        yield Note(lacking(list(labels.unreadable.values())))
+        yield Note(f"Listed by their label alone: {not_installed(list(labels.unreadable.values()))}")
 
 
 def _record(

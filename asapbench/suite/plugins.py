@@ -174,9 +174,18 @@ def lacking(labels: Sequence[str]) -> str:
     >>> lacking(["Digits ResNet-10 AS+FA seed 0"])
     'Left out: cells whose rule, model or data set is not installed (Digits ResNet-10 AS+FA seed 0); --plugin loads one'
     """
+    return f"Left out: {not_installed(labels)}"
+
+
+def not_installed(labels: Sequence[str]) -> str:
+    """Which stored cells cannot be read, by their labels, and the fix.
+
+    >>> not_installed(["Digits ResNet-10 AS+FA seed 0"])
+    'cells whose rule, model or data set is not installed (Digits ResNet-10 AS+FA seed 0); --plugin loads one'
+    """
     more = f", and {len(labels) - 2} more" if len(labels) > 2 else ""
     shown = f"{', '.join(labels[:2])}{more}"
-    return f"Left out: cells whose rule, model or data set is not installed ({shown}); --plugin loads one"
+    return f"cells whose rule, model or data set is not installed ({shown}); --plugin loads one"
 
 
 def _taken(module: ModuleType, source: str, *, version: str | None = None) -> Plugin:

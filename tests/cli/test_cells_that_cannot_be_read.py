@@ -137,3 +137,10 @@ def test_a_recipe_key_of_a_later_version_makes_a_cell_unreadable_and_not_another
     said = asapbench("resume")
     assert said.status == 1
     assert "nothing to train" in said.out
+
+
+def test_a_list_does_not_call_left_out_what_it_lists(asapbench: Commands, cells: dict[str, Cell]) -> None:
+    said = asapbench("list").out
+    assert cells["kp"].short in said
+    assert "Left out" not in said
+    assert "Listed by their label alone: cells whose rule, model or data set is not installed" in said
