@@ -169,8 +169,10 @@ def _print_dry_run(
     """Prints the plan, after the cells that a dry run cannot read: it loads no plug-in."""
     from asapbench.cli.progress import print_plan
     from asapbench.running.launch import notices, plan
+    from asapbench.running.sinks.feed import check_sinks
     from asapbench.suite.plugins import lacking
 
+    check_sinks(request.run)
     for item in selected:
         if item.unreadable:
             say(f"{item.name}: {lacking(item.unreadable)}")

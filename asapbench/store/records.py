@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote
 
 from asapbench.certificate import Certificate
 from asapbench.metrics import EpochMetrics, LayerRow
@@ -25,10 +26,28 @@ def db_option(url: str) -> str:
     return f" --db {shlex.quote(without_password(url))}"
 
 
+_PASSWORDS = (r"(?<=://)([^:/?@]*:)(.*)(?=@)", r"([?&]password=)([^&]*)")
+"""What stands before a password in a URL, and the password."""
+
+
 def without_password(url: str) -> str:
     """The URL with `***` where a password stands, before the host or among the parameters."""
-    shown = re.sub(r"(://[^:/?@]*):.*@", r"\1:***@", url)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", shown)
+    for pattern in _PASSWORDS:
+        url = re.sub(pattern, r"\1***", url)
+    return url
+
+
+def without_passwords_of(url: str, text: str) -> str:
+    """`text`, such as an error of a library, with `***` in place of the passwords of `url`.
+
+    >>> without_passwords_of("http://me:a%40b@host:5000", "no answer from http://me:a%40b@host:5000: me, a@b")
+    'no answer from http://me:***@host:5000: me, ***'
+    """
+    text = text.replace(url, without_password(url))
+    found = {match[2] for pattern in _PASSWORDS for match in re.finditer(pattern, url)}
+    for secret in sorted(found | set(map(unquote, found)), key=len, reverse=True):
+        text = text.replace(secret, "***") if secret else text
+    return text
 
 
 State = Literal["pending", "running", "done", "diverged", "failed", "out_of_memory", "interrupted"]

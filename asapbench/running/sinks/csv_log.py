@@ -32,9 +32,7 @@ class CsvLog:
     """The file `path`; it is created if it is missing. Its folder must exist."""
 
     def __init__(self, path: Path) -> None:
-        if path.suffix.lower() != ".csv":
-            raise SinkError(f"--csv-log {path}: end the file's name in .csv")
-        check_place(path, f"--csv-log {path}")
+        self.check(path)
         self._path = path
         self._known: dict[str, int] = {}
         self._lock = FileLock(f"{path}.lock", timeout=0)
@@ -50,6 +48,22 @@ class CsvLog:
         except BaseException:
             self.close()
             raise
+
+    @staticmethod
+    def check(path: Path) -> None:
+        """Raises SinkError or AsapbenchError for a name that is not a log's, or a place where none can be."""
+        if path.suffix.lower() != ".csv":
+            raise SinkError(f"--csv-log {path}: end the file's name in .csv")
+        check_place(path, f"--csv-log {path}")
+        header, content = _line(_COLUMNS), b""
+        try:
+            if path.exists():
+                with path.open("rb") as file:
+                    content = file.read(len(header))
+        except OSError as error:
+            raise SinkError(f"--csv-log {path} cannot be read ({error.strerror}): name another file") from error
+        if not (content.startswith(header) or header.startswith(content)):
+            raise SinkError(f"--csv-log {path}: it is another file, with other columns; name a new file")
 
     def open(self, series: Series) -> int:
         """The last epoch that the file has of the series."""
@@ -72,12 +86,9 @@ class CsvLog:
         self._lock.release()
 
     def _read(self) -> None:
-        """Find the epochs that the file has, and cut off an incomplete last line. Raises SinkError for another file."""
+        """Find the epochs that the file has, and cut off an incomplete last line. SinkError if it was changed."""
         with open(self._file, "rb", closefd=False) as file:
             content = file.read()
-        header = _line(_COLUMNS)
-        if not (content.startswith(header) or header.startswith(content)):
-            raise SinkError(f"--csv-log {self._path}: it is another file, with other columns; name a new file")
         whole = content[: content.rfind(b"\n") + 1]
         for row in csv.DictReader(io.StringIO(whole.decode("utf-8", "replace"))):
             try:
@@ -86,7 +97,7 @@ class CsvLog:
                 raise SinkError(f"--csv-log {self._path}: a line was changed ({error}); name a new file") from error
         os.ftruncate(self._file, len(whole))
         if not whole:
-            append(self._file, header)
+            append(self._file, _line(_COLUMNS))
 
 
 def _line(values: Iterable[Any]) -> bytes:

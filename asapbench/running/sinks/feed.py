@@ -14,7 +14,7 @@ from asapbench.metrics import EpochMetrics
 from asapbench.running.plan import state_of
 from asapbench.running.settings import RunSettings
 from asapbench.running.sinks.sink import Series, Sink
-from asapbench.store.records import Attempt
+from asapbench.store.records import Attempt, without_passwords_of
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 
@@ -49,12 +49,12 @@ class _Ended:
 class _Feed(threading.Thread):
     """One sink. `fault` is why it was switched off; None while it works."""
 
-    def __init__(self, name: str, sink: Sink, history: Callable[[str], Sequence[EpochMetrics]]) -> None:
+    def __init__(self, name: str, value: object, sink: Sink, history: Callable[[str], Sequence[EpochMetrics]]) -> None:
         super().__init__(name=f"sink {name}", daemon=True)
         self.option = "--" + name.replace("_", "-")
         self.inbox: queue.SimpleQueue[_Recorded | _Written | _Ended | None] = queue.SimpleQueue()
         self.fault: str | None = None
-        self._sink, self._history = sink, history
+        self._value, self._sink, self._history = str(value), sink, history
         self._last: dict[str, int] = {}
 
     def run(self) -> None:
@@ -64,7 +64,8 @@ class _Feed(threading.Thread):
                 self._handle(item)
             self._sink.close()
         except Exception as error:  # noqa: BLE001 - a client may raise anything, and none of it may stop the training
-            reason = " ".join(str(error).split()) or type(error).__name__
+            said = without_passwords_of(self._value, str(error))
+            reason = " ".join(said.split()) or type(error).__name__
             self.fault = f"{self.option} failed and is switched off; training is not affected ({reason})"
 
     def _handle(self, item: _Recorded | _Written | _Ended) -> None:
@@ -97,12 +98,18 @@ class _Feed(threading.Thread):
         del self._last[series.id]
 
 
+def check_sinks(settings: RunSettings) -> None:
+    """Raises SinkError for a sink of the settings that cannot be used, as far as this shows without making anything."""
+    for name, value in _chosen(settings):
+        _class(name).check(value)
+
+
 class Feeds:
     """The sinks of a run. Its methods never wait for a sink, except `close`."""
 
     def __init__(self, settings: RunSettings) -> None:
         """Raises SinkError for a sink that cannot be used: before anything trains."""
-        self._sinks = {name: _made(name, value) for name, value in _chosen(settings)}
+        self._sinks = [(name, value, _class(name)(value)) for name, value in _chosen(settings)]
         self._feeds: list[_Feed] = []
         self._reported: set[str] = set()
 
@@ -110,7 +117,7 @@ class Feeds:
         """Start the sinks: each first gets what the database has of `cells` and the sink lacks."""
         if not self._sinks:
             return
-        self._feeds = [_Feed(name, sink, store.epochs) for name, sink in self._sinks.items()]
+        self._feeds = [_Feed(*sink, store.epochs) for sink in self._sinks]
         attempts = store.states([cell.id for cell in cells])
         for cell in cells:
             attempt = attempts[cell.id]
@@ -163,7 +170,7 @@ def _chosen(settings: RunSettings) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _made(name: str, value: Any) -> Sink:
+def _class(name: str) -> type[Sink]:
     module = importlib.import_module(f"asapbench.running.sinks.{name}")
-    made: Sink = getattr(module, _CLASSES[name])(value)
-    return made
+    found: type[Sink] = getattr(module, _CLASSES[name])
+    return found

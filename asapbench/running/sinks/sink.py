@@ -9,7 +9,8 @@ import errno
 import importlib.util
 import os
 from dataclasses import dataclass, fields
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from asapbench.errors import SinkError
 from asapbench.metrics import EpochMetrics
@@ -55,8 +56,14 @@ class Series:
 class Sink(Protocol):
     """One destination. Its class takes the setting's value, and raises SinkError if it cannot be used.
 
-    All methods are called on one thread of the sink's own. What they raise switches the sink off.
+    The methods of an object are called on one thread of its own. What they raise switches the sink off.
     """
+
+    def __init__(self, value: Any, /) -> None: ...
+
+    @staticmethod
+    def check(value: Any, /) -> None:
+        """Raises SinkError if the setting's value cannot be used. Makes nothing: a dry run checks, too."""
 
     def open(self, series: Series) -> int:
         """Start or continue a series; return the last epoch that the destination has of it, 0 if it has none."""
@@ -92,6 +99,15 @@ def require(package: str, *, option: str, install: str) -> None:
     """Raises SinkError where `package`, which `option` needs, is not installed."""
     if importlib.util.find_spec(package) is None:
         raise SinkError(f"{option} needs the package {package}: {install}")
+
+
+def check_folder(folder: Path, what: str) -> None:
+    """Raises SinkError, which calls the folder `what`, where it cannot be made or written."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    if not os.path.isdir(there):
+        raise SinkError(f"{what}: {there} is not a folder; name another folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SinkError(f"{what}: the folder {there} cannot be written; name another folder")
 
 
 def append(file: int, content: bytes) -> None:

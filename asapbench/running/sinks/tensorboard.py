@@ -16,23 +16,26 @@ from typing import Any
 
 from asapbench.errors import SinkError, install_extra
 from asapbench.metrics import EpochMetrics
-from asapbench.running.sinks.sink import Series, append, require, scalars
+from asapbench.running.sinks.sink import Series, append, check_folder, require, scalars
 
 
 class TensorBoard:
     """The log directory `folder`, which `tensorboard --logdir` takes; it is created if it is missing."""
 
     def __init__(self, folder: Path) -> None:
-        require("tensorboard", option="--tensorboard", install=install_extra("tensorboard"))
+        self.check(folder)
         self._folder = folder
         self._files: dict[str, int] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            writable = os.access(folder, os.W_OK)
         except OSError as error:
             raise SinkError(f"--tensorboard {folder} cannot be made ({error.strerror}): name another folder") from error
-        if not writable:
-            raise SinkError(f"--tensorboard {folder} cannot be written: name another folder")
+
+    @staticmethod
+    def check(folder: Path) -> None:
+        """Raises SinkError where TensorBoard is not installed, or the folder cannot be."""
+        require("tensorboard", option="--tensorboard", install=install_extra("tensorboard"))
+        check_folder(folder, f"--tensorboard {folder}")
 
     def open(self, series: Series) -> int:
         """The last step in the event files of the series."""

@@ -26,15 +26,20 @@ class WeightsAndBiases:
     """The project `project`."""
 
     def __init__(self, project: str) -> None:
+        self.check(project)
+        self._project = project
+        self._runs: dict[str, Any] = {}
+        self._is_offline = _is_offline()
+
+    @staticmethod
+    def check(project: str) -> None:
+        """Raises SinkError where wandb is not installed, or is online without a login."""
         require("wandb", option="--wandb", install="pip install wandb")
         os.environ.setdefault("WANDB_SILENT", "true")  # the run's own lines say what matters
         import wandb
 
-        self._project = project
-        self._runs: dict[str, Any] = {}
-        self._is_offline = wandb.setup().settings.mode in ("offline", "dryrun", "disabled")
         try:
-            if not (self._is_offline or wandb.login(prompt=False, verify=False)):
+            if not (_is_offline() or wandb.login(prompt=False, verify=False)):
                 raise wandb.errors.UsageError("no API key is configured")
         except (wandb.errors.Error, TypeError) as error:
             raise SinkError(
@@ -78,6 +83,12 @@ class WeightsAndBiases:
                 settings=wandb.Settings(silent=True, console="off", finish_timeout=_FINISH_SECONDS),
             )
         return self._runs[series.id]
+
+
+def _is_offline() -> bool:
+    import wandb
+
+    return wandb.setup().settings.mode in ("offline", "dryrun", "disabled")
 
 
 def _logs(run: str) -> list[Path]:
