@@ -310,7 +310,7 @@ def comparison(
             if keys and (swept := [cell for cell in own if cell.rule.name in named]):
                 selection, why_not = _selection(store, swept, results, keys, metric=chosen, suite=run)
                 notes += why_not
-            compared.append(ComparedSuite(one.title, run, own, results, one.file, selection))
+            compared.append(ComparedSuite(one.title, run, own, results, selection))
         unreadable = {cell: label for found in read for cell, label in found.unreadable.items()}
         every_result = [result for one in compared for result in one.results]
         notes += [*_left_out(list(unreadable.values())), *differing_plugins(store, every_result)]

@@ -19,14 +19,13 @@ from asapbench.report.statistics import Summary, differences
 from asapbench.store import Outcome
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell, name, title
-from asapbench.suite.load import Suite
 from asapbench.suite.options import Choice
 from asapbench.suite.spelled import spelled
 
 
 @dataclass(frozen=True)
 class ComparedSuite:
-    """A suite's cells in the database, their results, and the suite file of the run where it is known.
+    """A suite's cells in the database, and their results.
 
     `to_run` is the name or file that `asapbench run` takes. With a `selection`, one value of what was swept stands for
     all of them.
@@ -36,7 +35,6 @@ class ComparedSuite:
     to_run: str
     cells: Sequence[Cell]
     results: Sequence[Outcome]
-    file: Suite | None = None
     selection: Selection | None = None
 
     @property
