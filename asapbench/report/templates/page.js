@@ -13,6 +13,7 @@
   const PRINTED_WIDTH = 680; // pixels of a page's width in print
   const CONFIG = {
     responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    typesetMath: false, // a $ in a title is a $
     showSendToCloud: false, plotlyServerURL: "", // plotly's own default is a button that uploads the chart
   };
 
@@ -73,6 +74,9 @@
 
   const titled = (text) => ({ text: literal(text), font: { color: theme().soft, size: 12 }, standoff: 8 });
 
+  /* The axis of `count` epochs from 1 on, none of which is 0. */
+  const fromOne = (count) => ({ ...whole(count), autorangeoptions: { minallowed: 0.5, maxallowed: count + 0.5 } });
+
   const whole = (count) => (count < 8 ? { dtick: 1 } : { tickformat: "d", nticks: 10 });
 
   /* How each kind of chart is drawn: items of one panel, and the quantity's number -> traces and layout. */
@@ -92,7 +96,7 @@
           legend: { orientation: "h", y: -0.16, yref: "paper", yanchor: "top", x: 0, font: { size: 12 } },
           hovermode: items.length > 8 ? "closest" : "x unified",
           hoverlabel: { font: { size: 12 }, bgcolor: isDark() ? "#1b2229" : "#ffffff", namelength: -1 },
-          xaxis: { title: titled("epoch"), ...whole(Math.max(...items.map((item) => item.v[which].m.length))), showgrid: false },
+          xaxis: { title: titled("epoch"), ...fromOne(Math.max(...items.map((item) => item.v[which].m.length))), showgrid: false },
           yaxis: { title: titled(`${chart.quantities[which][0].toLowerCase()}, ${unit}`), type: wide ? "log" : "linear" },
         })];
       },
@@ -210,6 +214,7 @@
       type: "scatter", mode: at.length > 1 ? "lines+markers" : "markers", name: literal(label), x, y: at.map((n) => m[n]),
       line: { color: hex, width: 2, dash },
       marker: { color: hex, symbol, size: 7, maxdisplayed: 12 },
+      cliponaxis: false, // a marker at the edge is whole
       legendgroup: String(chart.data.items.indexOf(item)),
       hovertemplate: `${alone ? "%{fullData.name}<br>epoch %{x}: " : ""}%{y:.4~g}${s ? " ± %{customdata:.2~g}" : ""}${alone ? "<extra></extra>" : ""}`,
       ...(s ? { customdata: at.map((n) => s[n] ?? 0) } : {}),
@@ -291,7 +296,7 @@
         if (field === this.rule) {
           if (this.data.items[0].look) this.checkboxes(field);
         } else {
-          this.filterBy(name.charAt(0).toUpperCase() + name.slice(1).replace("_", " "),
+          this.filterBy(name,
             this.data.texts[field].map((text, n) => [String(n), text]), (item, value) => item.f[field] === Number(value));
         }
       });
@@ -385,7 +390,8 @@
       const left = groups.size - wanted.length;
       this.more.hidden = left <= 0;
       this.more.textContent = `Show ${left} more`;
-      const context = shared.length && visible.length ? `${shared.map((field) => this.text(visible[0], field)).join(", ")}. ` : "";
+      const setting = visible.length ? shared.map((field) => this.text(visible[0], field)).join(", ") : "";
+      const context = setting && `${setting.charAt(0).toUpperCase()}${setting.slice(1)}. `;
       this.status.textContent = visible.length
         ? `${context}${this.quantities[this.which][3]}. Shown: ${visible.length} of ${this.data.items.length}.`
         : "Nothing passes these filters.";
@@ -442,10 +448,13 @@
 
   /* The list of cells */
 
+  /* What a search reads: all but the command, whose first word is the same everywhere. */
+  const searched = (row) => [...row.cells].slice(0, -1).map((cell) => cell.textContent).join(" ").toLowerCase();
+
   function cells() {
     const form = document.getElementById("cell-filters");
     const [search, state] = [document.getElementById("cell-search"), document.getElementById("cell-state")];
-    const rows = [...document.querySelectorAll("#cell-table tbody tr")].map((row) => [row, row.textContent.toLowerCase()]);
+    const rows = [...document.querySelectorAll("#cell-table tbody tr")].map((row) => [row, searched(row)]);
     let limit = MOST_ROWS;
     const more = make("button", { type: "button", class: "more" });
     const update = () => {

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import Opened, chromium, until
-from page_results import of_rules, with_results
+from page_results import an_epoch, claimed, of_rules, with_results
 
 from asapbench.report.page import page
+from asapbench.store import Store
 from asapbench.suite.cell import Cell
+from asapbench.suite.load import load
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +88,49 @@ def test_cells_are_found_by_a_search_and_a_state(browser, path: Path, cells: lis
     opened.get_by_label("State").select_option("diverged")
     until(opened, "document.getElementById('cell-status').textContent.startsWith('Shown: 3 of 12')")
     assert opened.locator("#cell-table tbody tr:visible").count() == 3
+
+
+def test_a_search_reads_names_and_not_commands(browser, path: Path, cells: list[Cell]) -> None:
+    opened = Opened(browser, path).page
+    opened.get_by_label("Search").fill("asap")
+    wanted = sum(cell.rule.name == "asap" for cell in cells)
+    until(opened, f"document.getElementById('cell-status').textContent.startsWith('Shown: {wanted} of 12')")
+
+
+def test_a_title_with_dollar_signs_is_drawn_as_it_is(browser, path: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.html"
+    before, data, after = re.split(r"(?<=id=\"data\">)(.*?)(?=</script>)", path.read_text(encoding="utf-8"), maxsplit=1)
+    assert '"BP"' in data
+    odd.write_text(before + data.replace('"BP"', '"$x_1$ & <b>"') + after, encoding="utf-8")
+    opened = Opened(browser, odd)
+    opened.see_everything()
+    assert opened.faults == []
+    for chart in ("learning", "speed"):
+        texts = opened.page.locator(f"#{chart} svg text").all_text_contents()
+        assert any("$x_1$ & <b>" in text for text in texts), chart
+
+
+def test_curves_start_at_epoch_1_and_remarks_with_a_capital(browser, tmp_path: Path) -> None:
+    cells = of_rules("bp")
+    with Store.open(with_results(f"sqlite:///{tmp_path}/x.sqlite", [])) as store:
+        store.record_suite("quickstart", "quickstart.toml", cells, text=load("quickstart").text)
+        for cell, rate in zip(cells, (0.1, 0.2, 0.3), strict=True):
+            one = replace(cell, lr=rate)
+            store.record_suite("rates", "rates.toml", [one], text="")
+            claim = claimed(store, one)
+            store.record_epochs(claim, [an_epoch(number, 0.9) for number in range(1, 21)])
+            store.finish(claim, "done")
+    file = tmp_path / "page.html"
+    file.write_text(page(f"sqlite:///{tmp_path}/x.sqlite"), encoding="utf-8")
+    opened = Opened(browser, file)
+    opened.see_everything()
+    ticks = opened.page.locator("#learning .xtick text").all_text_contents()
+    assert ticks[0] != "0"
+    assert ticks[-1] == "20"
+    assert "lr" in opened.page.locator("#learning label").all_text_contents()
+    for status in opened.page.get_by_role("status").all():
+        text = status.inner_text()
+        assert text == "" or text[0].isupper(), text
 
 
 def test_a_command_is_copied(browser, path: Path) -> None:
