@@ -105,6 +105,7 @@ def test_every_cell_has_a_command_that_names_it(html: str, cells: list[Cell]) ->
     for short in (cell.short for cell in cells):
         (row,) = [row for row in rows if f'<span class="id">{short}</span>' in row]
         assert re.search(r'<code class="command">asapbench (re)?run .*cell=', row)
+    assert "need this database" not in html
 
 
 def test_the_charts_hold_the_epochs(html: str) -> None:

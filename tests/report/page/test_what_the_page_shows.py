@@ -98,6 +98,7 @@ def test_what_needs_the_database_is_marked_and_names_no_folder(tmp_path: Path) -
     assert html.count("needs this database") == len(cells)
     assert "needs this database" not in html[: html.index("</thead>", html.index('id="cell-table"'))]
     assert f"asapbench rerun --only cell={cells[0].short} --db mine.sqlite" in html
+    assert "Some commands need this database" in html
     assert str(tmp_path) not in html
     assert len(said) == 1
     assert said[0].startswith("quickstart: The suite file of the run cannot be read here (")
