@@ -1,4 +1,4 @@
-"""The article of examples/paper is made by the commands in its first lines, with its table and its figure."""
+"""The article of examples/paper is made by the commands in its first lines, and the page on papers says what holds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from documentation import DOCS, ROOT, blocks
 
+from asapbench.report.layout import with_digits
+from asapbench.report.table import Column, Number, Table
+
 ARTICLE = ROOT / "examples" / "paper" / "article.tex"
 COMMANDS = [line[1:].strip() for line in ARTICLE.read_text(encoding="utf-8").splitlines() if line.startswith("%   ")]
 SHORT = " --only rule=bp,asap --seeds 0-2 --set epochs=2"
@@ -22,6 +25,25 @@ SHORT = " --only rule=bp,asap --seeds 0-2 --set epochs=2"
 def test_the_page_has_the_commands_of_the_article() -> None:
     (first, *_) = blocks(DOCS / "paper.md", "sh")
     assert [line.partition("#")[0].strip() for line in first.splitlines()][1:] == COMMANDS
+
+
+def test_the_article_counts_no_seeds_which_the_table_does() -> None:
+    text = ARTICLE.read_text(encoding="utf-8")
+    assert re.findall(r"\S+ seeds", text) == ["the seeds"]
+    assert re.search(r"the seeds of\s+Table~\\ref\{tab:quickstart\}", text)
+
+
+def test_the_page_says_what_digits_do_not_round() -> None:
+    (digits,) = re.findall(
+        r"^- \*\*Digits\.\*\*.*(?:\n  .*)*", (DOCS / "paper.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    name = {"dataset": "Digits", "model": "ResNet-10", "rule": "BP", "metric": "accuracy", "unit": "percent"}
+    number = Number(**name, measured=94.93412, sd=0.11609, n=2, samples=(94.85203, 95.01621))  # type: ignore[arg-type]
+    table = Table("", "", (Column("Rule"),), (), (), (number,))
+    (rounded,) = with_digits(table, 1).numbers
+    assert (rounded.measured, rounded.sd) == (94.9, 0.1)
+    assert rounded.samples == number.samples
+    assert "`samples`" in digits
 
 
 @pytest.mark.slow
