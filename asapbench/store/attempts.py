@@ -205,7 +205,7 @@ def progress(connection: Connection, *, suite: str | None = None) -> dict[str, P
         own = select(suite_cell.c.cell_id).where(suite_cell.c.suite == suite)
         query = query.where(attempts.c.cell_id.in_(own))
     # The newest attempt is `CURRENT`; to find it here takes half the time, as most cells have one attempt.
-    newest = {row[0]: row[1:] for row in sorted(connection.execute(query), key=itemgetter(1))}
+    newest = {row[0]: row[1:] for row in sorted(connection.execute(query).all(), key=itemgetter(1))}
     return {one.cell_id: one for one in checked_all(Progress, (row[1:] for row in newest.values()))}
 
 

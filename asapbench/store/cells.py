@@ -220,9 +220,8 @@ def ordered_cells(
         .where(suite_cell.c.suite == name, true() if with_discarded else IS_KEPT)
     )
     reader, readable, unreadable = CellReader(connection), dict[str, Cell](), list[str]()
-    for _, cell_id, group_id, seed in sorted(
-        connection.execute(query), key=itemgetter(0)
-    ):  # quicker than SQLite's sorting
+    found = sorted(connection.execute(query).all(), key=itemgetter(0))  # quicker than SQLite's sorting
+    for _, cell_id, group_id, seed in found:
         if (cell := reader.cell(cell_id, group_id, seed)) is None:
             unreadable.append(cell_id)
         else:

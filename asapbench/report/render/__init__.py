@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 
@@ -49,6 +50,8 @@ def render(
         from asapbench.report.render.data import render_csv
 
         return encodable(render_csv(table), encoding)
+    if form not in (Format.CSV, Format.JSON):
+        table = replace(table, numbers=())  # what is laid out is in the rows
     if form not in (Format.LATEX, Format.JSON):
         table = with_texts(table, lambda text: encodable(text, encoding))
     if form is Format.TERMINAL:
