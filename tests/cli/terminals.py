@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import struct
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asapbench
+
+_SILENT_SECONDS = 120
 
 
 @dataclass
@@ -26,6 +29,9 @@ class Terminal:
 
     def read(self) -> bool:
         """Reads what there is, waiting for some; False at the end."""
+        if not select.select([self.side], [], [], _SILENT_SECONDS)[0]:
+            self.process.kill()
+            raise AssertionError(f"nothing was printed for {_SILENT_SECONDS} s:\n{self.text}")
         try:
             found = os.read(self.side, 65536)
         except OSError:  # Linux's end of a terminal
