@@ -5,6 +5,7 @@ import pytest
 
 from asapbench.store import Store
 from asapbench.store.cells import read_config
+from asapbench.suite.catalog import CATALOG
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +37,13 @@ def url(request, path):
 def store(url):
     with Store.open(url) as opened:
         yield opened
+
+
+@pytest.fixture
+def uninstalled():
+    """Removes an entry from the catalog for the test. After it the entry has its place again: reports show it."""
+    whole = {kind: dict(table) for kind, table in CATALOG.items()}
+    yield lambda kind, name: CATALOG[kind].pop(name)
+    for kind, table in CATALOG.items():
+        table.clear()
+        table.update(whole[kind])

@@ -66,11 +66,11 @@ def test_an_outdated_cell_has_the_identity_of_its_rule_now(filled, monkeypatch):
     assert not {one.cell.id for one in outdated} & {cell.id for cell in CELLS}
 
 
-def test_a_cell_that_cannot_be_read_is_named_by_its_label(filled, monkeypatch):
+def test_a_cell_that_cannot_be_read_is_named_by_its_label(filled, uninstalled):
     labels = {cell.id: cell.label for cell in CELLS if cell != CELLS[4]}
     read_config.cache_clear()
     _shared.cache_clear()
-    monkeypatch.delitem(CATALOG["rule"], "asap")
+    uninstalled("rule", "asap")
     held = filled.suite_outcomes("mine")
     assert (held.cells, held.outcomes, held.unreadable) == ([], [], labels)
     assert [one.cell.rule.name for one in filled.outcomes()] == ["bp"]

@@ -86,14 +86,12 @@ def test_a_cell_of_an_earlier_revision_is_visibly_old(store, monkeypatch):
     assert store.states([a_cell().id]) == {a_cell().id: None}
 
 
-def test_a_cell_whose_rule_is_gone_spoils_no_other(store, monkeypatch):
+def test_a_cell_whose_rule_is_gone_spoils_no_other(store, uninstalled):
     from store_examples import trained
-
-    from asapbench.suite.catalog import CATALOG
 
     trained(store, a_cell(rule="dfa"))
     trained(store, a_cell(rule="bp"))
-    monkeypatch.delitem(CATALOG["rule"], "dfa")
+    uninstalled("rule", "dfa")
     assert [result.cell for result in store.results()] == [a_cell(rule="bp")]
     [unreadable] = store.unreadable_cells()
     assert len(unreadable) == 64
