@@ -88,8 +88,8 @@ class Found:
 class TimedStore(Store):
     """A store that records when each row became durable."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.rows: list[tuple[float, float]] = []
         self.calls: dict[str, list[tuple[float, float]]] = {"claim": [], "heartbeat": []}
 
