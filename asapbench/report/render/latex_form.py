@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from asapbench.report.render.latex_width import BOLD, POINTS_PER_INCH, points
+from asapbench.report.render.latex_width import BOLD_WIDTH, POINTS_PER_INCH, points
 from asapbench.report.table import AND_DIFFERENCE, DIFFERENCE, Field, Row, Table, pieces
 
 _COLUMN, _PAGE = 3.05, 6.2
@@ -169,7 +169,7 @@ def _rows(table: Table) -> Iterator[Row]:
 
 def _width(field: Field, is_stacked: bool) -> float:
     size = _SMALL if field.emphasis == "faint" else SIZE
-    bold = BOLD if field.emphasis == "strong" else 1.0
+    bold = BOLD_WIDTH if field.emphasis == "strong" else 1.0
     mean, _, spread = field.text.partition(" ") if field.is_spread and is_stacked else (field.text, "", "")
     marked = bold * points(mean, size=size) + points(",".join(field.marks), size=_MARK)
     return max(marked, points(spread, size=_SMALL)) + _QUAD * field.indent

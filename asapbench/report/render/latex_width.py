@@ -42,7 +42,7 @@ _OF_SMALL_FONTS = {8.0: 1.0625, 7.0: 1.139, 6.0: 1.222}
 _WIDEST = 1.0
 """Of characters that are not listed."""
 
-BOLD = 1.15
+BOLD_WIDTH = 1.15
 """Bold digits are so much wider."""
 
 
