@@ -17,7 +17,10 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 from asapbench.errors import AsapbenchError
+from asapbench.suite.catalog import RULES, dataset_shape
+from asapbench.suite.cell import Cell
 from asapbench.suite.entries import LayerShape
+from asapbench.suite.shapes import layers_for
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,30 @@ def asap(layers: Sequence[LayerShape], *, batch: int, k: int, with_feedback: boo
     """
     feedback = sum(layer.weights for layer in layers[1:] if layer.kind == "conv" and with_feedback)
     return _accesses(parameters(layers), batch * shared_activations(layers, k=k), feedback=feedback)
+
+
+def accesses_of_step(cell: Cell, *, batch: int | None = None) -> Accesses | None:
+    """Those of one training step of the cell under its rule, on `batch` examples, by default its batch size.
+
+    Learned feedback is not counted, as in Figure 11. None where the rule does not declare what it stores.
+    Raises AsapbenchError if the model has no layers to count, or nothing in it can be shared.
+    """
+    stored, batch = RULES[cell.rule.name].stored_activations, cell.batch_size if batch is None else batch
+    if stored is None:
+        return None
+    layers = layers_for(cell.model, cell.dataset)
+    if stored == "all":
+        return backpropagation(layers, batch=batch)
+    return asap(layers, batch=batch, k=cell.rule.integer("k"))
+
+
+def accesses_of_epoch(cell: Cell) -> int | None:
+    """All accesses of the steps of one epoch: over whole batches and the smaller last one. As `accesses_of_step`."""
+    whole, rest = divmod(dataset_shape(cell.dataset).train - cell.validation, cell.batch_size)
+    full, last = (accesses_of_step(cell, batch=size) for size in (cell.batch_size, rest))
+    if full is None or last is None:
+        return None
+    return whole * full.total + (last.total if rest else 0)
 
 
 def parameters(layers: Sequence[LayerShape]) -> int:

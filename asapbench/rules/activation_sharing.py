@@ -35,6 +35,7 @@ class ActivationSharing(Rule):
         options=(K, MATCHING, STEM, _CLASSIFIER),
         needs="convolutions",
         look=Look("vermillion", "pentagon", "dotted"),
+        stored_activations="shared",
     )
 
     @property

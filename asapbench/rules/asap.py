@@ -35,6 +35,7 @@ class ASAP(Rule):
         needs="convolutions",
         extra_weights=explicit_feedback,
         look=Look("vermillion", "square"),
+        stored_activations="shared",
     )
 
     @property

@@ -9,7 +9,7 @@ from asapbench.suite.entries import Look, RuleEntry
 class BP(Rule):
     """dW from the layer's own input, the error through W^T."""
 
-    entry = RuleEntry("bp", "BP", "backpropagation, the control", look=Look("ink", "circle"))
+    entry = RuleEntry("bp", "BP", "backpropagation, the control", look=Look("ink", "circle"), stored_activations="all")
 
     @property
     def declares(self) -> Declares:

@@ -16,7 +16,12 @@ class FA(Rule):
     """dW from the layer's own input, the error through a fixed B."""
 
     entry = RuleEntry(
-        "fa", "FA", "Lillicrap et al. 2016", options=(LINEAR_FEEDBACK, FEEDBACK_INIT), look=Look("blue", "diamond")
+        "fa",
+        "FA",
+        "Lillicrap et al. 2016",
+        options=(LINEAR_FEEDBACK, FEEDBACK_INIT),
+        look=Look("blue", "diamond"),
+        stored_activations="all",
     )
 
     @property

@@ -22,6 +22,7 @@ class KP(Rule):
         options=(CLASSIFIER, LINEAR_FEEDBACK, FEEDBACK_INIT, FORM),
         extra_weights=explicit_feedback,
         look=Look("green", "triangle-up"),
+        stored_activations="all",
     )
 
     @property

@@ -49,7 +49,9 @@ class RuleEntry(Entry):
     `extra_weights`: what the rule learns beside the network (feedback weights, heads), in multiples of the network's
     weights; a function where it depends on the options. `projects_errors`: the rule holds a matrix of classes x units,
     which it learns with `learns_projections`. `needs_float32`: it has no use in another precision. `look`: how figures
-    draw it; without one, its name chooses a look that no other rule of the catalog has.
+    draw it; without one, its name chooses a look that no other rule of the catalog has. `stored_activations`: those
+    that its backward pass reads, for the count of memory accesses (App. F): of every layer, or one for each k
+    convolutions; None where that count does not describe it.
     """
 
     needs: Needs | None = None
@@ -58,6 +60,7 @@ class RuleEntry(Entry):
     learns_projections: bool = False
     needs_float32: bool = False
     look: Look | None = None
+    stored_activations: Literal["all", "shared"] | None = None
 
     def learned_beside(self, choice: Choice) -> float:
         """`extra_weights` for these options."""

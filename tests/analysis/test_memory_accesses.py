@@ -6,13 +6,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from asapbench.analysis.memory import asap, backpropagation, parameters, shared_activations
+from asapbench.analysis.memory import (
+    accesses_of_epoch,
+    accesses_of_step,
+    asap,
+    backpropagation,
+    parameters,
+    shared_activations,
+)
 from asapbench.errors import AsapbenchError
 from asapbench.models import build
 from asapbench.rules import resolve
 from asapbench.rules.engine.graph import capture
 from asapbench.suite.catalog import MODELS, RULES
+from asapbench.suite.cell import Cell
 from asapbench.suite.entries import LayerShape
+from asapbench.suite.load import parse
 from asapbench.suite.shapes import layer_shapes
 
 
@@ -100,3 +109,42 @@ def test_parameters_are_those_of_the_module() -> None:
 def test_a_network_without_three_convolutions_shares_nothing() -> None:
     with pytest.raises(AsapbenchError, match=r"at least 3 convolutions .*, and there are 0"):
         asap(shapes("mlp"), batch=1, k=2)
+
+
+def cell_of(rule: str, *, train_size: int = 1000, validation: int = 100, batch_size: int = 128) -> Cell:
+    (cell,) = parse(
+        f"""[suite]
+name = "mine"
+[[grid]]
+dataset = {{ name = "cifar10", train_size = {train_size} }}
+model = "resnet18"
+rule = {rule}
+lr = 0.1
+batch_size = {batch_size}
+validation = {validation}
+""",
+        source="mine.toml",
+    ).cells
+    return cell
+
+
+def test_an_epoch_counts_whole_batches_and_the_smaller_last_one_of_what_is_not_held_out() -> None:
+    """900 examples: seven steps of 128 and one of 4."""
+    layers = shapes("resnet18")
+    by_hand = 7 * backpropagation(layers, batch=128).total + backpropagation(layers, batch=4).total
+    assert accesses_of_epoch(cell_of('"bp"')) == by_hand
+    assert accesses_of_epoch(cell_of('"bp"', train_size=996)) == 7 * backpropagation(layers, batch=128).total
+
+
+@pytest.mark.parametrize("rule", ["bp", "fa", "kp"])
+def test_fa_and_kp_count_as_bp(rule: str) -> None:
+    assert accesses_of_step(cell_of(f'"{rule}"')) == backpropagation(shapes("resnet18"), batch=128)
+
+
+def test_asap_counts_by_its_block_size() -> None:
+    assert accesses_of_step(cell_of('{ name = "asap", k = 4 }')) == asap(shapes("resnet18"), batch=128, k=4)
+
+
+def test_a_rule_that_the_formula_does_not_describe_has_no_count() -> None:
+    assert accesses_of_step(cell_of('"dfa"')) is None
+    assert accesses_of_epoch(cell_of('"dfa"')) is None
