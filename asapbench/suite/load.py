@@ -13,20 +13,24 @@ from typing import Any
 
 from asapbench.errors import MissingPluginError, PluginError, SuiteError
 from asapbench.escape import visible
-from asapbench.suite import plugins
+from asapbench.suite import plugins, target
 from asapbench.suite.catalog import CATALOG
 from asapbench.suite.cell import CHOICES, Cell
 from asapbench.suite.grid import KEYS, Complete, Located, data_of_cells, data_of_files, expand
 from asapbench.suite.options import describe, nearest
 from asapbench.suite.places import Path, Places
+from asapbench.suite.target import Target
 
-_SUITE_KEYS = ("name", "title", "tables", "plugins")
+_SUITE_KEYS = ("name", "title", "tables", "plugins", "target")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A named grid of cells. `tables` are the paper's tables that its cells belong to, `text` what `parse` read."""
+    """A named grid of cells. `tables` are the paper's tables that its cells belong to, `text` what `parse` read.
+
+    `target` is the accuracy until which trainings are timed, None where the suite names none.
+    """
 
     name: str
     title: str
@@ -34,6 +38,7 @@ class Suite:
     cells: tuple[Cell, ...]
     tables: tuple[int, ...] = ()
     text: str = ""
+    target: Target | None = None
 
 
 def load(name_or_path: str, *, data_path: str | None = None) -> Suite:
@@ -75,6 +80,7 @@ def parse(
     problems = _Problems(text, source)
     head = _head(document, problems)
     missing = _load_plugins(_named_plugins(document), problems, folder=FilePath(source).parent) if load_plugins else {}
+    timed = _target(document, problems)
     complete = complete or data_of_cells()
     defaults = _table(document.get("defaults", {}), ("defaults",), problems)
     cells: dict[str, Cell] = {}
@@ -91,7 +97,7 @@ def parse(
     if not cells:
         problems.add(("grid",), "the suite has no cells")
         problems.raise_if_any()
-    return Suite(cells=tuple(cells.values()), source=source, text=text, **head)
+    return Suite(cells=tuple(cells.values()), source=source, text=text, target=timed, **head)
 
 
 def is_portable(text: str) -> bool:
@@ -219,6 +225,14 @@ def _head(document: Mapping[str, Any], problems: _Problems) -> dict[str, Any]:
     if not isinstance(plugins, list) or not all(isinstance(one, str) for one in plugins):
         problems.add(("suite", "plugins"), 'plugins must be a list of files or modules, as in ["my_rules.py"]')
     return {"name": name, "title": title or name, "tables": tuple(tables)}
+
+
+def _target(document: Mapping[str, Any], problems: _Problems) -> Target | None:
+    """The target that the suite names. Data sets of its plug-ins must be loaded."""
+    head = document.get("suite")
+    if not isinstance(head, dict) or "target" not in head:
+        return None
+    return target.read(head["target"], CATALOG["dataset"], problems.add)
 
 
 def _load_plugins(named: Mapping[int, str], problems: _Problems, *, folder: FilePath) -> dict[Path, str]:
