@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Literal
 
 from asapbench.analysis.comparison import LEVEL, PairedTest, holm, smallest_exact_p
 from asapbench.report.statistics import Summary, differences
-from asapbench.report.table import BOLD, Field
+from asapbench.report.table import Field, Strong
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,21 @@ def across(columns: Sequence[Best], *, rows: int) -> list[Best]:
     return list(map(Best, marked))
 
 
-def explained(rows: Sequence[Best], *, of: str = "row") -> str:
-    """For a caption: what bold means, and what has no mark for lack of a test; `of` is `row` or `column`."""
-    if any(one.marked for one in rows):
-        level = f"{100 * LEVEL:g} %"
-        text = (
-            f" {BOLD}the best of its {of} and all that are not significantly worse (paired t-test over seeds, "
-            f"{level}, Holm over the {of})."
-        )
-        if any(one.marked and one.untested for one in rows):
-            text += " Not tested: with a diverged training, one seed, or fewer than 2 seeds in common with the best."
-        return text
-    if any(len(one.untested) > 1 for one in rows):
+def strong(rows: Sequence[Best], *, of: Literal["row", "column"] = "row") -> Strong | None:
+    """What the marked numbers are, and what has no mark for lack of a test; None where nothing is marked."""
+    if not any(one.marked for one in rows):
+        return None
+    form = (
+        "the best of its {of} and all that are not significantly worse (paired t-test over seeds, "
+        f"{100 * LEVEL:g} %, Holm over the {{of}})."
+    )
+    if any(one.marked and one.untested for one in rows):
+        form += " Not tested: with a diverged training, one seed, or fewer than 2 seeds in common with the best."
+    return Strong(form, of)
+
+
+def why_none(rows: Sequence[Best]) -> str:
+    """For a caption: why nothing is marked, where several numbers could be compared."""
+    if any(len(one.untested) > 1 for one in rows) and not any(one.marked for one in rows):
         return " Nothing is marked as best: a test needs 2 seeds or more."
     return ""

@@ -43,7 +43,7 @@ def arranged(table: Table, layout: Layout) -> Table:
         table = with_digits(table, layout.digits)
     if layout.transpose:
         table = transposed(table)
-    return replace(table, title="", caption="") if layout.no_caption else table
+    return replace(table, title="", caption="", strong=None) if layout.no_caption else table
 
 
 def with_digits(table: Table, digits: int) -> Table:
@@ -99,7 +99,8 @@ def transposed(table: Table) -> Table:
         for group, members in zip(table.groups, blocks, strict=True)
     )
     columns = (Column("", "left"), *(Column(text) for text, _ in titles))
-    return replace(table, columns=columns, groups=groups)
+    strong = None if table.strong is None else table.strong.transposed
+    return replace(table, columns=columns, groups=groups, strong=strong)
 
 
 _Title = tuple[str, int]

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
-from asapbench.report.best import Best, across, best, explained
+from asapbench.report.best import Best, across, best, strong, why_none
 from asapbench.report.commands import notes_to_finish
 from asapbench.report.configuration import (
     MISSING,
@@ -142,7 +143,7 @@ def accuracy_table(
     summaries = [one.summary for one in (*measured, *(other.configuration for other in shown))]
     layout = _Layout(found, shown, Footnotes(), usual_count(summaries), spread)
     # Rules are the rows of Table 4, and the columns of the other tables.
-    of = "column" if table == WEIGHT_DECAY else "row"
+    of: Literal["row", "column"] = "column" if table == WEIGHT_DECAY else "row"
     lines = [layout.summaries(line) for line in printed.lines]
     compared = list(map(best, lines if of == "row" else zip(*lines, strict=True)))
     marked = compared if of == "row" else across(compared, rows=len(lines))
@@ -152,7 +153,7 @@ def accuracy_table(
         name=f"table-{table}",
         caption=(
             f"Test accuracy in percent {metric.described}; {spread_and_count(summaries, spread=spread)}."
-            f"{explained(compared, of=of)} First line of each row: measured; below it as published ({SOURCE})"
+            f"{why_none(compared)} First line of each row: measured; below it as published ({SOURCE})"
             f"{AND_DIFFERENCE}."
         ),
         columns=(Column("Rule" if table == WEIGHT_DECAY else "Model", "left"), *map(Column, printed.columns)),
@@ -164,6 +165,7 @@ def accuracy_table(
             *([] if measured or deviating else _others(found.values())),
         ),
         numbers=tuple(one for line in printed.lines for one in layout.numbers(line, metric)),
+        strong=strong(compared, of=of),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from asapbench.report.best import Best, best, explained
+from asapbench.report.best import Best, best, strong, why_none
 from asapbench.report.configuration import (
     MISSING,
     Configuration,
@@ -82,7 +82,7 @@ def suite_table(
         title=name if heading in ("", name) else f"{heading} (suite {name})",
         caption=(
             f"Test accuracy in percent {metric.described}; {spread_and_count(summaries, spread=spread)}{shared}."
-            f"{explained(marked)}{selection.explained(metric) if selection else ''}{_published_below(works)}"
+            f"{why_none(marked)}{selection.explained(metric) if selection else ''}{_published_below(works)}"
         ),
         columns=(Column("Model", "left"), *(Column(title("rule", rule)) for rule in grid.rules)),
         groups=grouped(rows),
@@ -97,6 +97,7 @@ def suite_table(
         numbers=tuple(layout.number(cell, metric) for cell in grid.cells),
         summary="" if ranked is None else ranked.text(),
         ranked=ranked,
+        strong=strong(marked),
     )
 
 

@@ -17,9 +17,6 @@ Emphasis = Literal["plain", "strong", "faint"]
 PUBLISHED, DIFFERENCE = "published", "difference"
 """The names of lines below a row of measured numbers."""
 
-BOLD = "Bold: "
-"""In a caption, before what its strong values are. Text without bold has `*` there, and right after these values."""
-
 AND_DIFFERENCE = " and the difference, measured minus published"
 """The part of a caption that explains lines of differences."""
 
@@ -137,6 +134,22 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Strong:
+    """What the strong values of a table are, where its caption says so.
+
+    `form` has `{of}` where it names the line in which they are the best.
+    """
+
+    form: str
+    of: Literal["row", "column"] = "row"
+
+    @property
+    def transposed(self) -> Strong:
+        """The same of a table whose rows are the columns of this one."""
+        return replace(self, of="column" if self.of == "row" else "row")
+
+
+@dataclass(frozen=True)
 class Table:
     """A report. `summary` is a line directly below the rows, and `ranked` its numbers, where it ranks some.
 
@@ -154,6 +167,17 @@ class Table:
     ranked: Exact | None = None
     name: str = ""
     records: tuple[Mapping[str, Any], ...] = ()
+    strong: Strong | None = None
+
+    def described(self, mark: str = "Bold") -> str:
+        """The caption, and what strong values are; `mark` is how the renderer shows these.
+
+        >>> Table("", "Accuracy.", (), (), (), (), strong=Strong("the best of its {of}.")).described("*")
+        'Accuracy. *: the best of its row.'
+        """
+        if self.strong is None:
+            return self.caption
+        return f"{self.caption} {mark}: {self.strong.form.format(of=self.strong.of)}"
 
 
 class Footnotes:

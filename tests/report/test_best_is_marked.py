@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 from made_up import result, shipped_cell
 
-from asapbench.report.best import best, explained
+from asapbench.report.best import best, strong
+from asapbench.report.layout import Layout, arranged, transposed
 from asapbench.report.paper import accuracy_table
 from asapbench.report.quantity import Metric
 from asapbench.report.render import Format, render
 from asapbench.report.statistics import Summary
 from asapbench.report.suite import suite_table
-from asapbench.report.table import Column, Field, Group, Note, Row, Table
+from asapbench.report.table import Column, Field, Group, Note, Row, Strong, Table
 from asapbench.store import Result
 from asapbench.suite.load import load
 
@@ -31,7 +32,7 @@ def trained() -> list[Result]:
     return [result(cell, VALUES[cell.rule.name][cell.seed]) for cell in QUICK.cells]
 
 
-def strong(table: Table, row: Row) -> set[str]:
+def marked(table: Table, row: Row) -> set[str]:
     titles = [column.title for column in table.columns]
     return {title for title, field in zip(titles, row.fields, strict=True) if field.emphasis == "strong"}
 
@@ -39,10 +40,10 @@ def strong(table: Table, row: Row) -> set[str]:
 def test_the_best_of_a_row_and_all_that_are_not_significantly_worse_are_strong() -> None:
     table = suite_table("quickstart", QUICK.cells, trained(), metric=Metric.BEST, file=QUICK)
     for row in table.groups[0].rows:
-        assert strong(table, row) == {"BP", "KP", "ASAP"}
+        assert marked(table, row) == {"BP", "KP", "ASAP"}
     assert (
         "Bold: the best of its row and all that are not significantly worse (paired t-test over seeds, 5 %, Holm"
-        in (table.caption)
+        in table.described()
     )
 
 
@@ -70,9 +71,26 @@ def test_text_without_bold_marks_the_best_with_a_star_beside_the_aligned_numbers
 def test_a_star_stands_before_the_footnotes_of_its_number() -> None:
     row = Row((Field("ResNet-10"), Field("98.72", ("a",), emphasis="strong"), Field("97.33")))
     columns = (Column("Model", "left"), Column("BP"), Column("KP"))
-    table = Table("T", "Bold: the best.", columns, (Group("", (row,)),), (Note("why", mark="a"),), ())
+    groups, notes = (Group("", (row,)),), (Note("why", mark="a"),)
+    table = Table("T", "Bold: no explanation.", columns, groups, notes, (), strong=Strong("the best."))
     assert "ResNet-10  98.72*[a]  97.33\n" in render(table, Format.TERMINAL)
-    assert "ResNet-10  98.72[a]  97.33\n" in render(replace(table, caption="No word."), Format.TERMINAL)
+    assert "ResNet-10  98.72[a]  97.33\n" in render(replace(table, strong=None), Format.TERMINAL)
+
+
+@pytest.mark.parametrize("form", [Format.MARKDOWN, Format.LATEX, Format.HTML])
+def test_formats_with_bold_say_what_it_is_and_others_have_no_word_of_it(form: Format) -> None:
+    table = suite_table("quickstart", QUICK.cells, trained(), metric=Metric.BEST, file=QUICK)
+    assert "Bold: the best of its row" in render(table, form)
+    assert "Bold" not in render(table, Format.JSON)
+    assert "Bold" not in render(arranged(table, Layout(no_caption=True)), form)
+
+
+def test_a_table_with_rows_and_columns_swapped_names_the_column() -> None:
+    table = suite_table("quickstart", QUICK.cells, trained(), metric=Metric.BEST, file=QUICK)
+    swapped = transposed(table)
+    assert "the best of its column and all" in swapped.described()
+    assert "Holm over the column)" in swapped.described()
+    assert transposed(swapped).described() == table.described()
 
 
 def test_seeds_are_paired_so_that_a_small_constant_loss_beyond_the_spread_of_seeds_counts() -> None:
@@ -92,7 +110,7 @@ def test_the_comparisons_of_a_row_are_corrected_together() -> None:
 def test_with_one_seed_nothing_is_marked_and_the_caption_says_why() -> None:
     cells = [cell for cell in QUICK.cells if cell.seed == 0]
     table = suite_table("quickstart", cells, [result(cell, 90.0) for cell in cells], metric=Metric.BEST)
-    assert not any(strong(table, row) for row in table.groups[0].rows)
+    assert not any(marked(table, row) for row in table.groups[0].rows)
     assert "Nothing is marked as best: a test needs 2 seeds or more." in table.caption
 
 
@@ -104,8 +122,8 @@ def test_a_rule_of_which_a_training_diverged_is_never_marked() -> None:
         for cell in QUICK.cells
     ]
     table = suite_table("quickstart", QUICK.cells, results, metric=Metric.BEST, file=QUICK)
-    assert strong(table, table.groups[0].rows[0]) == {"KP", "ASAP"}
-    assert "Not tested: with a diverged training" in table.caption
+    assert marked(table, table.groups[0].rows[0]) == {"KP", "ASAP"}
+    assert "Not tested: with a diverged training" in table.described()
 
 
 def test_a_rule_that_shares_no_two_seeds_with_the_best_is_not_marked() -> None:
@@ -137,7 +155,9 @@ def test_a_single_seed_with_the_highest_number_is_not_tested_and_the_others_are(
     two = Summary((90.0, 91.0, 92.5), seeds=(0, 1, 2))
     found = best([Summary((99.0,), seeds=(0,)), two, Summary((80.0, 81.5, 82.0), seeds=(0, 1, 2))])
     assert (found.marked, found.untested) == ({1}, {0})
-    assert "Not tested: with a diverged training, one seed, or" in explained([found])
+    made = strong([found])
+    assert made is not None
+    assert "Not tested: with a diverged training, one seed, or" in made.form
 
 
 @pytest.mark.parametrize(
@@ -151,7 +171,7 @@ def test_the_papers_tables_mark_the_best_rules(suite: str, model: str, table: in
     fields = [field for group in made.groups for row in group.rows for field in row.fields]
     marked = [field.text for field in fields if field.emphasis == "strong"]
     assert marked == ["96.17 ± 0.76"]
-    assert f"best of its {of}" in made.caption
+    assert f"best of its {of}" in made.described()
 
 
 def test_the_samples_and_their_seeds_are_in_csv_and_json() -> None:

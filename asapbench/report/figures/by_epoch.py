@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asapbench.errors import AsapbenchError
 from asapbench.report.configuration import distinguishing_fields, names, number, shared_options, state_text
+from asapbench.report.figures.style import Sheet, panels, require_room, title_panel
 from asapbench.report.statistics import Spread, Summary, spread_and_count, usual_count
 from asapbench.report.table import Column, Field, Note, Number, Row, Table, grouped
 from asapbench.store import Result
@@ -22,6 +23,7 @@ from asapbench.suite.columns import field_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _COLUMNS = 5
 """A printed table shows at least so many epochs, if there are as many; CSV and JSON hold all."""
@@ -217,6 +219,21 @@ def _comparable(members: Sequence[Recorded[RowT]]) -> Sequence[Recorded[RowT]]:
 
 def _states(groups: Iterable[Sequence[Recorded[RowT]]]) -> Counter[str]:
     return Counter(state_text(one.result.attempt.state) for members in groups for one in members)
+
+
+def configuration_panels(
+    found: ByEpoch, described: str, *, option: str, most: int, columns: int, sheet: Sheet, **layout: Any
+) -> tuple[Figure, list[Axes]]:
+    """As `style.panels`, with a panel for each configuration, below its name.
+
+    `described` is below the heading; `option` asks for the picture. Raises AsapbenchError for more than `most`.
+    """
+    count = len(found.configurations)
+    require_room(option, count, most, what="configurations", fix="choose with --only")
+    figure, grid = panels(found.heading, described, count, sheet=sheet, columns=columns, **layout)
+    for axes, name in zip(grid, found.names, strict=True):
+        title_panel(axes, name)
+    return figure, grid
 
 
 def draw_line(axes: Axes, line: Line, *, label: str, style: dict[str, Any], band: Spread) -> Any:

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asapbench.report.configuration import plain_field
-from asapbench.report.figures.by_epoch import ByEpoch, Line, Recorded, by_epoch, draw_line, label_epochs
+from asapbench.report.figures.by_epoch import (
+    ByEpoch,
+    Line,
+    Recorded,
+    by_epoch,
+    configuration_panels,
+    draw_line,
+    label_epochs,
+)
 from asapbench.report.figures.heatmap import draw_heatmaps
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.figures.style import (
@@ -22,9 +30,6 @@ from asapbench.report.figures.style import (
     line_style,
     literal,
     outer_labels,
-    panels,
-    require_room,
-    title_panel,
 )
 from asapbench.report.statistics import Spread, Summary
 from asapbench.report.table import Note
@@ -134,21 +139,20 @@ def layer_lines(members: Sequence[Recorded[LayerValue]], titles: dict[str, str])
 
 def _draw(found: ByEpoch, shown: Shown, described: str, sheet: Sheet) -> Figure:
     count = len(found.configurations)
-    require_room(shown.option, count, _PANELS, what="configurations", fix="choose with --only")
     columns = min(2, count)
     styles = _styles(found)
-    figure, grid = panels(
-        found.heading,
+    figure, grid = configuration_panels(
+        found,
         described,
-        count,
-        sheet=sheet,
+        option=shown.option,
+        most=_PANELS,
         columns=columns,
+        sheet=sheet,
         width=2.0 + 5.0 * columns,
         height=3.6 if count > 1 else max(3.6, 1.2 + 0.15 * len(styles)),
     )
     entries: dict[str, Any] = {}
-    for axes, name, one in zip(grid, found.names, found.configurations, strict=True):
-        title_panel(axes, name)
+    for axes, one in zip(grid, found.configurations, strict=True):
         entries |= _draw_panel(axes, one.lines, shown, styles)
     outer_labels(grid, shown.axis)
     shown.scale(grid, [number.measured for number in found.numbers if number.measured is not None])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asapbench.report.figures.by_epoch import Averaged, ByEpoch, label_epochs
-from asapbench.report.figures.style import PANELS, Sheet, panels, require_room, title_panel
+from asapbench.report.figures.by_epoch import Averaged, ByEpoch, configuration_panels, label_epochs
+from asapbench.report.figures.style import PANELS, Sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,23 +26,22 @@ def draw_heatmaps(found: ByEpoch, described: str, sheet: Sheet, *, option: str, 
     Raises AsapbenchError where there are too many.
     """
     count = len(found.configurations)
-    require_room(option, count, PANELS, what="configurations", fix="choose with --only")
     columns = min(count, 2 if count in (2, 4) else 3)
     most = max(len(one.lines) for one in found.configurations)
-    figure, grid = panels(
-        found.heading,
+    figure, grid = configuration_panels(
+        found,
         described,
-        count,
-        sheet=sheet,
+        option=option,
+        most=PANELS,
         columns=columns,
+        sheet=sheet,
         width=2.5 + 3.5 * columns,
         height=0.9 + _ROW_INCHES * max(5, most),
         keeps_height=True,
     )
     values = [number.measured for number in found.numbers if number.measured is not None]
     limits = (0.0, max(top, *values))
-    for axes, name, one in zip(grid, found.names, found.configurations, strict=True):
-        title_panel(axes, name)
+    for axes, one in zip(grid, found.configurations, strict=True):
         drawn = _draw_panel(axes, one, limits)
     is_below = figure.get_figwidth() < _BESIDE
     bar = figure.colorbar(

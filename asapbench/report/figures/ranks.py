@@ -17,7 +17,7 @@ from asapbench.report.figures.style import Sheet, canvas, literal
 from asapbench.report.grid import Grid
 from asapbench.report.quantity import Metric
 from asapbench.report.suite import Layout
-from asapbench.report.table import BOLD, Column, Field, Group, Note, Number, Row, Table, numeric
+from asapbench.report.table import Column, Field, Group, Note, Number, Row, Strong, Table, numeric
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import name, title
 from asapbench.suite.options import Choice
@@ -125,10 +125,9 @@ def _table(found: Ranks, *, heading: str, caption: str, notes: Sequence[Note]) -
         remarks.append(Note(f"Friedman's p is an approximation, and a rough one below {_MANY} rows."))
     if found.left_out:
         remarks.append(Note(f"{counted(found.left_out, 'row')} left out in which a rule has no number or diverged."))
-    bold = f" {BOLD}the best and all that are not shown to differ from it." if best_run >= 0 else ""
     return Table(
         title=heading,
-        caption=f"{caption}{bold}",
+        caption=caption,
         columns=(Column("Rule", "left"), Column("average rank")),
         groups=(Group("", tuple(rows)),),
         notes=(*remarks, *notes),
@@ -144,6 +143,7 @@ def _table(found: Ranks, *, heading: str, caption: str, notes: Sequence[Note]) -
             )
             for rule, rank in ranks
         ),
+        strong=Strong("the best and all that are not shown to differ from it.") if best_run >= 0 else None,
     )
 
 

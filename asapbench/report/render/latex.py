@@ -74,7 +74,7 @@ def escape(text: str) -> str:
 def _caption(table: Table) -> str:
     """Title and caption. LaTeX starts them with its own number, so the paper's number follows the title."""
     title = re.sub(r"^((?:Table|Figure) [\w.]*\w)\. (.*)$", r"\2 (\1 of the paper)", table.title)
-    return f"{title}. {table.caption}"
+    return f"{title}. {table.described()}"
 
 
 def _label(table: Table) -> str:

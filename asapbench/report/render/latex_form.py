@@ -67,7 +67,7 @@ class Form:
         """Points of the float, approximately."""
         rows = sum(len(group.rows) + bool(group.header) for group in self.table.groups)
         rows += self.is_stacked * sum(any(field.is_spread for field in row.fields) for row in _rows(self.table))
-        letters = len(self.table.title) + len(self.table.caption)
+        letters = len(self.table.title) + len(self.table.described())
         caption = _CAPTION_LINE * (1 + letters // int(self.room / (0.5 * _CAPTION_SIZE)))
         notes = sum(1 + len(note.text) // int(self.room / (0.5 * _SMALL)) for note in self.table.notes if note.mark)
         return self.stretch * _LINE * rows + _RULE * (3 + len(self.table.groups)) + caption + 8.0 * notes

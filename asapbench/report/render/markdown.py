@@ -10,7 +10,7 @@ from asapbench.report.table import Field, Note, Table, bracketed
 
 def render_markdown(table: Table) -> str:
     """Title, caption, a pipe table, and the notes as a list."""
-    heading = [f"**{escape(table.title)}**", escape(table.caption)] if table.title else []
+    heading = [f"**{escape(table.title)}**", escape(table.described())] if table.title else []
     parts = [*heading, _pipes(table), escape(table.summary)]
     parts.append("\n".join(_note(note) for note in table.notes))
     return "\n\n".join(part for part in parts if part) + "\n"

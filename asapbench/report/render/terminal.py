@@ -1,8 +1,8 @@
 """Tables for a terminal of a given width: the rows of any table in panels, and a whole report, plain or coloured.
 
 A table that is too wide first loses the blanks around its `±`; then its columns continue in further panels, each with
-the row names repeated. Numbers are never broken or cut. Without colour there is no bold: where a caption explains it, a
-star marks these values.
+the row names repeated. Numbers are never broken or cut. Without colour there is no bold: a star marks strong values
+where the table says what they are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import io
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 
 from rich.cells import cell_len
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from asapbench.escape import encodable, visible
-from asapbench.report.table import BOLD, Column, Field, Group, Note, Table, bracketed, with_texts
+from asapbench.report.table import Column, Field, Group, Note, Table, bracketed, with_texts
 
 _GAP = "  "
 _WITHOUT_BLANKS = partial(re.compile(r" (±|\+/-) ").sub, r"\1")
@@ -123,9 +122,7 @@ def render_terminal(table: Table, *, width: int = 100, color: bool = False, enco
     """The table as lines of at most `width` columns, where a single column of it fits, for a terminal's `encoding`."""
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=color, color_system="standard" if color else None)
-    star = "" if color or BOLD not in table.caption else _STAR
-    if star:
-        table = replace(table, caption=table.caption.replace(BOLD, f"{star}: "))
+    star = "" if color or table.strong is None else _STAR
     for line in _lines(table, width, encodable("─", encoding), star):
         line.rstrip()
         console.print(line, soft_wrap=True)
@@ -133,7 +130,7 @@ def render_terminal(table: Table, *, width: int = 100, color: bool = False, enco
 
 
 def _lines(table: Table, width: int, sign: str, star: str) -> list[Text]:
-    lines = [*_wrapped(table.title, width, "bold"), *_wrapped(table.caption, width, "dim"), Text()]
+    lines = [*_wrapped(table.title, width, "bold"), *_wrapped(table.described(star or "Bold"), width, "dim"), Text()]
     for titles, *rows in panels(table.columns, table.groups, width=width, star=star):
         rule = Text(sign * titles.cell_len, style="dim")
         lines += [titles, rule, *rows, rule, Text()]
