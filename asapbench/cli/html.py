@@ -9,15 +9,19 @@ from typing import Annotated
 import typer
 
 from asapbench.cli.options import Db, Only
+from asapbench.cli.settings import with_settings
 from asapbench.cli.text import printing_is_optional, say, size
+from asapbench.report.quantity import USUAL, Numbers
 from asapbench.store import DEFAULT_URL
 
 
+@with_settings()
 def html(
     suites: Annotated[
         list[str] | None, typer.Argument(metavar="SUITE", help="Suites that the database knows. [default: all]")
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")] = Path("report.html"),
+    numbers: Numbers = USUAL,
     only: Only = None,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE where it exists.")] = False,
     db: Db = DEFAULT_URL,
@@ -34,5 +38,5 @@ def html(
 
     printing_is_optional()
     durable.check_place(out, f"--out {out}", replace=force)
-    write_whole(out, page(db, suites=suites or (), filters=only or (), say=partial(say, err=True)))
+    write_whole(out, page(db, suites=suites or (), filters=only or (), numbers=numbers, say=partial(say, err=True)))
     say(f"{out}: {size(out.stat().st_size)}; open it in a browser")

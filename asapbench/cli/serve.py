@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from asapbench.cli.options import Db, Only
+from asapbench.cli.settings import with_settings
 from asapbench.cli.text import printing_is_optional, say
+from asapbench.report.quantity import USUAL, Numbers
 from asapbench.store import DEFAULT_URL
 
 
+@with_settings()
 def serve(
     suites: Annotated[
         list[str] | None, typer.Argument(metavar="SUITE", help="Suites that the database knows. [default: all]")
@@ -31,6 +34,7 @@ def serve(
         ),
     ] = None,
     opens: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    numbers: Numbers = USUAL,
     only: Only = None,
     db: Db = DEFAULT_URL,
 ) -> None:
@@ -42,4 +46,4 @@ def serve(
 
     printing_is_optional()
     place = Place(host=host, port=port, token=token)
-    serve(db, place, suites=suites or (), filters=only or (), say=say, opens=opens)
+    serve(db, place, suites=suites or (), filters=only or (), numbers=numbers, say=say, opens=opens)

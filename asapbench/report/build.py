@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from asapbench.analysis.comparison import Interval, PairedTest
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.certified import with_notes
 from asapbench.report.compare import comparison_table
-from asapbench.report.configuration import counted
 from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
 from asapbench.report.figures.alignment import angle_curves
 from asapbench.report.figures.by_epoch import Recorded
@@ -37,19 +35,18 @@ from asapbench.report.recorded import (
     recorded_suite,
     to_run,
 )
-from asapbench.report.selection import Selection, keys_of, select
+from asapbench.report.selection import Selection, keys_of, read_selection, swept
 from asapbench.report.statistics import Spread
 from asapbench.report.suite import layout_of, suite_table
 from asapbench.report.table import Note, Table
 from asapbench.suite import plugins
-from asapbench.suite.catalog import dataset_shape
 from asapbench.suite.plugins import lacking
 from asapbench.suite.select import matching, only
 from asapbench.suite.spelled import spelled
 
 if TYPE_CHECKING:
     from asapbench.certificate import Certificate
-    from asapbench.store import Outcome, Store
+    from asapbench.store import Outcome
     from asapbench.suite.cell import Cell
 
 SECTION = "A.2"
@@ -245,32 +242,10 @@ def _read_suite(suite: str, *, url: str, metric: Metric, select: str | None, fil
         notes += chosen_notes(store, filters, suite=known.name)
         selection = None
         if select is not None:
-            keys = keys_of(select, cells)
-            selection, why_not = _selection(store, cells, results, keys, metric=metric, suite=to_run(known, suite))
+            keys = keys_of(select, swept(cells))
+            selection, why_not = read_selection(store, cells, results, keys, metric=metric, suite=to_run(known, suite))
             notes += why_not
         return _ReadSuite(known, cells, results, selection, notes, current_certificates(store))
-
-
-def _selection(
-    store: Store, cells: Sequence[Cell], results: Sequence[Outcome], keys: Sequence[str], *, metric: Metric, suite: str
-) -> tuple[Selection | None, list[Note]]:
-    """What `--select` chooses, None where nothing can be chosen; and what it cannot choose, with the way to."""
-    lineages = [result.attempt.lineage for result in results]
-    validation = store.validation_accuracies(lineages, best=metric is Metric.BEST_VAL)
-    found = select(cells, results, keys, metric=metric, validation=validation)
-    lacking = found.without_validation
-    if not lacking:
-        return found, []
-    can_choose = any(one.tried > 1 for one in found.chosen.values())
-    held_out = min(dataset_shape(cell.dataset).train for cell in lacking) // 10
-    rest = "they are left out of the table" if can_choose else "every value is listed"
-    places = counted(len(lacking), "configuration")
-    note = Note(
-        f"--select {','.join(keys)} cannot choose for {places}: their trainings hold no examples out for validation, "
-        f"and a choice on test data would be biased; {rest}. To train with validation data:",
-        (f"asapbench run {shlex.quote(suite)} --set validation={held_out}",),
-    )
-    return (found if can_choose else None), [note]
 
 
 def comparison(
@@ -301,14 +276,14 @@ def comparison(
         number = len({cell.id for cell in matching(discarded, filters) if cell.rule.name in named})
         causes.enter_context(naming_discarded(number, suites=suites, url=url))
         every = only([cell for found in read for cell in found.cells], filters)
-        wanted, keys = {cell.id for cell in every}, () if select is None else keys_of(select, every)
+        wanted, keys = {cell.id for cell in every}, () if select is None else keys_of(select, swept(every))
         compared, notes = [], []
         for suite, one, found in zip(asked, known, read, strict=True):
             own = [cell for cell in found.cells if cell.id in wanted]
             results = [outcome for outcome in found.outcomes if outcome.cell.id in wanted]
             selection, run = None, to_run(one, suite)
-            if keys and (swept := [cell for cell in own if cell.rule.name in named]):
-                selection, why_not = _selection(store, swept, results, keys, metric=chosen, suite=run)
+            if keys and (of_rules := [cell for cell in own if cell.rule.name in named]):
+                selection, why_not = read_selection(store, of_rules, results, keys, metric=chosen, suite=run)
                 notes += why_not
             compared.append(ComparedSuite(one.title, run, own, results, selection))
         unreadable = {cell: label for found in read for cell, label in found.unreadable.items()}

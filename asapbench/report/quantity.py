@@ -42,6 +42,7 @@ class Quantity(StrEnum):
     """
 
     ACCURACY = "accuracy"
+    VALIDATION_ACCURACY = "validation-accuracy"
     LOSS = "loss"
     TRAIN_ACCURACY = "train-accuracy"
     TRAIN_LOSS = "train-loss"
@@ -49,7 +50,7 @@ class Quantity(StrEnum):
     @property
     def field(self) -> str:
         """The field of EpochMetrics."""
-        return self.replace("-", "_") if self.startswith("train") else f"test_{self}"
+        return self.replace("-", "_") if "-" in self else f"test_{self}"
 
     @property
     def words(self) -> str:
@@ -62,17 +63,18 @@ class Quantity(StrEnum):
         what = "Accuracy in percent" if self.unit == "percent" else "Cross-entropy in nats"
         if self.startswith("train"):
             return f"{what} over each epoch's own training batches"
-        return f"{what} on the test data after each epoch"
+        data = "test data" if self.field.startswith("test") else "examples held out for validation"
+        return f"{what} on the {data} after each epoch"
 
     @property
     def unit(self) -> str:
         """`percent` or `nats`."""
         return "percent" if self.endswith("accuracy") else "nats"
 
-    def of(self, epoch: EpochMetrics) -> float:
-        """The value at one epoch, in `unit`."""
-        value: float = getattr(epoch, self.field)
-        return 100 * value if self.unit == "percent" else value
+    def of(self, epoch: EpochMetrics) -> float | None:
+        """The value at one epoch, in `unit`; None without validation data."""
+        value: float | None = getattr(epoch, self.field)
+        return 100 * value if value is not None and self.unit == "percent" else value
 
 
 class Angle(StrEnum):
@@ -147,6 +149,37 @@ class Sorting(StrEnum):
     AGE = "age"
 
 
+MetricOption = Annotated[
+    Metric | None,
+    Setting(
+        help="Epoch whose test accuracy is shown: last, best test epoch (the paper's convention), or best "
+        "validation epoch. Default: best for the paper's tables, last for suites."
+    ),
+]
+SelectOption = Annotated[
+    str | None,
+    Setting(
+        metavar="KEY[,KEY]",
+        help="For each rule of a suite, choose what was swept by validation accuracy, as in lr or rule.k.",
+    ),
+]
+SpreadOption = Annotated[
+    Spread, Setting(help="Beside a mean: standard deviation, 95 % interval, standard error of the mean, or range.")
+]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Which numbers of its cells a page shows, as the options of `asapbench report` have it."""
+
+    metric: MetricOption = None
+    select: SelectOption = None
+    spread: SpreadOption = Spread.SD
+
+
+USUAL = Numbers()
+
+
 @dataclass(frozen=True)
 class Wanted:
     """The options of `asapbench report`: one of `table`, `figure` and `suite`, or one of `curves`, `alignment` and
@@ -179,24 +212,9 @@ class Wanted:
     ranks: Annotated[
         bool, Setting(help="With --suite: average ranks of the rules over its rows, with their critical difference.")
     ] = False
-    metric: Annotated[
-        Metric | None,
-        Setting(
-            help="Epoch whose test accuracy is shown: last, best test epoch (the paper's convention), or best "
-            "validation epoch. Default: best for tables, last for suites."
-        ),
-    ] = None
-    select: Annotated[
-        str | None,
-        Setting(
-            metavar="KEY[,KEY]",
-            help="For each rule, choose what was swept by validation accuracy, as in lr or rule.k; with --suite.",
-        ),
-    ] = None
-    spread: Annotated[
-        Spread,
-        Setting(help="Beside a mean: standard deviation, 95 % interval, standard error of the mean, or range."),
-    ] = Spread.SD
+    metric: MetricOption = None
+    select: SelectOption = None
+    spread: SpreadOption = Spread.SD
     allow_deviations: Annotated[
         bool, Setting(help="Also show cells that deviate from the shipped suites, with footnotes.")
     ] = False

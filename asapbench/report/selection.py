@@ -6,23 +6,28 @@ report. The candidate with the highest validation accuracy, averaged over its se
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asapbench.errors import SuiteError
-from asapbench.report.configuration import Configuration, configurations
+from asapbench.report.configuration import Configuration, configurations, counted
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Summary
+from asapbench.report.table import Note
 from asapbench.store import Outcome
-from asapbench.suite.catalog import CATALOG
+from asapbench.suite.catalog import CATALOG, dataset_shape
 from asapbench.suite.cell import CHOICES, Cell, plain
 from asapbench.suite.columns import settings
 from asapbench.suite.load import Suite
 from asapbench.suite.options import Value
 from asapbench.suite.recipe import RECIPE
+
+if TYPE_CHECKING:
+    from asapbench.store import Store
 
 DIVERGED, NOT_FINISHED = "with a diverged training", "not finished"
 """Why a candidate takes no part."""
@@ -94,12 +99,11 @@ class Selection:
         return replace(file, cells=tuple(neutral(cell, self.keys, self.like) for cell in file.cells))
 
 
-def keys_of(text: str, cells: Sequence[Cell]) -> tuple[str, ...]:
+def keys_of(text: str, known: Collection[str]) -> tuple[str, ...]:
     """The settings that `text` names, with commas between them, as in `lr` or `lr,rule.k`.
 
-    Raises SuiteError for a setting that has no several values among the cells of one data set, model and rule.
+    Raises SuiteError for a setting that is not among the `known`, which were swept.
     """
-    known = swept(cells)
     keys = tuple(dict.fromkeys(key.strip() for key in text.split(",") if key.strip()))
     if not keys:
         raise SuiteError("--select: name what was swept, as in --select lr or --select lr,rule.k")
@@ -175,6 +179,31 @@ def select(
         else:
             impossible[group] = f"no value of {', '.join(keys)} can be compared: {_faults(made)}"
     return Selection(tuple(keys), cells[0], tuple(shown), chosen, impossible, tuple(without))
+
+
+def read_selection(
+    store: Store, cells: Sequence[Cell], results: Sequence[Outcome], keys: Sequence[str], *, metric: Metric, suite: str
+) -> tuple[Selection | None, list[Note]]:
+    """As `select`, with the accuracies that the store has; None where nothing can be chosen.
+
+    The notes say what cannot be chosen, with the command that trains `suite` so that it can. Raises as `select`.
+    """
+    lineages = [result.attempt.lineage for result in results]
+    validation = store.validation_accuracies(lineages, best=metric is Metric.BEST_VAL)
+    found = select(cells, results, keys, metric=metric, validation=validation)
+    lacking = found.without_validation
+    if not lacking:
+        return found, []
+    can_choose = any(one.tried > 1 for one in found.chosen.values())
+    held_out = min(dataset_shape(cell.dataset).train for cell in lacking) // 10
+    rest = "they are left out of the table" if can_choose else "every value is listed"
+    places = counted(len(lacking), "configuration")
+    note = Note(
+        f"--select {','.join(keys)} cannot choose for {places}: their trainings hold no examples out for validation, "
+        f"and a choice on test data would be biased; {rest}. To train with validation data:",
+        (f"asapbench run {shlex.quote(suite)} --set validation={held_out}",),
+    )
+    return (found if can_choose else None), [note]
 
 
 @dataclass(frozen=True)

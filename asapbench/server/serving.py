@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from asapbench.errors import AsapbenchError
+from asapbench.report.quantity import USUAL, Numbers
 from asapbench.server.app import LOCAL_HOSTS, make_app, script
 from asapbench.server.live_page import LivePage
 
@@ -57,6 +58,7 @@ def serve(
     *,
     suites: Sequence[str] = (),
     filters: Sequence[str] = (),
+    numbers: Numbers = USUAL,
     say: Callable[[str], None],
     opens: bool = False,
 ) -> None:
@@ -68,7 +70,7 @@ def serve(
     token = place.wanted_token()
     taken = listening(place)
     shown = address(place, taken.getsockname()[1], token)
-    page = live_page_of(url, suites=suites, filters=filters, say=say)
+    page = live_page_of(url, suites=suites, filters=filters, numbers=numbers, say=say)
     app = make_app(page, hosts=place.answered, token=token)
     say(f"{shown}\nCtrl-C ends it.")
     if opens:
@@ -81,7 +83,12 @@ def serve(
 
 
 def live_page_of(
-    url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), say: Callable[[str], None] = lambda _: None
+    url: str,
+    *,
+    suites: Sequence[str] = (),
+    filters: Sequence[str] = (),
+    numbers: Numbers = USUAL,
+    say: Callable[[str], None] = lambda _: None,
 ) -> LivePage:
     """The page of the database at `url`, which need not exist yet."""
     from asapbench.report.page import page
@@ -93,7 +100,7 @@ def live_page_of(
             return store.change_mark()
 
     def render() -> str:
-        return page(url, suites=suites, filters=filters, script=script())
+        return page(url, suites=suites, filters=filters, numbers=numbers, script=script())
 
     return LivePage(mark, render, constant=plotly(), say=say)
 

@@ -28,3 +28,22 @@ def test_without_a_database_it_says_so_and_writes_nothing(asapbench: Commands, t
     assert said.status == 2
     assert "no database at" in said.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_takes_the_numbers_that_report_takes_and_refuses_what_report_refuses(
+    asapbench: Commands, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/x.sqlite"
+    with Store.open(url) as store:
+        store.record_suite("quickstart", "quickstart.toml", load("quickstart").cells)
+    out = tmp_path / "page.html"
+    made = asapbench("html", "--metric", "best-val", "--spread", "range", "--out", str(out), "--db", url)
+    assert made.status == 0
+    text = out.read_text(encoding="utf-8")
+    assert "at the best validation epoch (best-val)" in text
+    for wrong in (["--select", "lr"], ["--metric", "worst"], ["--spread", "wide"]):
+        refused = asapbench("html", *wrong, "--out", str(out), "--force", "--db", url)
+        alone = asapbench("report", "--suite", "quickstart", *wrong, "--db", url)
+        assert (refused.status, refused.err.splitlines()[-1]) == (alone.status, alone.err.splitlines()[-1])
+        assert refused.status == 2
+    assert out.read_text(encoding="utf-8") == text

@@ -11,7 +11,7 @@ from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.metrics import EpochMetrics
 from asapbench.report.build import report, suite_report
 from asapbench.report.quantity import Metric, Wanted
-from asapbench.report.selection import keys_of, select
+from asapbench.report.selection import keys_of, select, swept
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Table
 from asapbench.store import OwnerProcess, Provenance, Result, Store
@@ -50,7 +50,7 @@ def table(
 ) -> Table:
     results = trained(cells) if results is None else results
     validation = known(results) if validation is None else validation
-    selection = select(cells, results, keys_of(key, cells), metric=Metric.LAST, validation=validation)
+    selection = select(cells, results, keys_of(key, swept(cells)), metric=Metric.LAST, validation=validation)
     return suite_table("mine", cells, results, selection=selection)
 
 
@@ -151,7 +151,7 @@ def test_an_option_at_its_limit_is_no_edge() -> None:
 )
 def test_what_cannot_be_selected_is_an_error_that_says_what_can(key: str, said: str) -> None:
     with pytest.raises(SuiteError, match=said):
-        keys_of(key, CELLS)
+        keys_of(key, swept(CELLS))
 
 
 def test_the_metric_that_chooses_on_test_data_is_refused() -> None:

@@ -13,6 +13,7 @@ from served_database import an_epoch, of_rules, started
 from starlette.testclient import TestClient
 
 from asapbench.report.page import page
+from asapbench.report.quantity import Metric, Numbers
 from asapbench.server import live_page
 from asapbench.server.app import make_app
 from asapbench.server.serving import live_page_of
@@ -78,6 +79,14 @@ def test_the_page_of_a_postgresql_database_is_served(postgresql_url: str) -> Non
             store.record_epochs(claim, [an_epoch(1, 0.8125)])
             store.finish(claim, "done")
         assert "81.25" in client.get("/").text
+
+
+def test_the_served_page_has_the_numbers_that_are_asked_for(url: str) -> None:
+    with Store.open(url) as store:
+        started(store, of_rules("bp")[:1])
+    assert (
+        "at the best validation epoch (best-val)" in live_page_of(url, numbers=Numbers(metric=Metric.BEST_VAL)).render()
+    )
 
 
 def test_only_the_served_page_asks_a_server(url: str) -> None:

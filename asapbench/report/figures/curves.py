@@ -31,8 +31,10 @@ def learning_curves(
     Raises AsapbenchError where there is none.
     """
     missing = "--curves: none of these cells has an epoch yet: wait until one has, or train them"
+    if quantity is Quantity.VALIDATION_ACCURACY:
+        missing = f"--curves {quantity}: none of these cells has any: train with --set validation=N, or show another"
     found = by_epoch(
-        recorded,
+        [Recorded(one.result, [row for row in one.rows if quantity.of(row) is not None]) for one in recorded],
         lambda members: [curve(members, quantity)],
         heading=heading,
         metric=quantity.words,
@@ -46,7 +48,7 @@ def learning_curves(
 
 def curve(members: Sequence[Recorded[EpochMetrics]], quantity: Quantity) -> Line:
     """The mean and spread over `members` at each epoch that all of them have; no number where one is not finite."""
-    by_seed = [[quantity.of(epoch) for epoch in one.rows] for one in members]
+    by_seed = [[value for row in one.rows if (value := quantity.of(row)) is not None] for one in members]
     samples = list(zip(*by_seed, strict=False))
     points = tuple(Summary(values if all(map(isfinite, values)) else ()) for values in samples)
     return Line("", tuple(range(1, len(points) + 1)), points)

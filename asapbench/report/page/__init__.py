@@ -17,6 +17,7 @@ from asapbench.report.page.document import document
 from asapbench.report.page.environments import environments
 from asapbench.report.page.speed import pace_table, paces
 from asapbench.report.page.tables import certificate_table, paper_tables, suite_tables
+from asapbench.report.quantity import USUAL, Numbers
 
 
 def page(
@@ -24,6 +25,7 @@ def page(
     *,
     suites: Sequence[str] = (),
     filters: Sequence[str] = (),
+    numbers: Numbers = USUAL,
     script: str = "",
     say: Callable[[str], None] = lambda _: None,
 ) -> str:
@@ -32,15 +34,15 @@ def page(
     `script` is that of a server that shows the page, which may then reach this server. `say` takes what the reader of
     the page may lack: the suite files that cannot be read here.
     Raises StoreError without a database, AsapbenchError where it holds nothing of a suite or nothing at all, and
-    SuiteError for a filter that no cell passes.
+    SuiteError for a filter that no cell passes or a setting that was not swept.
     """
-    content = read(url, suites=suites, filters=filters)
+    content = read(url, suites=suites, filters=filters, numbers=numbers)
     ran_on, of_cells = environments(content)
     option = portable_options(url)
     found = rows(content, of_cells, option=option)
     for text in _unreadable(content, found):
         say(text)
-    shown, measured = charts(content), paces(content)
+    shown, measured = charts(content, spread=numbers.spread), paces(content)
     values = {
         "heading": _heading(content),
         "database": database_name(url),
@@ -49,8 +51,8 @@ def page(
         "counts": counts(found),
         "trained": _time(sum(epoch.seconds for one in content.trained for epoch in one.epochs)),
         "hardware": list(dict.fromkeys(one.hardware for one in ran_on)),
-        "suite_tables": suite_tables(content, option=option),
-        "paper_tables": paper_tables(content, option=option),
+        "suite_tables": suite_tables(content, option=option, numbers=numbers),
+        "paper_tables": paper_tables(content, option=option, numbers=numbers),
         "charts": shown,
         "pace_table": pace_table(measured) if measured else None,
         "certificate_table": certificate_table(content.certificates),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from asapbench.errors import AsapbenchError
@@ -22,6 +22,7 @@ from asapbench.report.figures.memory import bars
 from asapbench.report.page.content import Content
 from asapbench.report.page.speed import Pace, paces
 from asapbench.report.quantity import Angle, GradientMeasure, Quantity
+from asapbench.report.statistics import Spread
 from asapbench.suite.cell import Cell, title
 from asapbench.suite.columns import field_text, varying
 from asapbench.suite.entries import Look
@@ -76,10 +77,13 @@ class Chart:
 _DATA, _MODEL, _RULE, _HARDWARE = "Data set", "Model", "Rule", "Hardware"
 
 
-def charts(content: Content) -> list[Chart]:
-    """The charts that have something to show."""
-    made = (_learning, _alignment, _quality, _speed, _memory)
-    return [chart for make in made if (chart := make(content)) is not None]
+def charts(content: Content, *, spread: Spread = Spread.SD) -> list[Chart]:
+    """The charts that have something to show; bands show the `spread`."""
+    recorded = (_learning(content, spread), _alignment(content), _quality(content), _speed(content))
+    chosen = " and ".join(content.selected)
+    note = f" Drawn is only the value of {chosen} with the highest validation accuracy." if chosen else ""
+    found = [replace(chart, note=chart.note + note) for chart in recorded if chart is not None]
+    return found if (memory := _memory(content)) is None else [*found, memory]
 
 
 def rounded(value: float | None, digits: int) -> float | int | None:
@@ -94,12 +98,14 @@ def rounded(value: float | None, digits: int) -> float | int | None:
     return int(short) if short.is_integer() and abs(short) < 1e15 else short
 
 
-def _learning(content: Content) -> Chart | None:
-    recorded = [Recorded(one.result, one.epochs) for one in content.trained]
+def _learning(content: Content, spread: Spread) -> Chart | None:
+    recorded = [Recorded(one.result, one.epochs) for one in content.drawn]
     found = _averaged(recorded, lambda members: [curve(members, quantity) for quantity in Quantity])
     if not found:
         return None
     names = _field_names(found)
+    shown = {place: one for place, one in enumerate(Quantity) if any(each.lines[place].points for each in found)}
+    values = ([_points(one.lines[place], spread) for place in shown] for one in found)
     return Chart(
         "learning",
         "lines",
@@ -108,12 +114,11 @@ def _learning(content: Content) -> Chart | None:
         panel=(_DATA, _MODEL),
         quantities=tuple(
             ChartQuantity(_capital(one.words), one.unit, "accuracy" if one.unit == "percent" else "loss", one.described)
-            for one in Quantity
+            for one in shown.values()
         ),
-        items=_styled((_item(content, one, names, v=[_points(line) for line in one.lines]) for one in found), found),
-        note="A line is the mean over the seeds of one configuration, its band one sample standard deviation to each "
-        "side. Only trainings that are done are averaged; where none is, those under way, then those that diverged: "
-        "the label says so.",
+        items=_styled((_item(content, one, names, v=v) for one, v in zip(found, values, strict=True)), found),
+        note=f"A line and its band: {spread.described} over the seeds of one configuration. Only trainings that are "
+        "done are averaged; where none is, those under way, then those that diverged: the label says so.",
     )
 
 
@@ -123,11 +128,17 @@ def _averaged(recorded: Sequence[Recorded[Any]], lines: Callable[..., Iterable[L
     return list(by_epoch(recorded, lines, heading="", metric="", unit="", missing="").configurations)
 
 
-def _points(line: Line) -> dict[str, Any]:
-    """Means and spreads from epoch 1 on."""
+def _points(line: Line, spread: Spread) -> dict[str, Any] | None:
+    """Means from epoch 1 on, `m`; their spreads to each side, `s`, or their ranges, `r`. None without any."""
+    if not line.points:
+        return None
     found: dict[str, Any] = {"m": [rounded(point.mean, 4) for point in line.points]}
     if any(point.sd for point in line.points):
-        found["s"] = [rounded(point.sd, 2) for point in line.points]
+        ends = [spread.ends(point) for point in line.points]
+        if spread is Spread.RANGE:
+            found["r"] = [None if pair is None else [rounded(end, 4) for end in pair] for pair in ends]
+        else:
+            found["s"] = [None if pair is None else rounded((pair[1] - pair[0]) / 2, 2) for pair in ends]
     return found
 
 
@@ -184,7 +195,7 @@ def _alignment(content: Content) -> Chart | None:
     def values(angle: Angle) -> list[Recorded[LayerValue]]:
         return [
             Recorded(one.result, [LayerValue(r.epoch, r.layer, r.degrees) for r in one.angles if r.quantity == angle])
-            for one in content.trained
+            for one in content.drawn
         ]
 
     return _heat(content, "alignment", "Alignment", quantities, [values(angle) for angle in Angle])
@@ -199,7 +210,7 @@ def _quality(content: Content) -> Chart | None:
     def values(measure: GradientMeasure) -> list[Recorded[LayerValue]]:
         return [
             Recorded(one.result, [value for value in layer_values(one.qualities, measure) if not value.of_bp])
-            for one in content.trained
+            for one in content.drawn
         ]
 
     return _heat(content, "quality", "Gradient quality", quantities, [values(measure) for measure in GradientMeasure])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from asapbench.analysis.shortcut import NAME as SHORTCUT
@@ -14,13 +15,16 @@ from asapbench.certificate import Certificate
 from asapbench.errors import AsapbenchError
 from asapbench.metrics import Alignment, EpochMetrics, GradientQuality, Measurement
 from asapbench.report.configuration import counted
+from asapbench.report.quantity import USUAL, Metric, Numbers
 from asapbench.report.recorded import (
     RecordedSuite,
     chosen_notes,
     current_certificates,
     differing_plugins,
     recorded_suite,
+    to_run,
 )
+from asapbench.report.selection import Selection, keys_of, read_selection, swept
 from asapbench.report.table import Note
 from asapbench.suite.cell import Cell
 from asapbench.suite.plugins import lacking
@@ -50,7 +54,8 @@ class Trained:
 class ChosenSuite:
     """A suite, the cells of it that were chosen, and what a reader of its table must know.
 
-    `text` is the content of the suite file of the run, where it is known.
+    `text` is the content of the suite file of the run, where it is known; `selection` is what was chosen among swept
+    values.
     """
 
     suite: RecordedSuite
@@ -58,6 +63,15 @@ class ChosenSuite:
     text: str | None
     source: str
     notes: tuple[Note, ...] = ()
+    selection: Selection | None = None
+
+    @property
+    def drawn(self) -> list[Cell]:
+        """The cells that charts draw: with a selection, those with the chosen values."""
+        if self.selection is None:
+            return list(self.cells)
+        groups = {configuration.cell.group for configuration in self.selection.found.values()}
+        return [cell for cell in self.cells if cell.group in groups]
 
     @property
     def file_name(self) -> str:
@@ -83,6 +97,17 @@ class Content:
                 found.setdefault(cell.id, []).append(place)
         return found
 
+    @property
+    def selected(self) -> list[str]:
+        """The swept settings of which a value was chosen."""
+        return list(dict.fromkeys(key for one in self.suites if one.selection for key in one.selection.keys))
+
+    @cached_property
+    def drawn(self) -> tuple[Trained, ...]:
+        """What charts draw of `trained`: what any suite draws, and what is in no suite."""
+        left_out = self.suites_of.keys() - {cell.id for chosen in self.suites for cell in chosen.drawn}
+        return tuple(one for one in self.trained if one.result.cell.id not in left_out)
+
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """Every chosen cell once, trained or not."""
@@ -90,11 +115,11 @@ class Content:
         return tuple({cell.id: cell for cell in (*listed, *(one.result.cell for one in self.trained))}.values())
 
 
-def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -> Content:
+def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), numbers: Numbers = USUAL) -> Content:
     """The content of the database at `url`: of these suites, by name or file, or of all; cells that pass the filters.
 
     Raises StoreError without a database, AsapbenchError where it holds nothing of a suite or nothing at all, and
-    SuiteError for a filter that no cell passes.
+    SuiteError for a filter that no cell passes or a setting that was not swept.
     """
     from asapbench.store import Store
 
@@ -108,7 +133,6 @@ def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -
             raise AsapbenchError(_nothing(store, [suite.name for suite in known] if suites else []))
         passed = {cell.id for cell in only(listed, filters)}
         results = [one for one in results if one.cell.id in passed]
-        by_name = {suite.name: suite for suite in known}
         chosen = [
             ChosenSuite(
                 suite,
@@ -117,14 +141,31 @@ def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = ()) -
                 source=records[name].source,
                 notes=tuple(_notes(store, suite, results, filters, unreadable=list(members[name][1].values()))),
             )
-            for name, suite in by_name.items()
+            for name, suite in {suite.name: suite for suite in known}.items()
         ]
         return Content(
-            tuple(one for one in chosen if one.cells),
+            tuple(_selected(store, [one for one in chosen if one.cells], results, numbers)),
             tuple(_trained(store, _in_order(listed, results))),
             tuple(current_certificates(store)),
             tuple(_discarded(store, filters, suites=[suite.name for suite in known] if suites else [None])),
         )
+
+
+def _selected(
+    store: Store, suites: Sequence[ChosenSuite], results: Sequence[Result], numbers: Numbers
+) -> Iterator[ChosenSuite]:
+    """The suites, with what `numbers.select` chooses in each that has several values of it."""
+    known = [swept(one.cells) if numbers.select is not None else [] for one in suites]
+    keys = () if numbers.select is None else keys_of(numbers.select, list(dict.fromkeys(chain.from_iterable(known))))
+    for one, names in zip(suites, known, strict=True):
+        if own := [key for key in keys if key in names]:
+            wanted, run = {cell.id for cell in one.cells}, to_run(one.suite, one.suite.name)
+            of_suite = [result for result in results if result.cell.id in wanted]
+            metric = numbers.metric or Metric.LAST
+            selection, notes = read_selection(store, one.cells, of_suite, own, metric=metric, suite=run)
+            yield replace(one, selection=selection, notes=(*one.notes, *notes))
+        else:
+            yield one
 
 
 def _nothing(store: Store, suites: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ class Pace:
 def paces(content: Content) -> list[Pace]:
     """One for each, in the order of the cells; trainings that changed their hardware are left out."""
     found: dict[tuple[str, str], tuple[Cell, list[EpochMetrics]]] = {}
-    for one in content.trained:
+    for one in content.drawn:
         hardware = hardware_of(one)
         if hardware is not None and one.epochs and not one.result.outdated:
             cell = one.result.cell

@@ -13,13 +13,14 @@ from asapbench.report.figures.shortcut import shortcut_effect_figure
 from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.page.content import Content
 from asapbench.report.paper import ACCURACIES, accuracy_table
+from asapbench.report.quantity import USUAL, Metric, Numbers
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
 
 _SHOWN = {"holds": "holds", "declared": "declared", "fails": "fails", "not applicable": "-"}
 
 
-def suite_tables(content: Content, *, option: str) -> list[Table]:
+def suite_tables(content: Content, *, option: str, numbers: Numbers = USUAL) -> list[Table]:
     """The report of each suite that has a chosen cell. Commands end in `option`."""
     results = [one.result for one in content.trained]
     return [
@@ -29,7 +30,10 @@ def suite_tables(content: Content, *, option: str) -> list[Table]:
                 chosen.cells,
                 results,
                 heading=chosen.suite.title,
+                metric=numbers.metric or Metric.LAST,
                 file=chosen.suite.file,
+                spread=numbers.spread,
+                selection=chosen.selection,
                 notes=chosen.notes,
             ),
             content,
@@ -39,14 +43,15 @@ def suite_tables(content: Content, *, option: str) -> list[Table]:
     ]
 
 
-def paper_tables(content: Content, *, option: str) -> list[Table]:
+def paper_tables(content: Content, *, option: str, numbers: Numbers = USUAL) -> list[Table]:
     """The paper's tables, and Figures 9 and 10 as tables, that have a measured number.
 
     Commands end in `option`.
     """
-    results = [one.result for one in content.trained]
-    made = [*(accuracy_table(number, results) for number in ACCURACIES), forward_alignment_table(results)]
-    made.append(dimension_matching(results).table)
+    results, metric, spread = [one.result for one in content.trained], numbers.metric or Metric.BEST, numbers.spread
+    made = [accuracy_table(number, results, metric=metric, spread=spread) for number in ACCURACIES]
+    made.append(forward_alignment_table(results, metric=metric, spread=spread))
+    made.append(dimension_matching(results, metric=metric).table)
     if analyzed := [(one.result.cell, one.shortcut) for one in content.trained if one.shortcut]:
         made.append(shortcut_effect_figure(analyzed).table)
     measured = (table for table in made if any(number.measured is not None for number in table.numbers))

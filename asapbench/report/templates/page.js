@@ -104,9 +104,9 @@
         const longest = Math.max(...items.map((item) => item.v[which].m.length));
         const epochs = spaced(longest, 8);
         const rows = items.map((item, n) => {
-          const { m, s } = item.v[which];
+          const { m } = item.v[which];
           const text = (value) => (chart.quantities[which][1] === "percent" && value !== null ? value.toFixed(2) : shown(value));
-          const field = (at) => (at < m.length ? text(m[at]) + (s && s[at] !== null ? ` ± ${text(s[at])}` : "") : "");
+          const field = (at) => (at < m.length ? text(m[at]) + beside(item.v[which], at, text) : "");
           return [chart.labels(items)[n], item.note, ...epochs.map(field)];
         });
         return [["Configuration", "Seeds", ...epochs.map((at) => `epoch ${at + 1}`)], rows];
@@ -205,8 +205,19 @@
     },
   };
 
+  /* The ends of the band around a mean: itself where it has none. */
+  function ends({ m, s, r }, at) {
+    const half = s?.[at] ?? 0;
+    return r?.[at] ?? [m[at] - half, m[at] + half];
+  }
+
+  function beside({ s, r }, at, text) {
+    if (r?.[at]) return ` (${r[at].map(text).join(" to ")})`;
+    return s && s[at] !== null ? ` ± ${text(s[at])}` : "";
+  }
+
   function curve(item, which, label, chart, alone) {
-    const { m, s } = item.v[which];
+    const { m, s, r } = item.v[which];
     const [hex, [, , symbol, dash]] = [color(item), item.look];
     const at = m.map((value, n) => n).filter((n) => m[n] !== null);
     const x = at.map((n) => n + 1);
@@ -216,13 +227,13 @@
       marker: { color: hex, symbol, size: 7, maxdisplayed: 12 },
       cliponaxis: false, // a marker at the edge is whole
       legendgroup: String(chart.data.items.indexOf(item)),
-      hovertemplate: `${alone ? "%{fullData.name}<br>epoch %{x}: " : ""}%{y:.4~g}${s ? " ± %{customdata:.2~g}" : ""}${alone ? "<extra></extra>" : ""}`,
-      ...(s ? { customdata: at.map((n) => s[n] ?? 0) } : {}),
+      hovertemplate: `${alone ? "%{fullData.name}<br>epoch %{x}: " : ""}%{y:.4~g}${s || r ? "%{customdata}" : ""}${alone ? "<extra></extra>" : ""}`,
+      ...(s || r ? { customdata: at.map((n) => beside(item.v[which], n, shown)) } : {}),
     };
-    if (!s) return [trace];
-    const edge = (sign) => at.map((n) => m[n] + sign * (s[n] ?? 0));
+    if (!s && !r) return [trace];
+    const edge = (side) => at.map((n) => ends(item.v[which], n)[side]);
     const band = {
-      type: "scatter", mode: "lines", x: [...x, ...x.slice().reverse()], y: [...edge(1), ...edge(-1).reverse()],
+      type: "scatter", mode: "lines", x: [...x, ...x.slice().reverse()], y: [...edge(1), ...edge(0).reverse()],
       fill: "toself", fillcolor: faded(hex, 0.16), line: { width: 0 }, hoverinfo: "skip", showlegend: false,
       legendgroup: trace.legendgroup,
     };

@@ -97,6 +97,18 @@ def test_every_quantity_is_the_one_of_its_name(quantity: Quantity, first: float,
     assert axes.get_xlabel() == "epoch"
 
 
+def test_validation_accuracy_is_that_of_the_cells_that_have_it() -> None:
+    rows = [replace(row, validation_accuracy=value) for row, value in zip(epochs(9.0, 8.0), (0.5, 0.6), strict=True)]
+    made = curves([Recorded(result(ASAP, 8.0), rows), trained(BP, 70.0)], Quantity.VALIDATION_ACCURACY)
+    found = [(number.rule, number.measured, number.metric) for number in made.table.numbers]
+    assert found == [("asap", 50.0, "validation accuracy"), ("asap", 60.0, "validation accuracy")]
+    assert "Accuracy in percent on the examples held out for validation after each epoch" in made.table.caption
+    with pytest.raises(
+        AsapbenchError, match="validation-accuracy: none of these cells has any: train with --set valid"
+    ):
+        curves([trained(BP, 70.0)], Quantity.VALIDATION_ACCURACY)
+
+
 def test_the_lines_are_the_numbers_and_the_legend_has_the_order_of_the_final_values() -> None:
     axes = axes_of(TWO_RULES)
     lines = lines_of(TWO_RULES)

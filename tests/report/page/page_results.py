@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from asapbench.metrics import Alignment, EpochMetrics, GradientQuality
 from asapbench.store import Claim, OwnerProcess, Provenance, Store
 from asapbench.suite.cell import Cell
-from asapbench.suite.load import load, shipped
+from asapbench.suite.load import load, parse, shipped
 
 OWNER = OwnerProcess("a-host", "b", 4, 1.0)
 XEON = Provenance("0123abc", False, {"torch": "2.14.1"}, {"processor": "Xeon", "cores": 2})
 H100 = Provenance("0123abc", True, {"torch": "2.14.1"}, {"processor": "EPYC", "cores": 64, "gpus": ["H100"]})
+
+
+SWEEP = """[suite]
+name = "mine"
+[defaults]
+dataset = "digits"
+epochs = 2
+model = "resnet10"
+validation = 100
+seeds = [0, 1]
+[[grid]]
+rule = ["bp", "fa"]
+lr = [0.01, 0.1]
+"""
+VALIDATION = {("bp", 0.01): 0.9, ("bp", 0.1): 0.8, ("fa", 0.01): 0.3, ("fa", 0.1): 0.4}
+"""At the last epoch; at the first one the order is the other way round."""
 
 
 def an_epoch(number: int, accuracy: float, *, seconds: float = 2.0) -> EpochMetrics:
@@ -53,4 +70,34 @@ def with_results(url: str, cells: Sequence[Cell], *, text: str | None = None) ->
             else:
                 log = "<script>alert(1)</script> & the end of the log"
                 store.finish(claim, "failed", error="Traceback\nRuntimeError: <b>no</b> kernel", log_tail=log)
+    return url
+
+
+def finished(store: Store, cell: Cell, accuracies: Sequence[tuple[float | None, float]]) -> None:
+    """A cell with these accuracies, of validation and test, at each epoch."""
+    claim = claimed(store, cell)
+    rows = [
+        replace(
+            an_epoch(number, test), validation_accuracy=validation, validation_loss=None if validation is None else 1.0
+        )
+        for number, (validation, test) in enumerate(accuracies, start=1)
+    ]
+    store.record_epochs(claim, rows)
+    store.finish(claim, "done")
+
+
+def with_sweep(url: str) -> str:
+    """The database at `url` with two rates of two rules, whose test accuracy is 10 points above that of validation.
+
+    A suite beside them has one rate and no validation data.
+    """
+    cells, others = list(parse(SWEEP, source="mine.toml").cells), of_rules("bp")
+    with Store.open(url) as store:
+        store.record_suite("mine", "mine.toml", cells, text=SWEEP)
+        store.record_suite("quickstart", "quickstart.toml", others, text=load("quickstart").text)
+        for cell in cells:
+            best = VALIDATION[cell.rule.name, cell.lr] + 0.01 * cell.seed
+            finished(store, cell, [(1.2 - best, 1.3 - best), (best, best + 0.1)])
+        for cell in others:
+            finished(store, cell, [(None, 0.9 + 0.01 * cell.seed), (None, 0.8 + 0.01 * cell.seed)])
     return url

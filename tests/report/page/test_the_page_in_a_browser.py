@@ -13,6 +13,8 @@ from browser import Opened, chromium, until
 from page_results import an_epoch, claimed, of_rules, with_results
 
 from asapbench.report.page import page
+from asapbench.report.quantity import Numbers
+from asapbench.report.statistics import Spread
 from asapbench.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
@@ -78,6 +80,26 @@ def test_the_numbers_of_a_chart_are_those_of_the_database(browser, path: Path) -
     opened.locator("#learning details.numbers summary").click()
     row = opened.locator("#learning details.numbers tbody tr").first.inner_text().split("\t")
     assert row == ["BP", "n = 3", "91.10 ± 0.10", "92.10 ± 0.10"]
+
+
+def test_validation_accuracy_is_in_the_menu_beside_test_accuracy(browser, swept: str, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(page(swept, numbers=Numbers(spread=Spread.RANGE)), encoding="utf-8")
+    opened = Opened(browser, file)
+    learning = opened.page.locator("#learning")
+    assert learning.get_by_label("Show", exact=True).locator("option").all_inner_texts()[:2] == [
+        "Test accuracy",
+        "Validation accuracy",
+    ]
+    learning.get_by_label("Show", exact=True).select_option("Validation accuracy")
+    opened.see_everything()
+    assert "held out for validation" in learning.get_by_role("status").inner_text()
+    assert learning.get_by_role("status").inner_text().endswith("Shown: 4 of 5.")
+    learning.locator("details.numbers summary").click()
+    row = learning.locator("details.numbers tbody tr").first.inner_text().split("\t")
+    assert row == ["BP, lr 0.01", "n = 2", "29.50 (29.00 to 30.00)", "90.50 (90.00 to 91.00)"]
+    assert learning.locator(".plot .scatterlayer .js-fill").count() == 4
+    assert opened.faults == []
 
 
 def test_cells_are_found_by_a_search_and_a_state(browser, path: Path, cells: list[Cell]) -> None:
