@@ -183,9 +183,8 @@ def chosen(
     if prefixes:
         return [kept_weights(store, prefix, files=files) for prefix in prefixes]
     results = [result for result in store.results(suite=suite) if result.attempt.weights_path is not None]
-    wanted = {cell.id for cell in only([result.cell for result in results], filters)}
-    ids = [result.attempt.cell_id for result in results if result.cell.id in wanted]
-    return [kept_weights(store, cell_id, files=files) for cell_id in ids]
+    wanted = only([result.cell for result in results], filters)
+    return [kept_weights(store, cell.stored_id, files=files) for cell in wanted]
 
 
 def analyze_cell(store: Store, kept: Kept, *, batches: int, data: Path | None) -> None:

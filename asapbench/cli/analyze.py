@@ -113,11 +113,13 @@ def shortcut(
     from asapbench.report.build import with_options
     from asapbench.report.figures.shortcut import figure10
     from asapbench.report.out import check, deliver
+    from asapbench.report.recorded import naming_discarded
     from asapbench.store import Store
 
     check(form, out, has_picture=True, layout=layout)
     with Store.open(db) as store:
-        kept = chosen(store, cells or (), suite=suite, filters=only or (), files=files)
+        with naming_discarded(store, only or (), suites=[suite] if suite else []):
+            kept = chosen(store, cells or (), suite=suite, filters=only or (), files=files)
         for one in with_places(kept, set_ or ()):
             analyze_cell(store, one, batches=batches, data=data)
         made = figure10(store, store.results_of([one.cell_id for one in kept]))

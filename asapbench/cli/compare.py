@@ -8,9 +8,9 @@ import typer
 
 from asapbench.analysis.comparison import Interval, PairedTest
 from asapbench.cli.options import Db, Form, Only, Out
-from asapbench.cli.settings import with_settings
+from asapbench.cli.settings import declared, with_settings
 from asapbench.report.layout import Layout
-from asapbench.report.quantity import Metric
+from asapbench.report.quantity import Metric, Numbers
 from asapbench.store import DEFAULT_URL
 
 _Rule = typer.Argument(metavar="RULE", help="A rule, with options as in 'asap(k=4)'.")
@@ -32,14 +32,7 @@ def compare(
     interval: Annotated[
         Interval, typer.Option("--interval", help="Interval of the mean difference: t distribution or bootstrap.")
     ] = Interval.T,
-    select: Annotated[
-        str | None,
-        typer.Option(
-            "--select",
-            metavar="KEY[,KEY]",
-            help="For each rule, choose what was swept by validation accuracy, as in lr or rule.k.",
-        ),
-    ] = None,
+    select: Annotated[str | None, declared(Numbers, "select")] = None,
     form: Form = None,
     out: Out = None,
     db: Db = DEFAULT_URL,

@@ -111,8 +111,12 @@ def _chosen(
         wanted = dict.fromkeys(store.find_cell_id(prefix) for prefix in named)
         rows = {row.cell_id: row for row in store.listed()}
         return [rows[cell_id] for cell_id in wanted]
-    rows_of = store.listed(suites)
-    return passing([row for row in rows_of if (row.state == "discarded") == (command == "restore")], only)
+    rows_of = passing(store.listed(suites), only)
+    found = [row for row in rows_of if (row.state == "discarded") == (command == "restore")]
+    if rows_of and not found:
+        which = "none is discarded" if command == "restore" else "all are discarded already"
+        say(f"Cells that match: {len(rows_of)}; {which}.")
+    return found
 
 
 def _say_upgraded(store: Store) -> None:

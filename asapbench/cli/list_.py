@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from asapbench.cli.options import Db, Form, Only, Out, joined
+from asapbench.cli.settings import declared
+from asapbench.report.layout import Layout
 from asapbench.report.quantity import Sorting
 from asapbench.store import DEFAULT_URL
 from asapbench.streams import is_terminal
@@ -39,6 +41,7 @@ def list_(
         int | None,
         typer.Option(min=0, metavar="N", help=f"At most N cells, 0: all. [default: {_LIMIT} on a terminal, else all]"),
     ] = None,
+    digits: Annotated[int | None, declared(Layout, "digits")] = None,
     form: Form = None,
     out: Out = None,
     db: Db = DEFAULT_URL,
@@ -62,6 +65,7 @@ def list_(
         sort=sort,
         reverse=reverse,
         limit=most or None,
+        digits=digits,
     )
     width = shutil.get_terminal_size().columns if on_terminal else None
     with Store.read_only(db) as store:

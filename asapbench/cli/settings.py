@@ -95,13 +95,13 @@ def _options(settings: type[Any]) -> Iterator[_Option]:
             yield _Option(field.name, field.default, kind, setting)
 
 
-def _declared(settings: type[Any], field: str) -> Any:
+def declared(settings: type[Any], field: str) -> Any:
     """The option of one field, for a command that needs no other."""
     return next(option.typer() for option in _options(settings) if option.field == field)
 
 
-Data = Annotated[Path | None, _declared(RunSettings, "data")]
-FilesDir = Annotated[Path | None, _declared(RunSettings, "files")]
+Data = Annotated[Path | None, declared(RunSettings, "data")]
+FilesDir = Annotated[Path | None, declared(RunSettings, "files")]
 
 
 def of(settings: type[Any]) -> list[str]:

@@ -237,7 +237,8 @@ def _read_suite(suite: str, *, url: str, metric: Metric, select: str | None, fil
     with Store.read_only(url) as store:
         known = recorded_suite(store, suite)
         found = store.suite_outcomes(known.name)
-        cells, results = only(found.cells, filters), passing(found.outcomes, filters)
+        with naming_discarded(store, filters, suites=[known.name]):
+            cells, results = only(found.cells, filters), passing(found.outcomes, filters)
         notes = [*known.notes, *_left_out(list(found.unreadable.values())), *differing_plugins(store, results)]
         notes += chosen_notes(store, filters, suite=known.name)
         selection = None
@@ -273,14 +274,16 @@ def comparison(
         known = [recorded_suite(store, suite) for suite in asked]
         read = [store.suite_outcomes(one.name) for one in known]
         discarded = [cell for one in known for cell in store.discarded_cells(suite=one.name)]
-        number = len({cell.id for cell in matching(discarded, filters) if cell.rule.name in named})
-        causes.enter_context(naming_discarded(number, suites=suites, url=url))
+        number = len({cell.stored_id for cell in matching(discarded, filters) if cell.rule.name in named})
+        causes.enter_context(
+            naming_discarded(store, filters, suites=suites and [one.name for one in known], rules=named)
+        )
         every = only([cell for found in read for cell in found.cells], filters)
-        wanted, keys = {cell.id for cell in every}, () if select is None else keys_of(select, swept(every))
+        wanted, keys = {cell.stored_id for cell in every}, () if select is None else keys_of(select, swept(every))
         compared, notes = [], []
         for suite, one, found in zip(asked, known, read, strict=True):
-            own = [cell for cell in found.cells if cell.id in wanted]
-            results = [outcome for outcome in found.outcomes if outcome.cell.id in wanted]
+            own = [cell for cell in found.cells if cell.stored_id in wanted]
+            results = [outcome for outcome in found.outcomes if outcome.cell.stored_id in wanted]
             selection, run = None, to_run(one, suite)
             if keys and (of_rules := [cell for cell in own if cell.rule.name in named]):
                 selection, why_not = read_selection(store, of_rules, results, keys, metric=chosen, suite=run)
@@ -317,8 +320,7 @@ def by_epoch_report(
         raise SuiteError(f"{option}: name a suite with --suite, or cells with --only, as in --only cell=744498a257")
     with Store.read_only(url) as store, ExitStack() as causes:
         known = None if suite is None else recorded_suite(store, suite)
-        discarded = matching(store.discarded_cells(suite=known.name if known else None), filters)
-        causes.enter_context(naming_discarded(len(discarded), suites=[known.name] if known else [], url=url))
+        causes.enter_context(naming_discarded(store, filters, suites=[known.name] if known else []))
         heading = f"{known.title}, {words}" if known else words.capitalize()
         results = passing(store.results(suite=known.name if known else None), filters)
         if isinstance(shown, Quantity):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from asapbench.durable import check_place
 from asapbench.errors import AsapbenchError
 from asapbench.report.out import write_whole
+from asapbench.report.recorded import naming_discarded
 from asapbench.report.render.data import csv_text
 from asapbench.suite.columns import distinct_labels, settings
 
@@ -66,7 +67,8 @@ def write_cells(
     """
     check_place(path, str(path), replace=force)
     unreadable = set(store.unreadable_cells())
-    chosen = [cell_id for cell_id in store.chosen(suites=suites, filters=filters) if cell_id not in unreadable]
+    with naming_discarded(store, filters, suites=suites):
+        chosen = [cell_id for cell_id in store.chosen(suites=suites, filters=filters) if cell_id not in unreadable]
     results = [replace(result, cell=result.cell.without_places()) for result in store.results_of(chosen)]
     labels = distinct_labels(result.cell for result in results)
     rows = [

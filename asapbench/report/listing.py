@@ -38,7 +38,10 @@ _PER_CELL = {"seed", "cell"}
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which cells are listed, in which order; `limit` is how many at most, None all."""
+    """Which cells are listed, in which order; `limit` is how many at most, None all.
+
+    `digits` are those of accuracies in percent; None: two, and all of them in records.
+    """
 
     suites: Sequence[str] = ()
     filters: Sequence[str] = ()
@@ -46,6 +49,7 @@ class Wanted:
     sort: Sorting | None = None
     reverse: bool = False
     limit: int | None = None
+    digits: int | None = None
 
 
 def states_of(text: str, *, option: str = "--state") -> tuple[str, ...]:
@@ -69,9 +73,9 @@ def passing(rows: Sequence[Listed], filters: Sequence[str]) -> list[Listed]:
         return list(rows)
     readable = [row for row in rows if row.first is not None]
     if {text.partition("=")[0].strip() for text in filters} & _PER_CELL:
-        cells = {row.cell_id: row.cell for row in readable}
-        passed = {cell.id for cell in only([cell for cell in cells.values() if cell is not None], filters)}
-        return [row for row in readable if (cell := cells[row.cell_id]) is not None and cell.id in passed]
+        cells = [row.cell for row in readable]
+        passed = {cell.stored_id for cell in only([cell for cell in cells if cell is not None], filters)}
+        return [row for row in readable if row.cell_id in passed]
     groups = {row.first.group: row.first for row in readable if row.first is not None}
     kept = {cell.group for cell in only(list(groups.values()), filters)}
     return [row for row in readable if row.first is not None and row.first.group in kept]
@@ -101,7 +105,8 @@ def cells_table(
     labels = _Labels(store, shown)
     discards = store.discards() if "discarded" in asked else {}
     reasons = {row.cell_id: discards[row.cell_id].reason or "" for row in shown if row.cell_id in discards}
-    columns, rows = _columns(shown, trained, labels, reasons, now=now or datetime.now(UTC), width=width)
+    digits = 2 if wanted.digits is None else wanted.digits
+    columns, rows = _columns(shown, trained, labels, reasons, now=now or datetime.now(UTC), width=width, digits=digits)
     return Table(
         title=labels.shared or counted(len(chosen), "cell"),
         caption="Accuracy in percent at the last epoch; time is that of training, without evaluation."
@@ -113,7 +118,7 @@ def cells_table(
         groups=(Group("", () if as_records else tuple(rows)),),
         notes=tuple(_notes(chosen, everything, shown, wanted, labels)),
         numbers=(),
-        records=tuple(_record(row, trained, labels, discards) for row in shown) if as_records else (),
+        records=tuple(_record(row, trained, labels, discards, wanted.digits) for row in shown) if as_records else (),
     )
 
 
@@ -180,15 +185,16 @@ def _columns(
     *,
     now: datetime,
     width: int | None,
+    digits: int,
 ) -> tuple[tuple[Column, ...], Iterator[Row]]:
     values = [trained.get(row.cell_id) for row in rows]
     columns: dict[Column, list[str]] = {
         Column("cell", "left"): [row.short for row in rows],
         Column("state", "left"): [state_text(row.state) for row in rows],
-        Column("test"): [_percent(one.test_accuracy if one else None) for one in values],
+        Column("test"): [_percent(one.test_accuracy if one else None, digits) for one in values],
     }
     if any(one is not None and one.validation_accuracy is not None for one in values):
-        columns[Column("val")] = [_percent(one.validation_accuracy if one else None) for one in values]
+        columns[Column("val")] = [_percent(one.validation_accuracy if one else None, digits) for one in values]
     columns |= {
         Column("epochs"): [f"{row.epochs_done}/{row.first.epochs if row.first else '?'}" for row in rows],
         Column("time"): [_duration(one.seconds) if one else MISSING for one in values],
@@ -221,7 +227,7 @@ def _notes(
 
 
 def _record(
-    row: Listed, trained: Mapping[str, Trained], labels: _Labels, discards: Mapping[str, Any]
+    row: Listed, trained: Mapping[str, Trained], labels: _Labels, discards: Mapping[str, Any], digits: int | None
 ) -> dict[str, Any]:
     one, discard = trained.get(row.cell_id), discards.get(row.cell_id)
     return {
@@ -233,8 +239,8 @@ def _record(
         "lr": row.first.lr if row.first else None,
         "seed": row.seed,
         "state": row.state,
-        "test_accuracy": one.test_accuracy if one else None,
-        "validation_accuracy": one.validation_accuracy if one else None,
+        "test_accuracy": _rounded(one.test_accuracy, digits) if one else None,
+        "validation_accuracy": _rounded(one.validation_accuracy, digits) if one else None,
         "epochs_done": row.epochs_done,
         "epochs": row.first.epochs if row.first else None,
         "seconds": one.seconds if one else None,
@@ -244,8 +250,13 @@ def _record(
     }
 
 
-def _percent(fraction: float | None) -> str:
-    return MISSING if fraction is None else f"{100 * fraction:.2f}"
+def _percent(fraction: float | None, digits: int) -> str:
+    return MISSING if fraction is None else f"{100 * fraction:.{digits}f}"
+
+
+def _rounded(fraction: float | None, digits: int | None) -> float | None:
+    """An accuracy with so many digits in percent."""
+    return fraction if fraction is None or digits is None else round(fraction, digits + 2)
 
 
 def _duration(seconds: float) -> str:

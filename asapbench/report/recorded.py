@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from asapbench.errors import AsapbenchError, NoDatabaseError, StoreError, SuiteError
-from asapbench.report.configuration import entries
+from asapbench.report.configuration import counted, entries
 from asapbench.report.table import Note
 from asapbench.suite import plugins
 from asapbench.suite.catalog import RULES
@@ -41,7 +41,7 @@ def recorded_results(
     from asapbench.store import DEFAULT_URL, Store
 
     try:
-        with Store.read_only(url) as store:
+        with Store.read_only(url) as store, naming_discarded(store, filters):
             return passing(store.outcomes(), filters), chosen_notes(store, filters, of=of)
     except NoDatabaseError:
         if url == DEFAULT_URL:
@@ -53,8 +53,8 @@ def passing(results: Sequence[OutcomeT], filters: Sequence[str]) -> list[Outcome
     """The results whose cells pass the filters. Raises SuiteError for a filter that no cell passes."""
     if not filters or not results:
         return list(results)
-    kept = {cell.id for cell in only([result.cell for result in results], filters)}
-    return [result for result in results if result.cell.id in kept]
+    kept = {cell.stored_id for cell in only([result.cell for result in results], filters)}
+    return [result for result in results if result.cell.stored_id in kept]
 
 
 def chosen_notes(
@@ -153,18 +153,37 @@ def discarded_note(number: int, *, suites: Sequence[str] = ()) -> Iterator[Note]
         yield Note(text, (shlex.join(["asapbench", "list", *suites, "--state", "discarded"]),))
 
 
-@contextmanager
-def naming_discarded(number: int, *, suites: Sequence[str], url: str) -> Iterator[None]:
-    """Adds to the error of a report, which may be for lack of them, how many discarded cells it leaves out."""
+def why_left_out(
+    store: Store, filters: Sequence[str] = (), *, suites: Sequence[str] = (), rules: Collection[str] = ()
+) -> str:
+    """How many cells of these suites, or of all, that match the filters are discarded, why, and how to restore them.
+
+    `rules` are the names of those that count, by default all. Empty where no cell is discarded.
+    """
     from asapbench.store import db_option
 
+    chosen: Sequence[str | None] = suites or (None,)
+    found = {cell.stored_id: cell for suite in chosen for cell in store.discarded_cells(suite=suite)}
+    number = sum(not rules or cell.rule.name in rules for cell in matching(found.values(), filters))
+    option = db_option(store.url)
+    words = ["asapbench", "list", *suites, *(word for text in filters for word in ("--only", text))]
+    are = f"{counted(number, 'cell')} {'is' if number == 1 else 'are'} discarded"
+    listing = f"{shlex.join([*words, '--state', 'discarded'])}{option}"
+    return f"{are}; `{listing}` shows why, `asapbench restore CELL{option}` restores one" if number else ""
+
+
+@contextmanager
+def naming_discarded(
+    store: Store, filters: Sequence[str], *, suites: Sequence[str] = (), rules: Collection[str] = ()
+) -> Iterator[None]:
+    """Adds to an error, which may be for lack of discarded cells, what `why_left_out` says."""
     try:
         yield
     except StoreError:
         raise
     except AsapbenchError as error:
-        for note in discarded_note(number, suites=suites):
-            raise type(error)(f"{error} ({note.text} {note.commands[0]}{db_option(url)})") from error
+        if discarded := why_left_out(store, filters, suites=suites, rules=rules):
+            raise type(error)(f"{error} ({discarded})") from error
         raise
 
 

@@ -108,11 +108,13 @@ def recorded(
 def _matching(found: Sequence[Selected], filters: Sequence[str]) -> list[Selected]:
     """The suites with cells that match. Raises SuiteError if no cell does; it names those that cannot be read."""
     try:
-        kept = {cell.id for cell in only([cell for item in found for cell in item.cells], filters)}
+        kept = {cell.stored_id for cell in only([cell for item in found for cell in item.cells], filters)}
     except SuiteError as error:
         unreadable = [label for item in found for label in item.unreadable]
         raise SuiteError(f"{error}. {lacking(unreadable)}" if unreadable else str(error)) from error
-    matching = [replace(item, cells=tuple(cell for cell in item.cells if cell.id in kept), waiting=0) for item in found]
+    matching = [
+        replace(item, cells=tuple(cell for cell in item.cells if cell.stored_id in kept), waiting=0) for item in found
+    ]
     return [item for item in matching if item.cells]
 
 

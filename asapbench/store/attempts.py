@@ -170,7 +170,7 @@ def results(connection: Connection, *, suite: str | None = None) -> list[Result]
         require_suite(connection, suite)
         query = query.join(suite_cell, suite_cell.c.cell_id == cells.c.id).where(suite_cell.c.suite == suite)
         query = query.order_by(suite_cell.c.position)
-    readable = ((row, readable_cell(row.config)) for row in connection.execute(query))
+    readable = ((row, readable_cell(row.config, row.cell)) for row in connection.execute(query))
     return [Result(cell, attempt_of(row)) for row, cell in readable if cell is not None]
 
 
@@ -220,7 +220,10 @@ def results_of(connection: Connection, cell_ids: Sequence[str]) -> list[Result]:
     found: dict[str, Result] = {}
     for part in chunks(cell_ids):
         query = _with_config().where(cells.c.id.in_(part))
-        found |= {row.cell: Result(read_config(row.config), attempt_of(row)) for row in connection.execute(query)}
+        found |= {
+            row.cell: Result(read_config(row.config).stored_as(row.cell), attempt_of(row))
+            for row in connection.execute(query)
+        }
     return [found[cell_id] for cell_id in dict.fromkeys(cell_ids) if cell_id in found]
 
 
@@ -310,7 +313,7 @@ def peaks(connection: Connection, kind: str) -> dict[str, int]:
 
 
 def _timed_attempts() -> Select[*tuple[Any, ...]]:
-    """The newest attempts that have trained epochs, the newest first."""
+    """The newest attempts that have trained epochs, superseded ones too, the newest first."""
     before = attempts.alias("before")
     columns = [
         attempts.c[n] for n in ("id", "device", "state", "started_at", "ended_at", "epochs_done", "provenance_id")
@@ -320,7 +323,7 @@ def _timed_attempts() -> Select[*tuple[Any, ...]]:
         .join(attempts, attempts.c.cell_id == cells.c.id)
         .join(provenances, provenances.c.id == attempts.c.provenance_id)
         .outerjoin(before, before.c.id == attempts.c.resumed_from)
-        .where(attempts.c.superseded.is_(False), attempts.c.epochs_done > func.coalesce(before.c.epochs_done, 0))
+        .where(attempts.c.epochs_done > func.coalesce(before.c.epochs_done, 0))
         .order_by(attempts.c.started_at.desc(), attempts.c.id)
         .limit(TIMED_ATTEMPTS)
     )

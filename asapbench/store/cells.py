@@ -7,6 +7,7 @@ import string
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from operator import itemgetter
 from typing import Any
 
@@ -251,12 +252,16 @@ def suite_plugins(connection: Connection, name: str) -> list[str]:
     return list(found)
 
 
-def readable_cell(config: str) -> Cell | None:
-    """The cell of a `config` column; None if this version lacks its rule, model or data set."""
+def readable_cell(config: str, cell_id: str | None = None) -> Cell | None:
+    """The cell of a `config` column; None if this version lacks its rule, model or data set.
+
+    With `cell_id`, it knows that this is its identity in the database.
+    """
     try:
-        return read_config(config)
+        cell = read_config(config)
     except SuiteError:
         return None
+    return cell if cell_id is None else cell.stored_as(cell_id)
 
 
 def representatives(connection: Connection) -> dict[str, tuple[str, Cell | None]]:
@@ -295,10 +300,11 @@ class CellReader:
     def cell(self, cell_id: str, group_id: str, seed: int) -> Cell | None:
         """The cell, None if it cannot be read."""
         if cell_id in self._placed:
-            return readable_cell(self._placed[cell_id])
+            return readable_cell(self._placed[cell_id], cell_id)
         first, is_current = self._first[group_id]
-        # The identity of an outdated cell is another one now.
-        return None if first is None else first.with_seed(seed, cell_id=cell_id if is_current else None)
+        if first is None:
+            return None
+        return first.with_seed(seed, cell_id=cell_id) if is_current else first.with_seed(seed).stored_as(cell_id)
 
 
 def group_cells(connection: Connection, name: str) -> list[Cell]:
@@ -353,6 +359,8 @@ def find_id(connection: Connection, prefix: str) -> str:
         raise StoreError(f'"{prefix}" is not a cell: give the first digits (0-9, a-f) of its identity')
     query = select(cells.c.id, cells.c.label).where(cells.c.id.startswith(digits)).order_by(cells.c.id)
     found = connection.execute(query.limit(_LISTED + 1)).all()
+    if not found and (outdated := _stored_under(connection, digits)):
+        found = connection.execute(select(cells.c.id, cells.c.label).where(cells.c.id.in_(outdated))).all()
     if not found:
         missing = f"{name_of(connection)} has no cell that starts with {digits}"
         raise StoreError(f"{missing}: `asapbench status --cells{option_of(connection)}` lists them")
@@ -361,3 +369,11 @@ def find_id(connection: Connection, prefix: str) -> str:
         more = ", ..." if len(found) > _LISTED else ""
         raise StoreError(f"{digits} is the beginning of more than one cell: {listed}{more}")
     return str(found[0].id)
+
+
+def _stored_under(connection: Connection, digits: str) -> list[str]:
+    """The stored identities of outdated cells whose identity starts with these digits now."""
+    reader = CellReader(connection)
+    readable = (reader.cell(*row) for row in connection.execute(select(*BRIEF).order_by(cells.c.id)))
+    found = (cell.stored_id for cell in readable if cell is not None and cell.id.startswith(digits))
+    return list(islice(found, _LISTED + 1))

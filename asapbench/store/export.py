@@ -70,9 +70,8 @@ def chosen(
     configs: dict[str, str] = {row.id: row.config for row in connection.execute(query)}
     if not filters:
         return list(configs)
-    readable = {cell_id: cell for cell_id, config in configs.items() if (cell := readable_cell(config)) is not None}
-    passed = set(only(list(readable.values()), filters))
-    return [cell_id for cell_id, cell in readable.items() if cell in passed]
+    readable = [cell for cell_id, config in configs.items() if (cell := readable_cell(config, cell_id)) is not None]
+    return [cell.stored_id for cell in only(readable, filters)]
 
 
 def fill(

@@ -51,7 +51,7 @@ class Listed:
     @property
     def cell(self) -> Cell | None:
         """The cell, None if it cannot be read."""
-        return None if self.first is None else self.first.with_seed(self.seed)
+        return None if self.first is None else self.first.with_seed(self.seed).stored_as(self.cell_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +126,8 @@ def discarded_cells(connection: Connection, *, suite: str | None = None) -> list
     """The discarded cells that can be read, of a suite or of all."""
     found: list[Cell] = []
     for part in chunks(list(discards.current(connection, suite=suite))):
-        configs = connection.scalars(select(cells.c.config).where(cells.c.id.in_(part)))
-        found += [cell for config in configs if (cell := readable_cell(config)) is not None]
+        rows = connection.execute(select(cells.c.id, cells.c.config).where(cells.c.id.in_(part)))
+        found += [cell for row in rows if (cell := readable_cell(row.config, row.id)) is not None]
     return found
 
 

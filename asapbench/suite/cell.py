@@ -65,6 +65,19 @@ class Cell(Recipe):
         return self.id[:10]
 
     @property
+    def stored_id(self) -> str:
+        """The identity under which the database has the cell; that of an earlier revision differs from `id`."""
+        return str(self.__dict__.get("_stored_id", self.id))
+
+    def stored_as(self, cell_id: str) -> Cell:
+        """The cell as the database has it, under `cell_id`."""
+        if cell_id == self.id:
+            return self
+        other = self.with_seed(self.seed, cell_id=self.id)
+        other.__dict__["_stored_id"] = cell_id
+        return other
+
+    @property
     def label(self) -> str:
         """How progress and errors name the cell; its optimizer only where that is not SGD at its defaults."""
         kinds = ["dataset", "model", "rule"] + (["optimizer"] if self.optimizer != DEFAULTS["optimizer"] else [])
@@ -78,6 +91,7 @@ class Cell(Recipe):
         other.__dict__.update(self.__dict__, seed=seed, _of_group=self._of_group, id=cell_id)
         if cell_id is None:
             del other.__dict__["id"]
+        other.__dict__.pop("_stored_id", None)
         return other
 
     def to_json(self, *, places: bool = False) -> dict[str, Any]:

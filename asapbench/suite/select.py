@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -48,7 +48,7 @@ def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
         key, values = _wanted(text)
         present = {_shown(cell, key, text) for cell in cells} - {None}
         if key == "cell":
-            missing = [value for value in values if not any(cell.id.startswith(value) for cell in cells)]
+            missing = [value for value in values if not any(map(_begins(value), cells))]
         else:
             missing = [value for value in values if not {value, _canonical(value)} & present]
         if missing:
@@ -71,11 +71,16 @@ def matching(cells: Iterable[Cell], filters: Sequence[str]) -> list[Cell]:
     for text in filters:
         key, values = _wanted(text)
         if key == "cell":
-            kept = [cell for cell in kept if cell.id.startswith(values)]
+            kept = list(filter(_begins(values), kept))
         else:
             alike = {value for word in values for value in (word, _canonical(word))}  # a text may look like a number
             kept = [cell for cell in kept if _shown(cell, key, text) in alike]
     return kept
+
+
+def _begins(digits: str | tuple[str, ...]) -> Callable[[Cell], bool]:
+    """Whether these are the first digits of a cell's identity, or of that under which the database has it."""
+    return lambda cell: cell.id.startswith(digits) or cell.stored_id.startswith(digits)
 
 
 def _wanted(text: str) -> tuple[str, tuple[str, ...]]:
@@ -200,7 +205,7 @@ def _shown(cell: Cell, key: str, text: str) -> Value | None:
     """What `--only` compares: None where this cell's choice has no such option."""
     kind, dot, option = key.partition(".")
     if key == "cell":
-        return cell.short
+        return cell.stored_id[: len(cell.short)]
     if kind in CHOICES:
         choice: Choice = getattr(cell, kind)
         if not dot:

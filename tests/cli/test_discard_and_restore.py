@@ -129,7 +129,7 @@ def test_what_cannot_be_discarded_is_one_clear_line(trained: Commands, arguments
         ("report", "--alignment", "weights", "--only", "dataset=digits"),
     ],
 )
-def test_where_all_cells_are_discarded_the_error_says_so_and_how_to_list_them(
+def test_where_all_cells_are_discarded_the_error_says_so_and_how_to_restore_them(
     trained: Commands, command: tuple[str, ...]
 ) -> None:
     assert "discarded" not in trained(*command).err
@@ -137,9 +137,51 @@ def test_where_all_cells_are_discarded_the_error_says_so_and_how_to_list_them(
     said = trained(*command)
     assert said.status == 2
     number = len([cell for cell in CELLS if cell.rule.name in ("bp", "kp")]) if command[0] == "compare" else 4
-    listed = f"asapbench list{' quickstart' if 'quickstart' in command else ''} --state discarded)"
-    assert said.err.endswith(f"({number} discarded cells left out. To list, with the reasons: {listed}\n")
+    only = command[command.index("--only") :] if "--only" in command else ()
+    listed = " ".join(["asapbench list", *(["quickstart"] if "quickstart" in command else []), *only])
+    fix = f"`{listed} --state discarded` shows why, `asapbench restore CELL` restores one"
+    assert said.err.endswith(f" ({number} cells are discarded; {fix})\n")
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("report", "--suite", "quickstart"),
+        ("report", "--suite", "quickstart", "--ranks"),
+        ("report", "--table", "1"),
+        ("report", "--table", "A.2"),
+        ("report", "--figure", "9"),
+        ("report", "--figure", "6"),
+        ("report", "--curves", "accuracy"),
+        ("html", "--out", "page.html"),
+        ("export", "cells.csv"),
+        ("analyze", "shortcut"),
+    ],
+    ids=" ".join,
+)
+def test_a_filter_that_only_discarded_cells_match_names_them_as_the_cause(
+    trained: Commands, command: tuple[str, ...]
+) -> None:
+    chosen = CELLS[0]
+    trained("discard", chosen.short, "--reason", "x")
+    said = trained(*command, "--only", f"cell={chosen.short}")
+    assert said.status == 2
+    listed = f"asapbench list{' quickstart' if 'quickstart' in command else ''} --only cell={chosen.short}"
+    fix = f"`{listed} --state discarded` shows why, `asapbench restore CELL` restores one"
+    assert said.err.startswith(f"error: --only cell={chosen.short}: ")
+    assert said.err.endswith(f" (1 cell is discarded; {fix})\n")
+    assert trained(*command, "--only", "cell=0123").err.count("discarded") == 0
+
+
+def test_a_filter_whose_cells_are_all_discarded_or_none_is_no_unknown_name(trained: Commands) -> None:
+    filters = ("--only", f"rule={CELLS[0].rule.name}")
+    number = sum(cell.rule.name == CELLS[0].rule.name for cell in CELLS)
+    said = trained("restore", *filters)
+    assert (said.status, said.out.splitlines()[0]) == (0, f"Cells that match: {number}; none is discarded.")
+    trained("discard", *filters, "--reason", "x", "--yes")
+    said = trained("discard", *filters, "--reason", "x")
+    assert (said.status, said.out.splitlines()[0]) == (0, f"Cells that match: {number}; all are discarded already.")
 
 
 def test_a_running_cell_is_refused_with_the_fix(trained: Commands) -> None:

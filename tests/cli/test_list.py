@@ -160,3 +160,22 @@ def test_a_diverged_accuracy_is_missing_not_nan(asapbench: Commands) -> None:
         store.record_epochs(claim, [an_epoch(1, math.nan)])
         store.finish(claim, "diverged")
     assert rows_of(asapbench("list", "--format", "csv").out)[CELLS[0].id]["test_accuracy"] == ""
+
+
+def test_digits_are_those_of_accuracies_in_percent(filled: Commands) -> None:
+    with Store.open(DEFAULT_URL) as store:
+        cell = replace(CELLS[0], lr=0.123)
+        store.record_suite("odd", "odd.toml", [cell])
+        claim = store.claim(cell, owner=DEAD, provenance=PROVENANCE, device="cpu")
+        assert claim is not None
+        store.record_epochs(claim, [an_epoch(1, 0.123456789, 0.987654321)])
+        store.finish(claim, "done")
+    for digits, shown in (("0", ["12", "99"]), ("4", ["12.3457", "98.7654"])):
+        (line,) = (line for line in filled("list", "odd", "--digits", digits).out.splitlines() if cell.short in line)
+        assert line.split()[2:4] == shown
+    row = rows_of(filled("list", "odd", "--digits", "1", "--format", "csv").out)[cell.id]
+    assert (row["test_accuracy"], row["validation_accuracy"]) == ("0.123", "0.988")
+    row = rows_of(filled("list", "odd", "--format", "csv").out)[cell.id]
+    assert row["test_accuracy"] == "0.123456789"
+    refused, alone = (filled(*words, "--digits", "13") for words in (["list"], ["report", "--suite", "odd"]))
+    assert (refused.status, refused.err.splitlines()[-1]) == (2, alone.err.splitlines()[-1])

@@ -45,11 +45,18 @@ def test_an_attempt_counts_with_the_epochs_it_ran_itself(store):
     assert {t.device: t.seconds for t in store.measured_seconds_per_epoch()} == {"slow": 9.0, "fast": 1.0}
 
 
-def test_superseded_and_untrained_attempts_give_no_time(store):
-    trained(store, a_cell())
-    store.supersede([a_cell().id])
+def test_untrained_attempts_give_no_time(store):
     trained(store, a_cell(), tests=(), state="failed")
     assert store.measured_seconds_per_epoch() == []
+
+
+def test_a_superseded_attempt_gives_its_time_until_a_newer_one_has_trained(store):
+    timed(store, a_cell(), [7.0])
+    store.supersede([a_cell().id])
+    trained(store, a_cell(), tests=(), state="interrupted")
+    assert [timing.seconds for timing in store.measured_seconds_per_epoch()] == [7.0]
+    timed(store, a_cell(), [3.0])
+    assert [timing.seconds for timing in store.measured_seconds_per_epoch()] == [3.0]
 
 
 def test_an_attempt_that_is_done_tells_the_wall_time_of_an_epoch_too(store):

@@ -12,7 +12,7 @@ from asapbench.errors import AsapbenchError
 from asapbench.report.figures import alignment, matching, memory, shortcut
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.quantity import Metric
-from asapbench.report.recorded import chosen_notes, passing, recorded_results
+from asapbench.report.recorded import chosen_notes, naming_discarded, passing, recorded_results
 from asapbench.report.table import Note
 from asapbench.suite.load import load
 
@@ -52,7 +52,7 @@ def paper_figure(
         return memory.figure11()
     from asapbench.store import Store
 
-    with Store.read_only(url) as store:
+    with Store.read_only(url) as store, naming_discarded(store, filters):
         chosen = passing(store.results(), filters)
         made = alignment.figure6(store, chosen) if number == 6 else shortcut.figure10(store, chosen)
         of = load(alignment.SUITE).cells if number == 6 else ()

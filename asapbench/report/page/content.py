@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,15 +13,16 @@ from asapbench.analysis.shortcut import NAME as SHORTCUT
 from asapbench.certificate import Certificate
 from asapbench.errors import AsapbenchError
 from asapbench.metrics import Alignment, EpochMetrics, GradientQuality, Measurement
-from asapbench.report.configuration import counted
 from asapbench.report.quantity import USUAL, Metric, Numbers
 from asapbench.report.recorded import (
     RecordedSuite,
     chosen_notes,
     current_certificates,
     differing_plugins,
+    naming_discarded,
     recorded_suite,
     to_run,
+    why_left_out,
 )
 from asapbench.report.selection import Selection, keys_of, read_selection, swept
 from asapbench.report.table import Note
@@ -131,12 +131,13 @@ def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), n
         listed = [*(cell for cells, _ in members.values() for cell in cells), *(one.cell for one in results)]
         if not listed:
             raise AsapbenchError(_nothing(store, [suite.name for suite in known] if suites else []))
-        passed = {cell.id for cell in only(listed, filters)}
-        results = [one for one in results if one.cell.id in passed]
+        with naming_discarded(store, filters, suites=[suite.name for suite in known] if suites else []):
+            passed = {cell.stored_id for cell in only(listed, filters)}
+        results = [one for one in results if one.cell.stored_id in passed]
         chosen = [
             ChosenSuite(
                 suite,
-                tuple(cell for cell in members[name][0] if cell.id in passed),
+                tuple(cell for cell in members[name][0] if cell.stored_id in passed),
                 text=records[name].text,
                 source=records[name].source,
                 notes=tuple(_notes(store, suite, results, filters, unreadable=list(members[name][1].values()))),
@@ -170,27 +171,17 @@ def _selected(
 
 def _nothing(store: Store, suites: Sequence[str]) -> str:
     """Why a page of these suites, or of all, would be empty."""
-    from asapbench.store import db_option
-
-    chosen: Sequence[str | None] = suites or (None,)
-    number = len({cell.id for suite in chosen for cell in store.discarded_cells(suite=suite)})
-    if not number:
-        return f"{store.name} holds no cell that can be read: run a suite first, or name another"
-    option = db_option(store.url)
-    listing = shlex.join(["asapbench", "list", *suites, "--state", "discarded"])
-    return (
-        f"{store.name} holds no cell to show: {counted(number, 'cell')} {'is' if number == 1 else 'are'} discarded; "
-        f"`{listing}{option}` shows why, `asapbench restore CELL{option}` restores one"
-    )
+    if discarded := why_left_out(store, suites=suites):
+        return f"{store.name} holds no cell to show: {discarded}"
+    return f"{store.name} holds no cell that can be read: run a suite first, or name another"
 
 
 def _discarded(store: Store, filters: Sequence[str], *, suites: Sequence[str | None]) -> Iterator[tuple[Cell, Discard]]:
     """The discarded cells of these suites, or of all (None), that match the filters; each once."""
     why = store.discards()
-    found = {cell.id: cell for suite in suites for cell in store.discarded_cells(suite=suite)}
+    found = {cell.stored_id: cell for suite in suites for cell in store.discarded_cells(suite=suite)}
     for cell in matching(found.values(), filters):
-        if cell.id in why:
-            yield cell, why[cell.id]
+        yield cell, why[cell.stored_id]
 
 
 def _notes(
