@@ -33,6 +33,7 @@ from asapbench.cli.serve import serve
 from asapbench.cli.show import show
 from asapbench.cli.status import status
 from asapbench.cli.text import say
+from asapbench.cli.upgrade import upgrade
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.escape import let_every_sign_through
 from asapbench.streams import output_of, steady_streams
@@ -50,13 +51,13 @@ COMMANDS: dict[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
     "Start": (doctor, data.app, catalog),
     "Train": (run, resume, rerun, clean),
     "Look": (status, list_, show, report, compare, serve, discard, restore),
-    "Share": (html, export, merge),
+    "Share": (html, export, merge, upgrade),
     "Check": (check, evaluate, bench, analyze.app),
 }
 """By the group in which `--help` lists them."""
 _SHORT = {"list": "ls"}
 """Other names of commands, which `--help` does not list."""
-_WITHOUT_PLUGINS = (doctor, clean, merge)
+_WITHOUT_PLUGINS = (doctor, clean, merge, upgrade)
 """Commands without the option `--plugin`."""
 
 for group, commands in COMMANDS.items():

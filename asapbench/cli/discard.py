@@ -10,6 +10,7 @@ import typer
 
 from asapbench.cli.options import Db, Only
 from asapbench.cli.text import count, say
+from asapbench.cli.upgrade import say_upgraded
 from asapbench.escape import visible
 from asapbench.store import DEFAULT_URL
 
@@ -48,7 +49,7 @@ def discard(
         raise SuiteError('discard: say why with --reason, as in --reason "wrong learning rate"')
     _require_one_choice(cells or (), only=only or (), suites=suite or (), command="discard")
     with Store.existing(db, cells=cells or ()) as store:
-        _say_upgraded(store)
+        say_upgraded(store)
         store.release_dead()
         chosen = _chosen(store, cells or (), only=only or (), suites=suite or (), command="discard")
         known = store.discards()
@@ -80,7 +81,7 @@ def restore(
 
     _require_one_choice(cells or (), only=only or (), suites=suite or (), command="restore")
     with Store.existing(db, cells=cells or ()) as store:
-        _say_upgraded(store)
+        say_upgraded(store)
         chosen = _chosen(store, cells or (), only=only or (), suites=suite or (), command="restore")
         known = store.discards()
         for row in chosen:
@@ -117,13 +118,6 @@ def _chosen(
         which = "none is discarded" if command == "restore" else "all are discarded already"
         say(f"Cells that match: {len(rows_of)}; {which}.")
     return found
-
-
-def _say_upgraded(store: Store) -> None:
-    from asapbench.store.migrate import HEAD
-
-    if store.upgraded_from is not None:
-        say(f"{store.name}: upgraded from revision {store.upgraded_from} to {HEAD}")
 
 
 def _agreed(verb: str, rows: Sequence[Listed], named: Sequence[str], *, yes: bool) -> bool:

@@ -59,10 +59,10 @@ def check(database: Database) -> None:
     """
     revision = require_results(database)
     if revision != HEAD:
-        copy = f"`asapbench merge {shlex.quote(database.name)} --db NEW.sqlite` copies its results to a new database; "
+        copy = f", or `asapbench merge {shlex.quote(database.name)} --db NEW.sqlite` copies its results to a new one"
         raise StoreError(
-            f"{database.name} is at revision {revision}, this version reads {HEAD}: {copy if database.path else ''}"
-            f"`asapbench resume{database.option}` upgrades it and trains what is left"
+            f"{database.name} is at revision {revision}, this version reads {HEAD}: "
+            f"`asapbench upgrade{database.option}` upgrades it{copy if database.path else ''}"
         )
 
 

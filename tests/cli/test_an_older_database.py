@@ -24,15 +24,35 @@ def old(tmp_path, monkeypatch) -> str:
 
 
 @pytest.mark.parametrize("revision", ["0001", "0002"])
-def test_a_reader_names_a_command_that_copies_the_results_and_trains_nothing(asapbench, old, revision: str) -> None:
+def test_a_reader_names_a_command_that_upgrades_and_one_that_copies(asapbench, old, revision: str) -> None:
     shutil.copy(OLD.with_name(f"{revision}.sqlite"), "my old.sqlite")
-    Path("my old.sqlite").chmod(0o444)
     said = asapbench("report", "--suite", "frozen", "--db", "my old.sqlite").err
-    _, command, text, upgrade, *_ = said.split("`")
-    assert text == " copies its results to a new database; "
-    assert asapbench(*shlex.split(command)[1:]).status == 0
+    _, upgrade, between, copy, after = said.split("`")
+    assert (between, after) == (" upgrades it, or ", " copies its results to a new one\n")
+    Path("my old.sqlite").chmod(0o444)
+    assert asapbench(*shlex.split(copy)[1:]).status == 0
     assert asapbench("status", "--db", "NEW.sqlite").status == 0
-    assert upgrade == "asapbench resume --db 'my old.sqlite'"
+    Path("my old.sqlite").chmod(0o644)
+    assert asapbench(*shlex.split(upgrade)[1:]).out == f"my old.sqlite: upgraded from revision {revision} to {HEAD}\n"
+    assert asapbench("report", "--suite", "frozen", "--db", "my old.sqlite").status == 0
+    assert asapbench(*shlex.split(upgrade)[1:]).out == f"my old.sqlite is at revision {HEAD} already\n"
+
+
+def test_an_upgrade_trains_nothing_and_keeps_every_result(asapbench, old) -> None:
+    counts = "SELECT (SELECT count(*) FROM attempt), (SELECT count(*) FROM epoch_metrics), (SELECT count(*) FROM cell)"
+    with closing(sqlite3.connect(old)) as connection:
+        before = connection.execute(counts).fetchall()
+    assert asapbench("upgrade", "--db", old).status == 0
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute(counts).fetchall() == before
+
+
+def test_an_upgrade_makes_no_database(asapbench, old) -> None:
+    Path("empty.sqlite").touch()
+    assert "no database at none.sqlite" in asapbench("upgrade", "--db", "none.sqlite").err
+    assert "holds no results yet" in asapbench("upgrade", "--db", "empty.sqlite").err
+    assert sorted(path.name for path in Path().iterdir()) == ["empty.sqlite", "old.sqlite"]
+    assert Path("empty.sqlite").read_bytes() == b""
 
 
 @pytest.mark.parametrize("command", ["resume", "rerun"])

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 import oracle
-from oracle import Array, Arrays, Head, LocalOutcome, averaged, averaged_backward, cross_entropy
+from numpy_operations import Array, Arrays, averaged, averaged_backward, conv, conv_backward, cross_entropy
+from oracle import Head, LocalOutcome
 
 EPSILON = 1e-8
 """What the published program of predsim adds to the lengths of its features."""
@@ -101,8 +102,8 @@ def predsim(
             d_weight, d_input = delta.T @ h, delta @ weight
         else:
             settings = {"stride": 1, "padding": 1, "groups": 1}
-            value, delta = _similarity_loss(oracle._conv(h, weight, settings), onehot)
-            d_weight, d_input = oracle._conv_backward(delta, h, weight, h.shape, settings=settings)
+            value, delta = _similarity_loss(conv(h, weight, settings), onehot)
+            d_weight, d_input = conv_backward(delta, h, weight, h.shape, settings=settings)
         return LocalOutcome(value, d_input, {named("sim", "seen.weight"): d_weight})
 
     def prediction(h: Array, y: Array) -> LocalOutcome:

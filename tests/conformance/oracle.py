@@ -2,9 +2,10 @@
 
 Woo et al. 2021: Algorithm 1, eq. 26, 27, 39-42 and 47, D.1, D.2; Nøkland 2016 for DFA; Akrout et al. 2019 for KP and
 weight mirrors; Liao et al. 2016 for sign-symmetry; Frenkel, Lefebvre, Bol 2021 for sDFA and DRTP; Webster, Choi, Ahn
-2021 for DKP. It imports neither torch nor the package. A network is a list of operations written down by hand, with its
-main path, the main-path convolution beside each shortcut, DFA's taps and the ends of its units; from these the oracle
-decides which activation each layer shares, how dimensions are matched, what carries the error and where it stops.
+2021 for DKP. It imports neither torch nor the package; the operations are in `numpy_operations`. A network is a list
+of operations written down by hand, with its main path, the main-path convolution beside each shortcut, DFA's taps and
+the ends of its units; from these the oracle decides which activation each layer shares, how dimensions are matched,
+what carries the error and where it stops.
 """
 
 from __future__ import annotations
@@ -15,20 +16,19 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-
-Array = np.ndarray
-Arrays = Mapping[str, Array]
-EPSILON = 1e-5  # BatchNorm's, torch's default
-
-
-@dataclass(frozen=True)
-class Operation:
-    """`kind` applied to the values numbered `inputs`; `name` is the prefix of its parameters."""
-
-    kind: str
-    inputs: tuple[int, ...]
-    name: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
+from numpy_operations import (
+    BACKWARD,
+    EPSILON,
+    Array,
+    Arrays,
+    Operation,
+    adaptive,
+    batchnorm_backward,
+    conv,
+    conv_backward,
+    cross_entropy,
+    forward,
+)
 
 
 class Network:
@@ -245,7 +245,7 @@ def mirrored(
     <> is the mean over examples and positions. `noise` returns the noise of a layer by its name and the shape of one
     example: for a convolution just as large as it takes for the layer's positions, at most 8 x 8.
     """
-    values, _ = _forward(net, parameters, x)
+    values, _ = forward(net.operations, parameters, x)
     found = {}
     for op in net.weight_layers():
         if op.name not in feedback:
@@ -260,8 +260,8 @@ def mirrored(
             maps = [op.settings["stride"] * (n - 1) + k for n, k in zip(positions, weight.shape[2:], strict=True)]
             given = noise(op.name, (shape[0], *maps))
             settings = op.settings | {"padding": 0}
-            response = _conv(given, weight, settings)
-            products, _ = _conv_backward(response, given, weight, given.shape, settings=settings)
+            response = conv(given, weight, settings)
+            products, _ = conv_backward(response, given, weight, given.shape, settings=settings)
         found[op.name] = (1 - decay) * feedback[op.name] + eta * products / (response.size / response.shape[1])
     return found
 
@@ -283,7 +283,7 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
 ) -> Outcome:
     """Logits, loss and every gradient under `rule`, with the feedback weights, DFA's projections (classes, units) in
     the order of the taps, the fixed 1x1 kernels of random matching, Forward Alignment's C, and the units' heads."""
-    values, caches = _forward(net, parameters, x)
+    values, caches = forward(net.operations, parameters, x)
     logits = values[-1]
     loss, error = cross_entropy(logits, y, smoothing)
 
@@ -323,10 +323,10 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
                 source = matched(values[shared[op.name]], own.shape, rule.matching, kernels.get(op.name))
             back = feedback[op.name] if op.name in with_feedback else weight
             if op.kind == "conv":
-                d_feedback, d_input = _conv_backward(delta, source, back, own.shape, settings=op.settings)
+                d_feedback, d_input = conv_backward(delta, source, back, own.shape, settings=op.settings)
                 d_weight = d_feedback
                 if op.name in shared and not rule.shares_forward:
-                    d_weight, _ = _conv_backward(delta, own, back, own.shape, settings=op.settings)
+                    d_weight, _ = conv_backward(delta, own, back, own.shape, settings=op.settings)
                 d_bias = delta.sum((0, 2, 3))
             else:
                 d_weight, d_input, d_bias = delta.T @ source, delta @ back, delta.sum(0)
@@ -339,7 +339,7 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
                 fixed, learned = factors[op.name]
                 between = by_groups(fixed, delta)
                 if op.kind == "conv":
-                    d_learned, d_input = _conv_backward(between, own, learned, own.shape, settings=op.settings)
+                    d_learned, d_input = conv_backward(between, own, learned, own.shape, settings=op.settings)
                 else:
                     d_learned, d_input = between.T @ own, between @ learned
                 gradients[f"feedback.{op.name}"] = d_learned
@@ -347,25 +347,16 @@ def run(  # noqa: PLR0912 - one branch a kind of operation
                 gradients[f"feedback.{op.name}"] = d_feedback
             add_delta(op.inputs[0], d_input, reader=value)
         elif op.kind == "batchnorm":
-            d_input, d_gamma, d_beta = _batchnorm_backward(delta, caches[index], parameters[f"{op.name}.weight"])
+            d_input, d_gamma, d_beta = batchnorm_backward(delta, caches[index], parameters[f"{op.name}.weight"])
             gradients[f"{op.name}.weight"], gradients[f"{op.name}.bias"] = d_gamma, d_beta
             add_delta(op.inputs[0], d_input, reader=value)
         else:
-            for source_value, d_input in zip(op.inputs, _BACKWARD[op.kind](delta, own, caches[index]), strict=True):
+            for source_value, d_input in zip(op.inputs, BACKWARD[op.kind](delta, own, caches[index]), strict=True):
                 add_delta(source_value, d_input, reader=value)
     assert deltas[0] is not None
     taps = net.taps if rule.name == "dkp" else []
     learned = [entering.T @ values[tap].reshape(len(y), -1) for tap in taps]
     return Outcome(logits, loss, gradients, deltas[0], local_losses, learned)
-
-
-def cross_entropy(logits: Array, y: Array, smoothing: float = 0.0) -> tuple[float, Array]:
-    """Mean over the batch, and its gradient at the logits; `smoothing` of the target is spread over all classes."""
-    shifted = logits - logits.max(1, keepdims=True)
-    softmax = np.exp(shifted) / np.exp(shifted).sum(1, keepdims=True)
-    target = np.full_like(softmax, smoothing / softmax.shape[1])
-    target[np.arange(len(y)), y] += 1 - smoothing
-    return float(-(target * np.log(softmax)).sum(1).mean()), (softmax - target) / len(y)
 
 
 def approximate_inputs(
@@ -413,206 +404,4 @@ def matched(shared: Array, wanted: tuple[int, ...], mode: str, kernel: Array | N
         return np.einsum("nchw,oc->nohw", picked, kernel[:, :, 0, 0])
     clones = np.concatenate([shared] * (channels // shared.shape[1] + 1), axis=1)[:, :channels]
     reduce = np.max if mode == "max" else np.mean
-    return _adaptive(clones, (height, width), reduce)
-
-
-def _forward(  # noqa: PLR0912 - one branch a kind of operation
-    net: Network, parameters: Arrays, x: Array
-) -> tuple[list[Array], list[Any]]:
-    values, caches = [x], []
-    for op in net.operations:
-        own = values[op.inputs[0]]
-        cache: Any = None
-        if op.kind == "conv":
-            out = _conv(own, parameters[f"{op.name}.weight"], op.settings)
-            if f"{op.name}.bias" in parameters:
-                out = out + parameters[f"{op.name}.bias"][None, :, None, None]
-        elif op.kind == "linear":
-            out = own @ parameters[f"{op.name}.weight"].T + parameters.get(f"{op.name}.bias", 0.0)
-        elif op.kind == "batchnorm":
-            out, cache = _batchnorm(own, parameters[f"{op.name}.weight"], parameters[f"{op.name}.bias"])
-        elif op.kind == "relu":
-            out = np.maximum(own, 0)
-        elif op.kind == "maxpool":
-            out, cache = _maxpool(own, op.settings["ceil"])
-        elif op.kind == "averagepool":
-            out, cache = averaged(own, op.settings["window"]), op.settings["window"]
-        elif op.kind == "globalpool":
-            out = own.mean((2, 3))
-        elif op.kind == "flatten":
-            out = own.reshape(len(own), -1)
-        elif op.kind == "subsample":
-            out, cache = own[:, :, :: op.settings["step"], :: op.settings["step"]], op.settings["step"]
-        elif op.kind == "padchannels":
-            out, cache = np.pad(own, ((0, 0), op.settings["zeros"], (0, 0), (0, 0))), op.settings["zeros"]
-        elif op.kind == "divisive":
-            out, cache = _divisive(own, op.settings["groups"])
-        else:
-            assert op.kind == "add"
-            out = own + values[op.inputs[1]]
-        values.append(out)
-        caches.append(cache)
-    return values, caches
-
-
-_BACKWARD: dict[str, Callable[[Array, Array, Any], tuple[Array, ...]]] = {
-    "relu": lambda delta, x, _: (delta * (x > 0),),
-    "maxpool": lambda delta, x, cache: (_maxpool_backward(delta, x, cache),),
-    "averagepool": lambda delta, x, window: (averaged_backward(delta, x.shape, window),),
-    "globalpool": lambda delta, x, _: (np.broadcast_to(delta[:, :, None, None], x.shape) / (x.shape[2] * x.shape[3]),),
-    "flatten": lambda delta, x, _: (delta.reshape(x.shape),),
-    "add": lambda delta, _x, _: (delta, delta),
-    "subsample": lambda delta, x, step: (_spread(delta, x.shape, step),),
-    "padchannels": lambda delta, x, zeros: (delta[:, zeros[0] : zeros[0] + x.shape[1]],),
-    "divisive": lambda delta, _x, cache: (_divisive_backward(delta, *cache),),
-}
-
-
-def _divisive(x: Array, groups: int) -> tuple[Array, tuple[Array, Array]]:
-    """c / v^0.2 in groups: c = x - mean, v = (sum of c^2 + 1) / size (Pogodin and Latham 2020)."""
-    rows = x.reshape(len(x), groups, -1)
-    centred = rows - rows.mean(2, keepdims=True)
-    variance = ((centred**2).sum(2, keepdims=True) + 1) / rows.shape[2]
-    return (centred / variance**0.2).reshape(x.shape), (centred, variance)
-
-
-def _divisive_backward(delta: Array, centred: Array, variance: Array) -> Array:
-    rows = delta.reshape(centred.shape)
-    along = (rows * centred).sum(2, keepdims=True) * 2 / centred.shape[2]
-    gradient = rows / variance**0.2 - 0.2 * variance**-1.2 * along * centred
-    return (gradient - gradient.mean(2, keepdims=True)).reshape(delta.shape)
-
-
-def _spread(delta: Array, shape: tuple[int, ...], step: int) -> Array:
-    """The gradient of maps of which every `step`-th row and column was taken: zero where none was."""
-    out = np.zeros(shape)
-    out[:, :, ::step, ::step] = delta
-    return out
-
-
-def _columns(x: Array, kernel: tuple[int, int], settings: dict[str, Any]) -> Array:
-    """im2col: (N, C, kh, kw, H', W'), the input pixel under each kernel position."""
-    stride, padding = settings["stride"], settings["padding"]
-    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
-    height = (padded.shape[2] - kernel[0]) // stride + 1
-    width = (padded.shape[3] - kernel[1]) // stride + 1
-    columns = np.empty((*x.shape[:2], *kernel, height, width))
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            columns[:, :, i, j] = padded[:, :, i : i + stride * height : stride, j : j + stride * width : stride]
-    return columns
-
-
-def _grouped(array: Array, groups: int, axis: int) -> list[Array]:
-    return np.split(array, groups, axis=axis)
-
-
-def _conv(x: Array, weight: Array, settings: dict[str, Any]) -> Array:
-    groups = settings["groups"]
-    columns = _columns(x, weight.shape[2:], settings)
-    parts = zip(_grouped(columns, groups, 1), _grouped(weight, groups, 0), strict=True)
-    return np.concatenate([np.einsum("ncijhw,ocij->nohw", c, w, optimize=True) for c, w in parts], axis=1)
-
-
-def _conv_backward(
-    delta: Array,
-    source: Array,
-    back: Array,
-    input_shape: tuple[int, ...],
-    *,
-    settings: dict[str, Any],
-) -> tuple[Array, Array]:
-    """dW = sum over the positions of delta times the source under the kernel; delta_x through `back`."""
-    groups, stride, padding = settings["groups"], settings["stride"], settings["padding"]
-    columns = _grouped(_columns(source, back.shape[2:], settings), groups, 1)
-    deltas, backs = _grouped(delta, groups, 1), _grouped(back, groups, 0)
-    d_weight = np.concatenate(
-        [np.einsum("nohw,ncijhw->ocij", d, c, optimize=True) for d, c in zip(deltas, columns, strict=True)]
-    )
-    spread = np.concatenate(
-        [np.einsum("nohw,ocij->ncijhw", d, b, optimize=True) for d, b in zip(deltas, backs, strict=True)], axis=1
-    )
-    n, channels, height, width = input_shape
-    padded = np.zeros((n, channels, height + 2 * padding, width + 2 * padding))
-    out_h, out_w = delta.shape[2:]
-    for i in range(back.shape[2]):
-        for j in range(back.shape[3]):
-            padded[:, :, i : i + stride * out_h : stride, j : j + stride * out_w : stride] += spread[:, :, i, j]
-    return d_weight, padded[:, :, padding : padding + height, padding : padding + width]
-
-
-def _channels(parameter: Array, like: Array) -> Array:
-    return parameter.reshape(1, -1, *(1 for _ in like.shape[2:]))
-
-
-def _batchnorm(x: Array, gamma: Array, beta: Array) -> tuple[Array, tuple[Array, Array]]:
-    axes = (0, *range(2, x.ndim))
-    deviation = np.sqrt(x.var(axes, keepdims=True) + EPSILON)
-    normal = (x - x.mean(axes, keepdims=True)) / deviation
-    return _channels(gamma, x) * normal + _channels(beta, x), (normal, deviation)
-
-
-def _batchnorm_backward(delta: Array, cache: tuple[Array, Array], gamma: Array) -> tuple[Array, Array, Array]:
-    normal, deviation = cache
-    axes = (0, *range(2, delta.ndim))
-    d_normal = delta * _channels(gamma, delta)
-    centred = d_normal - d_normal.mean(axes, keepdims=True) - normal * (d_normal * normal).mean(axes, keepdims=True)
-    return centred / deviation, (delta * normal).sum(axes), delta.sum(axes)
-
-
-def _maxpool(x: Array, ceil: bool) -> tuple[Array, Array]:
-    """Windows of 2x2, stride 2. The cache holds each window's winner as an index into the plane."""
-    n, channels, height, width = x.shape
-    out_h, out_w = ((height + 1) // 2, (width + 1) // 2) if ceil else (height // 2, width // 2)
-    out, winner = np.empty((n, channels, out_h, out_w)), np.empty((n, channels, out_h, out_w), dtype=int)
-    for i in range(out_h):
-        for j in range(out_w):
-            window = x[:, :, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
-            columns = window.shape[3]
-            flat = window.reshape(n, channels, -1)
-            best = flat.argmax(2)
-            out[:, :, i, j] = flat.max(2)
-            winner[:, :, i, j] = (2 * i + best // columns) * width + 2 * j + best % columns
-    return out, winner
-
-
-def _maxpool_backward(delta: Array, x: Array, winner: Array) -> Array:
-    n, channels = x.shape[:2]
-    out = np.zeros((n, channels, x.shape[2] * x.shape[3]))
-    rows, columns = np.ogrid[:n, :channels]
-    np.add.at(
-        out, (rows[..., None], columns[..., None], winner.reshape(n, channels, -1)), delta.reshape(n, channels, -1)
-    )
-    return out.reshape(x.shape)
-
-
-def averaged(h: Array, window: tuple[int, int]) -> Array:
-    """Maps in windows side by side, each replaced by its mean; windows at the border may be smaller."""
-    rows, columns = (range(0, side, step) for side, step in zip(h.shape[2:], window, strict=True))
-    means = [
-        [h[:, :, i : i + window[0], j : j + window[1]].mean((2, 3)) for j in columns]
-        for i in rows
-    ]  # fmt: skip
-    return np.moveaxis(np.array(means), (0, 1), (2, 3))
-
-
-def averaged_backward(delta: Array, shape: tuple[int, ...], window: tuple[int, int]) -> Array:
-    """Each mean's error, spread evenly over its window."""
-    out = np.empty(shape)
-    for i in range(delta.shape[2]):
-        for j in range(delta.shape[3]):
-            patch = out[:, :, i * window[0] : (i + 1) * window[0], j * window[1] : (j + 1) * window[1]]
-            patch[...] = (delta[:, :, i, j] / (patch.shape[2] * patch.shape[3]))[:, :, None, None]
-    return out
-
-
-def _adaptive(x: Array, size: tuple[int, int], reduce: Callable[..., Array]) -> Array:
-    """Pixel i of n gathers the input from floor(i H / n) to ceil((i + 1) H / n)."""
-    height, width = x.shape[2:]
-    out = np.empty((*x.shape[:2], *size))
-    for i in range(size[0]):
-        for j in range(size[1]):
-            top, bottom = i * height // size[0], -(-(i + 1) * height // size[0])
-            left, right = j * width // size[1], -(-(j + 1) * width // size[1])
-            out[:, :, i, j] = reduce(x[:, :, top:bottom, left:right], axis=(2, 3))
-    return out
+    return adaptive(clones, (height, width), reduce)

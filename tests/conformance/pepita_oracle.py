@@ -9,8 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import oracle
-from oracle import Array, Arrays, Network, Operation, Outcome
+from numpy_operations import (
+    BACKWARD,
+    Array,
+    Arrays,
+    Operation,
+    batchnorm_backward,
+    conv_backward,
+    cross_entropy,
+    forward,
+)
+from oracle import Network, Outcome
 
 
 def run(
@@ -24,12 +33,12 @@ def run(
     smoothing: float = 0.0,
 ) -> Outcome:
     """Logits and loss of the first pass, and every gradient; `projection` is F^T (classes, inputs)."""
-    before, _ = oracle._forward(net, parameters, x)
-    loss, error = oracle.cross_entropy(before[-1], y, smoothing)
+    before, _ = forward(net.operations, parameters, x)
+    loss, error = cross_entropy(before[-1], y, smoothing)
     disturbed = x + (len(y) * error @ projection).reshape(x.shape)
-    after, caches = oracle._forward(net, parameters, disturbed)
+    after, caches = forward(net.operations, parameters, disturbed)
     if second_error:
-        _, error = oracle.cross_entropy(after[-1], y, smoothing)
+        _, error = cross_entropy(after[-1], y, smoothing)
     deltas: dict[int, Array] = {len(after) - 1: error}
     gradients: dict[str, Array] = {}
     for index in reversed(range(len(net.operations))):
@@ -53,11 +62,11 @@ def _backward(
     """
     if op.kind == "conv":
         weight = given[f"{op.name}.weight"]
-        d_weight, _ = oracle._conv_backward(delta, source, weight, source.shape, settings=op.settings)
+        d_weight, _ = conv_backward(delta, source, weight, source.shape, settings=op.settings)
         return {"weight": d_weight, "bias": delta.sum((0, 2, 3))}, ()
     if op.kind == "linear":
         return {"weight": delta.T @ source, "bias": delta.sum(0)}, ()
     if op.kind == "batchnorm":
-        d_input, d_gamma, d_beta = oracle._batchnorm_backward(delta, cache, given[f"{op.name}.weight"])
+        d_input, d_gamma, d_beta = batchnorm_backward(delta, cache, given[f"{op.name}.weight"])
         return {"weight": d_gamma, "bias": d_beta}, (d_input,)
-    return {}, oracle._BACKWARD[op.kind](delta, source, cache)
+    return {}, BACKWARD[op.kind](delta, source, cache)

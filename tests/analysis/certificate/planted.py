@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,11 @@ from asapbench.suite.entries import RuleEntry
 
 def planted(name: str, like: RuleEntry) -> RuleEntry:
     return RuleEntry(name, name, "a planted fault", options=like.options)
+
+
+def learned(flow: Dataflow, made: Callable[[nn.Module], FeedbackLayer]) -> dict[str, LayerPlan]:
+    """Every layer with the learned B that `made` makes of it."""
+    return {layer.name: LayerPlan("learned", made=made) for layer in flow.layers}
 
 
 class NothingReachesHiddenLayers(LocalErrors):
@@ -134,10 +139,7 @@ class CopyWithNoise(WeightMirror):
     entry = planted("copy_with_noise", WeightMirror.entry)
 
     def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
-        def made(layer: nn.Linear) -> FeedbackLayer:
-            return NoisyCopy(layer, (layer.in_features,), _MIRRORING)
-
-        return {layer.name: LayerPlan("learned", made=made) for layer in flow.layers}
+        return learned(flow, lambda layer: NoisyCopy(layer, (layer.in_features,), _MIRRORING))
 
 
 class SilentMirror(WeightMirror):
@@ -146,10 +148,8 @@ class SilentMirror(WeightMirror):
     entry = planted("silent_mirror", WeightMirror.entry)
 
     def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
-        def made(layer: nn.Linear) -> FeedbackLayer:
-            return MirrorFeedback(layer, (layer.in_features,), replace(_MIRRORING, amplitude=0.0))
-
-        return {layer.name: LayerPlan("learned", made=made) for layer in flow.layers}
+        silent = replace(_MIRRORING, amplitude=0.0)
+        return learned(flow, lambda layer: MirrorFeedback(layer, (layer.in_features,), silent))
 
 
 class Stuck(ProductFeedback):
@@ -163,7 +163,7 @@ class StuckProduct(PFA):
     entry = planted("stuck_product", PFA.entry)
 
     def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
-        return {layer.name: LayerPlan("learned", made=lambda made: Stuck(made, 4)) for layer in flow.layers}
+        return learned(flow, lambda layer: Stuck(layer, 4))
 
 
 class Climbing(ProductFeedback):
@@ -178,7 +178,7 @@ class ClimbingProduct(PFA):
     entry = planted("climbing_product", PFA.entry)
 
     def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
-        return {layer.name: LayerPlan("learned", made=lambda made: Climbing(made, 4)) for layer in flow.layers}
+        return learned(flow, lambda layer: Climbing(layer, 4))
 
 
 class LeakingUnits(LocalErrors):
