@@ -1,4 +1,5 @@
-"""Makes `.venv-oldest`: the oldest torch and torchvision that pyproject.toml promises, beside the packages of `.venv`.
+"""Makes `.venv-oldest`: the oldest torch and torchvision that pyproject.toml promises, and of the packages of `.venv`
+what the tests need there.
 
 On Python 3.12 where it is installed, because many GPU machines have that pair; else on the Python that runs this. The
 project itself is not installed there: the tests import it from the checkout. Run it with `.venv/bin/python`.
@@ -14,19 +15,36 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement  # pytest needs it too
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv-oldest"
 PYTHON = "3.12"
 NVIDIA = re.compile(r"(nvidia|cuda)-")
 """Distributions that a torch built for CUDA needs beside it: gigabytes, which `.venv` already has."""
-SEPARATE = ("asapbench", "pip", "setuptools", "torch", "torchvision", "triton")
+SEPARATE = ("asapbench", "setuptools", "torch", "torchvision", "triton")
 """Distributions whose version in `.venv` does not matter here: each torch has its own versions of those it needs."""
+TESTED_WITH = ("pytest", "pytest-xdist", "hypothesis")
 
 
 def oldest() -> list[str]:
     """The lower bounds of pyproject.toml for torch and torchvision, as exact versions."""
     promised = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     return [one.replace(">=", "==") for one in promised if re.match(r"torch(vision)?>=[\d.]+$", one)]
+
+
+def needed() -> list[str]:
+    """The distributions of `.venv` that the project, torch and these tests need, as exact versions."""
+    found: dict[str, str] = {}
+    names = ["asapbench", *TESTED_WITH]
+    while names:
+        one = metadata.distribution(names.pop())
+        if one.name not in found:
+            found[one.name] = one.version
+            wanted = [Requirement(line) for line in one.requires or ()]
+            wanted = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
+            names += [each.name for each in wanted if not NVIDIA.match(each.name)]
+    return sorted(f"{name}=={version}" for name, version in found.items() if name not in SEPARATE)
 
 
 def python() -> str:
@@ -55,17 +73,15 @@ def main() -> None:
     """Makes the environment from scratch."""
     shutil.rmtree(VENV, ignore_errors=True)
     subprocess.run([python(), "-m", "venv", VENV], check=True)
-    installed = [one for one in metadata.distributions() if one.name not in SEPARATE and not NVIDIA.match(one.name)]
-    packages = sorted({f"{one.name}=={one.version}" for one in installed})
     libraries = Path(sysconfig.get_path("purelib"), "nvidia")
     if libraries.is_dir():  # shared libraries of CUDA, the same for every Python and for torch 2.11 and newer
         pip("--no-deps", *oldest())
         Path(inside("import sysconfig; print(sysconfig.get_path('purelib'))"), "nvidia").symlink_to(libraries)
-        needed = inside("from importlib.metadata import requires; print(*requires('torch'), sep='\\n')").splitlines()
-        pip("--no-deps", *packages, *(one for one in needed if "extra ==" not in one and not NVIDIA.match(one)))
+        own = inside("from importlib.metadata import requires; print(*requires('torch'), sep='\\n')").splitlines()
+        pip("--no-deps", *needed(), *(one for one in own if "extra ==" not in one and not NVIDIA.match(one)))
     else:
         pip(*oldest())
-        pip("--no-deps", *packages)
+        pip("--no-deps", *needed())
     print(inside("import sys, torch, torchvision; print(sys.version, torch.__version__, torchvision.__version__)"))
 
 

@@ -96,19 +96,29 @@ def run_with(folder: Path, code: str, *arguments: str) -> subprocess.CompletedPr
     )
 
 
-def undisturbed_run(factory: pytest.TempPathFactory) -> Path:
-    """A folder in which nothing disturbed the small suite, its weights kept: trained once, a copy for each process."""
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder `name`, which `make` fills for the first test process that asks. All processes read the same one."""
     root = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent
-    trained, done = root / "trained", root / "trained.done"
-    with FileLock(root / "trained.lock"):
+    folder, done = root / name, root / f"{name}.done"
+    with FileLock(root / f"{name}.lock"):
         if not done.exists():
-            shutil.rmtree(trained, ignore_errors=True)
-            trained.mkdir()
-            write_suite(trained)
-            run(trained, "run", "small.toml", "--slots", "2", "--keep-weights")
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
             done.touch()
+    return folder
+
+
+def _train(folder: Path) -> None:
+    write_suite(folder)
+    run(folder, "run", "small.toml", "--slots", "2", "--keep-weights")
+
+
+def undisturbed_run(factory: pytest.TempPathFactory) -> Path:
+    """A folder in which nothing disturbed the small suite, its weights kept: trained once, a copy for each process."""
+    trained = made_once(factory, "trained", _train)
     copy = factory.mktemp("undisturbed")
     shutil.copytree(trained, copy, dirs_exist_ok=True)
     with closing(sqlite3.connect(copy / DB)) as database, database:

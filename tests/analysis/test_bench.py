@@ -36,6 +36,13 @@ epochs = 2
 """
 
 
+@pytest.fixture(autouse=True)
+def _no_process_is_left() -> Iterator[None]:
+    yield
+    left = [one for one in psutil.Process(os.getpid()).children() if "asapbench.analysis.speed.worker" in one.cmdline()]
+    assert left == []
+
+
 @pytest.fixture
 def suite(tmp_path: Path) -> str:
     path = tmp_path / "small.toml"
@@ -144,7 +151,7 @@ def test_a_cell_that_fails_costs_the_next_nothing(cell: Cell, monkeypatch: pytes
         )
 
     monkeypatch.setattr(module._Row, "_prepare_command", broken)
-    found = measured([cell, cell.with_seed(1)], rounds=1)
+    found = measured([cell, cell.with_seed(1)], rounds=1, eager=False)
     first, second = found.speeds
     assert found.failed
     assert "RuntimeError" in (first.loops["own"].error or "")
@@ -187,10 +194,3 @@ def test_an_interrupt_keeps_what_there_is(cell: Cell, monkeypatch: pytest.Monkey
 def test_data_that_are_named_must_be_there(cell: Cell, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="data prepare mnist"):
         bench([replace(cell, dataset=DATASETS["mnist"].choose())], Bench(data=tmp_path), say=lambda _: None)
-
-
-@pytest.mark.slow
-def test_no_process_is_left(cell: Cell) -> None:
-    measured([cell], slots=2, rounds=1)
-    left = [one for one in psutil.Process(os.getpid()).children() if "asapbench.analysis.speed.worker" in one.cmdline()]
-    assert left == []

@@ -1,4 +1,4 @@
-"""What the conformance tests run on: every rule with every catalog model, small, and torchvision's ResNet-18."""
+"""What the conformance tests run on: every rule with every catalog model, small, and torchvision's ResNet."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import copy
 from functools import cache
 
 import torch
-import torchvision
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from asapbench.models import build, initialise
 from asapbench.rules import Learner
 from asapbench.suite.catalog import MODELS, RULES
 
 CLASSES = 10
-TORCHVISION = "torchvision resnet18"
+TORCHVISION = "torchvision resnet10"
+"""Of its own class, with one block a stage: a block more has no layer of another kind, and twice the parameters."""
 MODEL_NAMES = (*MODELS, TORCHVISION)
 ALIKE = ("resnet32", "resnet56", "vgg_like")
 """Models that have another's layers, or more of its blocks, and nothing else: backpropagation alone."""
@@ -37,7 +38,7 @@ def model_of(name: str, *, seed: int = 1, dtype: torch.dtype = torch.float64) ->
 @cache
 def _model(name: str, seed: int, dtype: torch.dtype) -> nn.Module:
     if name == TORCHVISION:
-        model: nn.Module = torchvision.models.resnet18(num_classes=CLASSES)
+        model: nn.Module = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=CLASSES)
     else:
         small = {"width": 3, "hidden": 6}
         options = {key: value for key, value in small.items() if key in {o.name for o in MODELS[name].options}}

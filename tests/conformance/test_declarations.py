@@ -117,7 +117,7 @@ def test_sharing_changes_the_weight_gradients_and_nothing_else(rule: str, name: 
 WITHIN_A_BLOCK = {
     "alexnet": ["features.4"],
     "resnet10": ["stages.0.0.conv1", *(f"stages.{stage}.0.conv2" for stage in range(4))],
-    TORCHVISION: ["layer1.0.conv1", *(f"layer{s}.{b}.conv2" for s in (1, 2, 3, 4) for b in (0, 1))],
+    TORCHVISION: ["layer1.0.conv1", *(f"layer{stage}.0.conv2" for stage in (1, 2, 3, 4))],
 }
 """The layers that a local error travels through, behind others of their block, the stem being of the first."""
 

@@ -14,6 +14,7 @@ import pytest
 from browser import Opened, chromium, until
 from documentation import DOCS
 from generated import as_markdown, commands, suites
+from small_runs import made_once
 
 from asapbench.cli import COMMANDS
 from asapbench.suite.catalog import RULES
@@ -40,11 +41,13 @@ class Page(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("furo", reason="needs the extra docs")
     pytest.importorskip("myst_parser", reason="needs the extra docs")
-    built = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html", str(DOCS), str(built)]
+    return made_once(tmp_path_factory, "site", build)
+
+
+def build(folder: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html", str(DOCS), str(folder)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert (ran.returncode, ran.stderr) == (0, "")
-    return built
 
 
 def pages(site: Path) -> dict[Path, Page]:

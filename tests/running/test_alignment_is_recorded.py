@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_runs import curves, query, recorded, run, start, wait_until, workers, write_suite
+from small_runs import curves, made_once, query, recorded, run, start, wait_until, workers, write_suite
 
 ANGLES = """
 SELECT attempt.cell_id, epoch, layer, quantity, degrees
@@ -21,10 +21,12 @@ MEASURES = ("--alignment", "--gradient-quality")
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("measured")
+    return made_once(tmp_path_factory, "measured", measure)
+
+
+def measure(folder: Path) -> None:
     write_suite(folder)
     run(folder, "run", "small.toml", "--slots", "2", *MEASURES)
-    return folder
 
 
 @pytest.mark.slow

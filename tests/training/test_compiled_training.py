@@ -32,8 +32,8 @@ def learner(rule: str, x: Tensor) -> Learner:
     torch.manual_seed(1)
     layers = [
         *(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
-        *(nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
-        *(nn.Conv2d(4, 8, 3, padding=1, stride=2, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
+        *(nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.ReLU()),
+        *(nn.Conv2d(4, 8, 3, padding=1, stride=2, bias=False), nn.ReLU()),
         *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)),
     ]
     return attach(nn.Sequential(*layers).double(), rule, x, seed=2)
