@@ -14,7 +14,8 @@ class EpochMetrics:
     """One epoch, counted from 1. Losses are means of the cross-entropy in nats, accuracies fractions of 1.
 
     The training figures are running means over the epoch's own batches, augmented, each under the weights of its
-    step. Validation is None if nothing is held out, peak memory if the device does not report it.
+    step. Validation is None if nothing is held out, peak memory if the device does not report it. Test figures are NaN
+    where the test set is not evaluated.
     """
 
     epoch: int

@@ -33,6 +33,7 @@ from asapbench.cli.serve import serve
 from asapbench.cli.show import show
 from asapbench.cli.status import status
 from asapbench.cli.text import say
+from asapbench.cli.tune import tune
 from asapbench.cli.upgrade import upgrade
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.escape import let_every_sign_through
@@ -49,7 +50,7 @@ app = typer.Typer(
 )
 COMMANDS: dict[str, tuple[Callable[..., None] | typer.Typer, ...]] = {
     "Start": (doctor, data.app, catalog),
-    "Train": (run, resume, rerun, clean),
+    "Train": (run, tune, resume, rerun, clean),
     "Look": (status, list_, show, report, compare, serve, discard, restore),
     "Share": (html, export, merge, upgrade),
     "Check": (check, evaluate, bench, analyze.app),

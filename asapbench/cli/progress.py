@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import sys
 import time
@@ -54,11 +55,12 @@ def open_view(options: str) -> contextlib.AbstractContextManager[View]:
 
 @dataclass
 class _Tracked:
-    """What was reported of a cell: `epochs` trained."""
+    """What was reported of a cell: `epochs` trained; `shown` is the newest accuracy as lines show it."""
 
     epochs: float = 0.0
     accuracy: float | None = None
     test: float | None = None
+    shown: str = ""
     rate: float | None = None
     is_evaluated: bool = False
 
@@ -112,7 +114,8 @@ class _Progress:
 
     def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
         """Counts; prints nothing."""
-        self._tracked[cell.id].test = metrics.test_accuracy
+        tracked = self._tracked[cell.id]
+        tracked.test, tracked.shown = metrics.test_accuracy, _accuracy(metrics)
         self._reach(cell, metrics.epoch, metrics.train_accuracy, metrics.samples_per_second)
 
     def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, retry: str | None = None) -> None:
@@ -121,7 +124,7 @@ class _Progress:
         is_over = state != "interrupted" and retry is None
         self.time_left.ended(cell, is_over=is_over, epochs=tracked.epochs)
         self.finished += is_over
-        test = f", test {percent(tracked.test)}" if state == "done" and tracked.test is not None else ""
+        test = f", {tracked.shown}" if state == "done" and tracked.shown else ""
         self._say(cell, ended_text(state, cell, error, retry=retry, options=self.options) + test)
 
     def message(self, text: str) -> None:
@@ -193,7 +196,7 @@ class PlainView(_Progress):
         self._say(
             cell,
             f"epoch {metrics.epoch}/{cell.epochs}  train {percent(metrics.train_accuracy)}  "
-            f"test {percent(metrics.test_accuracy)}  {metrics.samples_per_second:,.0f} samples/s",
+            f"{_accuracy(metrics)}  {metrics.samples_per_second:,.0f} samples/s",
         )
 
 
@@ -294,6 +297,12 @@ class LiveView(_Progress):
             left = duration(self.time_left.of(cell))
             line |= {"samples/s": f"{tracked.rate:,.0f}", "left": "testing" if tracked.is_evaluated else left}
         return line
+
+
+def _accuracy(metrics: EpochMetrics) -> str:
+    """The accuracy on the test set; where that is not evaluated, on the validation data."""
+    has_test = not math.isnan(metrics.test_accuracy)
+    return f"test {percent(metrics.test_accuracy)}" if has_test else f"val {percent(metrics.validation_accuracy)}"
 
 
 def resumed_text(epochs_done: int, batch: int, bit_exact: bool) -> str:
@@ -400,7 +409,13 @@ def given(db: str) -> str:
 def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Request) -> tuple[int, list[str]]:
     """The exit status, and the lines at the end of a run: its outcome and the next command."""
     names = [] if request.leaves_out else [item.name for item in selected]
-    again = f"{shlex.join(['asapbench', 'resume', *names])}{_given(request)}"
+    again = f"{shlex.join(['asapbench', 'resume', *names])}{given_again(request)}"
+    reports = [f"asapbench report --suite {shlex.quote(item.name)}{given(request.db)}" for item in selected]
+    return closing(outcome, request, again=again, reports=reports)
+
+
+def closing(outcome: Outcome, request: Request, *, again: str, reports: Sequence[str]) -> tuple[int, list[str]]:
+    """As `closing_lines`: `again` is the command that continues, `reports` are those that show the results."""
     options = given(request.db)
     lines = []
     if outcome.ended:
@@ -418,11 +433,10 @@ def closing_lines(outcome: Outcome, selected: Sequence[Selected], request: Reque
         return 1, lines
     if outcome.left_out:
         return 1, [*lines, f"To retry: {again}"]
-    lines += [f"The results: asapbench report --suite {shlex.quote(item.name)}{options}" for item in selected]
-    return 0, lines
+    return 0, [*lines, *(f"The results: {command}" for command in reports)]
 
 
-def _given(request: Request) -> str:
+def given_again(request: Request) -> str:
     """The options of this run that its continuation needs too."""
     words: list[str] = []
     for text in request.filters:

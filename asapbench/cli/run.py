@@ -67,7 +67,7 @@ def run(
         except NoDatabaseError:
             _print_dry_run(None, selected, request)
     elif settings.executor == "slurm":
-        _submit(settings)
+        hand_to_slurm(settings)
     else:
         with Store.open(db) as store:
             _train(store, selected, request)
@@ -149,12 +149,12 @@ def _train_recorded(suites: Sequence[str], request: Request, *, dry_run: bool, s
     with Store.existing(request.db) as store:
         selected = recorded(store, suites, request, load_plugins=say)
         if request.run.executor == "slurm":
-            _submit(request.run)
+            hand_to_slurm(request.run)
         else:
             _train(store, selected, request, supersede=supersede)
 
 
-def _submit(settings: RunSettings) -> None:
+def hand_to_slurm(settings: RunSettings) -> None:
     """Hands this command line to Slurm."""
     from asapbench.running.slurm import submit, without_slurm
 

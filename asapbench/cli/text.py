@@ -58,8 +58,8 @@ def size(count: float) -> str:
 
 
 def percent(fraction: float | None) -> str:
-    """A fraction of 1 as `97.31 %`, None as `-`."""
-    return "-" if fraction is None else f"{100 * fraction:.2f} %"
+    """A fraction of 1 as `97.31 %`; None and NaN as `-`."""
+    return "-" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.2f} %"
 
 
 def count(number: int, noun: str) -> str:

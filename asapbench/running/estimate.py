@@ -71,6 +71,7 @@ def pace_of(cell: Cell) -> Pace:
         cell.validation,
         cell.augment,
         cell.precision,
+        cell.test_set,
     )
 
 
@@ -163,7 +164,7 @@ class EpochTimes:
         forward = sum(layer.multiplications for layer in layers)
         examples = max(shape.train - cell.validation, 1)
         steps = -(-examples // cell.batch_size)
-        evaluated = shape.test + cell.validation
+        evaluated = shape.test * cell.test_set + cell.validation
         batches = -(-evaluated // self._kind.evaluated_together)
         overhead = len(layers) * self._kind.layer_seconds
         training = examples * (3 * forward - layers[0].multiplications) / self._kind.rate + steps * overhead

@@ -13,14 +13,16 @@ from typing import Any
 
 from asapbench.errors import MissingPluginError, PluginError, SuiteError
 from asapbench.escape import visible
-from asapbench.suite import plugins, target
+from asapbench.suite import plugins, target, tuning
 from asapbench.suite.catalog import CATALOG
 from asapbench.suite.cell import CHOICES, Cell
 from asapbench.suite.grid import KEYS, Complete, Located, data_of_cells, data_of_files, expand
 from asapbench.suite.options import describe, nearest
 from asapbench.suite.places import Path, Places
 from asapbench.suite.target import Target
+from asapbench.suite.tuning import Tuning
 
+_TABLES = ("suite", "defaults", "grid", "tune")
 _SUITE_KEYS = ("name", "title", "tables", "plugins", "target")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -29,7 +31,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 class Suite:
     """A named grid of cells. `tables` are the paper's tables that its cells belong to, `text` what `parse` read.
 
-    `target` is the accuracy until which trainings are timed, None where the suite names none.
+    `target` is the accuracy until which trainings are timed, `tuning` the search for each rule's best settings; None
+    where the suite has none.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Suite:
     tables: tuple[int, ...] = ()
     text: str = ""
     target: Target | None = None
+    tuning: Tuning | None = None
 
 
 def load(name_or_path: str, *, data_path: str | None = None) -> Suite:
@@ -97,7 +101,19 @@ def parse(
     if not cells:
         problems.add(("grid",), "the suite has no cells")
         problems.raise_if_any()
-    return Suite(cells=tuple(cells.values()), source=source, text=text, target=timed, **head)
+    search = _tuning(document, tuple(cells.values()), problems)
+    problems.raise_if_any()
+    return Suite(cells=tuple(cells.values()), source=source, text=text, target=timed, tuning=search, **head)
+
+
+def _tuning(document: Mapping[str, Any], cells: Sequence[Cell], problems: _Problems) -> Tuning | None:
+    if "tune" not in document:
+        return None
+    table = document["tune"]
+    if not isinstance(table, dict):
+        problems.add(("tune",), f"write [tune], a table: not {describe(table)}")
+        return None
+    return tuning.read(table, cells, partial(problems.add, within=("tune",)))
 
 
 def is_portable(text: str) -> bool:
@@ -204,8 +220,8 @@ def _head(document: Mapping[str, Any], problems: _Problems) -> dict[str, Any]:
     for key in document:
         if key in _SUITE_KEYS:
             problems.add((key,), f'"{key}" belongs under [suite]', at_key=True)
-        elif key not in ("suite", "defaults", "grid"):
-            problems.add((key,), f'unknown table "{key}"{nearest(key, ("suite", "defaults", "grid"))}', at_key=True)
+        elif key not in _TABLES:
+            problems.add((key,), f'unknown table "{key}"{nearest(key, _TABLES)}', at_key=True)
     head = document.get("suite")
     if not isinstance(head, dict):
         problems.add(("suite",), "a suite begins with [suite] and its name")

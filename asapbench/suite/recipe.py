@@ -52,6 +52,7 @@ class Recipe:
     validation: int = _key(0, "training examples held out to choose the best epoch", minimum=0)
     warmup: int = _key(0, "epochs in which the learning rate first rises linearly to its initial value", minimum=0)
     label_smoothing: float = _key(0.0, "share of the training target spread over all classes", minimum=0, below=1)
+    test_set: bool = _key(True, "whether the test set is evaluated after each epoch; in a trial of `tune` it is not")
 
 
 RECIPE: dict[str, Key] = {one.name: one.metadata["key"](one.name) for one in fields(Recipe)}

@@ -11,7 +11,7 @@ from typing import Any
 
 from asapbench.errors import DataError, SuiteError
 from asapbench.suite.catalog import CATALOG, DATASETS, DEFAULTS
-from asapbench.suite.cell import CHOICES, Cell
+from asapbench.suite.cell import CHOICES, Cell, plain
 from asapbench.suite.grid import MOST_CELLS, data_of_files, impossible
 from asapbench.suite.options import Choice, Value, nearest
 from asapbench.suite.plugins import unknown
@@ -57,8 +57,8 @@ def only(cells: Sequence[Cell], filters: Sequence[str]) -> list[Cell]:
             if not present:
                 kind, _, option = key.partition(".")
                 raise SuiteError(f"--only {text}: no cell's {kind} has an option {option}")
-            listed = ", ".join(sorted(map(str, present))[:12])
-            near = nearest(missing[0], map(str, present))
+            shown = sorted(plain(value) for value in present if value is not None)
+            listed, near = ", ".join(shown[:12]), nearest(missing[0], shown)
             raise SuiteError(f'--only {text}: no cell has {key} "{missing[0]}"{near} (there are: {listed})')
     if not kept and cells:
         raise SuiteError(f"--only {' --only '.join(filters)}: no cell passes all of these together")

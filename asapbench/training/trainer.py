@@ -178,8 +178,10 @@ class Trainer:
         rate = self.state.tally.seen / seconds if seconds > 0 else 0.0
         if seconds >= _REPORT_SECONDS or len(self.test) > len(self.train):  # else the evaluation is short, too
             self._progressed(epoch, self._batches, accuracy=train_accuracy, rate=rate)
-        test = self._measured(self.test)
-        self._require_finite(test[0], epoch, "test")
+        test = (math.nan, math.nan)
+        if self.cell.test_set:
+            test = self._measured(self.test)
+            self._require_finite(test[0], epoch, "test")
         held_out = (None, None) if self.validation is None else self._measured(self.validation)
         return EpochMetrics(
             epoch=epoch,

@@ -23,6 +23,7 @@ from asapbench.cli import app
 from asapbench.report.render.markdown import escape
 from asapbench.suite.catalog import RULES, rule_class
 from asapbench.suite.load import load, shipped
+from asapbench.suite.tuning import REQUIRED, SEARCH
 
 ROOT = Path(__file__).resolve().parents[2]
 CERTIFICATES = ROOT / "docs" / "certificates.md"
@@ -131,5 +132,20 @@ def write_example(folder: Path) -> None:
             subprocess.run(command, cwd=place, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
-PARTS: dict[str, Callable[[str], str]] = {"commands": commands, "example": example, "rule": rule, "suites": suites}
+def tuning(_argument: str = "") -> str:
+    """The keys of `[tune]`."""
+    rows = [
+        (f"`{name}`", "required" if name in REQUIRED else code(option.default), values(option), option.help)
+        for name, option in SEARCH.items()
+    ]
+    return table(("key", "default", "values", "meaning"), rows)
+
+
+PARTS: dict[str, Callable[[str], str]] = {
+    "commands": commands,
+    "example": example,
+    "rule": rule,
+    "suites": suites,
+    "tuning": tuning,
+}
 """What makes each part, by the name of its block; it takes the block's argument."""

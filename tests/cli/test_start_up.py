@@ -8,7 +8,7 @@ import sys
 import pytest
 from commands import Commands
 
-HEAVY = ("torch", "sqlalchemy", "pydantic", "numpy", "matplotlib", "starlette", "uvicorn")
+HEAVY = ("torch", "sqlalchemy", "pydantic", "numpy", "matplotlib", "starlette", "uvicorn", "optuna")
 LOADED = f"import sys; {{}}; print(*[m for m in {HEAVY} if m in sys.modules])"
 
 
@@ -52,6 +52,7 @@ def test_help_names_every_command(flag: str, asapbench: Commands) -> None:
     assert said.status == 0
     for name in (
         "run",
+        "tune",
         "resume",
         "status",
         "show",

@@ -9,6 +9,7 @@ import pytest
 from documentation import DOCUMENTS, OPTIONS, PAGES, SUITES, blocks, with_tables
 
 from asapbench.suite.catalog import CATALOG
+from asapbench.suite.cell import plain
 from asapbench.suite.grid import KEYS
 from asapbench.suite.load import _SUITE_KEYS, parse, shipped
 from asapbench.suite.recipe import RECIPE
@@ -65,7 +66,7 @@ def test_an_option_table_in_the_running_text_is_right(table: str) -> None:
 def test_only_and_set_take_the_keys_that_the_page_says() -> None:
     cells = parse(blocks(SUITES, "toml")[0], source="page").cells
     for key in (*RECIPE, "lr", "seed"):
-        assert only(cells, [f"{key}={getattr(cells[0], key)}"])
+        assert only(cells, [f"{key}={plain(getattr(cells[0], key))}"])
     assert only(cells, ["rule=asap", "rule.k=1", f"cell={only(cells, ['rule.k=1'])[0].short}"])
     for setting in ("lr=0.1", "optimizer=adam", "rule.k=4", "epochs=2", "precision=bf16"):
         assert choose([cells], settings=[setting])[0]

@@ -38,6 +38,7 @@ CHANGES = {
     "validation": 5000,
     "warmup": 5,
     "label_smoothing": 0.1,
+    "test_set": False,
 }
 
 

@@ -151,3 +151,10 @@ def test_a_text_that_looks_like_a_number_stays_a_text() -> None:
     assert only([cell], ["schedule.milestones=20"]) == [cell]
     assert data_path(["dataset.path=2024"]) == "2024"
     assert data_path(['dataset.path="sp ace"']) == "sp ace"
+
+
+def test_only_takes_and_lists_true_and_false_as_toml_has_them() -> None:
+    cells = load("quickstart").cells
+    assert only(cells, ["test_set=true"]) == list(cells)
+    with pytest.raises(SuiteError, match=r'no cell has test_set "false" \(there are: true\)'):
+        only(cells, ["test_set=false"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -88,7 +89,7 @@ def scalars(metrics: EpochMetrics) -> dict[str, float]:
     found = {}
     for field in fields(metrics):
         value = getattr(metrics, field.name)
-        if value is not None and field.name not in _NOT_METRICS:
+        if value is not None and not math.isnan(value) and field.name not in _NOT_METRICS:
             data, _, quantity = field.name.partition("_")
             name = f"{_GROUPS[data]}/{quantity}" if data in _GROUPS else field.name
             found[name] = float(value)

@@ -1,0 +1,254 @@
+"""Which trials a study asks for next, by Optuna's samplers, and which it ends early, by Optuna's pruners.
+
+Everything follows from the study and its trials so far: there is no other state. Trials come in rounds. A round depends
+on the results of earlier rounds alone, so that a search that was killed asks for the same trials again, on any number
+of slots. A search that learns nothing from its trials has one round.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from asapbench.errors import SuiteError
+from asapbench.suite.cell import Cell
+from asapbench.suite.grid import impossible
+from asapbench.suite.options import Value
+from asapbench.suite.tuning import Dimension, Listed, Range, Study, Tuning
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # else each study is announced on standard error
+
+TrialEnd = Literal["waiting", "done", "diverged", "left"]
+"""How a trial ended. `left`: pruned, or discarded by the user; `waiting`: not yet."""
+
+_STARTUP = 5
+"""The least trials of the first round: as many as Optuna's median pruner waits for by default."""
+_DRAWS = 20
+"""Points that are drawn for each trial to find new ones: more say that there are none."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial of a study: its values, and its validation accuracy (0..1) after each epoch that it has."""
+
+    values: Mapping[str, Value]
+    end: TrialEnd
+    accuracies: tuple[float, ...] = ()
+
+    @property
+    def accuracy(self) -> float | None:
+        """The accuracy at its last epoch; 0 if it diverged, None while it waits and if it was left."""
+        if self.end == "diverged":
+            return 0.0
+        return self.accuracies[-1] if self.end == "done" and self.accuracies else None
+
+
+def next_trials(study: Study, trials: Sequence[Trial]) -> list[Cell]:
+    """The trials that the study asks for after these: none while one of them waits, or when it has enough.
+
+    Raises SuiteError if the space has too few points.
+    """
+    tuning, count = study.tuning, len(trials)
+    if any(trial.end == "waiting" for trial in trials) and tuning.is_sequential:
+        return []
+    if (wanted := _end_of_round(tuning, count) - count) <= 0:
+        return []
+    is_start = count < _startup(tuning)
+    points = _points(study) if is_start or tuning.sampler == "quasi-random" else _learned(study, trials, wanted)
+    return _new(study, points, wanted, known=[trial.values for trial in trials])
+
+
+def first_points(study: Study) -> list[Cell]:
+    """As many different quasi-random trials as the study has."""
+    return _new(study, _points(study), study.tuning.trials)
+
+
+def is_pruned(study: Study, trials: Sequence[Trial], accuracies: Sequence[float], *, number: int) -> bool:
+    """Whether trial `number`, which counts from 0, ends after these epochs, by those of `trials` of earlier rounds.
+
+    A trial that has trained all epochs is not pruned.
+    """
+    if study.tuning.pruner == "none" or not accuracies or len(accuracies) >= study.epochs:
+        return False
+    return _after(study, trials[: _start_of_round(study.tuning, number)], number=number, accuracies=accuracies)
+
+
+def judged(study: Study, trials: Sequence[Trial]) -> list[Trial]:
+    """These trials, where those that should have been pruned are left: `resume`, which prunes none, may have trained
+    them, or a run may have died before it recorded that it pruned one.
+    """
+    if study.tuning.pruner == "none":
+        return list(trials)
+    found: list[Trial] = []
+    for number, trial in enumerate(trials):
+        before_last = trial.accuracies[: study.epochs - 1]
+        is_left = trial.end in ("done", "diverged") and is_pruned(study, found, before_last, number=number)
+        found.append(replace(trial, end="left") if is_left else trial)
+    return found
+
+
+def _startup(tuning: Tuning) -> int:
+    """Trials of the first round; all where there is one round. More trials, asked for later, change no round."""
+    return max(tuning.batch, _STARTUP) if tuning.is_sequential else tuning.trials
+
+
+def _start_of_round(tuning: Tuning, number: int) -> int:
+    first = _startup(tuning)
+    return 0 if number < first else first + (number - first) // tuning.batch * tuning.batch
+
+
+def _end_of_round(tuning: Tuning, number: int) -> int:
+    first = _startup(tuning)
+    end = first if number < first else _start_of_round(tuning, number) + tuning.batch
+    return min(end, tuning.trials)
+
+
+def _new(
+    study: Study, points: Iterator[dict[str, Value]], wanted: int, *, known: Sequence[Mapping[str, Value]] = ()
+) -> list[Cell]:
+    """The first `wanted` trials of `points` that are not `known` and can be trained, each once.
+
+    Raises SuiteError where there are fewer.
+    """
+    seen = {study.trial(values).id for values in known}
+    found: list[Cell] = []
+    for point in islice(points, _DRAWS * (study.tuning.trials + wanted)):
+        cell = study.trial(point)
+        if cell.id not in seen and impossible(cell) is None:
+            found.append(cell)
+        seen.add(cell.id)
+        if len(found) == wanted:
+            return found
+    raise SuiteError(
+        f"{study.label}: its search space has too few points for {study.tuning.trials} trials: add values, or take "
+        "fewer trials"
+    )
+
+
+# Optuna
+
+
+class _QuasiRandom(optuna.samplers.QMCSampler):
+    """Optuna's sampler of Sobol points; Optuna's own draws the first trial at random, to learn the space from it."""
+
+    def __init__(self, space: dict[str, BaseDistribution], *, seed: int) -> None:
+        super().__init__(qmc_type="sobol", scramble=True, seed=seed)
+        self._known = space
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The space of the study."""
+        return self._known
+
+
+def _points(study: Study) -> Iterator[dict[str, Value]]:
+    """Sobol points without end, always the same ones; a list takes one coordinate, in equal parts."""
+    space: dict[str, BaseDistribution] = {
+        key: FloatDistribution(0, len(one.values)) if isinstance(one, Listed) else _distribution(one)
+        for key, one in study.space.items()
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = _QuasiRandom(space, seed=study.seed)
+    asked = optuna.create_study(sampler=sampler)
+    while True:
+        yield {key: _value(study.space[key], number) for key, number in asked.ask(space).params.items()}
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    if isinstance(dimension, Listed):
+        return CategoricalDistribution(dimension.values)
+    if dimension.whole:
+        return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+
+
+def _distributions(study: Study) -> dict[str, BaseDistribution]:
+    return {key: _distribution(dimension) for key, dimension in study.space.items()}
+
+
+def _value(dimension: Dimension, number: Any) -> Value:
+    """A coordinate of a point as a cell has it; that of a list is the place of the value in it."""
+    if isinstance(dimension, Range):
+        return dimension.rounded(number)
+    return dimension.values[min(int(number), len(dimension.values) - 1)]
+
+
+def _learned(study: Study, trials: Sequence[Trial], batch: int) -> Iterator[dict[str, Value]]:
+    """Points by the results of these trials. Those of one batch know of each other, not of each other's results.
+
+    Where the sampler finds nothing new, quasi-random points follow.
+    """
+    space = _distributions(study)
+    asked = _with_history(study, trials)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        asked.sampler = optuna.samplers.TPESampler(
+            seed=study.seed + 7919 * len(trials),  # a new sequence for each round, as nothing is kept between rounds
+            n_startup_trials=1,
+            multivariate=True,
+            constant_liar=True,
+        )
+    drawn = (asked.ask(space).params for _ in range(_DRAWS * batch))
+    rounded = ({key: _rounded(study.space[key], value) for key, value in params.items()} for params in drawn)
+    return chain(rounded, _points(study))
+
+
+def _rounded(dimension: Dimension, value: Any) -> Value:
+    found: Value = dimension.rounded(value) if isinstance(dimension, Range) else value
+    return found
+
+
+def _with_history(study: Study, trials: Sequence[Trial]) -> optuna.Study:
+    """An Optuna study in which these trials have ended as they did."""
+    made = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.RandomSampler(seed=0),  # draws nothing: the values of all trials are known
+        pruner=_pruner(study),
+        study_name=str(study.number),
+    )
+    space = _distributions(study)
+    for trial in trials:
+        made.enqueue_trial(dict(trial.values))
+        _replay(made, made.ask(space), trial)
+    return made
+
+
+def _replay(made: optuna.Study, asked: optuna.Trial, trial: Trial) -> None:
+    """Ends a trial as it has ended; pruners keep what they know of it while its epochs are reported."""
+    for epoch, accuracy in enumerate(trial.accuracies, start=1):
+        asked.report(accuracy, epoch)
+        if asked.should_prune() and trial.end == "left":
+            break
+    if trial.accuracy is not None:
+        made.tell(asked, trial.accuracy)
+    else:
+        made.tell(asked, state=TrialState.PRUNED if trial.accuracies else TrialState.FAIL)
+
+
+def _after(study: Study, earlier: Sequence[Trial], *, number: int, accuracies: Sequence[float]) -> bool:
+    made = _with_history(study, earlier)
+    for _ in range(number - len(earlier)):  # Hyperband's brackets go by the number of a trial
+        made.ask()
+    asked = made.ask()
+    for epoch, accuracy in enumerate(accuracies, start=1):
+        asked.report(accuracy, epoch)
+        if asked.should_prune():
+            return True
+    return False
+
+
+def _pruner(study: Study) -> optuna.pruners.BasePruner:
+    match study.tuning.pruner:
+        case "median":
+            return optuna.pruners.MedianPruner(n_startup_trials=_startup(study.tuning))
+        case "hyperband":
+            return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=study.epochs)
+        case _:
+            return optuna.pruners.NopPruner()

@@ -1,0 +1,167 @@
+"""Real searches on digits: killed and resumed they train the same trials and finals as one that nothing disturbed."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from small_runs import DB, curves, query, recorded, run, run_with, start, wait_until
+
+pytestmark = pytest.mark.slow
+
+SUITE = """\
+[suite]
+name = "mine"
+
+[defaults]
+dataset = "digits"
+model = {{ name = "mlp", hidden = 8 }}
+epochs = 3
+batch_size = 32
+seeds = [0, 1]
+
+[tune]
+trials = {trials}
+epochs = 4
+validation = 200
+{tune}
+
+[tune.space]
+lr = {{ low = 1e-2, high = 1.0, log = true }}
+
+[[grid]]
+lr = {{ bp = 0.1, dfa = 0.1 }}
+"""
+MEMBERS = "SELECT suite, position, cell_id FROM suite_cell ORDER BY 1, 2"
+
+
+def write(folder: Path, tune: str = "", *, trials: int = 7) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "mine.toml").write_text(SUITE.format(tune=tune, trials=trials))
+
+
+def members(folder: Path) -> list[tuple]:
+    """The lists of trials, finals and published cells, in order."""
+    return query(folder, MEMBERS)
+
+
+@pytest.mark.parametrize("tune", ["", 'sampler = "tpe"\nbatch = 1'])
+def test_killed_and_resumed_it_trains_the_same_trials_and_finals(tmp_path: Path, tune: str) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        write(folder, tune)
+    run(whole, "tune", "mine.toml", "--slots", "2")
+    for epochs in (10, 30, 70):
+        process = start(killed, "tune", "mine.toml", "--slots", "1")
+        wait_until(lambda epochs=epochs: recorded(killed) >= epochs, f"{epochs} epochs")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    run(killed, "tune", "mine.toml", "--slots", "3")
+    assert members(killed) == members(whole)
+    assert curves(killed) == curves(whole)
+
+
+def test_trials_leave_the_test_set_out_and_finals_train_on_all_data(tmp_path: Path) -> None:
+    write(tmp_path, trials=2)
+    text = run(tmp_path, "tune", "mine.toml", "--slots", "2")
+    rows = query(
+        tmp_path,
+        "SELECT suite, json_extract(config, '$.validation'), count(test_accuracy), count(validation_accuracy), count(*)"
+        " FROM suite_cell JOIN cell ON cell.id = cell_id JOIN attempt USING (cell_id)"
+        " JOIN epoch_metrics ON attempt_id = attempt.id GROUP BY 1, 2 ORDER BY 1",
+    )
+    assert rows == [("mine", 0, 12, 0, 12), ("mine.trials", 200, 0, 16, 16), ("mine.tuned", 0, 12, 0, 12)]
+    best = query(
+        tmp_path,
+        "SELECT rule, lr, max(validation_accuracy) FROM suite_cell JOIN cell ON cell.id = cell_id"
+        " JOIN attempt USING (cell_id) JOIN epoch_metrics ON attempt_id = attempt.id"
+        " WHERE suite = 'mine.trials' AND epoch = 4 GROUP BY rule",
+    )
+    for rule, lr, accuracy in best:
+        assert f"Digits MLP(hidden=8) {rule.upper()}: best of 2 trials: lr {lr}, validation {accuracy:.2%}" in (
+            text.replace(" %", "%")
+        )
+    finals = query(tmp_path, "SELECT rule, lr FROM suite_cell JOIN cell ON id = cell_id WHERE suite = 'mine.tuned'")
+    assert sorted(finals) == sorted([(rule, lr) for rule, lr, _ in best] * 2)
+
+
+def test_more_trials_and_studies_continue_a_search_and_another_space_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, trials=2)
+    run(tmp_path, "tune", "mine.toml", "--only", "rule=bp", "--seeds", "0")
+    first = [row for row in members(tmp_path) if row[0] == "mine.trials"]
+    write(tmp_path, "studies = 2", trials=3)
+    text = run(tmp_path, "tune", "mine.toml", "--only", "rule=bp", "--seeds", "0")
+    assert "Trials: 2 of 6 have ended" in text
+    assert [row for row in members(tmp_path) if row[0] == "mine.trials"][:2] == first
+    counts = query(tmp_path, "SELECT suite, count(*) FROM suite_cell GROUP BY 1")
+    assert dict(counts)["mine.trials"] == dict(counts)["mine.trials2"] == 3
+    assert dict(counts)["mine.tuned"] == dict(counts)["mine.tuned2"] == 1
+    write(tmp_path, "seed = 7", trials=3)
+    refused = run(tmp_path, "tune", "mine.toml", status=2)
+    assert "[tune] differs from that of the trials in" in refused
+
+
+FAULTY = """
+import sys
+
+if "asapbench.worker.main" in sys.orig_argv:
+    from asapbench.errors import DivergedError
+    from asapbench.training.trainer import Trainer
+    steps = Trainer.steps
+
+    def faulty(self):
+        if self.cell.rule.name == "bp" and not self.cell.test_set:
+            raise {error}
+        steps(self)
+
+    Trainer.steps = faulty
+"""
+
+
+def test_a_study_in_which_all_trials_diverge_has_no_finals_and_says_so(tmp_path: Path) -> None:
+    write(tmp_path, trials=2)
+    done = run_with(tmp_path, FAULTY.format(error='DivergedError("no")'), "tune", "mine.toml", "--seeds", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Digits MLP(hidden=8) BP: none of its 2 trials has a result: no finals" in done.stdout
+    rules = "SELECT rule FROM suite_cell JOIN cell ON id = cell_id WHERE suite = 'mine.tuned'"
+    assert query(tmp_path, rules) == [("dfa",)]
+
+
+def test_a_trial_that_fails_stops_no_other_study_and_is_retried_by_the_next_command(tmp_path: Path) -> None:
+    write(tmp_path, 'sampler = "tpe"', trials=6)
+    command = ("tune", "mine.toml", "--seeds", "0", "--retries", "0")
+    done = run_with(tmp_path, FAULTY.format(error='RuntimeError("no")'), *command)
+    assert done.returncode == 1
+    assert "Digits MLP(hidden=8) BP: not all of its trials have ended: no finals" in done.stdout
+    assert re.search(r"Ended: \d+ done, 5 failed", done.stdout), done.stdout
+    assert "to retry: asapbench tune mine.toml --seeds 0 --retries 0" in done.stdout
+    rules = "SELECT rule FROM suite_cell JOIN cell ON id = cell_id WHERE suite = 'mine.tuned'"
+    assert query(tmp_path, rules) == [("dfa",)]
+    run(tmp_path, *command)
+    assert sorted(query(tmp_path, rules)) == [("bp",), ("dfa",)]
+
+
+def test_a_time_limit_counts_over_all_phases(tmp_path: Path) -> None:
+    write(tmp_path, 'sampler = "tpe"', trials=200)
+    text = run(tmp_path, "tune", "mine.toml", "--only", "rule=bp", "--seeds", "0", "--time-limit", "25s", status=3)
+    assert text.count("Trials: ") > 1
+    assert "Stopped (time limit). To resume: asapbench tune mine.toml --seeds 0 --only rule=bp" in text
+
+
+def test_a_discarded_trial_counts_and_is_not_trained(tmp_path: Path) -> None:
+    write(tmp_path, trials=3)
+    command = ("tune", "mine.toml", "--only", "rule=bp", "--seeds", "0")
+    run(tmp_path, *command)
+    with closing(sqlite3.connect(tmp_path / DB)) as database:
+        best = database.execute(
+            "SELECT attempt.cell_id FROM suite_cell JOIN attempt USING (cell_id) JOIN epoch_metrics ON attempt_id ="
+            " attempt.id WHERE suite = 'mine.trials' AND epoch = 4 ORDER BY validation_accuracy DESC LIMIT 1"
+        ).fetchone()[0]
+    run(tmp_path, "discard", best[:10], "--reason", "a test")
+    text = run(tmp_path, *command)
+    assert "Trials:" not in text
+    assert len(query(tmp_path, "SELECT * FROM suite_cell WHERE suite = 'mine.tuned'")) == 2
