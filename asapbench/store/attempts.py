@@ -107,13 +107,27 @@ def provenances_of(connection: Connection, lineages: Sequence[str]) -> dict[str,
 
     A damaged database may have no attempt of a lineage.
     """
-    found: dict[str, dict[str, None]] = {lineage: {} for lineage in lineages}
+    ran = _ran_on(connection, lineages)
+    known = {one: provenance(connection, one) for one in {one for ids in ran.values() for _, one in ids}}
+    return {lineage: [known[one] for one in dict.fromkeys(one for _, one in ids)] for lineage, ids in ran.items()}
+
+
+def devices_of(connection: Connection, lineages: Sequence[str]) -> dict[str, list[tuple[str, Provenance]]]:
+    """As `provenances_of`, each with the device."""
+    ran = _ran_on(connection, lineages)
+    known = {one: provenance(connection, one) for one in {one for ids in ran.values() for _, one in ids}}
+    return {lineage: [(device, known[one]) for device, one in ids] for lineage, ids in ran.items()}
+
+
+def _ran_on(connection: Connection, lineages: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """By lineage the different pairs of device and provenance of its attempts, the oldest attempt first."""
+    found: dict[str, dict[tuple[str, str], None]] = {lineage: {} for lineage in lineages}
+    columns = attempts.c.lineage, attempts.c.device, attempts.c.provenance_id
     for part in chunks(lineages):
-        query = select(attempts.c.lineage, attempts.c.provenance_id).where(attempts.c.lineage.in_(part))
-        for row in connection.execute(query.order_by(attempts.c.number)):
-            found[row.lineage][row.provenance_id] = None
-    known = {one: provenance(connection, one) for one in {one for ids in found.values() for one in ids}}
-    return {lineage: [known[one] for one in ids] for lineage, ids in found.items()}
+        query = select(*columns).where(attempts.c.lineage.in_(part)).order_by(attempts.c.number)
+        for lineage, device, ran in connection.execute(query):
+            found[lineage][device, ran] = None
+    return {lineage: list(pairs) for lineage, pairs in found.items()}
 
 
 def has_plugins(connection: Connection) -> bool:

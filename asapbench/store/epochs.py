@@ -10,13 +10,13 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, Table, func, insert, select
+from sqlalchemy import Connection, RowMapping, Table, case, func, insert, select
 
 from asapbench.errors import EpochConflictError
 from asapbench.metrics import HOW_FAST, Alignment, EpochMetrics, GradientQuality, LayerRow
 from asapbench.store.cells import chunks, option_of
-from asapbench.store.records import Claim
-from asapbench.store.rows import checked
+from asapbench.store.records import Claim, Reached
+from asapbench.store.rows import checked, checked_all
 from asapbench.store.schema import alignment, epoch_metrics, gradient_quality, key_of
 
 T = TypeVar("T")
@@ -56,6 +56,24 @@ def validation_accuracies(connection: Connection, lineages: Sequence[str], *, be
         rows = select(of, accuracy, epoch_metrics.c.epoch).where(of.in_(part), accuracy.is_not(None))
         for row in connection.execute(rows.order_by(epoch_metrics.c.epoch)):
             found[row.lineage] = max(found.get(row.lineage, 0.0), row.validation_accuracy) if best else row[1]
+    return found
+
+
+def times_to(connection: Connection, lineages: Sequence[str], target: float) -> dict[str, Reached]:
+    """By lineage with an accuracy on held-out examples, when this first is `target`, a fraction of 1, or more."""
+    found: dict[str, Reached] = {}
+    accuracy, of, epoch = (epoch_metrics.c[name] for name in ("validation_accuracy", "lineage", "epoch"))
+    for part in chunks(lineages):
+        first = func.min(case((accuracy >= target, epoch))).label("first")
+        reached = (
+            select(of.label("of"), first, func.max(accuracy).label("best"))
+            .where(of.in_(part), accuracy.is_not(None))
+            .group_by(of)
+            .subquery()
+        )
+        until = select(func.sum(epoch_metrics.c.seconds)).where(of == reached.c.of, epoch <= reached.c.first)
+        rows = connection.execute(select(reached.c.of, reached.c.best, reached.c.first, until.scalar_subquery()))
+        found |= {one.lineage: one for one in checked_all(Reached, rows.tuples())}
     return found
 
 

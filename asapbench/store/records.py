@@ -124,6 +124,19 @@ class Progress:
     best_val_test_accuracy: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The first `epoch` at which a lineage reached an accuracy on held-out examples; None: it has not.
+
+    `seconds` of training up to the end of that epoch, as recorded. `best` is the highest accuracy of all its epochs.
+    """
+
+    lineage: str
+    best: float
+    epoch: int | None
+    seconds: float | None
+
+
 @dataclass
 class Claim:
     """The right to write for one running attempt, as long as its lease is current. `Store.heartbeat` advances it.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from asapbench.report.hardware import hardware_text, ran_on
 from asapbench.report.page.content import Content, Trained
 
 if TYPE_CHECKING:
@@ -34,27 +34,9 @@ def environments(content: Content) -> tuple[list[Environment], dict[str, list[st
 
 
 def hardware_of(one: Trained) -> str | None:
-    """What all attempts of a cell ran on, in a few words; None if it changed, or if that is not known.
-
-    >>> from asapbench.store import Provenance
-    >>> hardware_text({"processor": "Xeon", "cores": 8, "gpus": ["H100", "H100"]}, device="cuda GPU-1")
-    'H100'
-    """
-    texts = {f"{hardware_text(ran.hardware, device=one.result.attempt.device)}, {_torch(ran)}" for ran in one.ran}
+    """What all attempts of a cell ran on, in a few words; None if it changed, or if that is not known."""
+    texts = {ran_on(ran, device=one.result.attempt.device) for ran in one.ran}
     return texts.pop() if len(texts) == 1 else None
-
-
-def hardware_text(hardware: Mapping[str, Any], *, device: str) -> str:
-    """The GPU for a cell that ran on one, else the processor and its cores."""
-    gpus = hardware.get("gpus")
-    if device.startswith("cuda") and isinstance(gpus, list) and gpus:
-        return " or ".join(dict.fromkeys(map(str, gpus)))
-    cores = hardware.get("cores")
-    return f"{hardware.get('processor', 'unknown processor')}{f', {cores} cores' if cores else ''}"
-
-
-def _torch(ran: Provenance) -> str:
-    return f"torch {ran.versions.get('torch', 'unknown')}"
 
 
 def _environment(name: str, ran: Provenance) -> Environment:

@@ -1,0 +1,27 @@
+"""What trainings ran on, in a few words: times of different hardware are never pooled or compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asapbench.store import Provenance
+
+
+def hardware_text(hardware: Mapping[str, Any], *, device: str) -> str:
+    """The GPU for a cell that ran on one, else the processor and its cores.
+
+    >>> hardware_text({"processor": "Xeon", "cores": 8, "gpus": ["H100", "H100"]}, device="cuda GPU-1")
+    'H100'
+    """
+    gpus = hardware.get("gpus")
+    if device.startswith("cuda") and isinstance(gpus, list) and gpus:
+        return " or ".join(dict.fromkeys(map(str, gpus)))
+    cores = hardware.get("cores")
+    return f"{hardware.get('processor', 'unknown processor')}{f', {cores} cores' if cores else ''}"
+
+
+def ran_on(ran: Provenance, *, device: str) -> str:
+    """The hardware and the version of torch."""
+    return f"{hardware_text(ran.hardware, device=device)}, torch {ran.versions.get('torch', 'unknown')}"
