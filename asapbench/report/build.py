@@ -16,12 +16,13 @@ from asapbench.report.figures.alignment import angle_curves
 from asapbench.report.figures.by_epoch import Recorded
 from asapbench.report.figures.curves import learning_curves
 from asapbench.report.figures.gradient_quality import quality_curves
+from asapbench.report.figures.profile import profile_figure
 from asapbench.report.figures.ranks import ranks_figure
 from asapbench.report.forward_alignment import forward_alignment_table, readings
 from asapbench.report.pairs import ComparedSuite
 from asapbench.report.paper import ACCURACIES, accuracy_table, table3
 from asapbench.report.published import printed_table
-from asapbench.report.quantity import Angle, GradientMeasure, Metric, Quantity, Wanted
+from asapbench.report.quantity import Angle, GradientMeasure, Metric, Quantity, TimeTo, Wanted
 from asapbench.report.recorded import (
     RecordedSuite,
     chosen_notes,
@@ -39,14 +40,16 @@ from asapbench.report.selection import Selection, keys_of, read_selection, swept
 from asapbench.report.statistics import Spread
 from asapbench.report.suite import layout_of, suite_table
 from asapbench.report.table import Note, Table
+from asapbench.report.time_to import time_table, timed, timed_cells, untimed
 from asapbench.suite import plugins
 from asapbench.suite.plugins import lacking
 from asapbench.suite.select import matching, only
 from asapbench.suite.spelled import spelled
+from asapbench.suite.target import Target, checked_target
 
 if TYPE_CHECKING:
     from asapbench.certificate import Certificate
-    from asapbench.store import Outcome
+    from asapbench.store import Outcome, Store
     from asapbench.suite.cell import Cell
 
 SECTION = "A.2"
@@ -79,12 +82,7 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
             f"report: name {which}: --table (1 to 5, {SECTION}), --figure ({figures}), --curves accuracy, "
             "--alignment weights, --gradient-quality norm-ratio or --suite NAME"
         )
-    if wanted.lines and named != ["--alignment"]:
-        raise AsapbenchError(f"--lines: goes with --alignment, not with {named[0]}; leave it out")
-    if wanted.select is not None and named != ["--suite"]:
-        raise AsapbenchError(f"--select: goes with --suite, not with {named[0]}; leave it out")
-    if wanted.ranks and named != ["--suite"]:
-        raise AsapbenchError(f"--ranks: goes with --suite, not with {named[0]}; leave it out")
+    _require_fitting(wanted, named[0])
     has_spread = "--table", "--suite", "--curves"
     if wanted.spread is not Spread.SD and named[0] not in has_spread:
         raise AsapbenchError(f"--spread: goes with {', '.join(has_spread)}, not with {named[0]}; leave it out")
@@ -114,17 +112,54 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         return by_epoch_report(
             by_epoch, url=url, suite=wanted.suite, filters=wanted.only, spread=wanted.spread, lines=wanted.lines
         )
-    suite = wanted.suite or ""
+    return _of_suite(wanted, wanted.suite or "", url=url)
+
+
+def _require_fitting(wanted: Wanted, named: str) -> None:
+    """Raises AsapbenchError for an option that belongs to another report than the `named` one."""
+    belongs = {
+        "--lines": (wanted.lines, "--alignment"),
+        "--select": (wanted.select is not None, "--suite"),
+        "--ranks": (wanted.ranks, "--suite"),
+        "--time-to": (wanted.time_to is not None, "--suite"),
+    }
+    for option, (given, report_option) in belongs.items():
+        if given and named != report_option:
+            raise AsapbenchError(f"{option}: goes with {report_option}, not with {named}; leave it out")
+    for option, given in {"--target": wanted.target is not None, "--profile": wanted.profile}.items():
+        if given and wanted.time_to is None:
+            raise AsapbenchError(f"{option}: goes with --time-to: add --time-to epochs, seconds or accesses")
+
+
+def _of_suite(wanted: Wanted, suite: str, *, url: str) -> Table | Illustration:
+    if wanted.time_to is not None:
+        _require_times_alone(wanted)
+        return time_report(
+            suite,
+            url=url,
+            to=wanted.time_to,
+            target=wanted.target,
+            profile=wanted.profile,
+            select=wanted.select,
+            filters=wanted.only,
+        )
     if wanted.ranks:
         return ranks_report(suite, url=url, metric=wanted.metric, select=wanted.select, filters=wanted.only)
     return suite_report(
-        suite,
-        url=url,
-        metric=wanted.metric,
-        spread=wanted.spread,
-        select=wanted.select,
-        filters=wanted.only,
+        suite, url=url, metric=wanted.metric, spread=wanted.spread, select=wanted.select, filters=wanted.only
     )
+
+
+def _require_times_alone(wanted: Wanted) -> None:
+    """Raises AsapbenchError for options that say something of accuracies beside `--time-to`."""
+    others = {
+        "--metric": (wanted.metric is not None, "the first epoch that reaches the target counts"),
+        "--spread": (wanted.spread is not Spread.SD, "times have the median, the smallest and the largest"),
+        "--ranks": (wanted.ranks, "times have a --profile"),
+    }
+    for option, (given, why) in others.items():
+        if given:
+            raise AsapbenchError(f"{option}: does not go with --time-to: {why}; leave it out")
 
 
 def paper_table(
@@ -185,8 +220,11 @@ def suite_report(
     Raises SuiteError for a setting that was not swept or a filter that no cell passes, AsapbenchError if the database
     holds nothing of the suite, StoreError for a database that does not exist.
     """
+    from asapbench.store import Store
+
     chosen = metric or Metric.LAST
-    read = _read_suite(suite, url=url, metric=chosen, select=select, filters=filters)
+    with Store.read_only(url) as store:
+        read = _read_suite(store, suite, metric=chosen, select=select, filters=filters)
     table = suite_table(
         read.known.name,
         read.cells,
@@ -210,13 +248,71 @@ def ranks_report(
     filters: Sequence[str] = (),
 ) -> Illustration:
     """The average ranks of the rules over a suite's rows. Raises as `suite_report`, and where these are too few."""
+    from asapbench.store import Store
+
     chosen = metric or Metric.LAST
-    read = _read_suite(suite, url=url, metric=chosen, select=select, filters=filters)
+    with Store.read_only(url) as store:
+        read = _read_suite(store, suite, metric=chosen, select=select, filters=filters)
     layout = layout_of(
         read.cells, read.results, metric=chosen, file=read.known.file, spread=Spread.SD, selection=read.selection
     )
     figure = ranks_figure(layout, heading=f"{read.known.title}, average ranks", metric=chosen, notes=read.notes)
     return replace(figure, table=with_options(figure.table, url))
+
+
+def time_report(
+    suite: str,
+    *,
+    url: str,
+    to: TimeTo,
+    target: float | None = None,
+    profile: bool = False,
+    select: str | None = None,
+    filters: Sequence[str] = (),
+) -> Table | Illustration:
+    """What each rule of a suite needs to reach a validation accuracy, a fraction of 1; or its performance profile.
+
+    `target` is by default the suite's. Raises as `suite_report`; and AsapbenchError without a target or without a
+    training that holds examples out for validation, and of a profile where there are too few rows or rules.
+    """
+    from asapbench.store import Store, db_option
+
+    with Store.read_only(url) as store:
+        read = _read_suite(store, suite, metric=Metric.LAST, select=select, filters=filters)
+        wanted = _target(read.known, target)
+        cells = timed_cells(read.cells, wanted)
+        left_out = untimed(read.cells, wanted, suite=to_run(read.known, suite))
+        if not cells:
+            why = "; ".join(" ".join((note.text, *note.commands)) for note in left_out)
+            raise AsapbenchError(f"--time-to: {why}{plugins.options()}{db_option(url)}")
+        kept = {cell.id for cell in cells}
+        results = [result for result in read.results if result.cell.id in kept]
+        selection = read.selection and replace(read.selection, cells=tuple(timed_cells(read.selection.cells, wanted)))
+        layout = layout_of(
+            cells, results, metric=Metric.LAST, file=read.known.file, spread=Spread.SD, selection=selection
+        )
+        found = timed(store, layout, cells, results, to=to, target=wanted)
+    notes = [*read.notes, *left_out]
+    if profile:
+        figure = profile_figure(found, heading=read.known.title, notes=notes)
+        return replace(figure, table=with_options(figure.table, url))
+    table = time_table(found, name=read.known.name, heading=read.known.title, cells=cells, results=results, notes=notes)
+    return with_options(table, url)
+
+
+def _target(known: RecordedSuite, given: float | None) -> Target:
+    """The target that is asked for, else the suite's. Raises AsapbenchError."""
+    if given is not None:
+        try:
+            return Target(checked_target(given))
+        except ValueError as error:
+            raise AsapbenchError(f"--target: {error}") from error
+    if known.target is None:
+        raise AsapbenchError(
+            f"--time-to: suite {known.name} names no target: add --target 0.6, or target = 0.6 under [suite] of its "
+            "file and name the file with --suite"
+        )
+    return known.target
 
 
 @dataclass(frozen=True)
@@ -231,22 +327,19 @@ class _ReadSuite:
     certificates: Sequence[Certificate]
 
 
-def _read_suite(suite: str, *, url: str, metric: Metric, select: str | None, filters: Sequence[str]) -> _ReadSuite:
-    from asapbench.store import Store
-
-    with Store.read_only(url) as store:
-        known = recorded_suite(store, suite)
-        found = store.suite_outcomes(known.name)
-        with naming_discarded(store, filters, suites=[known.name]):
-            cells, results = only(found.cells, filters), passing(found.outcomes, filters)
-        notes = [*known.notes, *_left_out(list(found.unreadable.values())), *differing_plugins(store, results)]
-        notes += chosen_notes(store, filters, suite=known.name)
-        selection = None
-        if select is not None:
-            keys = keys_of(select, swept(cells))
-            selection, why_not = read_selection(store, cells, results, keys, metric=metric, suite=to_run(known, suite))
-            notes += why_not
-        return _ReadSuite(known, cells, results, selection, notes, current_certificates(store))
+def _read_suite(store: Store, suite: str, *, metric: Metric, select: str | None, filters: Sequence[str]) -> _ReadSuite:
+    known = recorded_suite(store, suite)
+    found = store.suite_outcomes(known.name)
+    with naming_discarded(store, filters, suites=[known.name]):
+        cells, results = only(found.cells, filters), passing(found.outcomes, filters)
+    notes = [*known.notes, *_left_out(list(found.unreadable.values())), *differing_plugins(store, results)]
+    notes += chosen_notes(store, filters, suite=known.name)
+    selection = None
+    if select is not None:
+        keys = keys_of(select, swept(cells))
+        selection, why_not = read_selection(store, cells, results, keys, metric=metric, suite=to_run(known, suite))
+        notes += why_not
+    return _ReadSuite(known, cells, results, selection, notes, current_certificates(store))
 
 
 def comparison(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
@@ -10,6 +11,7 @@ from asapbench.report.configuration import MISSING, Configuration, counted, stat
 from asapbench.report.published import Reference
 from asapbench.report.quantity import Metric
 from asapbench.report.table import Note
+from asapbench.suite.catalog import dataset_shape
 from asapbench.suite.cell import Cell, plain
 from asapbench.suite.columns import settings
 from asapbench.suite.load import load
@@ -43,6 +45,12 @@ def notes_to_finish(
         yield Note(text, (f"asapbench resume {' '.join(suites)}",))
     if missing := [reference for reference, one in pairs if one is None]:
         yield Note(f'"{MISSING}": not measured yet. To fill:', tuple(commands_to_fill(missing)))
+
+
+def run_with_validation(cells: Iterable[Cell], *, suite: str) -> str:
+    """The command that trains a suite with a tenth of the smallest of the cells' data sets held out."""
+    held_out = min(dataset_shape(cell.dataset).train for cell in cells) // 10
+    return f"asapbench run {shlex.quote(suite)} --set validation={held_out}"
 
 
 def commands_to_fill(missing: Iterable[Reference]) -> Iterator[str]:

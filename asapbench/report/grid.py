@@ -6,7 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
+from asapbench.errors import AsapbenchError
 from asapbench.report.configuration import nearest, shared_options
+from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.columns import field_text, varying
 from asapbench.suite.load import Suite
@@ -60,6 +62,13 @@ class Grid:
         """
         counts = Counter((cell.dataset, cell.model, cell.rule.name) for row in self.compared for cell in row.values())
         return list(dict.fromkeys(rule for (_, _, rule), count in counts.items() if count > 1))
+
+    def require_one_value(self, option: str) -> None:
+        """Raises AsapbenchError, whose text starts with `option`, where a rule has several values on one network."""
+        if several := self.with_several_values:
+            rules = ", ".join(RULES[rule].title for rule in several)
+            has = "has" if len(several) == 1 else "have"
+            raise AsapbenchError(f"{option}: {rules} {has} several values on one network: choose one with --select")
 
     def variant(self, cell: Cell) -> str:
         """The difference from other configurations of the same data set, model and rule."""

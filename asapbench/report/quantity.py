@@ -134,6 +134,38 @@ class GradientMeasure(StrEnum):
         }[self]
 
 
+class TimeTo(StrEnum):
+    """What a training's way to a target is measured in.
+
+    >>> TimeTo.ACCESSES.unit, TimeTo.ACCESSES.scale
+    ('numbers read or written', 1000000000.0)
+    """
+
+    EPOCHS = "epochs"
+    SECONDS = "seconds"
+    ACCESSES = "accesses"
+
+    @property
+    def unit(self) -> str:
+        """Of the unscaled numbers in CSV and JSON."""
+        return "numbers read or written" if self is TimeTo.ACCESSES else str(self)
+
+    @property
+    def scale(self) -> float:
+        """What numbers are divided by in tables."""
+        return 1e9 if self is TimeTo.ACCESSES else 1.0
+
+    @property
+    def described(self) -> str:
+        """The quantity and its unit, in the words of a caption."""
+        return {
+            TimeTo.EPOCHS: "Epochs",
+            TimeTo.SECONDS: "Seconds of training, as the epochs recorded them, without evaluation,",
+            TimeTo.ACCESSES: "Memory accesses of the training steps, in billions of numbers read or written (Woo et "
+            "al. 2021, App. F, eq. 48-49, without learned feedback),",
+        }[self]
+
+
 class Sorting(StrEnum):
     """What a list of cells is sorted by; without it cells are in the order of their suites.
 
@@ -211,6 +243,17 @@ class Wanted:
     suite: Annotated[str | None, Setting(metavar="SUITE", help="A suite, by name or file: rules side by side.")] = None
     ranks: Annotated[
         bool, Setting(help="With --suite: average ranks of the rules over its rows, with their critical difference.")
+    ] = False
+    time_to: Annotated[
+        TimeTo | None,
+        Setting(help="With --suite: what each rule needs until its validation accuracy reaches the target."),
+    ] = None
+    target: Annotated[
+        float | None,
+        Setting(metavar="FRACTION", help="With --time-to: the accuracy, as in 0.6. Default: the suite's target."),
+    ] = None
+    profile: Annotated[
+        bool, Setting(help="With --time-to: how often each rule is within a factor of the fastest, over the rows.")
     ] = False
     metric: MetricOption = None
     select: SelectOption = None

@@ -19,6 +19,7 @@ from asapbench.suite.grid import data_of_cells
 from asapbench.suite.load import Suite, load, parse, shipped
 from asapbench.suite.options import nearest
 from asapbench.suite.select import matching, only
+from asapbench.suite.target import Target
 
 OutcomeT = TypeVar("OutcomeT", bound="Outcome")
 
@@ -97,13 +98,15 @@ def current_certificates(store: Store) -> list[Certificate]:
 class RecordedSuite:
     """A suite of the database and the title to show. `file` is the suite file of the run, where it is known.
 
-    `notes` explain where this file differs from what the user may expect.
+    `target` is that of the file that the user names, else of the run's, where one of them has one. `notes`
+    explain where this file differs from what the user may expect.
     """
 
     name: str
     title: str
     file: Suite | None
     notes: tuple[Note, ...] = ()
+    target: Target | None = None
 
 
 def to_run(known: RecordedSuite, suite: str) -> str:
@@ -133,17 +136,18 @@ def recorded_suite(store: Store, suite: str, *, option: str = "--suite ") -> Rec
         )
     record = known[name]
     if record.text is None:
-        return RecordedSuite(name, named.title if named else name, named)
+        return RecordedSuite(name, named.title if named else name, named, target=named.target if named else None)
     try:
         complete = data_of_cells(store.group_cells(name))
         file = parse(record.text, source=record.source, complete=complete, all_seeds=False)
     except SuiteError as error:
         reason = str(error).splitlines()[0].removeprefix(f"{record.source}:")
         text = f"The suite file of the run cannot be read here ({reason}): deviations from the file are not marked."
-        return RecordedSuite(name, named.title if named else name, None, (Note(text),))
+        target = named.target if named else None
+        return RecordedSuite(name, named.title if named else name, None, (Note(text),), target)
     notes = _differing(suite, named, file, record)
-    title = named.title if named and (os.path.isfile(suite) or not notes) else file.title
-    return RecordedSuite(name, title, file, notes)
+    shown = named if named and (os.path.isfile(suite) or not notes) else file
+    return RecordedSuite(name, shown.title, file, notes, shown.target or file.target)
 
 
 def discarded_note(number: int, *, suites: Sequence[str] = ()) -> Iterator[Note]:

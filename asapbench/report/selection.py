@@ -6,7 +6,6 @@ report. The candidate with the highest validation accuracy, averaged over its se
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +13,13 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from asapbench.errors import SuiteError
+from asapbench.report.commands import run_with_validation
 from asapbench.report.configuration import Configuration, configurations, counted
 from asapbench.report.quantity import Metric
 from asapbench.report.statistics import Summary
 from asapbench.report.table import Note
 from asapbench.store import Outcome
-from asapbench.suite.catalog import CATALOG, dataset_shape
+from asapbench.suite.catalog import CATALOG
 from asapbench.suite.cell import CHOICES, Cell, plain
 from asapbench.suite.columns import settings
 from asapbench.suite.load import Suite
@@ -195,13 +195,12 @@ def read_selection(
     if not lacking:
         return found, []
     can_choose = any(one.tried > 1 for one in found.chosen.values())
-    held_out = min(dataset_shape(cell.dataset).train for cell in lacking) // 10
     rest = "they are left out of the table" if can_choose else "every value is listed"
     places = counted(len(lacking), "configuration")
     note = Note(
         f"--select {','.join(keys)} cannot choose for {places}: their trainings hold no examples out for validation, "
         f"and a choice on test data would be biased; {rest}. To train with validation data:",
-        (f"asapbench run {shlex.quote(suite)} --set validation={held_out}",),
+        (run_with_validation(lacking, suite=suite),),
     )
     return (found if can_choose else None), [note]
 

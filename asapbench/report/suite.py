@@ -91,7 +91,7 @@ def suite_table(
             *(map(Note, (work.remark for work in works)) if len(works) == 1 else ()),
             *notes,
             *_without_order(name, grid, found),
-            *_unfinished(name, cells, results),
+            *unfinished(name, cells, results),
             *lacking_metric(found.values(), metric),
         ),
         numbers=tuple(layout.number(cell, metric) for cell in grid.cells),
@@ -124,26 +124,29 @@ class Layout:
 
     def rows(self, row: Mapping[Choice, Cell], best: Best) -> tuple[str, Sequence[Row]]:
         """The data set and the lines of a row; `best` has what is marked in it."""
-        first = next(iter(row.values()))
-        deviations = sorted({what for cell in row.values() if (what := self.grid.deviation(cell))})
-        marks = tuple(self.footnotes.mark(f"deviates from the suite file: {what}") for what in deviations)
-        summaries = self.summaries(row)
+        stub, summaries = self.stub(row), self.summaries(row)
         # Blank where the suite has no such cell, "-" where it has one that is not measured.
         shown = [
             measured_field(summary, self.footnotes, self.spread) if rule in row else Field("")
             for rule, summary in zip(self.grid.rules, summaries, strict=True)
         ]
-        model = title("model", first.model).removesuffix(self.grid.shared)
-        stub = Field(", ".join(filter(None, (model, self.grid.variant(first)))), marks)
         theirs = [self.published.get(row[rule].group) if rule in row else None for rule in self.grid.rules]
         below = (
-            *self._chosen_rows(row),
+            *self.chosen_rows(row),
             *counts_row(summaries, usual=self.usual),
             *_published_rows(summaries, theirs, self.footnotes, works=self.works),
         )
-        return title("dataset", first.dataset), (Row((stub, *best.shown(shown))), *below)
+        return dataset_of(row), (Row((stub, *best.shown(shown))), *below)
 
-    def _chosen_rows(self, row: Mapping[Choice, Cell]) -> Iterator[Row]:
+    def stub(self, row: Mapping[Choice, Cell]) -> Field:
+        """The name of a row, with a footnote for what deviates from the suite file."""
+        first = next(iter(row.values()))
+        deviations = sorted({what for cell in row.values() if (what := self.grid.deviation(cell))})
+        marks = tuple(self.footnotes.mark(f"deviates from the suite file: {what}") for what in deviations)
+        model = title("model", first.model).removesuffix(self.grid.shared)
+        return Field(", ".join(filter(None, (model, self.grid.variant(first)))), marks)
+
+    def chosen_rows(self, row: Mapping[Choice, Cell]) -> Iterator[Row]:
         """The line of chosen values below a row."""
         if self.selection is not None:
             fields = [self._chosen(row.get(rule), self.selection) for rule in self.grid.rules]
@@ -158,21 +161,33 @@ class Layout:
         remarks = filter(None, (chosen.edge, chosen.left_out))
         return Field(chosen.text, tuple(map(self.footnotes.mark, remarks)), emphasis="faint")
 
+    def measured(self, cell: Cell) -> Cell:
+        """A cell of what is shown at a place: of its chosen configuration, where there is a selection."""
+        chosen = self.selection.chosen.get(cell.group) if self.selection else None
+        return chosen.cell if chosen else cell
+
+    def variant(self, cell: Cell) -> str:
+        """What distinguishes a place from others of the same data set, model and rule, the chosen value too."""
+        variant = self.grid.variant(cell) or self.grid.deviation(cell)
+        chosen = self.selection.chosen.get(cell.group) if self.selection else None
+        if self.selection is None or chosen is None:
+            return variant
+        return ", ".join(filter(None, (variant, chosen.text and f"{', '.join(self.selection.keys)} {chosen.text}")))
+
     def number(self, cell: Cell, metric: Metric) -> Number:
         """The long form of what stands at one place."""
-        chosen = self.selection.chosen.get(cell.group) if self.selection else None
-        variant = self.grid.variant(cell) or self.grid.deviation(cell)
-        if self.selection and chosen:
-            variant = ", ".join(
-                filter(None, (variant, chosen.text and f"{', '.join(self.selection.keys)} {chosen.text}"))
-            )
         return number(
             summary_of(cell, self.found),
-            names=names(chosen.cell if chosen else cell),
+            names=names(self.measured(cell)),
             metric=metric,
-            variant=variant,
+            variant=self.variant(cell),
             published=self.published[cell.group].value if cell.group in self.published else None,
         )
+
+
+def dataset_of(row: Mapping[Choice, Cell]) -> str:
+    """The title of a row's data set."""
+    return title("dataset", next(iter(row.values())).dataset)
 
 
 def layout_of(
@@ -266,13 +281,14 @@ def _without_order(name: str, grid: Grid, found: Mapping[str, Configuration]) ->
             yield Note(f"{text}, and a choice among them needs validation data.")
 
 
-def _unfinished(name: str, cells: Sequence[Cell], results: Sequence[Outcome]) -> Iterator[Note]:
+def unfinished(name: str, cells: Sequence[Cell], results: Sequence[Outcome]) -> Iterator[Note]:
+    """How many of the cells are not finished, in which states, and the command that trains them."""
     states: dict[str, str] = {result.cell.id: "outdated" for result in results if result.outdated}
     states |= {result.cell.id: result.attempt.state for result in results if not result.outdated}
-    unfinished = [(cell, state) for cell in cells if (state := states.get(cell.id, "pending")) not in FINAL]
-    if unfinished:
-        counts = Counter(state for _, state in unfinished)
+    left = [(cell, state) for cell in cells if (state := states.get(cell.id, "pending")) not in FINAL]
+    if left:
+        counts = Counter(state for _, state in left)
         commands = [f"asapbench {'run' if 'outdated' in counts else 'resume'} {shlex.quote(name)}"]
-        commands += [f"asapbench show {cell.short}" for cell, state in unfinished if state == "failed"][:1]
+        commands += [f"asapbench show {cell.short}" for cell, state in left if state == "failed"][:1]
         listed = ", ".join(f"{count} {state_text(state)}" for state, count in counts.items())
-        yield Note(f"{len(unfinished)} of {len(cells)} cells not finished ({listed}):", tuple(commands))
+        yield Note(f"{len(left)} of {len(cells)} cells not finished ({listed}):", tuple(commands))

@@ -14,11 +14,9 @@ from asapbench.report.configuration import counted
 from asapbench.report.figures.looks import hexadecimal, looks
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.figures.style import Sheet, canvas, literal
-from asapbench.report.grid import Grid
 from asapbench.report.quantity import Metric
 from asapbench.report.suite import Layout
 from asapbench.report.table import Column, Field, Group, Note, Number, Row, Strong, Table, numeric
-from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import name, title
 from asapbench.suite.options import Choice
 
@@ -70,7 +68,7 @@ class Ranks:
 def ranks_of(layout: Layout) -> Ranks:
     """The ranks over the rows that an order is over. Raises AsapbenchError where they are too few, with the number."""
     grid = layout.grid
-    _require_one_value(grid)
+    grid.require_one_value("--ranks")
     found = layout.found
     measured = [{rule: found[c.group].summary for rule, c in row.items() if c.group in found} for row in grid.compared]
     rules = tuple(rule for rule in grid.rules if any(row[rule].ended for row in measured if rule in row))
@@ -87,13 +85,6 @@ def ranks_of(layout: Layout) -> Ranks:
             "differ. Train more models or data sets, or leave out rules that have few rows"
         )
     return Ranks(rules, tuple(complete), len(grid.compared) - len(complete))
-
-
-def _require_one_value(grid: Grid) -> None:
-    if several := grid.with_several_values:
-        rules = ", ".join(RULES[rule].title for rule in several)
-        has = "has" if len(several) == 1 else "have"
-        raise AsapbenchError(f"--ranks: {rules} {has} several values on one network: choose one with --select")
 
 
 def ranks_figure(layout: Layout, *, heading: str, metric: Metric, notes: Sequence[Note] = ()) -> Illustration:
