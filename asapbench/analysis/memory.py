@@ -76,7 +76,7 @@ def accesses_of_step(cell: Cell, *, batch: int | None = None) -> Accesses | None
     Learned feedback is not counted, as in Figure 11. None where the rule does not declare what it stores.
     Raises AsapbenchError if the model has no layers to count, or nothing in it can be shared.
     """
-    stored, batch = RULES[cell.rule.name].stored_activations, cell.batch_size if batch is None else batch
+    stored, batch = RULES[cell.rule.name].stores(cell.rule), cell.batch_size if batch is None else batch
     if stored is None:
         return None
     layers = layers_for(cell.model, cell.dataset)

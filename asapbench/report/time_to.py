@@ -32,7 +32,9 @@ from asapbench.suite.target import Target
 if TYPE_CHECKING:
     from asapbench.store import Store
 
-NO_FORMULA = "App. F counts the memory accesses of backpropagation and of activation sharing, not of this rule"
+NO_FORMULA = (
+    "App. F counts accesses of backpropagation and of activation sharing; this rule, with its options, is neither"
+)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ Needs = Literal["convolutions", "linear"]
 """The only networks that a rule can train: those with convolutions, or those without."""
 
 
+Stored = Literal["all", "shared"]
+"""The activations that a training step keeps for its backward pass: of every layer, or one for each k convolutions."""
+
 Color = Literal["ink", "blue", "vermillion", "green", "purple", "orange", "sky"]
 Marker = Literal[
     "circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "plus", "star", "pentagon", "hexagon"
@@ -50,8 +53,8 @@ class RuleEntry(Entry):
     weights; a function where it depends on the options. `projects_errors`: the rule holds a matrix of classes x units,
     which it learns with `learns_projections`. `needs_float32`: it has no use in another precision. `look`: how figures
     draw it; without one, its name chooses a look that no other rule of the catalog has. `stored_activations`: those
-    that its backward pass reads, for the count of memory accesses (App. F): of every layer, or one for each k
-    convolutions; None where that count does not describe it.
+    that its backward pass reads, for the count of memory accesses (App. F), a function where it depends on the options;
+    None where that count does not describe the rule.
     """
 
     needs: Needs | None = None
@@ -60,11 +63,15 @@ class RuleEntry(Entry):
     learns_projections: bool = False
     needs_float32: bool = False
     look: Look | None = None
-    stored_activations: Literal["all", "shared"] | None = None
+    stored_activations: Stored | Callable[[Choice], Stored | None] | None = None
 
     def learned_beside(self, choice: Choice) -> float:
         """`extra_weights` for these options."""
         return self.extra_weights(choice) if callable(self.extra_weights) else self.extra_weights
+
+    def stores(self, choice: Choice) -> Stored | None:
+        """`stored_activations` for these options."""
+        return self.stored_activations(choice) if callable(self.stored_activations) else self.stored_activations
 
     def unsuited(self, model: ModelEntry) -> str | None:
         """Why this rule cannot train `model`, or None."""

@@ -29,6 +29,7 @@ COMMANDS = {
     "scale": ("--cells 40 --epochs 2 --rounds 1", "report --table 1"),
     "small_network": ("--images 200 --rounds 1", "forward_alignment"),
     "step": ("--widths 2 --batch 2 --rounds 1", "by_hand"),
+    "time_to_target": ("--cells 40 --epochs 2 --rounds 1", "report --suite --time-to accesses"),
     "worker_memory": ("--dataset digits --width 64 --slots 1", "evaluation, and its checkpoint"),
 }
 

@@ -72,7 +72,7 @@ def test_accesses_are_those_of_the_steps_of_these_epochs_and_a_rule_without_form
     assert by_rule["dfa"].measured is None
     assert texts(made)[0][3] == "-"
     assert footnotes(made) == [
-        "App. F counts the memory accesses of backpropagation and of activation sharing, not of this rule"
+        "App. F counts accesses of backpropagation and of activation sharing; this rule, with its options, is neither"
     ]
     assert texts(made)[0][1] == f"{(by_rule['bp'].measured or 0) / 1e9:.3g}"
 

@@ -81,7 +81,7 @@ def profiles_of(found: Timed) -> Profiles:
         different = f" ({sum(apart)} of {left_out} others on different hardware)" if any(apart) else ""
         raise AsapbenchError(
             f"--profile: {counted(len(rows), 'row')} in which all {len(rules)} rules have a time{different}, and a "
-            "profile needs 3 or more: train more models or data sets, or leave out rules that have few rows by --only"
+            "profile needs 3 or more: train more models or data sets, or choose rules that have more with --only"
         )
     untimed = tuple(rule for rule in grid.rules if rule not in rules)
     return Profiles(rules, tuple(rows), tuple(compared), left_out, sum(apart), untimed)
@@ -91,14 +91,15 @@ def profile_figure(timed: Timed, *, heading: str, notes: Sequence[Note] = ()) ->
     """The profiles at some ratios and the scores as a table, and the curves as the picture. Raises as `profiles_of`."""
     found = profiles_of(timed)
     heading = f"{heading}, performance profiles"
+    until = f"until the validation accuracy first reaches {timed.described_target}"
     caption = (
-        f"Share of {len(found.rows)} rows, each a model on a data set, in which a rule needs at most so many times as "
-        f"the fastest rule of the row ({_SOURCE}), by {timed.to} until the validation accuracy first reaches "
-        f"{timed.described_target}. Score: the mean of the share over factors from 1 to {SCORED:g} ({_SCORE_SOURCE})."
+        f"Share of {len(found.rows)} rows, each a model on a data set, in which a rule's {timed.to} {until} are at "
+        f"most a multiple of the row's fastest rule's ({_SOURCE}). Score: the mean share over multiples from 1 to "
+        f"{SCORED:g} ({_SCORE_SOURCE})."
     )
     return Illustration(
         _table(found, timed, heading=heading, caption=caption, notes=notes),
-        lambda sheet: _draw(found, heading, caption, sheet),
+        lambda sheet: _draw(found, timed, heading, f"{caption} Grey line: {SCORED:g}.", sheet),
     )
 
 
@@ -165,7 +166,7 @@ def _numbers(found: Profiles, timed: Timed) -> list[Number]:
     return scores
 
 
-def _draw(found: Profiles, heading: str, described: str, sheet: Sheet) -> Figure:
+def _draw(found: Profiles, timed: Timed, heading: str, described: str, sheet: Sheet) -> Figure:
     require_room("--profile", len(found.rules), LINES, what="rules", fix="choose with --only")
     figure, axes = canvas(heading, described, sheet=sheet, width=8.0, height=4.5)
     finite = [ratio for row in found.ratios for ratio in row if math.isfinite(ratio)]
@@ -174,21 +175,22 @@ def _draw(found: Profiles, heading: str, described: str, sheet: Sheet) -> Figure
     for (rule, own), look in zip(found.of_rules.items(), looks((rule, "") for rule in found.of_rules), strict=True):
         rises = steps(own)
         taus, heights = zip(*rises, (end, rises[-1][1]), strict=True)
-        (line,) = axes.step(taus, heights, where="post", markevery=range(len(rises)), **matplotlib_line(look))
+        marked = [place for place, (_, height) in enumerate(rises) if height]
+        (line,) = axes.step(taus, heights, where="post", markevery=marked, **matplotlib_line(look))
         lines[f"{title('rule', rule)}  {score(own):.2f}"] = line
-    _axes(axes, end)
+    _axes(axes, end, timed)
     legend([axes], list(lines.values()), labels=list(lines))
     return figure
 
 
-def _axes(axes: Axes, end: float) -> None:
+def _axes(axes: Axes, end: float, timed: Timed) -> None:
     base = next(base for base in (2, 4, 10, 100) if base**_TICKS >= end or base == 100)
     ticks = [base**power for power in range(_TICKS + 1) if base**power <= end]
     axes.set_xscale("log")
     axes.set_xlim(0.97, end)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.axvline(SCORED, color="#999999", linewidth=0.8)
+    axes.axvline(SCORED, color="#999999", linewidth=0.8, zorder=0)
     axes.set_ylim(0, 1.03)
-    axes.set_xlabel("times what the fastest rule of the row needs")
+    axes.set_xlabel(f"multiple of the {timed.to} of the row's fastest rule")
     axes.set_ylabel("share of rows")

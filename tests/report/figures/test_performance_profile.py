@@ -57,7 +57,7 @@ def test_the_table_has_the_scores_and_the_profiles_at_some_factors_the_best_firs
         ["FA", "0.89", "0.67", "1.00", "1.00", "1.00"],
         ["BP", "0.56", "0.33", "0.67", "0.67", "0.67"],
     ]
-    assert made.table.caption.startswith("Share of 3 rows, each a model on a data set, in which a rule needs at most")
+    assert made.table.caption.startswith("Share of 3 rows, each a model on a data set, in which a rule's epochs until")
 
 
 def test_the_long_form_has_every_ratio_from_which_the_curves_follow(tmp_path: Path) -> None:
