@@ -50,9 +50,9 @@ class Profiles:
 
     @cached_property
     def of_rules(self) -> dict[Choice, tuple[float, ...]]:
-        """The ratios of each rule over the rows, that of the highest score first."""
+        """The ratios of each rule over the rows, that of the highest score first; of equal ones the one that reaches more."""
         found = dict(zip(self.rules, zip(*self.ratios, strict=True), strict=True))
-        return dict(sorted(found.items(), key=lambda item: -score(item[1])))
+        return dict(sorted(found.items(), key=lambda item: (-score(item[1]), -profile(item[1], math.inf))))
 
     @property
     def unsolved(self) -> int:
