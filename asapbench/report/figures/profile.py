@@ -50,7 +50,7 @@ class Profiles:
 
     @cached_property
     def of_rules(self) -> dict[Choice, tuple[float, ...]]:
-        """The ratios of each rule over the rows, that of the highest score first; of equal ones the one that reaches more."""
+        """The ratios of each rule over the rows: the highest score first, of equal ones the rule that reaches more."""
         found = dict(zip(self.rules, zip(*self.ratios, strict=True), strict=True))
         return dict(sorted(found.items(), key=lambda item: (-score(item[1]), -profile(item[1], math.inf))))
 
