@@ -3,7 +3,8 @@
 python benchmarks/memory.py --model resnet18 --width 64 --batch 128
 
 Kept: bytes of the distinct storages that autograd keeps from forward for backward, without parameters and buffers;
-under torch.compile, those that its partitioner chooses. Peak: the most bytes allocated during forward, backward and
+under torch.compile, those that its partitioner chooses; of parts of a batch, the sum of all parts, which are not kept
+together. Peak: the most bytes allocated during forward, backward and
 step, above those allocated before. State: weights, feedback, momentum and buffers. The counts are exact.
 """
 
@@ -26,6 +27,8 @@ from written_by_hand import AsapResNet18
 from asapbench.models.networks.modules import BasicBlock
 from asapbench.rules import attach
 from asapbench.suite.catalog import MODELS, RULES
+from asapbench.suite.cell import name as named
+from asapbench.suite.options import Choice, Value
 
 CONTROL = "plain PyTorch"
 MIB = 2**20
@@ -54,7 +57,7 @@ def checkpointed(model: nn.Module, x: Tensor, y: Tensor) -> Subject:
 
 
 def ours(
-    model: nn.Module, rule: str, x: Tensor, y: Tensor, *, form: str = "recursion", compiled: bool = False
+    model: nn.Module, rule: str | Choice, x: Tensor, y: Tensor, *, form: str = "recursion", compiled: bool = False
 ) -> Subject:
     learner = attach(model, rule, x)
     optimizer = sgd(parameter for _, parameter in learner.trained_parameters())
@@ -112,6 +115,7 @@ def main() -> None:
     parser.add_argument("--model", default="resnet18", choices=convolutional)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rules", nargs="*", metavar="NAME", help="only rows whose names begin so")
     parser.add_argument("--compiled", action="store_true", help="count what is kept under torch.compile, too")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -119,20 +123,31 @@ def main() -> None:
 
     fresh = partial(network, given.width, model=given.model)
 
-    def by_rule(rule: str, **options: Any) -> Callable[[], Subject]:
+    def by_rule(rule: str | Choice, **options: Any) -> Callable[[], Subject]:
         return lambda: ours(fresh(), rule, x, y, **options)
 
     makers: dict[str, Callable[[], Subject]] = {CONTROL: lambda: plain(fresh(), x, y)}
     makers |= {rule: by_rule(rule) for rule in RULES if RULES[rule].needs != "linear"}
     makers |= {f"{rule}, explicit form": by_rule(rule, form="explicit") for rule in ("kp", "asap")}
+    controls: list[dict[str, Value]] = [
+        {"checkpointing": True},
+        {"micro_batches": 2},
+        {"micro_batches": 4},
+        {"checkpointing": True, "micro_batches": 4},
+    ]
+    for options in controls:
+        choice = RULES["bp"].choose(options)
+        makers[named("rule", choice)] = by_rule(choice)
     if given.model == "resnet18":
         makers["ASAP by hand"] = lambda: plain(AsapResNet18(given.width).train(), x, y)
-        makers["plain, checkpointed"] = lambda: checkpointed(fresh(), x, y)
+        makers["plain, blocks checkpointed"] = lambda: checkpointed(fresh(), x, y)
     if given.compiled:
         makers[f"{CONTROL}, compiled"] = lambda: plain(fresh(), x, y, compiled=True)
         makers |= {f"{rule}, compiled": by_rule(rule, compiled=True) for rule in ("bp", "kp", "fa", "dfa", "asap")}
     rows, first = [], None
     for name, make in makers.items():
+        if name != CONTROL and given.rules and not name.startswith(tuple(given.rules)):
+            continue
         found = make()
         figures = [kept(found), peak(found), state_bytes(found)]
         first = first or figures

@@ -85,6 +85,11 @@ class Rule(ABC):
     def declares(self) -> Declares:
         """What this rule, with its options, promises."""
 
+    @property
+    def not_certified(self) -> str | None:
+        """Why a certificate cannot judge the rule with these options, and what to check instead; else None."""
+        return None
+
     def plan(self, flow: Dataflow) -> dict[str, LayerPlan]:
         """The plan of each layer that is not trained by plain autograd, by name: none, unless a rule says otherwise."""
         return {}

@@ -54,7 +54,8 @@ class RuleEntry(Entry):
     which it learns with `learns_projections`. `needs_float32`: it has no use in another precision. `look`: how figures
     draw it; without one, its name chooses a look that no other rule of the catalog has. `stored_activations`: those
     that its backward pass reads, for the count of memory accesses (App. F), a function where it depends on the options;
-    None where that count does not describe the rule.
+    None where that count does not describe the rule. `fault` says why a choice cannot be used with batches of this
+    size, and how to fix it, as (option, message), or None.
     """
 
     needs: Needs | None = None
@@ -64,6 +65,7 @@ class RuleEntry(Entry):
     needs_float32: bool = False
     look: Look | None = None
     stored_activations: Stored | Callable[[Choice], Stored | None] | None = None
+    fault: Callable[[Choice, int], tuple[str, str] | None] = lambda _choice, _batch_size: None
 
     def learned_beside(self, choice: Choice) -> float:
         """`extra_weights` for these options."""

@@ -151,6 +151,8 @@ def _faults_of_choices(cell: Cell) -> Iterator[Impossible]:
     rule = catalog.RULES[cell.rule.name]
     if unsuited := rule.unsuited(model):
         yield Impossible("rule", unsuited)
+    if reason := rule.fault(cell.rule, cell.batch_size):
+        yield Impossible(f"rule.{reason[0]}", f"{rule.name}: {reason[1]}")
     if rule.needs_float32 and cell.precision != "float32":
         lost = f"{rule.name} learns from small differences, which {cell.precision} rounds off"
         yield Impossible("precision", f'{lost}: use "float32"')

@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 
 from asapbench.errors import WorkerError
-from asapbench.rules.engine.learner import Learner, Objective
+from asapbench.rules.engine.learner import Compute, Learner, Objective
 from asapbench.training.environment import arithmetic, full_precision, release_memory
-
-Compute = Callable[[Tensor, Tensor], Objective]
 
 _ROUNDING = 0.01
 """The largest difference between compiled and uncompiled, relative to the norm, that counts as rounding."""
@@ -52,9 +50,11 @@ def compiled_objective(learner: Learner, *, batch_size: int, threads: int) -> Co
         # Tensors keep the order that the uncompiled code gives them: Inductor's own choice would make the call that
         # oneDNN answers by writing beyond its output (`functions`), whatever the order of the cell.
         options["layout_optimization"] = False
-    compute = torch.compile(
-        learner.objective, backend="inductor", fullgraph=True, dynamic=False, options=options or None
-    )
+
+    def compile_graph(plain: Compute) -> Compute:
+        return torch.compile(plain, backend="inductor", fullgraph=True, dynamic=False, options=options or None)
+
+    compute = learner.compiled(compile_graph)
 
     def objective(x: Tensor, y: Tensor) -> Objective:
         return (compute if len(y) == batch_size else learner.objective)(x, y)

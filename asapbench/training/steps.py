@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from asapbench.data.batches import Batches
-from asapbench.training.compiled import Compute
+from asapbench.rules.engine.learner import Compute
 from asapbench.training.environment import arithmetic
 from asapbench.training.evaluate import Tally
 from asapbench.training.optimizer import forget_gradients

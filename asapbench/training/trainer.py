@@ -21,6 +21,7 @@ from asapbench.data.batches import Batches
 from asapbench.data.images import Images
 from asapbench.errors import DivergedError, WorkerError
 from asapbench.metrics import EpochMetrics
+from asapbench.rules.engine.learner import Compute
 from asapbench.suite.catalog import OPTIMIZERS
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import require_trainable
@@ -28,7 +29,7 @@ from asapbench.training.alignment import alignment
 from asapbench.training.batches import testing_batches, training_batches
 from asapbench.training.cell_state import CellState, Environment, Progress
 from asapbench.training.checkpoints import Checkpoints
-from asapbench.training.compiled import Compute, compiled_objective, require_equal
+from asapbench.training.compiled import compiled_objective, require_equal
 from asapbench.training.environment import (
     configure,
     memory_format,

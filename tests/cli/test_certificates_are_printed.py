@@ -37,6 +37,12 @@ def test_a_rule_that_cannot_train_a_model_says_why(asapbench: Commands) -> None:
     assert "not applicable: asap needs convolutions" in " ".join(said.out.split())
 
 
+def test_a_batch_in_parts_is_refused_with_what_to_check_instead(asapbench: Commands) -> None:
+    said = asapbench("check", "bp(micro_batches=2)", "--model", "mlp")
+    assert said.status == 2
+    assert "check bp without micro_batches" in " ".join(said.err.split())
+
+
 def test_a_table_in_markdown_has_verdicts_without_digits(asapbench: Commands, tmp_path: Path) -> None:
     out = tmp_path / "certificates.md"
     said = asapbench("check", "fa", "--model", "mlp", "--out", str(out))

@@ -19,6 +19,8 @@ CHOICES = [
     RULES["asfp_lc"].choose({"loss": "added", "unit": "group"}),
     RULES["local_errors"].choose({"feedback": "sign"}),
     RULES["predsim"].choose({"bpf": True}),
+    RULES["bp"].choose({"checkpointing": True}),
+    RULES["bp"].choose({"micro_batches": 2}),
 ]
 
 SMOOTHED = ("bp", "dfa", "dgl", "local_errors", "predsim")
@@ -40,7 +42,8 @@ def test_the_objective_compiles_without_a_graph_break(choice: Choice) -> None:
     plain, compiled = (learner_of(choice, x, label_smoothing) for _ in range(2))
     plain.objective(x, y).scalar.backward()
     torch._dynamo.reset()
-    torch.compile(compiled.objective, backend="aot_eager", fullgraph=True)(x, y).scalar.backward()
+    objective = compiled.compiled(lambda graph: torch.compile(graph, backend="aot_eager", fullgraph=True))
+    objective(x, y).scalar.backward()
     for (name, one), (_, other) in zip(plain.trained_parameters(), compiled.trained_parameters(), strict=True):
         torch.testing.assert_close(other.grad, one.grad, rtol=1e-9, atol=1e-12, msg=name)
 

@@ -92,6 +92,11 @@ def test_text_that_is_not_toml_is_one_error_with_its_place(text: str, place: str
         ('[[grid]]\ndataset = "mnist"\nmodel = "mlp"\nrule = "bp"\nlr = 1\nbatch_size = 59999', "a last batch of one"),
         ('[[grid]]\ndataset = "mnist"\nmodel = "mlp"\nrule = "bp"\nlr = 1\nvalidation = 60000', "leaves 0"),
         ('[[grid]]\ndataset = "mnist"\nmodel = "mlp"\nrule = "bp"\nlr = 1\nbatch_size = 1', "at least 2"),
+        (
+            '[[grid]]\ndataset = "mnist"\nmodel = "mlp"\nlr = 1\nbatch_size = 9\n'
+            'rule = { name = "bp", micro_batches = [2, 5] }',
+            "8:43: bp: micro_batches 5 leave parts of one example of a batch of 9: take at most 4",
+        ),
         ('[[grid]]\ndataset = "mnist"\nmodel = "mlp"\nrule = []\nlr = 1', "the suite has no cells"),
         (
             '[[grid]]\ndataset = "mnist"\nmodel = { name = "mlp", nonlinear = 1 }\nrule = "bp"\nlr = 1',

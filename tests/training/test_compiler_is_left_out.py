@@ -10,7 +10,7 @@ import torch
 from tiny_cell import Recorder, bits, cell, same_bits, trainer
 
 from asapbench.data.images import Images
-from asapbench.suite.catalog import OPTIMIZERS
+from asapbench.suite.catalog import OPTIMIZERS, RULES
 from asapbench.suite.cell import Cell
 
 pytestmark = pytest.mark.slow
@@ -42,6 +42,8 @@ def cases() -> dict[str, Cell]:
     """A cell for each optimizer, and one more for each way in which a rule forms its objective."""
     rules = {"sgd": "asap", "adam": "asap", "adamw": "dfa"}
     found = {name: cell(rule, optimizer=OPTIMIZERS[name].choose()) for name, rule in rules.items()}
+    controls = {"checkpointing": {"checkpointing": True}, "parts": {"micro_batches": 2}}
+    found |= {name: cell("bp", rule=RULES["bp"].choose(options)) for name, options in controls.items()}
     return found | {rule: cell(rule) for rule in ("bp", "asfp_lc", "forward_alignment")}
 
 

@@ -46,8 +46,8 @@ def check(
     `model`: a name of the catalog, built narrow; a choice of it; or a module of your own, which stays as it is: a copy
     in float64 on the CPU is checked. `sample`: a batch (N, ...) whose shape is that of the data, 2 examples or more;
     of catalog models 6 images of 3x16x16 unless given. `seed` draws weights of catalog models, feedback and inputs.
-    Raises SuiteError for an unknown name, GraphError where the rule cannot be attached to an own module, and
-    ValueError for an own module without a sample.
+    Raises SuiteError for an unknown name and for options that cannot be judged, GraphError where the rule cannot be
+    attached to an own module, and ValueError for an own module without a sample.
 
     >>> from asapbench import check
     >>> found = check("fa", "mlp")
@@ -61,6 +61,8 @@ def check(
 
     chosen = resolve(rule)
     label = named("rule", chosen.choice) if chosen.choice.name in RULES else chosen.choice.name
+    if (why := chosen.not_certified) is not None:
+        raise SuiteError(f"check {label}: {why}")
     if isinstance(model, nn.Module):
         if sample is None:
             raise ValueError("a module of your own needs a sample: a batch whose shape is that of its data")

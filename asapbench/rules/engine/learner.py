@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, overload
 
 import torch
@@ -21,6 +21,10 @@ class Objective(NamedTuple):
     scalar: Tensor
     loss: Tensor
     logits: Tensor
+
+
+Compute = Callable[[Tensor, Tensor], Objective]
+"""The objective of images (N, C, H, W) and labels (N,)."""
 
 
 class Learner(nn.Module):
@@ -69,6 +73,10 @@ class Learner(nn.Module):
         logits: Tensor = self.program(x)
         loss = self.criterion(logits, y)
         return Objective(loss, loss.detach(), logits.detach())
+
+    def compiled(self, by: Callable[[Compute], Compute]) -> Compute:
+        """`objective`, of which `by` compiles what is one graph."""
+        return by(self.objective)
 
     def begin_step(self) -> None:
         """What the feedback layers do before each training step, outside autograd: most do nothing.

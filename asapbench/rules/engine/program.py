@@ -23,20 +23,20 @@ def cut(node: fx.Node, users: Iterable[fx.Node], program: fx.GraphModule) -> Non
         return
     with program.graph.inserting_after(node):
         detached = program.graph.call_method("detach", (node,))
-    if any(_changes(user, node, program) for user in readers):
+    if any(changes(user, node, program) for user in readers):
         with program.graph.inserting_after(detached):
             detached = program.graph.call_method("clone", (detached,))
     for user in readers:
         user.replace_input_with(node, detached)
 
 
-def _changes(user: fx.Node, node: fx.Node, program: fx.GraphModule) -> bool:
+def changes(user: fx.Node, node: fx.Node, program: fx.GraphModule) -> bool:
     """Whether `user` changes its input `node` in place, or returns a view of it that another operation changes."""
     if user.all_input_nodes[0] is not node:  # given by position or by name
         return False
     if is_in_place(user, program):
         return True
-    return may_share_memory(user, program) and any(_changes(later, user, program) for later in user.users)
+    return may_share_memory(user, program) and any(changes(later, user, program) for later in user.users)
 
 
 def add_module(module: nn.Module, program: fx.GraphModule, *, kind: str, layer: str) -> str:
