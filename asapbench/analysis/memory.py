@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 from asapbench.errors import AsapbenchError
+from asapbench.rules.bp import MICRO_BATCHES, parts_of
 from asapbench.suite.catalog import RULES, dataset_shape
 from asapbench.suite.cell import Cell
 from asapbench.suite.entries import LayerShape
@@ -70,6 +71,17 @@ def asap(layers: Sequence[LayerShape], *, batch: int, k: int, with_feedback: boo
     return _accesses(parameters(layers), batch * shared_activations(layers, k=k), feedback=feedback)
 
 
+def in_parts(whole: Accesses, parts: int) -> Accesses:
+    """Those of a batch whose gradients are summed part by part: each reads the parameters and the sum so far."""
+    p = whole.forward_reads
+    return Accesses(
+        parts * p,
+        whole.forward_writes,
+        whole.backward_reads + 2 * (parts - 1) * p,
+        parts * whole.backward_writes,
+    )
+
+
 def accesses_of_step(cell: Cell, *, batch: int | None = None) -> Accesses | None:
     """Those of one training step of the cell under its rule, on `batch` examples, by default its batch size.
 
@@ -81,7 +93,8 @@ def accesses_of_step(cell: Cell, *, batch: int | None = None) -> Accesses | None
         return None
     layers = layers_for(cell.model, cell.dataset)
     if stored == "all":
-        return backpropagation(layers, batch=batch)
+        parts = parts_of(batch, wanted=int(dict(cell.rule.options).get(MICRO_BATCHES.name, 1)))
+        return in_parts(backpropagation(layers, batch=batch), parts)
     return asap(layers, batch=batch, k=cell.rule.integer("k"))
 
 

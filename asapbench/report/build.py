@@ -11,18 +11,20 @@ from asapbench.analysis.comparison import Interval, PairedTest
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.certified import with_notes
 from asapbench.report.compare import comparison_table
+from asapbench.report.cost import costs
 from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
 from asapbench.report.figures.alignment import angle_curves
 from asapbench.report.figures.by_epoch import Recorded
 from asapbench.report.figures.curves import learning_curves
 from asapbench.report.figures.gradient_quality import quality_curves
+from asapbench.report.figures.pareto import pareto_figure
 from asapbench.report.figures.profile import profile_figure
 from asapbench.report.figures.ranks import ranks_figure
 from asapbench.report.forward_alignment import forward_alignment_table, readings
 from asapbench.report.pairs import ComparedSuite
 from asapbench.report.paper import ACCURACIES, accuracy_table, table3
 from asapbench.report.published import printed_table
-from asapbench.report.quantity import Angle, GradientMeasure, Metric, Quantity, TimeTo, Wanted
+from asapbench.report.quantity import Angle, Cost, GradientMeasure, Metric, Quantity, TimeTo, Wanted
 from asapbench.report.recorded import (
     RecordedSuite,
     chosen_notes,
@@ -121,6 +123,7 @@ def _require_fitting(wanted: Wanted, named: str) -> None:
         "--lines": (wanted.lines, "--alignment"),
         "--select": (wanted.select is not None, "--suite"),
         "--ranks": (wanted.ranks, "--suite"),
+        "--pareto": (wanted.pareto is not None, "--suite"),
         "--time-to": (wanted.time_to is not None, "--suite"),
     }
     for option, (given, report_option) in belongs.items():
@@ -143,6 +146,18 @@ def _of_suite(wanted: Wanted, suite: str, *, url: str) -> Table | Illustration:
             select=wanted.select,
             filters=wanted.only,
         )
+    if wanted.ranks and wanted.pareto:
+        raise AsapbenchError("--pareto: goes without --ranks, which is another report; leave one out")
+    if wanted.pareto:
+        return pareto_report(
+            suite,
+            wanted.pareto,
+            url=url,
+            metric=wanted.metric,
+            spread=wanted.spread,
+            select=wanted.select,
+            filters=wanted.only,
+        )
     if wanted.ranks:
         return ranks_report(suite, url=url, metric=wanted.metric, select=wanted.select, filters=wanted.only)
     return suite_report(
@@ -156,6 +171,7 @@ def _require_times_alone(wanted: Wanted) -> None:
         "--metric": (wanted.metric is not None, "the first epoch that reaches the target counts"),
         "--spread": (wanted.spread is not Spread.SD, "times have the median, the smallest and the largest"),
         "--ranks": (wanted.ranks, "times have a --profile"),
+        "--pareto": (wanted.pareto is not None, "it is another report"),
     }
     for option, (given, why) in others.items():
         if given:
@@ -313,6 +329,37 @@ def _target(known: RecordedSuite, given: float | None) -> Target:
             "file and name the file with --suite"
         )
     return known.target
+
+
+def pareto_report(
+    suite: str,
+    cost: Cost,
+    *,
+    url: str,
+    metric: Metric | None = None,
+    spread: Spread = Spread.SD,
+    select: str | None = None,
+    filters: Sequence[str] = (),
+) -> Illustration:
+    """Accuracy against the cost of a step, of a suite's cells. Raises as `suite_report`, and where no cost is known."""
+    from asapbench.store import Store
+
+    chosen = metric or Metric.LAST
+    with Store.read_only(url) as store:
+        read = _read_suite(store, suite, metric=chosen, select=select, filters=filters)
+        found = costs(cost, store.results_of([one.cell.id for one in read.results]), store)
+    layout = layout_of(
+        read.cells, read.results, metric=chosen, file=read.known.file, spread=spread, selection=read.selection
+    )
+    figure = pareto_figure(
+        layout,
+        found,
+        heading=f"{read.known.title}, accuracy against {cost}",
+        metric=chosen,
+        suite=to_run(read.known, suite),
+        notes=read.notes,
+    )
+    return replace(figure, table=with_options(figure.table, url))
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,56 @@ class TimeTo(StrEnum):
         }[self]
 
 
+class Cost(StrEnum):
+    """What accuracy is drawn against."""
+
+    TIME = "time"
+    MEMORY = "memory"
+    ARITHMETIC = "arithmetic"
+    ACCESSES = "accesses"
+
+    @property
+    def words(self) -> str:
+        """The name of its axis, with the unit that it is shown in.
+
+        >>> Cost.TIME.words
+        'ms a step'
+        """
+        return {
+            Cost.TIME: "ms a step",
+            Cost.MEMORY: "peak memory in MiB",
+            Cost.ARITHMETIC: "million multiply-adds a step",
+            Cost.ACCESSES: "million memory accesses a step",
+        }[self]
+
+    @property
+    def unit(self) -> str:
+        """The unit of numbers in long form."""
+        return {
+            Cost.TIME: "seconds",
+            Cost.MEMORY: "bytes",
+            Cost.ARITHMETIC: "multiply-adds",
+            Cost.ACCESSES: "numbers read or written",
+        }[self]
+
+    @property
+    def scale(self) -> float:
+        """One of the shown unit in `unit`."""
+        return {Cost.TIME: 1e-3, Cost.MEMORY: 2.0**20}.get(self, 1e6)
+
+    @property
+    def described(self) -> str:
+        """The cost, in the words of a caption."""
+        return {
+            Cost.TIME: "the median time of a training step: an epoch's seconds over its steps, of all epochs of all "
+            "seeds but the first of each training",
+            Cost.MEMORY: "the largest peak memory of any epoch",
+            Cost.ARITHMETIC: "multiply-adds of convolutions and matrix products in one training step, counted on the "
+            "rule's own program",
+            Cost.ACCESSES: "external memory accesses of one training step by eq. 48-49 (Woo et al. 2021, App. F)",
+        }[self]
+
+
 class Sorting(StrEnum):
     """What a list of cells is sorted by; without it cells are in the order of their suites.
 
@@ -255,6 +305,10 @@ class Wanted:
     profile: Annotated[
         bool, Setting(help="With --time-to: how often each rule is within a factor of the fastest, over the rows.")
     ] = False
+    pareto: Annotated[
+        Cost | None,
+        Setting(help="With --suite: accuracy against this cost of a step, by rule, and which rules none surpasses."),
+    ] = None
     metric: MetricOption = None
     select: SelectOption = None
     spread: SpreadOption = Spread.SD

@@ -29,10 +29,19 @@ MICRO_BATCHES = Option(
 )
 
 
+def parts_of(examples: int, *, wanted: int) -> int:
+    """The parts of a batch: `wanted`, fewer where one would have a single example, on which BatchNorm has no variance.
+
+    >>> parts_of(8, wanted=4), parts_of(5, wanted=4), parts_of(1, wanted=4)
+    (4, 2, 1)
+    """
+    return max(1, min(wanted, examples // 2))
+
+
 def _fault(choice: Choice, batch_size: int) -> tuple[str, str] | None:
     """Parts of one example have no variance for BatchNorm."""
     parts = choice.integer(MICRO_BATCHES.name)
-    if parts == 1 or batch_size >= 2 * parts:
+    if parts == parts_of(batch_size, wanted=parts):
         return None
     text = (
         f"micro_batches {parts} leave parts of one example of a batch of {batch_size}: take at most {batch_size // 2}"
@@ -49,7 +58,7 @@ class BP(Rule):
         "backpropagation, the control",
         options=(CHECKPOINTING, MICRO_BATCHES),
         look=Look("ink", "circle"),
-        stored_activations="all",
+        stored_activations=lambda choice: None if choice.flag(CHECKPOINTING.name) else "all",
         fault=_fault,
     )
 

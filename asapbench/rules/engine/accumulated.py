@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from asapbench.rules.bp import parts_of
 from asapbench.rules.engine.layers import FeedbackLayer
 from asapbench.rules.engine.learner import Compute, Learner, Objective
 
@@ -15,8 +16,8 @@ from asapbench.rules.engine.learner import Compute, Learner, Objective
 class AccumulatingLearner(Learner):
     """As `Learner`, with the batch in `parts` of equal size, give or take one example.
 
-    A batch of fewer than two examples a part has fewer parts: BatchNorm needs two. BatchNorm's statistics are those
-    of a part, and its running statistics are updated by each.
+    A small batch has fewer parts, as `parts_of` says. BatchNorm's statistics are those of a part, and its running
+    statistics are updated by each.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class AccumulatingLearner(Learner):
         return lambda x, y: self._accumulated(part, x, y)
 
     def _accumulated(self, compute: Compute, x: Tensor, y: Tensor) -> Objective:
-        parts = max(1, min(self.parts, len(y) // 2))
+        parts = parts_of(len(y), wanted=self.parts)
         trained = [parameter for _, parameter in self.trained_parameters()]
         if parts == 1 or not torch.is_grad_enabled():
             return compute(x, y)

@@ -14,6 +14,7 @@ from torch import Tensor
 from asapbench.errors import GraphError
 from asapbench.rules.engine.deviation import deviation, wide_type
 from asapbench.rules.engine.functions import is_channels_last
+from asapbench.rules.engine.host import without_autocast
 from asapbench.rules.engine.local import Head
 
 
@@ -39,7 +40,7 @@ class Bottleneck(Head):
 
     def forward(self, h: Tensor, y: Tensor) -> Tensor:
         """The unit's loss."""
-        with torch.autocast(h.device.type, enabled=False):
+        with without_autocast(h):
             z = self._features(h)
             found = cosines(z) if self.sigma is None else gaussians(z, self.sigma)
             wanted = cosines_of_labels(y, self.classes, found.dtype)

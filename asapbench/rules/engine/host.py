@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from torch import Tensor
 
@@ -12,3 +14,9 @@ def computes(tensor: Tensor) -> bool:
     Called as `host.computes`, so that a test can replace it by what a GPU would answer.
     """
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def without_autocast(like: Tensor) -> contextlib.AbstractContextManager[object]:
+    """The context of arithmetic in the type of its tensors. The meta device, which only counts, knows no other."""
+    kind = like.device.type
+    return contextlib.nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False)

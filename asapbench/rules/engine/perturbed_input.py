@@ -19,6 +19,7 @@ from asapbench.errors import GraphError
 from asapbench.randomness import uniform
 from asapbench.rules.engine.criterion import error_at_logits
 from asapbench.rules.engine.graph import Dataflow, activations_of, has_parameters
+from asapbench.rules.engine.host import without_autocast
 from asapbench.rules.engine.learner import Learner, Objective
 from asapbench.rules.engine.program import add_module, add_outputs, compiled, cut, output_of
 from asapbench.rules.engine.projected_error import Projection
@@ -73,7 +74,7 @@ class PerturbedLearner(Learner):
 
         In full precision also under autocast: bfloat16 has too few bits for the difference of the two passes.
         """
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             with torch.no_grad():
                 logits, found = self.program(x)
                 loss = self.criterion(logits, y)

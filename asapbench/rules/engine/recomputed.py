@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils.checkpoint import checkpoint
 
 from asapbench.rules.engine.ops import ACTIVATION, POOL, may_share_memory
 from asapbench.rules.engine.program import changes
@@ -150,6 +149,8 @@ class Recomputed(nn.Module):
         if not torch.is_grad_enabled():
             out = self.segment(x)
         elif torch.compiler.is_compiling():  # whose running statistics are updated once
+            from torch.utils.checkpoint import checkpoint
+
             out = checkpoint(self.segment, x, use_reentrant=False)
         else:
             trained = [parameter for parameter in self.segment.parameters() if parameter.requires_grad]
@@ -186,6 +187,8 @@ class _Recompute(torch.autograd.Function):
 
 def _autocast(kind: str) -> Any:
     """A function that makes the autocast context that is active now."""
+    if kind == "meta":  # which only counts
+        return contextlib.nullcontext
     enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
     cached = torch.is_autocast_cache_enabled()
     return lambda: torch.autocast(kind, enabled=enabled, dtype=dtype, cache_enabled=cached)

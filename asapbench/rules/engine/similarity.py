@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from asapbench.randomness import draw_layer, fan_in_uniform
 from asapbench.rules.engine.deviation import deviation, wide_type
 from asapbench.rules.engine.functions import FeedbackLinear, is_channels_last
+from asapbench.rules.engine.host import without_autocast
 from asapbench.rules.engine.layers import FeedbackLayer
 from asapbench.rules.engine.local import Head, average, draw_layers, undrawn
 
@@ -107,7 +108,7 @@ class Prediction(Head):
 
 def similarity(features: Tensor) -> Tensor:
     """S (N, N) of features (N, F) or maps (N, C, H, W), in float32 at least whatever the precision of training."""
-    with torch.autocast(features.device.type, enabled=False):
+    with without_autocast(features):
         # A single pixel has no deviation.
         if features.dim() == 4 and features.shape[1] > _FEW_CHANNELS and features.shape[2:].numel() > 1:
             wide = deviation(features)
