@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from asapbench.analysis.memory import (
+    Accesses,
     accesses_of_epoch,
     accesses_of_step,
     asap,
     backpropagation,
+    in_parts,
     parameters,
     shared_activations,
 )
@@ -148,3 +150,9 @@ def test_asap_counts_by_its_block_size() -> None:
 def test_a_rule_that_the_formula_does_not_describe_has_no_count() -> None:
     assert accesses_of_step(cell_of('"dfa"')) is None
     assert accesses_of_epoch(cell_of('"dfa"')) is None
+
+
+def test_parts_of_a_batch_each_read_the_parameters_and_the_sum_of_gradients_so_far() -> None:
+    """By hand: P = 10, A = 6, three parts: P read 3 times forward, 3 times backward, and the sum read twice."""
+    found = in_parts(Accesses(10, 6, 16, 10), 3)
+    assert found == Accesses(30, 6, 3 * 10 + 2 * 10 + 6, 30)

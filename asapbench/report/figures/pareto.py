@@ -236,7 +236,7 @@ def _numbers(panel: Panel, point: Point, kind: Cost, metric: Metric) -> Iterator
 def _draw(panels: Sequence[Panel], kind: Cost, spread: Spread, *, heading: str, caption: str, sheet: Sheet) -> Figure:
     drawn = [panel for panel in panels if panel.placed]
     style.require_room("--pareto", len(drawn), style.PANELS, what="panels", fix="choose with --only")
-    rules = list(dict.fromkeys(point.cell.rule for panel in drawn for point in panel.placed))
+    rules = list(dict.fromkeys(point.cell.rule for panel in drawn for point in panel.points if point.is_placed))
     look_of = dict(zip(rules, looks((rule, "") for rule in rules), strict=True))
     columns = min(len(drawn), 2 if len(drawn) in (2, 4) else 3)
     figure, grid = style.panels(

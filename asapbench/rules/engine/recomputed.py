@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils.checkpoint import checkpoint
 
 from asapbench.rules.engine.ops import ACTIVATION, POOL, may_share_memory
 from asapbench.rules.engine.program import changes
@@ -149,8 +150,6 @@ class Recomputed(nn.Module):
         if not torch.is_grad_enabled():
             out = self.segment(x)
         elif torch.compiler.is_compiling():  # whose running statistics are updated once
-            from torch.utils.checkpoint import checkpoint
-
             out = checkpoint(self.segment, x, use_reentrant=False)
         else:
             trained = [parameter for parameter in self.segment.parameters() if parameter.requires_grad]
@@ -179,10 +178,25 @@ class _Recompute(torch.autograd.Function):
         if x.requires_grad:
             x = x.view_as(x)  # torch's hooks on modules refuse a leaf inside `autograd.grad`
         with ctx.autocast(), _with_streams(x.device, ctx.streams), _still_statistics(ctx.module):
-            out = ctx.module.segment(x)
+            scalar = _Entering.apply(ctx.module.segment(x), *grad_outputs)
         wanted = [x, *parameters] if x.requires_grad else parameters
-        found = torch.autograd.grad(out, wanted, grad_outputs, allow_unused=True)
+        found = torch.autograd.grad(scalar, wanted, allow_unused=True)
         return (None, *(() if x.requires_grad else (None,)), *found)
+
+
+class _Entering(torch.autograd.Function):
+    """A scalar whose gradient at `out` is `delta`. To be given `delta`, `torch.autograd.grad` would import SymPy."""
+
+    @staticmethod
+    def forward(ctx: Any, out: Tensor, delta: Tensor) -> Tensor:
+        """Zero."""
+        ctx.delta = delta
+        return out.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *_grad_outputs: Any) -> tuple[Tensor, None]:
+        """`delta` as it is."""
+        return ctx.delta, None
 
 
 def _autocast(kind: str) -> Any:
