@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def cases() -> dict[str, Cell]:
     rules = {"sgd": "asap", "adam": "asap", "adamw": "dfa"}
     found = {name: cell(rule, optimizer=OPTIMIZERS[name].choose()) for name, rule in rules.items()}
     controls = {"checkpointing": {"checkpointing": True}, "parts": {"micro_batches": 2}}
-    found |= {name: cell("bp", rule=RULES["bp"].choose(options)) for name, options in controls.items()}
+    found |= {name: replace(cell("bp"), rule=RULES["bp"].choose(options)) for name, options in controls.items()}
     return found | {rule: cell(rule) for rule in ("bp", "asfp_lc", "forward_alignment")}
 
 
