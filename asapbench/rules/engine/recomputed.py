@@ -5,7 +5,7 @@ the same autocast, and then differentiates it: the bits are those of the whole p
 BatchNorm's running statistics as they are, which the first has updated. The last segment keeps its graph: backward
 begins there.
 
-`torch.utils.checkpoint` does the same for compiled code. Elsewhere it would import torch's compiler, 170 MB of the
+`torch.utils.checkpoint` does the same for compiled code. Other code would import torch's compiler by it, 170 MB of the
 process whose memory is to be compared (decision 0019), and it updates running statistics twice.
 """
 
