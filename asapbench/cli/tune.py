@@ -19,7 +19,7 @@ from asapbench.store import DEFAULT_URL
 from asapbench.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from asapbench.running.sampling import Trial
+    from asapbench.analysis.trials import Trial
     from asapbench.running.selection import Request
     from asapbench.running.tuning import Phase, Search
     from asapbench.store import Store

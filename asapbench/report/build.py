@@ -14,6 +14,7 @@ from asapbench.report.compare import comparison_table
 from asapbench.report.cost import costs
 from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
 from asapbench.report.figures.alignment import angle_curves
+from asapbench.report.figures.budget import budget_figure
 from asapbench.report.figures.by_epoch import Recorded
 from asapbench.report.figures.curves import learning_curves
 from asapbench.report.figures.gradient_quality import quality_curves
@@ -43,6 +44,7 @@ from asapbench.report.statistics import Spread
 from asapbench.report.suite import layout_of, suite_table
 from asapbench.report.table import Note, Table
 from asapbench.report.time_to import time_table, timed, timed_cells, untimed
+from asapbench.report.tuned import read_tuned, tuned_table
 from asapbench.suite import plugins
 from asapbench.suite.plugins import lacking
 from asapbench.suite.select import matching, only
@@ -74,6 +76,7 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         "--curves": wanted.curves,
         "--alignment": wanted.alignment,
         "--gradient-quality": wanted.gradient_quality,
+        "--tuned": wanted.tuned,
         "--suite": wanted.suite if by_epoch is None else None,
     }
     named = [option for option, value in asked.items() if value is not None]
@@ -82,10 +85,10 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         figures = ", ".join(map(str, FIGURES))
         raise AsapbenchError(
             f"report: name {which}: --table (1 to 5, {SECTION}), --figure ({figures}), --curves accuracy, "
-            "--alignment weights, --gradient-quality norm-ratio or --suite NAME"
+            "--alignment weights, --gradient-quality norm-ratio, --tuned SUITE or --suite NAME"
         )
     _require_fitting(wanted, named[0])
-    has_spread = "--table", "--suite", "--curves"
+    has_spread = "--table", "--suite", "--curves", "--tuned"
     if wanted.spread is not Spread.SD and named[0] not in has_spread:
         raise AsapbenchError(f"--spread: goes with {', '.join(has_spread)}, not with {named[0]}; leave it out")
     if wanted.table is not None:
@@ -125,6 +128,7 @@ def _require_fitting(wanted: Wanted, named: str) -> None:
         "--ranks": (wanted.ranks, "--suite"),
         "--pareto": (wanted.pareto is not None, "--suite"),
         "--time-to": (wanted.time_to is not None, "--suite"),
+        "--budget": (wanted.budget, "--tuned"),
     }
     for option, (given, report_option) in belongs.items():
         if given and named != report_option:
@@ -135,6 +139,15 @@ def _require_fitting(wanted: Wanted, named: str) -> None:
 
 
 def _of_suite(wanted: Wanted, suite: str, *, url: str) -> Table | Illustration:
+    if wanted.tuned is not None:
+        return tuned_report(
+            wanted.tuned,
+            url=url,
+            metric=wanted.metric,
+            spread=wanted.spread,
+            filters=wanted.only,
+            budget=wanted.budget,
+        )
     if wanted.time_to is not None:
         _require_times_alone(wanted)
         return time_report(
@@ -360,6 +373,37 @@ def pareto_report(
         notes=read.notes,
     )
     return replace(figure, table=with_options(figure.table, url))
+
+
+def tuned_report(
+    suite: str,
+    *,
+    url: str,
+    metric: Metric | None = None,
+    spread: Spread = Spread.SD,
+    filters: Sequence[str] = (),
+    budget: bool = False,
+) -> Table | Illustration:
+    """The rules of a suite, tuned with the same budget and as published; with `budget`, what more trials would give.
+
+    Raises SuiteError for a filter that no cell passes, AsapbenchError if the suite has no `[tune]` or no trials,
+    StoreError for a database that does not exist.
+    """
+    from asapbench.store import Store
+
+    chosen = metric or Metric.LAST
+    with Store.read_only(url) as store:
+        known = recorded_suite(store, suite, option="--tuned ", command="tune")
+        tuned = read_tuned(store, known, chosen)
+        kept = {cell.id for cell in only([one.cell for one in tuned], filters)}
+        tuned = [one for one in tuned if one.cell.id in kept]
+        notes = [*known.notes, *chosen_notes(store, filters, suite=known.name)]
+    if budget:
+        figure = budget_figure(tuned, heading=known.title, notes=notes)
+        return replace(figure, table=with_options(figure.table, url))
+    return with_options(
+        tuned_table(known.name, tuned, heading=known.title, metric=chosen, spread=spread, notes=notes), url
+    )
 
 
 @dataclass(frozen=True)

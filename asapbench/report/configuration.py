@@ -66,7 +66,10 @@ def summary_of(cell: Cell | None, found: Mapping[str, Configuration]) -> Summary
 
 def lacking_metric(configurations: Iterable[Configuration], metric: Metric) -> Iterator[Note]:
     """How many finished cells a report cannot show, because they lack the metric."""
-    if lacking := sum(configuration.without_metric for configuration in configurations):
+    every = list(configurations)
+    if untested := sum(one.without_metric for one in every if not one.cell.test_set):
+        yield Note(f"{counted(untested, 'finished cell')} did not evaluate the test set, as trials of a search do not.")
+    if lacking := sum(one.without_metric for one in every if one.cell.test_set):
         validation = ": it needs examples held out for validation (--set validation=...)"
         why, have = validation if metric is Metric.BEST_VAL else "", "has" if lacking == 1 else "have"
         yield Note(f"{counted(lacking, 'finished cell')} {have} no {metric}{why}.")

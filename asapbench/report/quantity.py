@@ -264,8 +264,8 @@ USUAL = Numbers()
 
 @dataclass(frozen=True)
 class Wanted:
-    """The options of `asapbench report`: one of `table`, `figure` and `suite`, or one of `curves`, `alignment` and
-    `gradient_quality` of cells.
+    """The options of `asapbench report`: one of `table`, `figure`, `suite` and `tuned`, or one of `curves`, `alignment`
+    and `gradient_quality` of cells.
 
     The cells are those of `suite`, by default all, that pass the filters `only`.
     """
@@ -291,6 +291,11 @@ class Wanted:
         Setting(help="Each layer's gradient beside backpropagation's by epoch, of cells as for --alignment."),
     ] = None
     suite: Annotated[str | None, Setting(metavar="SUITE", help="A suite, by name or file: rules side by side.")] = None
+    tuned: Annotated[
+        str | None,
+        Setting(metavar="SUITE", help="A suite with [tune]: each rule tuned with the same budget, and as published."),
+    ] = None
+    budget: Annotated[bool, Setting(help="With --tuned: best validation accuracy by the number of trials.")] = False
     ranks: Annotated[
         bool, Setting(help="With --suite: average ranks of the rules over its rows, with their critical difference.")
     ] = False

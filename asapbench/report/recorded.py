@@ -115,13 +115,13 @@ def to_run(known: RecordedSuite, suite: str) -> str:
     return file.source if file else suite
 
 
-def recorded_suite(store: Store, suite: str, *, option: str = "--suite ") -> RecordedSuite:
+def recorded_suite(store: Store, suite: str, *, option: str = "--suite ", command: str = "run") -> RecordedSuite:
     """The suite that `suite` names: a file, a shipped suite, or a suite of the database.
 
     The title is that of the file that the user names. A shipped suite whose cells differ from those of the run has the
     title of the run: the results may belong to another file of that name.
-    Raises AsapbenchError, with the command that trains the suite, if the database holds nothing of it; its text starts
-    with the `option` that names the suite.
+    Raises AsapbenchError, with the `command` that trains the suite, if the database holds nothing of it; its text
+    starts with the `option` that names the suite.
     """
     from asapbench.store import db_option
 
@@ -129,7 +129,7 @@ def recorded_suite(store: Store, suite: str, *, option: str = "--suite ") -> Rec
     name = named.name if named else suite
     known = {record.name: record for record in store.suites()}
     if name not in known:
-        run = f"asapbench run {shlex.quote(suite) if named else 'FILE'}{plugins.options()}{db_option(store.url)}"
+        run = f"asapbench {command} {shlex.quote(suite) if named else 'FILE'}{plugins.options()}{db_option(store.url)}"
         near = "" if named else nearest(suite, {*known, *shipped()})
         raise AsapbenchError(
             f'{option}{suite}: the database holds nothing of suite "{name}"{near or "."} To train it: {run}'

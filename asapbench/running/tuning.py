@@ -13,12 +13,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from asapbench.analysis.sampling import first_points, next_trials
+from asapbench.analysis.trials import Trial, best_of, is_complete, trials_of
 from asapbench.errors import SuiteError
 from asapbench.running.launch import run
-from asapbench.running.sampling import Trial, TrialEnd, first_points, judged, next_trials
 from asapbench.running.selection import Request, Selected
 from asapbench.running.view import Outcome, View
-from asapbench.store.records import FINAL, Attempt
+from asapbench.store.records import FINAL
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import data_of_cells
@@ -151,46 +152,6 @@ def expected(store: Store | None, wanted: Search) -> dict[str, Selected]:
         finals += study.finals(study.values(every[0]) if best is None else best.values)
     kinds = {"trials": trials, "finals": finals, "published": wanted.published}
     return {kind: Selected(wanted.suite.name, wanted.source, tuple(cells)) for kind, cells in kinds.items()}
-
-
-def trials_of(store: Store, suite: str, study: Study) -> list[tuple[Cell, Trial]]:
-    """The recorded trials of a study, in the order in which they were asked for; at most as many as it has."""
-    name = trials_name(suite, study.number)
-    if name not in {record.name for record in store.suites()}:
-        return []
-    recorded, _ = store.readable_cells(name, with_discarded=True)
-    values = [study.values(cell) for cell in recorded if study.has(cell)][: study.tuning.trials]
-    cells = [study.trial(one) for one in values]  # with the places where the suite's data are now
-    ids = [cell.id for cell in cells]
-    states, discarded = store.states(ids), store.discards(cell_ids=ids)
-    found = []
-    for cell, one in zip(cells, values, strict=True):
-        attempt = states[cell.id]
-        epochs = [] if attempt is None else store.epochs(attempt.lineage)
-        known = [epoch.validation_accuracy for epoch in epochs if epoch.validation_accuracy is not None]
-        found.append(Trial(one, _end(attempt, is_discarded=cell.id in discarded), tuple(known)))
-    return list(zip(cells, judged(study, found), strict=True))
-
-
-def _end(attempt: Attempt | None, *, is_discarded: bool) -> TrialEnd:
-    if is_discarded:
-        return "left"
-    match None if attempt is None else attempt.state:
-        case "done" | "diverged" as end:
-            return end
-        case _:
-            return "waiting"
-
-
-def is_complete(study: Study, trials: Sequence[Trial]) -> bool:
-    """Whether all trials of a study have ended."""
-    return len(trials) >= study.tuning.trials and all(trial.end != "waiting" for trial in trials)
-
-
-def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The trial of the highest validation accuracy at its last epoch, the first of equals; None without one."""
-    done = [trial for trial in trials if trial.end == "done" and trial.accuracy is not None]
-    return max(done, key=lambda trial: trial.accuracy or 0.0, default=None)
 
 
 def _of_trials(wanted: Search, number: int, known: Mapping[Study, Sequence[tuple[Cell, Trial]]]) -> Selected:

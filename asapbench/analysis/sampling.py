@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from asapbench.analysis.trials import Trial
 from asapbench.errors import SuiteError
 from asapbench.suite.cell import Cell
 from asapbench.suite.grid import impossible
@@ -25,29 +26,10 @@ from asapbench.suite.tuning import Dimension, Listed, Range, Study, Tuning
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # else each study is announced on standard error
 
-TrialEnd = Literal["waiting", "done", "diverged", "left"]
-"""How a trial ended. `left`: pruned, or discarded by the user; `waiting`: not yet."""
-
 _STARTUP = 5
 """The least trials of the first round: as many as Optuna's median pruner waits for by default."""
 _DRAWS = 20
 """Points that are drawn for each trial to find new ones: more say that there are none."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A trial of a study: its values, and its validation accuracy (0..1) after each epoch that it has."""
-
-    values: Mapping[str, Value]
-    end: TrialEnd
-    accuracies: tuple[float, ...] = ()
-
-    @property
-    def accuracy(self) -> float | None:
-        """The accuracy at its last epoch; 0 if it diverged, None while it waits and if it was left."""
-        if self.end == "diverged":
-            return 0.0
-        return self.accuracies[-1] if self.end == "done" and self.accuracies else None
 
 
 def next_trials(study: Study, trials: Sequence[Trial]) -> list[Cell]:

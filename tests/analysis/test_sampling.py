@@ -9,8 +9,9 @@ import optuna
 import pytest
 from scipy.stats import qmc
 
+from asapbench.analysis.sampling import first_points, is_pruned, judged, next_trials
+from asapbench.analysis.trials import Trial
 from asapbench.errors import SuiteError
-from asapbench.running.sampling import Trial, first_points, is_pruned, judged, next_trials
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import parse
 from asapbench.suite.options import Value
