@@ -280,14 +280,14 @@ def _order(members: Sequence[Tuned]) -> Iterator[Note]:
 
 
 def _unfinished(name: str, tuned: Sequence[Tuned]) -> Iterator[Note]:
-    """How much is not finished, and the command that goes on."""
+    """How much is not finished, and the command that continues."""
     searches = sum(not is_complete(one.study, one.trials) for one in tuned)
     wanted = sum(len(one.study.seeds) for one in tuned if one.best is not None)
     finals = wanted - sum(one.finals.summary.ended for one in tuned if one.finals)
     parts = [f"trials of {searches} of {len(tuned)} studies"] if searches else []
     parts += [f"{finals} of {wanted} finals"] if finals else []
     if parts:
-        yield Note(f"Not finished: {' and '.join(parts)}. To go on:", (f"asapbench tune {shlex.quote(name)}",))
+        yield Note(f"Not finished: {' and '.join(parts)}. To continue:", (f"asapbench tune {shlex.quote(name)}",))
 
 
 def _number(one: Tuned, metric: Metric) -> TunedNumber:

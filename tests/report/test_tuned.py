@@ -128,7 +128,7 @@ def test_numbers_hold_what_the_search_took(tmp_path: Path) -> None:
     assert (bp.published, bp.measured, bp.difference) == (pytest.approx(92.0), pytest.approx(92.0), pytest.approx(0.0))
 
 
-def test_without_all_trials_nothing_is_chosen_and_the_command_goes_on(tmp_path: Path) -> None:
+def test_without_all_trials_nothing_is_chosen_and_the_command_continues(tmp_path: Path) -> None:
     made = Recorded(tmp_path)
     with Store.open(made.url) as store:
         store.record_suite("mine", "mine.toml", made.suite.cells, text=made.suite.text)
@@ -141,7 +141,7 @@ def test_without_all_trials_nothing_is_chosen_and_the_command_goes_on(tmp_path: 
     assert texts(table)[0][:3] == ["BP", "-", "-"]
     assert [note.text for note in table.notes if note.mark] == ["3 not finished of 4"]
     [rest] = [note for note in table.notes if note.commands]
-    assert rest.text == "Not finished: trials of 1 of 1 studies. To go on:"
+    assert rest.text == "Not finished: trials of 1 of 1 studies. To continue:"
     assert rest.commands[0].startswith("asapbench tune mine --db sqlite")
 
 
