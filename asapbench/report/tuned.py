@@ -103,6 +103,16 @@ def read_tuned(store: Store, known: RecordedSuite, metric: Metric) -> list[Tuned
     """The studies of a suite that have trials. Raises AsapbenchError where it has no `[tune]`, or no trial yet."""
     if known.file is None or known.file.tuning is None:
         raise AsapbenchError(f'--tuned {known.name}: suite "{known.name}" has no [tune]; see --suite')
+    if found := tuned_of(store, known, metric):
+        return found
+    command = f"asapbench tune {shlex.quote(known.file.source)}"
+    raise AsapbenchError(f"--tuned {known.name}: no trial is recorded yet. To begin: {command}")
+
+
+def tuned_of(store: Store, known: RecordedSuite, metric: Metric) -> list[Tuned]:
+    """The studies of a suite that have trials; none where it has no `[tune]`."""
+    if known.file is None or known.file.tuning is None:
+        return []
     recorded = store.suite_outcomes(known.name)
     own = configurations(recorded.outcomes, metric)
     every = studies(known.file.tuning, recorded.cells)
@@ -116,9 +126,6 @@ def read_tuned(store: Store, known: RecordedSuite, metric: Metric) -> list[Tuned
             one = Tuned(study, trials, own.get(study.published.group), None)
             final = study.finals(one.best.values)[0] if one.best else None
             found.append(replace(one, finals=chosen.get(final.group)) if final else one)
-    if not found:
-        command = f"asapbench tune {shlex.quote(known.file.source)}"
-        raise AsapbenchError(f"--tuned {known.name}: no trial is recorded yet. To begin: {command}")
     return found
 
 

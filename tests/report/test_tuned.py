@@ -10,6 +10,8 @@ from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.metrics import EpochMetrics
 from asapbench.report.build import report, tuned_report
 from asapbench.report.figures import Illustration
+from asapbench.report.page.content import read
+from asapbench.report.page.tables import suite_tables
 from asapbench.report.quantity import Wanted
 from asapbench.report.table import Table
 from asapbench.report.tuned import TunedNumber
@@ -190,6 +192,12 @@ def test_a_suite_without_a_search_or_without_trials_is_refused(tmp_path: Path) -
         tuned_report("mine", url=made.url)
     with pytest.raises(AsapbenchError, match=r"--tuned nix: .* To train it: asapbench tune FILE"):
         tuned_report("nix", url=made.url)
+
+
+def test_the_page_has_the_tables_of_a_search_beside_the_suite(tmp_path: Path) -> None:
+    content = read(whole(tmp_path), suites=["mine"])
+    titles = [table.title for table in suite_tables(content, option="")]
+    assert titles == ["mine", "mine, tuned equally", "mine, budget"]
 
 
 def test_the_budget_goes_with_a_tuned_suite_alone() -> None:

@@ -26,6 +26,7 @@ from asapbench.report.recorded import (
 )
 from asapbench.report.selection import Selection, keys_of, read_selection, swept
 from asapbench.report.table import Note
+from asapbench.report.tuned import Tuned, tuned_of
 from asapbench.suite.cell import Cell
 from asapbench.suite.plugins import lacking
 from asapbench.suite.select import matching, only
@@ -55,7 +56,7 @@ class ChosenSuite:
     """A suite, the cells of it that were chosen, and what a reader of its table must know.
 
     `text` is the content of the suite file of the run, where it is known; `selection` is what was chosen among swept
-    values.
+    values, `tuned` what its search found.
     """
 
     suite: RecordedSuite
@@ -64,6 +65,7 @@ class ChosenSuite:
     source: str
     notes: tuple[Note, ...] = ()
     selection: Selection | None = None
+    tuned: tuple[Tuned, ...] = ()
 
     @property
     def drawn(self) -> list[Cell]:
@@ -131,6 +133,7 @@ def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), n
         listed = [*(cell for cells, _ in members.values() for cell in cells), *(one.cell for one in results)]
         if not listed:
             raise AsapbenchError(_nothing(store, [suite.name for suite in known] if suites else []))
+        metric = numbers.metric or Metric.LAST
         with naming_discarded(store, filters, suites=[suite.name for suite in known] if suites else []):
             passed = {cell.stored_id for cell in only(listed, filters)}
         results = [one for one in results if one.cell.stored_id in passed]
@@ -141,6 +144,7 @@ def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), n
                 text=records[name].text,
                 source=records[name].source,
                 notes=tuple(_notes(store, suite, results, filters, unreadable=list(members[name][1].values()))),
+                tuned=tuple(one for one in tuned_of(store, suite, metric) if one.cell.stored_id in passed),
             )
             for name, suite in {suite.name: suite for suite in known}.items()
         ]

@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from asapbench.certificate import PROPERTIES, Certificate
 from asapbench.report.build import with_option
 from asapbench.report.certificates import limits, statement
 from asapbench.report.certified import rule_title, with_notes
+from asapbench.report.figures.budget import budget_figure
 from asapbench.report.figures.matching import dimension_matching
 from asapbench.report.figures.shortcut import shortcut_effect_figure
 from asapbench.report.forward_alignment import forward_alignment_table
-from asapbench.report.page.content import Content
+from asapbench.report.page.content import ChosenSuite, Content
 from asapbench.report.paper import ACCURACIES, accuracy_table
 from asapbench.report.quantity import USUAL, Metric, Numbers
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
+from asapbench.report.tuned import tuned_table
 
 _SHOWN = {"holds": "holds", "declared": "declared", "fails": "fails", "not applicable": "-"}
 
 
 def suite_tables(content: Content, *, option: str, numbers: Numbers = USUAL) -> list[Table]:
-    """The report of each suite that has a chosen cell. Commands end in `option`."""
-    results = [one.result for one in content.trained]
-    return [
-        _finished(
-            suite_table(
-                chosen.suite.name,
-                chosen.cells,
-                results,
-                heading=chosen.suite.title,
-                metric=numbers.metric or Metric.LAST,
-                file=chosen.suite.file,
-                spread=numbers.spread,
-                selection=chosen.selection,
-                notes=chosen.notes,
-            ),
-            content,
-            option=option,
-        )
-        for chosen in content.suites
-    ]
+    """The report of each suite that has a chosen cell, and those of its search. Commands end in `option`."""
+    made = (table for chosen in content.suites for table in _of_suite(chosen, content, numbers))
+    return [_finished(table, content, option=option) for table in made]
+
+
+def _of_suite(chosen: ChosenSuite, content: Content, numbers: Numbers) -> Iterator[Table]:
+    metric, heading = numbers.metric or Metric.LAST, chosen.suite.title
+    yield suite_table(
+        chosen.suite.name,
+        chosen.cells,
+        [one.result for one in content.trained],
+        heading=heading,
+        metric=metric,
+        file=chosen.suite.file,
+        spread=numbers.spread,
+        selection=chosen.selection,
+        notes=chosen.notes,
+    )
+    if chosen.tuned:
+        yield tuned_table(chosen.suite.name, chosen.tuned, heading=heading, metric=metric, spread=numbers.spread)
+        yield budget_figure(chosen.tuned, heading=heading).table
 
 
 def paper_tables(content: Content, *, option: str, numbers: Numbers = USUAL) -> list[Table]:
