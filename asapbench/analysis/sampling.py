@@ -52,26 +52,34 @@ def first_points(study: Study) -> list[Cell]:
     return _new(study, _points(study), study.tuning.trials)
 
 
-def is_pruned(study: Study, trials: Sequence[Trial], accuracies: Sequence[float], *, number: int) -> bool:
-    """Whether trial `number`, which counts from 0, ends after these epochs, by those of `trials` of earlier rounds.
+def pruned_after(study: Study, trials: Sequence[Trial], accuracies: Sequence[float], *, number: int) -> int | None:
+    """The epoch after which trial `number`, which counts from 0, is pruned, by those of `trials` of earlier rounds.
 
-    A trial that has trained all epochs is not pruned.
+    None where it is not pruned after any of the epochs with these accuracies. The last one of the budget ends no trial.
     """
-    if study.tuning.pruner == "none" or not accuracies or len(accuracies) >= study.epochs:
-        return False
-    return _after(study, trials[: _start_of_round(study.tuning, number)], number=number, accuracies=accuracies)
+    before_last = accuracies[: study.epochs - 1]
+    if study.tuning.pruner == "none" or not before_last:
+        return None
+    earlier = trials[: _start_of_round(study.tuning, number)]
+    made = _with_history(study, earlier)
+    for _ in range(number - len(earlier)):  # Hyperband's brackets go by the number of a trial
+        made.ask()
+    asked = made.ask()
+    for epoch, accuracy in enumerate(before_last, start=1):
+        asked.report(accuracy, epoch)
+        if asked.should_prune():
+            return epoch
+    return None
 
 
 def judged(study: Study, trials: Sequence[Trial]) -> list[Trial]:
     """These trials, where those that should have been pruned are left: `resume`, which prunes none, may have trained
     them, or a run may have died before it recorded that it pruned one.
     """
-    if study.tuning.pruner == "none":
-        return list(trials)
     found: list[Trial] = []
     for number, trial in enumerate(trials):
-        before_last = trial.accuracies[: study.epochs - 1]
-        is_left = trial.end in ("done", "diverged") and is_pruned(study, found, before_last, number=number)
+        has_ended = trial.end in ("done", "diverged")
+        is_left = has_ended and pruned_after(study, found, trial.accuracies, number=number) is not None
         found.append(replace(trial, end="left") if is_left else trial)
     return found
 
@@ -212,18 +220,6 @@ def _replay(made: optuna.Study, asked: optuna.Trial, trial: Trial) -> None:
         made.tell(asked, trial.accuracy)
     else:
         made.tell(asked, state=TrialState.PRUNED if trial.accuracies else TrialState.FAIL)
-
-
-def _after(study: Study, earlier: Sequence[Trial], *, number: int, accuracies: Sequence[float]) -> bool:
-    made = _with_history(study, earlier)
-    for _ in range(number - len(earlier)):  # Hyperband's brackets go by the number of a trial
-        made.ask()
-    asked = made.ask()
-    for epoch, accuracy in enumerate(accuracies, start=1):
-        asked.report(accuracy, epoch)
-        if asked.should_prune():
-            return True
-    return False
 
 
 def _pruner(study: Study) -> optuna.pruners.BasePruner:

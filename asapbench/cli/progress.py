@@ -315,6 +315,8 @@ def ended_text(state: str, cell: Cell, error: str | None, *, retry: str | None =
     """How an attempt ended, in a line, and what the run does next; `asapbench show` has the whole error."""
     if error is None or state == "done":
         return state.replace("_", " ")
+    if state == "pruned":
+        return error
     lines = [line for line in error.strip().splitlines() if line.strip()]
     reason = lines[-1] if lines[0].startswith("Traceback") else lines[0]
     more = f" (whole: asapbench show {cell.short}{options})" if state in ("failed", "out_of_memory") else ""

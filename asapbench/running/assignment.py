@@ -31,7 +31,8 @@ class Options:
 @dataclass
 class Assignment:
     """`weights` is where the final weights are kept, None where they are not. `rows` and `layers` are unwritten;
-    `neighbours` is how many cells it has had beside it on its device at most.
+    `neighbours` is how many cells it has had beside it on its device at most. `epochs` are all that it has finished;
+    `pruned` says why it ends before the others, None where it does not.
     """
 
     cell: Cell
@@ -40,6 +41,8 @@ class Assignment:
     neighbours: int = 0
     rows: list[EpochMetrics] = field(default_factory=list)
     layers: list[LayerRow] = field(default_factory=list)
+    epochs: list[EpochMetrics] = field(default_factory=list)
+    pruned: str | None = None
 
     def forget(self) -> None:
         """Nothing is left to write."""

@@ -24,7 +24,7 @@ from asapbench.running.device_times import DeviceTimes
 from asapbench.running.executors import admission, make_executor, planned_slots
 from asapbench.running.plan import Plan, plan_cells
 from asapbench.running.plugin_changes import other_plugins
-from asapbench.running.runner import Runner
+from asapbench.running.runner import Prune, Runner
 from asapbench.running.selection import Request, Selected, cells_of, other_files, unfinished
 from asapbench.running.sinks.feed import Feeds
 from asapbench.running.view import Outcome, View
@@ -67,8 +67,11 @@ def run(
     *,
     view: View,
     supersede: bool = False,
+    prune: Prune = lambda _cell, _epochs: None,
 ) -> Outcome:
     """Record the suites and train the cells without a result; `supersede`: all cells, superseding their results.
+
+    `prune` is asked after each epoch; a cell that it ends is discarded with its reason.
 
     Raises DataError, SuiteError and SinkError, before anything is changed, where data are missing, or a device or a
     sink cannot be used.
@@ -102,7 +105,7 @@ def run(
             _supersede_results(store, todo, say=view.message)
         options = Options(data, files, request.run, request.training)
         allowed = admission(store, slots, request.run)
-        runner = Runner(store, todo, executor, options=options, view=view, admission=allowed, sinks=sinks)
+        runner = Runner(store, todo, executor, options=options, view=view, admission=allowed, sinks=sinks, prune=prune)
         with _stopped_by_signals(runner, store):
             sinks.start(store, cells)
             outcome = runner.run()

@@ -10,13 +10,14 @@ import math
 import queue
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from asapbench.errors import AttemptLostError, EpochConflictError, WorkerError
 from asapbench.machine.hardware import commit
 from asapbench.machine.processor import without_bf16
 from asapbench.machine.slots import Slot
+from asapbench.metrics import EpochMetrics
 from asapbench.running import leases
 from asapbench.running.admission import Admission
 from asapbench.running.assignment import Options, assign
@@ -28,6 +29,7 @@ from asapbench.running.sinks.feed import Feeds
 from asapbench.running.slot_states import SlotState, SlotStates
 from asapbench.running.view import Outcome, Reason, View
 from asapbench.store import EndState, Provenance
+from asapbench.store.records import FINAL
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
 from asapbench.worker.protocol import (
@@ -38,9 +40,13 @@ from asapbench.worker.protocol import (
     Progressed,
     Ready,
     Resumed,
+    Stop,
     Warned,
 )
 from asapbench.worker.supervision import Executor, Inbox, WorkerEvent
+
+Prune = Callable[[Cell, Sequence[EpochMetrics]], str | None]
+"""Why a cell ends after these epochs, before it has trained all; None where it trains on."""
 
 _LEASE_SECONDS = 10.0
 _RECEIVE_SECONDS = 0.4
@@ -68,6 +74,7 @@ class Runner:
         view: View,
         admission: Admission | None = None,
         sinks: Feeds | None = None,
+        prune: Prune = lambda _cell, _epochs: None,
     ) -> None:
         self._store, self._executor, self._options, self._view = store, executor, options, view
         self._wanted = {cell.id for cell in cells}
@@ -75,6 +82,7 @@ class Runner:
         self._retries = Retries(options.run.retries)
         self._admission = admission or Admission()
         self._sinks = sinks or Feeds(RunSettings())
+        self._prune = prune
         self._clock = AwakeClock()
         self._leases = leases.LeaseMonitor()
         self._inbox: Inbox = queue.SimpleQueue()
@@ -254,16 +262,27 @@ class Runner:
                 held.rows += event.history
                 done = len(event.history)
                 self._view.began(slot, cell, epochs_done=done, batch=event.batch, bit_exact=event.bit_exact)
+                self._finished_epochs(state, event.history)
             case Progressed():
                 self._view.progressed(slot, cell, event)
             case FinishedEpoch():
                 held.rows.append(event.metrics)
                 self._admission.measured(cell, event.metrics.peak_memory_bytes)
                 self._view.finished_epoch(slot, cell, event.metrics)
+                self._finished_epochs(state, [event.metrics])
             case Aligned():
                 held.layers += event.rows
             case Warned():
                 self._view.message(event.message)
+
+    def _finished_epochs(self, state: SlotState, epochs: Sequence[EpochMetrics]) -> None:
+        """Stop a cell that is pruned after these epochs. It may reach its end before it gets the command."""
+        held = state.assignment
+        assert held is not None
+        held.epochs += epochs
+        if epochs and held.pruned is None and (reason := self._prune(held.cell, held.epochs)) is not None:
+            held.pruned = reason
+            state.worker.send(Stop(attempt=held.claim.attempt_id))
 
     def _handle_ends(self, until: float) -> None:
         while self._ends:
@@ -361,6 +380,11 @@ class Runner:
             return False
         state.assignment = state.silent_since = None
         self._sinks.ended(held.cell, held.claim.lineage, end.state)
+        if held.pruned is not None and end.state in ("interrupted", *FINAL):
+            self._store.discard([held.cell.id], held.pruned)
+            self._view.ended(worker.slot, held.cell, "pruned", held.pruned, retry=None)
+            self.outcome.ended["pruned"] += 1
+            return True
         self._view.ended(worker.slot, held.cell, end.state, end.error, retry=None if retry is None else retry.text)
         if retry is None:
             self._count(end.state)

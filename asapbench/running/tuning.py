@@ -13,10 +13,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from asapbench.analysis.sampling import first_points, next_trials
+from asapbench.analysis.sampling import first_points, next_trials, pruned_after
 from asapbench.analysis.trials import Trial, best_of, is_complete, trials_of
 from asapbench.errors import SuiteError
+from asapbench.metrics import EpochMetrics
 from asapbench.running.launch import run
+from asapbench.running.runner import Prune
 from asapbench.running.selection import Request, Selected
 from asapbench.running.view import Outcome, View
 from asapbench.store.records import FINAL
@@ -28,6 +30,8 @@ from asapbench.suite.select import choose
 from asapbench.suite.tuning import Study, Tuning, conflicts, finals_name, studies, trials_name
 
 OpenView = Callable[[], AbstractContextManager[View]]
+Known = Mapping[Study, Sequence[tuple[Cell, Trial]]]
+"""The recorded trials of each study, in the order in which they were asked for."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Phase:
     kind: Literal["trials", "finals"]
     selected: tuple[Selected, ...]
     ended: int
+    prune: Prune
     best: tuple[tuple[Study, Trial | None], ...] = ()
 
 
@@ -105,7 +110,8 @@ def tune(
         announce(phase)
         with open_view() as view:
             settings = replace(request.run, time_limit=left)
-            _add(whole, run(store, phase.selected, replace(request, run=settings), view=view))
+            part = run(store, phase.selected, replace(request, run=settings), view=view, prune=phase.prune)
+        _add(whole, part)
         if whole.reason != "finished":
             break
     return whole
@@ -117,18 +123,20 @@ def _phases(store: Store, wanted: Search) -> Iterator[Phase]:
     published = Selected(wanted.suite.name, wanted.source, wanted.published, wanted.suite.text)
     while True:
         known = {study: trials_of(store, wanted.suite.name, study) for study in wanted.studies}
-        trials = [_of_trials(wanted, number, known) for number in wanted.numbers]
+        asked = {study: next_trials(study, [trial for _, trial in trials]) for study, trials in known.items()}
+        trials = [_of_trials(wanted, number, known, asked) for number in wanted.numbers]
         ended = sum(trial.end != "waiting" for found in known.values() for _, trial in found)
         new = {cell.id for item in trials for cell in item.cells} - tried
         if new <= _ended(store, new):
             break
         selected = _without_failed(store, [*trials, published], tried)
         tried |= {cell.id for item in selected for cell in item.cells}
-        yield Phase("trials", selected, ended)
+        yield Phase("trials", selected, ended, _pruning(known, asked))
     found = {study: [trial for _, trial in trials] for study, trials in known.items()}
     best = {study: best_of(trials) for study, trials in found.items() if is_complete(study, trials)}
     finals = [_of_finals(wanted, number, best) for number in wanted.numbers]
-    yield Phase("finals", _without_failed(store, [*finals, published], tried), ended, tuple(best.items()))
+    selected = _without_failed(store, [*finals, published], tried)
+    yield Phase("finals", selected, ended, lambda _cell, _epochs: None, tuple(best.items()))
 
 
 def _without_failed(store: Store, selected: Sequence[Selected], tried: Collection[str]) -> tuple[Selected, ...]:
@@ -154,12 +162,31 @@ def expected(store: Store | None, wanted: Search) -> dict[str, Selected]:
     return {kind: Selected(wanted.suite.name, wanted.source, tuple(cells)) for kind, cells in kinds.items()}
 
 
-def _of_trials(wanted: Search, number: int, known: Mapping[Study, Sequence[tuple[Cell, Trial]]]) -> Selected:
+def _pruning(known: Known, asked: Mapping[Study, Sequence[Cell]]) -> Prune:
+    """Which trials end early. Only trials of earlier rounds count, and these have ended."""
+    places: dict[str, tuple[Study, int]] = {}
+    for study, trials in known.items():
+        cells = [*(cell for cell, _ in trials), *asked[study]]
+        places |= {cell.id: (study, number) for number, cell in enumerate(cells)}
+
+    def prune(cell: Cell, epochs: Sequence[EpochMetrics]) -> str | None:
+        if cell.id not in places:  # a cell of the suite itself
+            return None
+        study, number = places[cell.id]
+        trials = [trial for _, trial in known[study]]
+        accuracies = [epoch.validation_accuracy for epoch in epochs if epoch.validation_accuracy is not None]
+        epoch = pruned_after(study, trials, accuracies, number=number)
+        return None if epoch is None else f"pruned after epoch {epoch} of {study.epochs} ({study.tuning.pruner})"
+
+    return prune
+
+
+def _of_trials(wanted: Search, number: int, known: Known, asked: Mapping[Study, Sequence[Cell]]) -> Selected:
     """The trials of all studies of this number: those that are known and not left, and those asked for next."""
     cells: list[Cell] = []
     for study in wanted.of(number):
         cells += [cell for cell, trial in known[study] if trial.end != "left"]
-        cells += next_trials(study, [trial for _, trial in known[study]])
+        cells += asked[study]
     return Selected(trials_name(wanted.suite.name, number), wanted.source, tuple(cells))
 
 

@@ -22,7 +22,7 @@ Reason = Literal["finished", "time limit", "signal", "failures"]
 
 @dataclass
 class Outcome:
-    """Why the run ended, and how many of its cells ended in each state.
+    """Why the run ended, and how many of its cells ended in each state, or were "pruned".
 
     `left_out` counts cells that could not be trained, by the reason. `failed_sinks` says why sinks were switched off.
     """
@@ -50,7 +50,10 @@ class View(Protocol):
         """An epoch is in the database."""
 
     def ended(self, slot: Slot, cell: Cell, state: str, error: str | None, *, retry: str | None) -> None:
-        """An attempt ended; `retry`: when and how the cell is retried, None if it is not."""
+        """An attempt ended; `retry`: when and how the cell is retried, None if it is not.
+
+        `state` is "pruned" where the run has ended it, with the reason as `error`.
+        """
 
     def message(self, text: str) -> None:
         """Something to know."""

@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
@@ -72,10 +72,13 @@ class Channel:
 
 
 class EventListener(Listener):
-    """The listener of one cell: sends each event to the parent, which may have asked it to stop."""
+    """The listener of one cell: sends each event to the parent.
 
-    def __init__(self, attempt: str, channel: Channel, stop: threading.Event) -> None:
-        self._attempt, self._channel, self._stop = attempt, channel, stop
+    `stopped` has the attempts that the parent has asked to stop; None stands for all.
+    """
+
+    def __init__(self, attempt: str, channel: Channel, stopped: Set[str | None]) -> None:
+        self._attempt, self._channel, self._stopped = attempt, channel, stopped
 
     def warned(self, message: str) -> None:
         """Sends a warning."""
@@ -103,18 +106,18 @@ class EventListener(Listener):
         """Whether the parent asked to stop. Sends a sign of life if nothing else was sent for some seconds."""
         if time.monotonic() - self._channel.sent >= _ALIVE_SECONDS:
             self._channel.send(Alive(attempt=self._attempt))
-        return self._stop.is_set()
+        return None in self._stopped or self._attempt in self._stopped
 
 
 def main() -> None:
     """Serves commands until standard input closes."""
-    stop = threading.Event()
+    stopped: set[str | None] = set()
     commands: queue.SimpleQueue[Train] = queue.SimpleQueue()
 
     def receive(line: str) -> None:
         command = COMMAND.validate_json(line)
         if isinstance(command, Stop):
-            stop.set()  # for good: after a stop the runner sends no more cells
+            stopped.add(command.attempt)
         else:
             commands.put(command)
 
@@ -123,12 +126,12 @@ def main() -> None:
     with steady_streams():  # the log's disk may be full
         while True:
             command = commands.get()
-            channel.send(_attempt(command, channel, stop))
+            channel.send(_attempt(command, channel, stopped))
 
 
-def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
+def _attempt(command: Train, channel: Channel, stopped: Set[str | None]) -> Ended:
     """Trains one cell and frees its memory: a model and its graph refer to each other, which only `gc` resolves."""
-    ended = _trained(command, channel, stop)
+    ended = _trained(command, channel, stopped)
     gc.collect()
     # After a failure the runner ends this process, and its GPU may be unusable.
     if ended.state not in ("failed", "out_of_memory"):
@@ -136,7 +139,7 @@ def _attempt(command: Train, channel: Channel, stop: threading.Event) -> Ended:
     return ended
 
 
-def _trained(command: Train, channel: Channel, stop: threading.Event) -> Ended:
+def _trained(command: Train, channel: Channel, stopped: Set[str | None]) -> Ended:
     """Trains one cell; whatever it raises becomes the attempt's end."""
     attempt = command.attempt
     trainer: Trainer | None = None
@@ -150,7 +153,7 @@ def _trained(command: Train, channel: Channel, stop: threading.Event) -> Ended:
             settings=command.settings,
             directory=Path(command.directory),
             previous=[Path(path) for path in command.previous],
-            listener=EventListener(attempt, channel, stop),
+            listener=EventListener(attempt, channel, stopped),
         )
         state = trainer.fit()
         digest = None

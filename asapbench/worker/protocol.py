@@ -34,9 +34,13 @@ class Train(_Message):
 
 
 class Stop(_Message):
-    """Stop the cell after the step under way, with a checkpoint."""
+    """Stop the cell after the step under way, with a checkpoint.
+
+    With `attempt` that cell alone, if it is still in training; without, for good: the worker gets no more cells.
+    """
 
     kind: Literal["stop"] = "stop"
+    attempt: str | None = None
 
 
 Command = Annotated[Train | Stop, Field(discriminator="kind")]

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from scipy.stats import qmc
 
-from asapbench.analysis.sampling import first_points, is_pruned, judged, next_trials
+from asapbench.analysis.sampling import first_points, judged, next_trials, pruned_after
 from asapbench.analysis.trials import Trial
 from asapbench.errors import SuiteError
 from asapbench.suite.cell import Cell
@@ -216,8 +216,8 @@ def test_trials_are_pruned_as_by_optuna_itself(name: str, curve: str) -> None:
     trials: list[Trial] = []
     for number, cell in enumerate(first_points(study)):
         whole = CURVES[curve](number)
-        stops = (n for n in range(1, 5) if is_pruned(study, trials, whole[:n], number=number))
-        length = next(stops, 4)
+        length = pruned_after(study, trials, whole, number=number) or 4
+        assert all(pruned_after(study, trials, whole[:n], number=number) is None for n in range(length))
         trials.append(Trial(study.values(cell), "done" if length == 4 else "left", whole[:length]))
     lengths = [len(trial.accuracies) for trial in trials]
     assert lengths == by_optuna(study, pruner, CURVES[curve])
@@ -226,21 +226,21 @@ def test_trials_are_pruned_as_by_optuna_itself(name: str, curve: str) -> None:
 
 def test_pruning_depends_on_earlier_rounds_only() -> None:
     study = study_of('trials = 13\npruner = "median"')
-    cells = first_points(study)
-    trials = [Trial(study.values(cell), "done", (0.5,) * 4) for cell in cells[:5]]
-    of_this_round = [Trial(study.values(cell), "done", (0.9,) * 4) for cell in cells[5:8]]
-    for known in (trials, trials + of_this_round):
-        assert not is_pruned(study, known, (0.6,), number=8)
-        assert is_pruned(study, known, (0.4,), number=8)
-    assert is_pruned(study, [*trials, *of_this_round, of_this_round[0]], (0.4, 0.4), number=9)
+    finals = (0.5, 0.5, 0.5, 0.9, 0.9, *[0.9] * 4)  # of the first round, whose median is 0.5, and of the second
+    trials = [Trial(study.values(c), "done", (a,) * 4) for c, a in zip(first_points(study), finals, strict=False)]
+    for known in (trials[:5], trials[:8]):
+        assert pruned_after(study, known, (0.6,), number=8) is None
+        assert pruned_after(study, known, (0.4,), number=8) == 1
+    assert pruned_after(study, trials, (0.6,), number=9) == 1  # the median of both rounds is 0.9
+    assert pruned_after(study, trials, (0.95, 0.1, 0.1), number=9) is None  # its best counts
 
 
 def test_without_pruner_and_at_the_last_epoch_no_trial_is_pruned() -> None:
-    for pruner, expected in (("none", False), ("median", True)):
+    for pruner, expected in (("none", None), ("median", 1)):
         study = study_of(f'trials = 9\npruner = "{pruner}"')
         trials = [Trial(study.values(cell), "done", (0.5,) * 4) for cell in first_points(study)[:5]]
-        assert is_pruned(study, trials, (0.1, 0.1, 0.1), number=5) is expected
-        assert not is_pruned(study, trials, (0.1,) * 4, number=5)
+        assert pruned_after(study, trials, (0.1, 0.1, 0.1), number=5) == expected
+        assert pruned_after(study, trials, (0.6, 0.6, 0.6, 0.1), number=5) is None
 
 
 def test_a_trial_that_was_trained_although_it_should_have_been_pruned_counts_as_left() -> None:

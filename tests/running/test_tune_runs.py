@@ -65,6 +65,26 @@ def test_killed_and_resumed_it_trains_the_same_trials_and_finals(tmp_path: Path,
     assert curves(killed) == curves(whole)
 
 
+def test_pruned_trials_are_discarded_and_the_same_after_a_kill_and_a_resume(tmp_path: Path) -> None:
+    tune = 'pruner = "median"\nbatch = 3'
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        write(folder, tune, trials=11)
+    command = ("tune", "mine.toml", "--only", "rule=bp", "--checkpoint-every", "0.001s")
+    text = run(whole, *command)
+    assert re.search(r"lr [0-9.]+ \([0-9a-f]{10}\)  pruned after epoch \d of 4 \(median\)", text)
+    assert re.search(r"Ended: \d+ done, \d pruned", text)
+    process = start(killed, *command)
+    wait_until(lambda: recorded(killed) >= 26, "26 epochs")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run(killed, "resume")  # trains what waits to its end, and prunes nothing
+    run(killed, *command)
+    assert members(killed) == members(whole)
+    finals = [[row for row in curves(folder) if row[4] is not None] for folder in (killed, whole)]
+    assert finals[0] == finals[1]
+
+
 def test_trials_leave_the_test_set_out_and_finals_train_on_all_data(tmp_path: Path) -> None:
     write(tmp_path, trials=2)
     text = run(tmp_path, "tune", "mine.toml", "--slots", "2")

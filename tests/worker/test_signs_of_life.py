@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 
 from asapbench.worker import main
 from asapbench.worker.protocol import EVENT, Alive
@@ -14,7 +13,7 @@ def test_a_cell_that_asks_whether_to_stop_sends_a_sign_of_life_but_not_each_time
     now = [100.0]
     monkeypatch.setattr(main.time, "monotonic", lambda: now[0])
     stream = io.StringIO()
-    listener = main.EventListener("attempt", main.Channel(stream), threading.Event())
+    listener = main.EventListener("attempt", main.Channel(stream), set())
     for _ in range(1100):
         now[0] += 0.02
         assert not listener.should_stop()
@@ -28,7 +27,7 @@ def test_what_else_it_tells_is_a_sign_of_life_too(monkeypatch) -> None:
     now = [100.0]
     monkeypatch.setattr(main.time, "monotonic", lambda: now[0])
     stream = io.StringIO()
-    listener = main.EventListener("attempt", main.Channel(stream), threading.Event())
+    listener = main.EventListener("attempt", main.Channel(stream), set())
     for _ in range(100):
         now[0] += 1.0
         listener.progressed(epoch=1, batch=1, batches=9, accuracy=0.5, rate=1.0)
