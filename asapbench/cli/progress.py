@@ -59,7 +59,6 @@ class _Tracked:
 
     epochs: float = 0.0
     accuracy: float | None = None
-    test: float | None = None
     shown: str = ""
     rate: float | None = None
     is_evaluated: bool = False
@@ -101,7 +100,7 @@ class _Progress:
         """Prints where a resumed cell continues."""
         tracked = self._tracked[cell.id]
         tracked.epochs = 0.0
-        tracked.test = tracked.test if epochs_done else None
+        tracked.shown = tracked.shown if epochs_done else ""
         self.time_left.began(cell, epochs_done)
         self._reach(cell, epochs_done)
         if epochs_done or batch:
@@ -114,8 +113,7 @@ class _Progress:
 
     def finished_epoch(self, slot: Slot, cell: Cell, metrics: EpochMetrics) -> None:
         """Counts; prints nothing."""
-        tracked = self._tracked[cell.id]
-        tracked.test, tracked.shown = metrics.test_accuracy, _accuracy(metrics)
+        self._tracked[cell.id].shown = _accuracy(metrics)
         self._reach(cell, metrics.epoch, metrics.train_accuracy, metrics.samples_per_second)
 
     def ended(self, slot: Slot, cell: Cell, state: str, error: str | None = None, *, retry: str | None = None) -> None:
@@ -292,7 +290,7 @@ class LiveView(_Progress):
         tracked = self._tracked[cell.id]
         epoch = min(int(tracked.epochs) + (not tracked.is_evaluated), cell.epochs)
         line |= {"cell": visible(self.labels.rule_first(cell)), "epoch": f"{epoch}/{cell.epochs}"}
-        line |= {"train": percent(tracked.accuracy), "test": percent(tracked.test)}
+        line |= {"train": percent(tracked.accuracy), "test": tracked.shown.removeprefix("test ") or "-"}
         if tracked.rate:
             left = duration(self.time_left.of(cell))
             line |= {"samples/s": f"{tracked.rate:,.0f}", "left": "testing" if tracked.is_evaluated else left}
