@@ -152,7 +152,7 @@ def tuned_table(
     keys = ", ".join(tuning.space)
     return Table(
         name=name,
-        title=f"{heading}, tuned equally",
+        title=f"{heading}: tuned and as published",
         caption=(
             f"Test accuracy in percent {metric.described}; {spread_and_count(shown, spread=spread)}. Tuned: the values "
             f"of {keys} with the highest validation accuracy of {counted(tuning.trials, 'trial')} "

@@ -197,7 +197,7 @@ def test_a_suite_without_a_search_or_without_trials_is_refused(tmp_path: Path) -
 def test_the_page_has_the_tables_of_a_search_beside_the_suite(tmp_path: Path) -> None:
     content = read(whole(tmp_path), suites=["mine"])
     titles = [table.title for table in suite_tables(content, option="")]
-    assert titles == ["mine", "mine, tuned equally", "mine, budget"]
+    assert titles == ["mine", "mine: tuned and as published", "mine: budget of the search"]
 
 
 def test_the_budget_goes_with_a_tuned_suite_alone() -> None:

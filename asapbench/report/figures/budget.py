@@ -34,8 +34,8 @@ def budget_figure(tuned: Sequence[Tuned], *, heading: str, notes: Sequence[Note]
         "has had too few trials."
     )
     return Illustration(
-        _table(tuned, curves, heading=f"{heading}, budget", caption=caption, notes=notes),
-        lambda sheet: _draw(tuned, curves, f"{heading}, budget", caption, sheet),
+        _table(tuned, curves, heading=f"{heading}: budget of the search", caption=caption, notes=notes),
+        lambda sheet: _draw(tuned, curves, f"{heading}: budget of the search", caption, sheet),
     )
 
 
