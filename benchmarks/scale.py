@@ -155,7 +155,9 @@ def main() -> None:
                 "run --dry-run": ["run", "large.toml", "--dry-run", "--device", "cpu", *db],
                 "list --limit 40": ["list", "--limit", "40", *db],
                 "list --limit 40 --sort accuracy": ["list", "--limit", "40", "--sort", "accuracy", *db],
+                "list": ["list", *db],  # the output is no terminal: all cells
                 "list --format csv": ["list", "--format", "csv", *db],
+                "list --format json": ["list", "--format", "json", *db],
                 "status": ["status", *db],
                 "report --suite": ["report", "--suite", "large", *db],
                 "report --table 1": ["report", "--table", "1", *db],

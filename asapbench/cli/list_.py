@@ -52,11 +52,13 @@ def list_(
     """
     from asapbench.report.build import with_options
     from asapbench.report.listing import Wanted, cells_table, states_of
-    from asapbench.report.out import chosen_format, deliver
+    from asapbench.report.out import STANDARD_OUTPUT, chosen_format, deliver
     from asapbench.report.render import Format
     from asapbench.store import Store
 
-    on_terminal = out is None and form in (None, Format.TERMINAL) and is_terminal(sys.stdout)
+    chosen = chosen_format(form, out) or Format.TERMINAL
+    is_printed = out in (None, STANDARD_OUTPUT) and chosen is Format.TERMINAL
+    on_terminal = is_printed and is_terminal(sys.stdout)
     most = limit if limit is not None else _LIMIT if on_terminal else 0
     wanted = Wanted(
         suites=suites or (),
@@ -69,6 +71,5 @@ def list_(
     )
     width = shutil.get_terminal_size().columns if on_terminal else None
     with Store.read_only(db) as store:
-        as_records = chosen_format(form, out) in (Format.CSV, Format.JSON)
-        table = cells_table(store, wanted, width=width, as_records=as_records)
+        table = cells_table(store, wanted, form=chosen, width=width)
     deliver(with_options(table, db), form=form, out=out, is_uncut=True)

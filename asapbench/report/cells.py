@@ -82,7 +82,8 @@ def write_cells(
         for result in results
     ]
     if path.suffix.lower() == ".csv":
-        content = csv_text(dict.fromkeys(name for row in rows for name in row), rows)
+        names = dict.fromkeys(name for row in rows for name in row)
+        content = csv_text({name: [row.get(name) for row in rows] for name in names})
     else:
         content = _json(results, rows, store)
     write_whole(path, content, what=str(path))

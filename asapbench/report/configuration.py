@@ -40,10 +40,11 @@ def configurations(results: Iterable[Outcome], metric: Metric) -> dict[str, Conf
 
     Outdated results, those of an earlier revision, are left out.
     """
-    groups: dict[str, list[Outcome]] = {}
-    for result in {result.cell.id: result for result in results if not result.outdated}.values():
-        groups.setdefault(result.cell.group, []).append(result)
-    return {group: _configuration(members, metric) for group, members in groups.items()}
+    groups: dict[str, dict[str, Outcome]] = {}
+    for result in results:
+        if not result.outdated:
+            groups.setdefault(result.cell.group, {})[result.cell.id] = result
+    return {group: _configuration(list(members.values()), metric) for group, members in groups.items()}
 
 
 def _configuration(results: list[Outcome], metric: Metric) -> Configuration:

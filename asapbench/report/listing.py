@@ -15,6 +15,7 @@ from asapbench.errors import SuiteError
 from asapbench.report.configuration import MISSING, counted, distinguishing_fields, state_text
 from asapbench.report.quantity import Sorting
 from asapbench.report.recorded import discarded_note
+from asapbench.report.render import Format
 from asapbench.report.table import Column, Field, Group, Note, Row, Table
 from asapbench.suite.cell import name
 from asapbench.suite.columns import field_text
@@ -25,6 +26,7 @@ from asapbench.suite.select import only
 if TYPE_CHECKING:
     from asapbench.store import Store
     from asapbench.store.listing import Listed, Trained
+    from asapbench.suite.cell import Cell
 
 STATES = ("pending", "running", "done", "diverged", "failed", "out_of_memory", "interrupted", "outdated", "discarded")
 """What `--state` takes. The others are states of attempts; `outdated` is done under an earlier revision of the code."""
@@ -85,14 +87,14 @@ def cells_table(
     store: Store,
     wanted: Wanted,
     *,
+    form: Format = Format.TERMINAL,
     width: int | None = None,
-    as_records: bool = False,
     now: datetime | None = None,
 ) -> Table:
     """The cells as a table, in `width` columns of a terminal: a long label continues below its row.
 
-    `as_records`: the cells as records, for CSV and JSON, instead of rows, accuracies as fractions of 1. Raises
-    SuiteError for a filter that no cell passes, StoreError for an unknown suite.
+    CSV, JSON and text without a width have records instead of rows; those of CSV and JSON have accuracies as fractions
+    of 1. Raises SuiteError for a filter that no cell passes, StoreError for an unknown suite.
     """
     everything = passing(store.listed(wanted.suites), wanted.filters)
     asked = wanted.states or [state for state in STATES if state != "discarded"]
@@ -106,7 +108,14 @@ def cells_table(
     discards = store.discards() if "discarded" in asked else {}
     reasons = {row.cell_id: discards[row.cell_id].reason or "" for row in shown if row.cell_id in discards}
     digits = 2 if wanted.digits is None else wanted.digits
-    columns, rows = _columns(shown, trained, labels, reasons, now=now or datetime.now(UTC), width=width, digits=digits)
+    columns, texts = _columns(shown, trained, labels, reasons, now=now or datetime.now(UTC), digits=digits)
+    records, rows = dict[str, Sequence[Any]](), list[Row]()
+    if form in (Format.CSV, Format.JSON):
+        records = _records(shown, trained, labels, discards, wanted.digits)
+    elif form is Format.TERMINAL and width is None:
+        records = dict(zip((column.title for column in columns), texts, strict=True))
+    else:
+        rows = list(_rows(columns, texts, width=width))
     return Table(
         title=labels.shared or counted(len(chosen), "cell"),
         caption="Accuracy in percent at the last epoch; time is that of training, without evaluation."
@@ -115,25 +124,23 @@ def cells_table(
         if everything
         else "No cell is recorded yet.",
         columns=columns,
-        groups=(Group("", () if as_records else tuple(rows)),),
+        groups=(Group("", tuple(rows)),),
         notes=tuple(_notes(chosen, everything, shown, wanted, labels)),
         numbers=(),
-        records=tuple(_record(row, trained, labels, discards, wanted.digits) for row in shown) if as_records else (),
+        records=records,
     )
 
 
 def _trained(store: Store, rows: Sequence[Listed]) -> dict[str, Trained]:
-    """By cell."""
-    lineages = {row.cell_id: row.lineage for row in rows if row.lineage is not None}
-    found = store.trained(list(lineages.values()))
-    return {cell_id: found[lineage] for cell_id, lineage in lineages.items() if lineage in found}
+    """By lineage."""
+    return store.trained([row.lineage for row in rows if row.lineage is not None])
 
 
-def _sorted(rows: Sequence[Listed], trained: Mapping[str, Trained], wanted: Wanted) -> list[Listed]:
+def _sorted(rows: Sequence[Listed], trained: dict[str, Trained], wanted: Wanted) -> list[Listed]:
     """The rows in the order asked for. Those without the value are last, in either direction."""
 
     def of_trained(field: str) -> Callable[[Listed], Any]:
-        return lambda row: getattr(trained.get(row.cell_id), field, None)
+        return lambda row: getattr(trained.get(row.lineage or ""), field, None)
 
     largest_first: dict[Sorting, Callable[[Listed], Any]] = {
         Sorting.ACCURACY: of_trained("test_accuracy"),
@@ -158,39 +165,42 @@ class _Labels:
     """The label of each row by what it differs in, and what all of them share."""
 
     def __init__(self, store: Store, rows: Sequence[Listed]) -> None:
-        self._groups = {row.first.group: row.first for row in rows if row.first is not None}
-        self._fields, self.shared = distinguishing_fields(list(self._groups.values())) if self._groups else ([], "")
-        if len(self._groups) == 1:  # nothing differs but the seed
-            self.shared = ", ".join((self.shared, *(field_text(c, "rule") for c in self._groups.values())))
-            self._fields = []
+        groups = {row.first.group: row.first for row in rows if row.first is not None}
+        fields, self.shared = distinguishing_fields(list(groups.values())) if groups else ([], "")
+        if len(groups) == 1:  # nothing differs but the seed
+            self.shared = ", ".join((self.shared, *(field_text(cell, "rule") for cell in groups.values())))
+            fields = []
         unreadable = [row.cell_id for row in rows if row.first is None]
         self.unreadable = store.labels(unreadable) if unreadable else {}
-        self._of_group: dict[str, str] = {}
+        self._before_seed = {
+            group: "".join(f"{field_text(cell, field)}, " for field in fields) for group, cell in groups.items()
+        }
 
     def of(self, row: Listed) -> str:
         """`ASAP(k=4), lr 0.03, seed 0`."""
         if row.first is None:
             return self.unreadable[row.cell_id]
-        group = row.first.group
-        if group not in self._of_group:
-            self._of_group[group] = ", ".join(field_text(row.first, field) for field in self._fields)
-        return ", ".join(filter(None, (self._of_group[group], f"seed {row.seed}")))
+        return f"{self._before_seed[row.first.group]}seed {row.seed}"
 
 
 def _columns(
     rows: Sequence[Listed],
-    trained: Mapping[str, Trained],
+    trained: dict[str, Trained],
     labels: _Labels,
     reasons: Mapping[str, str],
     *,
     now: datetime,
-    width: int | None,
     digits: int,
-) -> tuple[tuple[Column, ...], Iterator[Row]]:
-    values = [trained.get(row.cell_id) for row in rows]
-    columns: dict[Column, list[str]] = {
+) -> tuple[tuple[Column, ...], list[list[str]]]:
+    """The columns and their texts, that of the labels last."""
+    values, states = [trained.get(row.lineage or "") for row in rows], {state: state_text(state) for state in STATES}
+    texts = list(map(labels.of, rows))
+    if reasons:
+        both = [(text, reasons.get(row.cell_id)) for text, row in zip(texts, rows, strict=True)]
+        texts = [": ".join(filter(None, one)) for one in both]
+    columns = {
         Column("cell", "left"): [row.short for row in rows],
-        Column("state", "left"): [state_text(row.state) for row in rows],
+        Column("state", "left"): [states[row.state] for row in rows],
         Column("test"): [_percent(one.test_accuracy if one else None, digits) for one in values],
     }
     if any(one is not None and one.validation_accuracy is not None for one in values):
@@ -199,19 +209,18 @@ def _columns(
         Column("epochs"): [f"{row.epochs_done}/{row.first.epochs if row.first else '?'}" for row in rows],
         Column("time"): [_duration(one.seconds) if one else MISSING for one in values],
         Column("age"): [MISSING if row.since is None else _age(row.since, now) for row in rows],
+        Column("label and reason" if reasons else "label", "left"): texts,
     }
-    texts = [": ".join(filter(None, (labels.of(row), reasons.get(row.cell_id)))) for row in rows]
-    title = "label and reason" if reasons else "label"
-    taken = sum(max(map(len, (column.title, *texts_of))) + 2 for column, texts_of in columns.items())
-    room = None if width is None else max(width - taken, _NARROWEST)
-    return (*columns, Column(title, "left")), _rows(list(columns.values()), texts, room=room)
+    return tuple(columns), list(columns.values())
 
 
-def _rows(columns: Sequence[Sequence[str]], texts: Sequence[str], *, room: int | None) -> Iterator[Row]:
-    blank = (Field(""),) * len(columns)
-    for place, text in enumerate(texts):
-        lines = [text] if room is None else textwrap.wrap(text, room) or [""]
-        yield Row((*(Field(column[place]) for column in columns), Field(lines[0])))
+def _rows(columns: Sequence[Column], texts: Sequence[Sequence[str]], *, width: int | None) -> Iterator[Row]:
+    taken = [max(map(len, (column.title, *own))) + 2 for column, own in zip(columns, texts, strict=True)]
+    room = None if width is None else max(width - sum(taken[:-1]), _NARROWEST)
+    blank = (Field(""),) * (len(columns) - 1)
+    for *values, label in zip(*texts, strict=True):
+        lines = [label] if room is None else textwrap.wrap(label, room) or [""]
+        yield Row((*map(Field, values), Field(lines[0])))
         yield from (Row((*blank, Field(line))) for line in lines[1:])
 
 
@@ -226,27 +235,37 @@ def _notes(
         yield Note(f"Listed by their label alone: {not_installed(list(labels.unreadable.values()))}")
 
 
-def _record(
-    row: Listed, trained: Mapping[str, Trained], labels: _Labels, discards: Mapping[str, Any], digits: int | None
-) -> dict[str, Any]:
-    one, discard = trained.get(row.cell_id), discards.get(row.cell_id)
+def _records(
+    rows: Sequence[Listed], trained: dict[str, Trained], labels: _Labels, discards: Mapping[str, Any], digits: int | None
+) -> dict[str, Sequence[Any]]:
+    values, decisions = [trained.get(row.lineage or "") for row in rows], [discards.get(row.cell_id) for row in rows]
+    groups = [row.first and row.first.group for row in rows]
+    first = {group: row.first for group, row in zip(groups, rows, strict=True) if row.first}
+
+    def shared(value: Callable[[Cell], Any]) -> list[Any]:
+        """What the cells of a group have in common, for each row."""
+        return list(map({group: value(cell) for group, cell in first.items()}.get, groups))
+
+    def named(kind: str) -> list[Any]:
+        return shared(lambda cell: name(kind, getattr(cell, kind)))
+
     return {
-        "cell": row.cell_id,
-        "short_id": row.short,
-        "group_id": row.first.group if row.first else None,
-        "label": labels.of(row),
-        **{kind: name(kind, getattr(row.first, kind)) if row.first else None for kind in ("dataset", "model", "rule")},
-        "lr": row.first.lr if row.first else None,
-        "seed": row.seed,
-        "state": row.state,
-        "test_accuracy": _rounded(one.test_accuracy, digits) if one else None,
-        "validation_accuracy": _rounded(one.validation_accuracy, digits) if one else None,
-        "epochs_done": row.epochs_done,
-        "epochs": row.first.epochs if row.first else None,
-        "seconds": one.seconds if one else None,
-        "since": row.since,
-        "reason": discard.reason if discard else None,
-        "discarded_at": discard.decided_at if discard else None,
+        "cell": [row.cell_id for row in rows],
+        "short_id": [row.short for row in rows],
+        "group_id": groups,
+        "label": list(map(labels.of, rows)),
+        **{kind: named(kind) for kind in ("dataset", "model", "rule")},
+        "lr": shared(lambda cell: cell.lr),
+        "seed": [row.seed for row in rows],
+        "state": [row.state for row in rows],
+        "test_accuracy": [_rounded(one.test_accuracy, digits) if one else None for one in values],
+        "validation_accuracy": [_rounded(one.validation_accuracy, digits) if one else None for one in values],
+        "epochs_done": [row.epochs_done for row in rows],
+        "epochs": shared(lambda cell: cell.epochs),
+        "seconds": [one.seconds if one else None for one in values],
+        "since": [row.since for row in rows],
+        "reason": [one.reason if one else None for one in decisions],
+        "discarded_at": [one.decided_at if one else None for one in decisions],
     }
 
 

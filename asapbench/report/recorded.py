@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from asapbench.errors import AsapbenchError, NoDatabaseError, StoreError, SuiteError
@@ -138,7 +139,7 @@ def recorded_suite(store: Store, suite: str, *, option: str = "--suite ", comman
     if record.text is None:
         return RecordedSuite(name, named.title if named else name, named, target=named.target if named else None)
     try:
-        complete = data_of_cells(store.group_cells(name))
+        complete = data_of_cells(partial(store.group_cells, name))
         file = parse(record.text, source=record.source, complete=complete, all_seeds=False)
     except SuiteError as error:
         reason = str(error).splitlines()[0].removeprefix(f"{record.source}:")

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from asapbench.analysis.comparison import Interval
 
@@ -32,12 +33,12 @@ class Summary:
         """The samples by their seeds; empty where these are not known."""
         return dict(zip(self.seeds, self.samples, strict=True)) if self.seeds else {}
 
-    @property
+    @cached_property
     def mean(self) -> float | None:
         """The mean, None without samples."""
         return statistics.fmean(self.samples) if self.samples else None
 
-    @property
+    @cached_property
     def sd(self) -> float | None:
         """The sample standard deviation (n - 1 in the denominator), None for fewer than two samples."""
         return statistics.stdev(self.samples) if self.n > 1 else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from string import ascii_lowercase
 from typing import Any, Literal, TypeVar, cast
 
@@ -154,7 +154,8 @@ class Table:
     """A report. `summary` is a line directly below the rows, and `ranked` its numbers, where it ranks some.
 
     `name` is short, as in `quickstart`, for references. A table without title and caption is shown without a heading.
-    `records` are the rows of a list: CSV and JSON have them instead of numbers.
+    `records` are the columns of a list, by name: text that is not cut has them instead of rows, CSV and JSON instead of
+    numbers.
     """
 
     title: str
@@ -166,7 +167,7 @@ class Table:
     summary: str = ""
     ranked: Exact | None = None
     name: str = ""
-    records: tuple[Mapping[str, Any], ...] = ()
+    records: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     strong: Strong | None = None
 
     def described(self, mark: str = "Bold") -> str:

@@ -171,10 +171,10 @@ def _shown(source: str) -> str:
 
 def _groups(text: str | None, recorded: Sequence[Cell]) -> set[str]:
     """The groups of a suite file's cells, with the data of `recorded`; none if its text is unknown or unreadable."""
+    if not text:
+        return set()
     try:
-        return (
-            {cell.group for cell in parse(text, source="", complete=data_of_cells(recorded)).cells} if text else set()
-        )
+        return {cell.group for cell in parse(text, source="", complete=data_of_cells(lambda: recorded)).cells}
     except SuiteError:
         return set()
 

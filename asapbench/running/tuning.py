@@ -211,7 +211,7 @@ def _require_same_search(store: Store, wanted: Search) -> None:
     if record is None or record.text is None or trials_name(wanted.suite.name) not in known:
         return
     try:
-        before = parse(record.text, source=record.source, complete=data_of_cells(wanted.suite.cells)).tuning
+        before = parse(record.text, source=record.source, complete=data_of_cells(lambda: wanted.suite.cells)).tuning
     except SuiteError:  # an entry of a plug-in that is not loaded, or data that are gone: nothing to compare
         return
     if before is not None and before.fixed != wanted.tuning.fixed:

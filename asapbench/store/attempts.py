@@ -18,10 +18,11 @@ from asapbench.store.cells import (
     BRIEF,
     IS_KEPT,
     ORDER,
-    CellReader,
     chunks,
+    may_be_of,
     name_of,
     ordered_cells,
+    read_cells,
     read_config,
     readable_cell,
     representatives,
@@ -193,8 +194,8 @@ def outcomes(connection: Connection) -> list[Outcome]:
     rank = {group: place for place, group in enumerate(representatives(connection))}
     rows = connection.execute(select(*BRIEF).where(IS_KEPT)).all()
     rows = sorted(rows, key=lambda row: (rank[row[1]], row[2], row[0]))
-    reader, found = CellReader(connection), progress(connection)
-    return [Outcome(cell, found[row[0]]) for row in rows if row[0] in found and (cell := reader.cell(*row)) is not None]
+    readable, found = read_cells(connection, rows), progress(connection)
+    return [Outcome(cell, found[cell_id]) for cell_id, cell in readable if cell is not None and cell_id in found]
 
 
 def suite_outcomes(connection: Connection, suite: str) -> SuiteOutcomes:
@@ -205,28 +206,18 @@ def suite_outcomes(connection: Connection, suite: str) -> SuiteOutcomes:
     return SuiteOutcomes(list(readable.values()), held, unreadable)
 
 
-_OF_PROGRESS = [field.name for field in fields(Progress)]
-
-
 def progress(connection: Connection, *, suite: str | None = None) -> dict[str, Progress]:
     """By cell what its current attempt has come to, of every cell that has one, readable or not, discarded or not.
 
     With `suite`, at least of the cells of this suite.
     """
-    query = select(attempts.c.cell_id, attempts.c.number, *(attempts.c[name] for name in _OF_PROGRESS))
+    query = select(attempts.c.number, *(attempts.c[name] for name in Progress._fields))
     query = query.where(attempts.c.superseded.is_(False))
-    if suite is not None and not _is_most(connection, suite):
-        own = select(suite_cell.c.cell_id).where(suite_cell.c.suite == suite)
-        query = query.where(attempts.c.cell_id.in_(own))
+    if suite is not None:
+        query = query.where(may_be_of(connection, suite, attempts.c.cell_id))
     # The newest attempt is `CURRENT`; to find it here takes half the time, as most cells have one attempt.
-    newest = {row[0]: row[1:] for row in sorted(connection.execute(query).all(), key=itemgetter(1))}
-    return {one.cell_id: one for one in checked_all(Progress, (row[1:] for row in newest.values()))}
-
-
-def _is_most(connection: Connection, suite: str) -> bool:
-    """Whether a suite has so many of the cells that reading all is quicker than looking each of its cells up."""
-    own = connection.scalar(select(func.count()).where(suite_cell.c.suite == suite)) or 0
-    return 2 * own > (connection.scalar(select(func.count()).select_from(cells)) or 0)
+    rows = sorted(connection.execute(query).all(), key=itemgetter(0))
+    return {one.cell_id: one for one in checked_all(Progress, (row[1:] for row in rows))}
 
 
 def results_of(connection: Connection, cell_ids: Sequence[str]) -> list[Result]:

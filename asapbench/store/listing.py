@@ -6,13 +6,12 @@ A group, whose cells differ in the seed alone, is read once: its configuration i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, func, select
 
 from asapbench.store import discards
-from asapbench.store.attempts import CURRENT, running
+from asapbench.store.attempts import running
 from asapbench.store.cells import chunks, readable_cell, representatives, require_suite
 from asapbench.store.records import FINAL, State
 from asapbench.store.rows import checked_all
@@ -25,8 +24,7 @@ ListedState = State | Literal["outdated", "discarded"]
 """`outdated`: done or diverged under an earlier revision of the code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """A cell and the state of its current attempt, which a dead run may have left running: then it is interrupted.
 
     `first` is a cell of its group, the same except in its seed; None if its rule, model or data set is not installed.
@@ -54,8 +52,7 @@ class Listed:
         return None if self.first is None else self.first.with_seed(self.seed).stored_as(self.cell_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
+class Trained(NamedTuple):
     """Of a lineage: the accuracies at its last epoch, fractions of 1, and the seconds of training of all epochs.
 
     The seconds are those of the epochs, without evaluation.
@@ -67,9 +64,8 @@ class Trained:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What the query has for a cell; without an attempt, the columns of attempts are None."""
+class _Row(NamedTuple):
+    """A cell and an attempt that is not superseded, the last one by `number` is current. Without one, that is None."""
 
     id: str
     group_id: str
@@ -79,6 +75,7 @@ class _Row:
     last_test_accuracy: float | None
     since: str | None
     lineage: str | None
+    number: int | None
 
 
 def listed(connection: Connection, suites: Sequence[str] = ()) -> list[Listed]:
@@ -90,11 +87,11 @@ def listed(connection: Connection, suites: Sequence[str] = ()) -> list[Listed]:
     for name in suites:
         require_suite(connection, name)
         query = _rows().join(suite_cell, suite_cell.c.cell_id == cells.c.id).where(suite_cell.c.suite == name)
-        rows |= {row.id: row for row in _read(connection, query.order_by(suite_cell.c.position))}
+        rows |= {row.id: row for row in _read(connection, query.order_by(suite_cell.c.position, attempts.c.number))}
     first = representatives(connection)
     if not suites:
         order = {group: place for place, group in enumerate(first)}
-        found = sorted(_read(connection, _rows()), key=lambda row: (order[row.group_id], row.seed, row.id))
+        found = sorted(_read(connection, _rows()), key=lambda row: (order[row.group_id], row.seed, row.id, row.number))
         rows = {row.id: row for row in found}
     outdated = {group for group, (cell_id, cell) in first.items() if cell is not None and cell.id != cell_id}
     discarded = discards.current(connection)
@@ -153,8 +150,8 @@ def _rows() -> Select[*tuple[Any, ...]]:
     columns = [cells.c[name] for name in ("id", "group_id", "seed")]
     columns += [attempts.c[name] for name in ("state", "epochs_done", "last_test_accuracy")]
     since = func.coalesce(attempts.c.ended_at, attempts.c.started_at)
-    joined = cells.outerjoin(attempts, and_(attempts.c.cell_id == cells.c.id, CURRENT))
-    return select(*columns, since.label("since"), attempts.c.lineage).select_from(joined)
+    joined = cells.outerjoin(attempts, and_(attempts.c.cell_id == cells.c.id, attempts.c.superseded.is_(False)))
+    return select(*columns, since.label("since"), attempts.c.lineage, attempts.c.number).select_from(joined)
 
 
 def _read(connection: Connection, query: Select[*tuple[Any, ...]]) -> list[_Row]:

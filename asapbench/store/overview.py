@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Select, String, case, cast, func, literal, select
 
@@ -24,8 +24,7 @@ from asapbench.suite.cell import Cell
 _PROBLEMS = ("failed", "out_of_memory", "diverged")
 
 
-@dataclass(frozen=True, slots=True)
-class KindCount:
+class KindCount(NamedTuple):
     """How many `cells` of one kind are in a state, with `epochs` each and `epochs_done` of all together.
 
     `example` is the identity of one of them.

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import unquote
 
 from asapbench.certificate import Certificate
@@ -110,8 +110,7 @@ class Attempt:
         return OwnerProcess(self.host, self.boot_id, self.pid, self.pid_started)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """What an attempt has come to: the columns of `Attempt` that reports and plans need, quick to read by thousands."""
 
     id: str

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import fields
 from functools import cache
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import RowMapping
 
 T = TypeVar("T")
+RowT = TypeVar("RowT", bound=NamedTuple)
 
 RESTORE_IT = "restore the database from a copy, or name another with --db"
 
@@ -28,9 +28,9 @@ class UntrustedRowError(Exception):
 
 
 def checked(kind: type[T], row: Mapping[str, Any] | RowMapping) -> T:
-    """`row` as a `kind`, a dataclass whose fields have its names. Raises UntrustedRowError."""
+    """`row` as a `kind`, a dataclass or a named tuple whose fields have its names. Raises UntrustedRowError."""
     for name, value in row.items():
-        if isinstance(value, float) and abs(value) >= _LARGE and not name.endswith("_loss"):
+        if _is_too_large(name, value):
             raise untrusted(name, f"{value} is not a number that could be measured")
     try:
         found: T = _adapter(cast("Hashable", kind)).validate_python(dict(row))
@@ -40,28 +40,31 @@ def checked(kind: type[T], row: Mapping[str, Any] | RowMapping) -> T:
     return found
 
 
-def checked_all(kind: type[T], rows: Iterable[Sequence[Any]]) -> list[T]:
-    """As `checked`, many rows at a time, whose values are in the order of the fields of the dataclass `kind`."""
-    left, found = iter(rows), list[T]()
+def checked_all(kind: type[RowT], rows: Iterable[Sequence[Any]]) -> list[RowT]:
+    """As `checked`, many rows at a time, whose values are in the order of the fields of the named tuple `kind`."""
+    left, found = iter(rows), list[RowT]()
     while part := list(islice(left, _TOGETHER)):
         found += _checked_together(kind, part)
     return found
 
 
-def _checked_together(kind: type[T], rows: Sequence[Sequence[Any]]) -> list[T]:
-    names = [field.name for field in fields(cast("Any", kind))]
-    values = [dict(zip(names, row, strict=True)) for row in rows]
+def _checked_together(kind: type[RowT], rows: Sequence[Sequence[Any]]) -> list[RowT]:
+    """Column by column, and into tuples: half the time of dataclasses made of one row after the other."""
+    columns = list(zip(*rows, strict=True))
     try:
-        found: list[T] = _adapter(cast("Hashable", list[kind])).validate_python(values)  # type: ignore[valid-type]
-    except ValidationError:
-        return [checked(kind, row) for row in values]  # raises, with the reason
-    for name in names:
-        if name.endswith("_loss"):
-            continue
-        for row in values:
-            if isinstance(row[name], float) and abs(row[name]) >= _LARGE:
-                checked(kind, row)
-    return found
+        if any(map(_has_too_large, kind._fields, columns)):
+            raise ValueError
+        return list(map(kind, *_columns_adapter(kind).validate_python(columns)))
+    except ValueError:
+        return [checked(kind, dict(zip(kind._fields, row, strict=True))) for row in rows]  # raises, with the reason
+
+
+def _has_too_large(name: str, column: Sequence[Any]) -> bool:
+    return float in set(map(type, column)) and any(_is_too_large(name, value) for value in column)
+
+
+def _is_too_large(name: str, value: object) -> bool:
+    return isinstance(value, float) and abs(value) >= _LARGE and not name.endswith("_loss")
 
 
 def number(name: str, value: object) -> float:
@@ -94,3 +97,10 @@ def untrusted(name: str, fault: str) -> UntrustedRowError:
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+@cache
+def _columns_adapter(kind: type[NamedTuple]) -> TypeAdapter[Any]:
+    hints = get_type_hints(kind, include_extras=True)
+    lists = tuple(list[hints[name]] for name in kind._fields)  # type: ignore[valid-type]
+    return TypeAdapter(cast("Any", tuple[lists]))  # type: ignore[valid-type]

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
@@ -60,17 +61,18 @@ def data_of_files(folder: FilePath = FilePath(), path: str | None = None) -> Com
     return complete
 
 
-def data_of_cells(cells: Iterable[Cell] = ()) -> Complete:
+def data_of_cells(cells: Callable[[], Iterable[Cell]] = tuple) -> Complete:
     """The data of recorded cells: those of the same settings, and of the same path's last part if there are such.
 
-    A text that a database holds must not make asapbench read files.
+    A text that a database holds must not make asapbench read files. `cells` is called if the suite has own data.
     """
-    known = list(dict.fromkeys(cell.dataset for cell in cells))
+    recorded = cache(cells)
 
     def complete(choice: Choice) -> Choice:
         entry = catalog.DATASETS[choice.name]
         if not entry.reads_a_path:
             return choice
+        known = dict.fromkeys(cell.dataset for cell in recorded())
         alike = [one for one in known if one.name == choice.name and entry.settings(one) == entry.settings(choice)]
         if not alike:
             raise DataError(f"{choice.name}: no recorded cell has these data")

@@ -12,6 +12,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from functools import partial
+from operator import add
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -90,32 +91,29 @@ def _total(padded: Sequence[Sequence[Text]]) -> int:
 
 
 def render_uncut(table: Table) -> str:
-    """The table with each row as one line, without style, quickly: for a list of many thousand rows in a pipe.
+    """The records of a list, each as one line, without style, quickly: many thousand of them in a pipe.
 
-    >>> from asapbench.report.table import Row
-    >>> rows = (Row((Field("BP"), Field("97.31"))), Row((Field("ASAP"), Field("-"))))
-    >>> print(render_uncut(Table("", "", (Column("rule", "left"), Column("test")), (Group("", rows),), (), ())), end="")
+    >>> columns, records = (Column("rule", "left"), Column("test")), {"rule": ["BP", "ASAP"], "test": ["97.31", "-"]}
+    >>> print(render_uncut(Table("", "", columns, (), (), (), records=records)), end="")
     rule   test
     BP    97.31
     ASAP      -
     """
-    rows = [[visible(column.title) for column in table.columns]]
-    rows += [[visible(field.text) for field in row.fields] for group in table.groups for row in group.rows]
-    widths = [max(map(_width, texts)) for texts in zip(*rows, strict=True)]
+    columns = [_uncut(column, table.records[column.title]) for column in table.columns]
     heading = [visible(text) for text in (table.title, table.caption) if text]
     lines = [*heading, ""] if heading else []
-    for row in rows:
-        fields = (
-            text + " " * (width - _width(text)) if column.align == "left" else " " * (width - _width(text)) + text
-            for text, width, column in zip(row, widths, table.columns, strict=True)
-        )
-        lines.append(_GAP.join(fields).rstrip())
+    lines += [_GAP.join(fields).rstrip() for fields in zip(*columns, strict=True)]
     notes = [text for note in table.notes for text in (visible(note.text), *(f"    {c}" for c in note.commands))]
     return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
 
 
-def _width(text: str) -> int:
-    return len(text) if text.isascii() else cell_len(text)
+def _uncut(column: Column, texts: Sequence[str]) -> list[str]:
+    """The title of the column and its texts, all of one width."""
+    texts = [visible(text) for text in (column.title, *texts)]
+    widths = list(map(len if all(map(str.isascii, texts)) else cell_len, texts))
+    widest = max(widths)
+    blanks = [" " * (widest - width) for width in widths]
+    return list(map(add, texts, blanks) if column.align == "left" else map(add, blanks, texts))
 
 
 def render_terminal(table: Table, *, width: int = 100, color: bool = False, encoding: str = "utf-8") -> str:
