@@ -67,6 +67,12 @@ def test_csv_and_json_have_a_record_for_each_cell(filled: Commands) -> None:
     assert [record["cell"] for record in content["records"]] == [cell.id for cell in CELLS]
 
 
+def test_a_list_without_cells_has_the_columns_and_no_record(filled: Commands) -> None:
+    header = filled("list", "--format", "csv").out.splitlines()[0]
+    assert filled("list", "--state", "diverged", "--format", "csv").out.splitlines() == [header]
+    assert json.loads(filled("list", "--state", "diverged", "--format", "json").out)["records"] == []
+
+
 def test_only_and_state_choose_and_suites_have_their_own_order(filled: Commands) -> None:
     with Store.open(DEFAULT_URL) as store:
         store.record_suite("other", "other.toml", [CELLS[3], CELLS[0]])
