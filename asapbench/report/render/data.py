@@ -72,11 +72,13 @@ def _json(content: Mapping[str, Any]) -> str:
 
 def _json_records(columns: Mapping[str, Sequence[Any]]) -> str:
     """As `_json` writes a list of records inside of a content, whose indent makes it slow: an eighth of its time."""
+    if not all(columns.values()):
+        return "[]"
     encoded = (json.dumps(list(values), separators=("\n", ":"), allow_nan=False) for values in columns.values())
     record = ",\n".join(f"      {json.dumps(name)}: %s" for name in columns)
     rows = zip(*(text[1:-1].split("\n") for text in encoded), strict=True)
     listed = ",\n".join(f"    {{\n{record % row}\n    }}" for row in rows)
-    return f"[\n{listed}\n  ]" if listed else "[]"
+    return f"[\n{listed}\n  ]"
 
 
 def _shared(texts: Iterable[str]) -> str | None:
