@@ -71,7 +71,7 @@ def _json(content: Mapping[str, Any]) -> str:
 
 
 def _json_records(columns: Mapping[str, Sequence[Any]]) -> str:
-    """As `_json` writes a list of records inside of a content, whose indent makes it slow: an eighth of its time."""
+    """As `_json` writes a list of records inside of a content, whose indent makes it slow."""
     if not all(columns.values()):
         return "[]"
     encoded = (json.dumps(list(values), separators=("\n", ":"), allow_nan=False) for values in columns.values())
