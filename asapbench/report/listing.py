@@ -107,15 +107,16 @@ def cells_table(
     labels = _Labels(store, shown)
     discards = store.discards() if "discarded" in asked else {}
     reasons = {row.cell_id: discards[row.cell_id].reason or "" for row in shown if row.cell_id in discards}
-    digits = 2 if wanted.digits is None else wanted.digits
-    columns, texts = _columns(shown, trained, labels, reasons, now=now or datetime.now(UTC), digits=digits)
-    records, rows = dict[str, Sequence[Any]](), list[Row]()
+    columns, records, rows = dict[Column, list[str]](), dict[str, Sequence[Any]](), list[Row]()
     if form in (Format.CSV, Format.JSON):
         records = _records(shown, trained, labels, discards, wanted.digits)
-    elif form is Format.TERMINAL and width is None:
-        records = dict(zip((column.title for column in columns), texts, strict=True))
     else:
-        rows = list(_rows(columns, texts, width=width))
+        digits = 2 if wanted.digits is None else wanted.digits
+        columns = _columns(shown, trained, labels, reasons, now=now or datetime.now(UTC), digits=digits)
+        if form is Format.TERMINAL and width is None:
+            records = {column.title: texts for column, texts in columns.items()}
+        else:
+            rows = list(_rows(columns, width=width))
     return Table(
         title=labels.shared or counted(len(chosen), "cell"),
         caption="Accuracy in percent at the last epoch; time is that of training, without evaluation."
@@ -123,7 +124,7 @@ def cells_table(
         else "No cell is in this state."
         if everything
         else "No cell is recorded yet.",
-        columns=columns,
+        columns=tuple(columns),
         groups=(Group("", tuple(rows)),),
         notes=tuple(_notes(chosen, everything, shown, wanted, labels)),
         numbers=(),
@@ -191,8 +192,8 @@ def _columns(
     *,
     now: datetime,
     digits: int,
-) -> tuple[tuple[Column, ...], list[list[str]]]:
-    """The columns and their texts, that of the labels last."""
+) -> dict[Column, list[str]]:
+    """The columns and their texts, the labels last."""
     values, states = [trained.get(row.lineage or "") for row in rows], {state: state_text(state) for state in STATES}
     texts = list(map(labels.of, rows))
     if reasons:
@@ -211,14 +212,14 @@ def _columns(
         Column("age"): [MISSING if row.since is None else _age(row.since, now) for row in rows],
         Column("label and reason" if reasons else "label", "left"): texts,
     }
-    return tuple(columns), list(columns.values())
+    return columns
 
 
-def _rows(columns: Sequence[Column], texts: Sequence[Sequence[str]], *, width: int | None) -> Iterator[Row]:
-    taken = [max(map(len, (column.title, *own))) + 2 for column, own in zip(columns, texts, strict=True)]
+def _rows(columns: Mapping[Column, Sequence[str]], *, width: int | None) -> Iterator[Row]:
+    taken = [max(map(len, (column.title, *texts))) + 2 for column, texts in columns.items()]
     room = None if width is None else max(width - sum(taken[:-1]), _NARROWEST)
     blank = (Field(""),) * (len(columns) - 1)
-    for *values, label in zip(*texts, strict=True):
+    for *values, label in zip(*columns.values(), strict=True):
         lines = [label] if room is None else textwrap.wrap(label, room) or [""]
         yield Row((*map(Field, values), Field(lines[0])))
         yield from (Row((*blank, Field(line))) for line in lines[1:])
@@ -236,7 +237,11 @@ def _notes(
 
 
 def _records(
-    rows: Sequence[Listed], trained: dict[str, Trained], labels: _Labels, discards: Mapping[str, Any], digits: int | None
+    rows: Sequence[Listed],
+    trained: dict[str, Trained],
+    labels: _Labels,
+    discards: Mapping[str, Any],
+    digits: int | None,
 ) -> dict[str, Sequence[Any]]:
     values, decisions = [trained.get(row.lineage or "") for row in rows], [discards.get(row.cell_id) for row in rows]
     groups = [row.first and row.first.group for row in rows]

@@ -385,5 +385,6 @@ def find_id(connection: Connection, prefix: str) -> str:
 def _stored_under(connection: Connection, digits: str) -> list[str]:
     """The stored identities of outdated cells whose identity starts with these digits now."""
     rows = connection.execute(select(*BRIEF).order_by(cells.c.id)).all()
-    found = (cell_id for cell_id, cell in read_cells(connection, rows) if cell is not None and cell.id.startswith(digits))
+    readable = ((cell_id, cell) for cell_id, cell in read_cells(connection, rows) if cell is not None)
+    found = (cell_id for cell_id, cell in readable if cell.id.startswith(digits))
     return list(islice(found, _LISTED + 1))

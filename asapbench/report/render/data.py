@@ -38,7 +38,7 @@ def csv_text(columns: Mapping[str, Sequence[Any]]) -> str:
 
 
 def _fields(values: Sequence[Any]) -> Iterable[Any]:
-    return map(_field, values) if {str, tuple} & set(map(type, values)) else values
+    return map(_field, values) if any(issubclass(kind, (str, tuple)) for kind in set(map(type, values))) else values
 
 
 def _field(value: Any) -> Any:
@@ -71,7 +71,7 @@ def _json(content: Mapping[str, Any]) -> str:
 
 
 def _json_records(columns: Mapping[str, Sequence[Any]]) -> str:
-    """As `_json` writes a list of records inside of a content, whose indent makes it slow."""
+    """As `_json` writes a list of records of numbers and texts inside of a content, whose indent makes it slow."""
     if not all(columns.values()):
         return "[]"
     encoded = (json.dumps(list(values), separators=("\n", ":"), allow_nan=False) for values in columns.values())
