@@ -123,8 +123,7 @@ class Progress(NamedTuple):
     best_val_test_accuracy: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(NamedTuple):
     """The first `epoch` at which a lineage reached an accuracy on held-out examples; None: it has not.
 
     `seconds` of training up to the end of that epoch, as recorded. `best` is the highest accuracy of all its epochs.
