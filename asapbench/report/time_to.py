@@ -128,6 +128,8 @@ def timed(
     for cell in cells:
         members.setdefault(cell.group, []).append(cell)
     shown = {cell.group: members.get(layout.measured(cell).group, []) for cell in layout.grid.cells}
+    if layout.selection is not None:  # the neutral cell of a place without a choice may be a candidate of its own
+        shown |= {cell.group: [] for cell in layout.grid.cells if cell.group not in layout.selection.chosen}
     wanted = {cell.id for group in shown.values() for cell in group}
     current = {result.cell.id: result for result in results if result.cell.id in wanted and not result.outdated}
     reached = _reached(store, current.values(), target)

@@ -237,6 +237,18 @@ def test_a_swept_value_is_chosen_by_validation_accuracy_and_its_time_is_shown(tm
     assert texts(table(url, select="lr")) == [["ResNet-10", "2", "2"], ["lr", "0.1 of 2", "0.01 of 2"]]
 
 
+def test_where_nothing_can_be_chosen_no_time_of_a_value_is_shown(tmp_path: Path) -> None:
+    """Both values of FA diverged, one after it had reached the target."""
+    url, cells = recorded(tmp_path, seeds=[0], more='[[grid]]\nlr = 0.01\nmodel = { name = "resnet10", width = 4 }\n')
+    with Store.open(url) as store:
+        for cell in cells:
+            train(store, cell, reaching(2), state="diverged" if cell.rule.name == "fa" else "done")
+    made = table(url, select="lr")
+    assert texts(made) == [["ResNet-10", "2", "-"], ["lr", "0.1 of 2", "-"]]
+    assert [number.measured for number in numbers(made)] == [2, None]
+    assert "no value of lr can be compared: 2 with a diverged training" in footnotes(made)
+
+
 @pytest.mark.parametrize(
     ("wanted", "says"),
     [

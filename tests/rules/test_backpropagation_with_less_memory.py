@@ -96,6 +96,49 @@ def test_dropout_draws_the_same_numbers_again_and_no_more_than_bp() -> None:
     require_same_bits(found[1], found[0])
 
 
+class Noisy(nn.Module):
+    """Noise that nothing about the module tells."""
+
+    is_one_operation = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rand_like(x)
+
+
+class NestedDropout(nn.Module):
+    is_one_operation = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * self.dropout(x)
+
+
+@pytest.mark.parametrize("kind", [Noisy, NestedDropout])
+def test_a_module_that_is_one_operation_draws_the_same_numbers_again(kind: type[nn.Module]) -> None:
+    x, y = batch_of(6)
+    first, second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+    model = nn.Sequential(first, nn.ReLU(), kind(), second, nn.ReLU(), nn.Flatten(), nn.Linear(6 * 144, 5)).double()
+    found = []
+    for network, rule in ((copy.deepcopy(model), bp()), (model, bp(checkpointing=True))):
+        torch.manual_seed(7)
+        found.append(trained(network, rule, x, y) | {"stream": torch.get_rng_state()})
+    require_same_bits(found[1], found[0])
+
+
+def test_streams_are_restored_only_for_what_may_draw() -> None:
+    """Not for the catalog's own normalisation."""
+    model = build(
+        MODELS["vgg_like"].choose({"width": 8, "hidden": 8, "divisive_groups": 4}), channels=3, size=32, classes=5
+    )
+    learner = attach(model, bp(checkpointing=True), torch.zeros(2, 3, 32, 32))
+    known = [module for module in learner.program.modules() if isinstance(module, Recomputed)]
+    assert known
+    assert not any(module.draws for module in known)
+
+
 def test_checkpointing_repeats_the_autocast_of_the_forward_pass() -> None:
     x, y = batch_of(6)
     found = []

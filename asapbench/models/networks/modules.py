@@ -56,6 +56,8 @@ class DivisiveNormalisation(nn.Module):
 
     is_one_operation = True
     """Tracing does not look inside, and a unit of local learning ends in front of it."""
+    is_deterministic = True
+    """Activation checkpointing need not restore random streams for it."""
 
     def __init__(self, groups: int) -> None:
         super().__init__()

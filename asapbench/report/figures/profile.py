@@ -170,7 +170,7 @@ def _draw(found: Profiles, timed: Timed, heading: str, described: str, sheet: Sh
     require_room("--profile", len(found.rules), LINES, what="rules", fix="choose with --only")
     figure, axes = canvas(heading, described, sheet=sheet, width=8.0, height=4.5)
     finite = [ratio for row in found.ratios for ratio in row if math.isfinite(ratio)]
-    end = 1.05 * max(SCORED, *finite)
+    end = 1.05 * max([SCORED, *finite])
     lines: dict[str, Any] = {}
     for (rule, own), look in zip(found.of_rules.items(), looks((rule, "") for rule in found.of_rules), strict=True):
         rises = steps(own)

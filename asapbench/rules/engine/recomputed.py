@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.checkpoint import checkpoint
 
-from asapbench.rules.engine.ops import ACTIVATION, POOL, may_share_memory
+from asapbench.rules.engine.ops import ACTIVATION, POOL, is_one_operation, may_share_memory
 from asapbench.rules.engine.program import changes
 
 
@@ -223,8 +223,13 @@ def _still_statistics(module: nn.Module) -> Iterator[None]:
 
 
 def _draws(node: fx.Node, program: fx.GraphModule) -> bool:
-    """Whether an operation has dropout."""
+    """Whether an operation has dropout, or is a module that nobody looks into and that does not say that it draws none.
+
+    Without their states the second pass would draw others, and the gradients would be wrong without a sign of it.
+    """
     module = program.get_submodule(str(node.target)) if node.op == "call_module" else None
+    if module is not None and is_one_operation(module) and not getattr(module, "is_deterministic", False):
+        return True
     attention = getattr(module, "whole", None)
     return bool(getattr(module, "p", 0) or getattr(attention, "dropout", 0) or node.kwargs.get("dropout_p", 0)) or (
         node.target is torch.nn.functional.scaled_dot_product_attention and len(node.args) > 4

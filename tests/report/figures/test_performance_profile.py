@@ -117,6 +117,12 @@ def test_a_row_in_which_no_rule_reaches_the_target_counts_for_none(tmp_path: Pat
     assert notes(made)[0] == "1 row in which no rule reached the target count for none."
 
 
+def test_a_picture_is_drawn_where_no_rule_reaches_the_target_in_any_row(tmp_path: Path) -> None:
+    url = race(tmp_path, {(width, rule): (None,) for width in (4, 6, 8) for rule in ("bp", "fa")}, seeds=[0])
+    drawn = re.findall(r"<text[^>]*>(.*?)</text>", picture(figure(url), ".svg").decode())
+    assert {"BP 0.00", "FA 0.00"} <= {" ".join(text.split()) for text in drawn}
+
+
 def test_rows_measured_on_different_hardware_are_not_compared_in_seconds(tmp_path: Path) -> None:
     suite = load(str(suite_file(tmp_path, widths=[4, 6, 8, 10], seeds=[0])))
     url = f"sqlite:///{tmp_path}/race.sqlite"
