@@ -242,5 +242,6 @@ class _Process:
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        with self._process:  # closes its pipes and waits for it
+        # Closes its pipes and waits for it. A process that has died leaves a command in its pipe.
+        with contextlib.suppress(BrokenPipeError), self._process:
             self._process.kill()
