@@ -20,7 +20,6 @@ from optuna.trial import FrozenTrial, TrialState
 from asapbench.analysis.trials import Trial
 from asapbench.errors import SuiteError
 from asapbench.suite.cell import Cell
-from asapbench.suite.grid import impossible
 from asapbench.suite.options import Value
 from asapbench.suite.tuning import Dimension, Listed, Range, Study, Tuning
 
@@ -103,7 +102,7 @@ def _end_of_round(tuning: Tuning, number: int) -> int:
 def _new(
     study: Study, points: Iterator[dict[str, Value]], wanted: int, *, known: Sequence[Mapping[str, Value]] = ()
 ) -> list[Cell]:
-    """The first `wanted` trials of `points` that are not `known` and can be trained, each once.
+    """The first `wanted` trials of `points` that are not `known`, each once, where trial and finals can be trained.
 
     Raises SuiteError where there are fewer.
     """
@@ -111,7 +110,7 @@ def _new(
     found: list[Cell] = []
     for point in islice(points, _DRAWS * (study.tuning.trials + wanted)):
         cell = study.trial(point)
-        if cell.id not in seen and impossible(cell) is None:
+        if cell.id not in seen and not any(study.faults(point)):
             found.append(cell)
         seen.add(cell.id)
         if len(found) == wanted:

@@ -45,13 +45,17 @@ class Trial:
         return self.accuracy if self.accuracy is not None else self.accuracies[-1] if self.accuracies else 0.0
 
 
-def trials_of(store: Store, suite: str, study: Study) -> list[tuple[Cell, Trial]]:
-    """The recorded trials of a study, in the order in which they were asked for; at most as many as it has."""
+def trials_of(store: Store, suite: str, study: Study, *, whole: bool = False) -> list[tuple[Cell, Trial]]:
+    """The recorded trials of a study, in the order in which they were asked for; at most as many as it has.
+
+    `whole`: all that are recorded, of a search that may have had another number of them.
+    """
     name = trials_name(suite, study.number)
     if name not in {record.name for record in store.suites()}:
         return []
     recorded, _ = store.readable_cells(name, with_discarded=True)
-    values = [study.values(cell) for cell in recorded if study.has(cell)][: study.tuning.trials]
+    values = [study.values(cell) for cell in recorded if study.has(cell)]
+    values = values if whole else values[: study.tuning.trials]
     cells = [study.trial(one) for one in values]  # with the places where the suite's data are now
     ids = [cell.id for cell in cells]
     states, discarded = store.states(ids), store.discards(cell_ids=ids)

@@ -103,7 +103,8 @@ def _announce(phase: Phase, *, wanted: Search) -> None:
         say(f"{study.label}: {_best_text(trial, wanted.tuning.trials)}")
     for study in unended(wanted, phase):
         say(f"{study.label}: not all of its trials have ended: no finals")
-    say("Finals: the best settings under the seeds of the suite")
+    if any(trial is not None for _, trial in phase.best):
+        say("Finals: the best settings under the seeds of the suite")
 
 
 def unended(wanted: Search, phase: Phase) -> Iterator[Study]:

@@ -401,9 +401,7 @@ def tuned_report(
     if budget:
         figure = budget_figure(tuned, heading=known.title, notes=notes)
         return replace(figure, table=with_options(figure.table, url))
-    return with_options(
-        tuned_table(known.name, tuned, heading=known.title, metric=chosen, spread=spread, notes=notes), url
-    )
+    return with_options(tuned_table(known, tuned, heading=known.title, metric=chosen, spread=spread, notes=notes), url)
 
 
 @dataclass(frozen=True)

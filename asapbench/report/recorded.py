@@ -146,6 +146,8 @@ def recorded_suite(store: Store, suite: str, *, option: str = "--suite ", comman
         text = f"The suite file of the run cannot be read here ({reason}): deviations from the file are not marked."
         target = named.target if named else None
         return RecordedSuite(name, named.title if named else name, None, (Note(text),), target)
+    if file.name != name:  # a list of trials has the text of the suite whose search asked for them
+        return RecordedSuite(name, name, None)
     notes = _differing(suite, named, file, record)
     shown = named if named and (os.path.isfile(suite) or not notes) else file
     return RecordedSuite(name, shown.title, file, notes, shown.target or file.target)

@@ -7,7 +7,7 @@ shows are those of trainings on all training data, under seeds that no trial had
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from statistics import fmean, median
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.analysis.comparison import Interval
 from asapbench.analysis.trials import Trial, best_of, is_complete, trials_of
-from asapbench.errors import AsapbenchError
+from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.best import Best, best, strong, why_none
 from asapbench.report.configuration import (
     MISSING,
@@ -29,16 +29,19 @@ from asapbench.report.configuration import (
     number,
 )
 from asapbench.report.quantity import Metric
+from asapbench.report.recorded import to_run
 from asapbench.report.statistics import Spread, Summary, differences, spread_and_count
 from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped, numeric
 from asapbench.suite.cell import Cell, plain, title
-from asapbench.suite.columns import differing, field_text
+from asapbench.suite.columns import differing, field_text, settings
+from asapbench.suite.grid import data_of_cells
+from asapbench.suite.load import parse
 from asapbench.suite.options import Value
-from asapbench.suite.tuning import Listed, Study, finals_name, studies
+from asapbench.suite.tuning import Listed, Study, Tuning, finals_name, studies, trials_name
 
 if TYPE_CHECKING:
     from asapbench.report.recorded import RecordedSuite
-    from asapbench.store import Outcome, Store
+    from asapbench.store import Store
 
 _HOUR = 3600.0
 
@@ -64,12 +67,16 @@ class TunedNumber(Number):
 
 @dataclass(frozen=True)
 class Tuned:
-    """One study with its trials, its finals, and the trainings at published values; each None before the first."""
+    """One study with its trials, its finals, and the trainings at published values; each None before the first.
+
+    The study has the number of trials that its search had. `others` are cells at further published values.
+    """
 
     study: Study
     trials: tuple[Trial, ...]
     published: Configuration | None
     finals: Configuration | None
+    others: tuple[Cell, ...] = ()
 
     @property
     def cell(self) -> Cell:
@@ -105,7 +112,7 @@ def read_tuned(store: Store, known: RecordedSuite, metric: Metric) -> list[Tuned
         raise AsapbenchError(f'--tuned {known.name}: suite "{known.name}" has no [tune]; see --suite')
     if found := tuned_of(store, known, metric):
         return found
-    command = f"asapbench tune {shlex.quote(known.file.source)}"
+    command = f"asapbench tune {shlex.quote(to_run(known, known.name))}"
     raise AsapbenchError(f"--tuned {known.name}: no trial is recorded yet. To begin: {command}")
 
 
@@ -115,22 +122,61 @@ def tuned_of(store: Store, known: RecordedSuite, metric: Metric) -> list[Tuned]:
         return []
     recorded = store.suite_outcomes(known.name)
     own = configurations(recorded.outcomes, metric)
-    every = studies(known.file.tuning, recorded.cells)
-    listed = {finals_name(known.name, study.number) for study in every} & {record.name for record in store.suites()}
-    finals: list[Outcome] = [one for name in sorted(listed) for one in store.suite_outcomes(name).outcomes]
-    chosen = configurations(finals, metric)
-    found = []
-    for study in every:
-        trials = tuple(trial for _, trial in trials_of(store, known.name, study))
+    every = studies(_search_of(store, known, known.file.tuning), recorded.cells)
+    lists = {finals_name(known.name, study.number) for study in every} & {record.name for record in store.suites()}
+    of_lists = [store.suite_outcomes(name) for name in sorted(lists)]
+    listed = {cell.group for one in of_lists for cell in one.cells}
+    chosen = configurations([one for found in of_lists for one in found.outcomes], metric)
+    groups, found = {cell.group for cell in known.file.cells}, list[Tuned]()
+    for study, others in _one_of_each(every, groups):
+        trials = tuple(trial for _, trial in trials_of(store, known.name, study, whole=True))
         if trials:
-            one = Tuned(study, trials, own.get(study.published.group), None)
+            as_trained = _as_trained(study, trials, listed)
+            one = Tuned(as_trained, trials, own.get(study.published.group), None, others)
             final = study.finals(one.best.values)[0] if one.best else None
             found.append(replace(one, finals=chosen.get(final.group)) if final else one)
     return found
 
 
+def _search_of(store: Store, known: RecordedSuite, own: Tuning) -> Tuning:
+    """The `[tune]` that asked for the trials; that of the suite, `own`, where it is not recorded or not readable."""
+    text = next((record.text for record in store.suites() if record.name == trials_name(known.name)), None)
+    if known.file is None or text is None or text == known.file.text:
+        return own
+    try:
+        complete = data_of_cells(store.group_cells(known.name))
+        return parse(text, source=known.file.source, complete=complete, all_seeds=False).tuning or own
+    except SuiteError:  # of an entry that is not installed
+        return own
+
+
+def _one_of_each(every: Sequence[Study], groups: Collection[str]) -> Iterator[tuple[Study, tuple[Cell, ...]]]:
+    """Of the studies with the same trials the one whose published cells are of these groups, else the newest.
+
+    The same search may have stood beside several published values, one after the other: those of the others, too.
+    """
+    same: dict[tuple[str, int], list[Study]] = {}
+    for study in every:
+        same.setdefault((study.place, study.number), []).append(study)
+    for members in same.values():
+        shown = next((study for study in members if study.published.group in groups), members[-1])
+        yield shown, tuple(study.published for study in members if study is not shown)
+
+
+def _as_trained(study: Study, trials: Sequence[Trial], listed: Collection[str]) -> Study:
+    """The study with the number of trials that its search had: `tune --trials` may have changed it.
+
+    A search that learns nothing from its trials lists all of them at once. Another one has ended when the finals of its
+    best trial are `listed`, by their group.
+    """
+    number, best = len(trials), best_of(trials)
+    has_finals = best is not None and study.finals(best.values)[0].group in listed
+    wanted = number if has_finals or not study.tuning.is_sequential else max(number, study.tuning.trials)
+    return replace(study, tuning=replace(study.tuning, trials=wanted))
+
+
 def tuned_table(
-    name: str,
+    known: RecordedSuite,
     tuned: Sequence[Tuned],
     *,
     heading: str,
@@ -151,11 +197,11 @@ def tuned_table(
     tuning = tuned[0].study.tuning
     keys = ", ".join(tuning.space)
     return Table(
-        name=name,
+        name=known.name,
         title=f"{heading}: tuned and as published",
         caption=(
             f"Test accuracy in percent {metric.described}; {spread_and_count(shown, spread=spread)}. Tuned: the values "
-            f"of {keys} with the highest validation accuracy of {counted(tuning.trials, 'trial')} "
+            f"of {keys} with the highest validation accuracy of {_budget(tuned)} "
             f"({tuning.sampler}), trained again on all training data under seeds that no trial had. Difference: tuned "
             f"minus as published, by seed, with its {Interval.T.described}. Trials, epochs and hours of training: "
             f"what each search took. Below each number: the value of {keys}.{why_none(marked)}"
@@ -174,7 +220,8 @@ def tuned_table(
             *footnotes.notes(),
             *notes,
             *(note for members in groups.values() for note in _order(members)),
-            *_unfinished(name, tuned),
+            *_left_out(tuned),
+            *_unfinished(known, tuned),
             *lacking_metric((one.finals for one in tuned if one.finals), metric),
         ),
         numbers=tuple(_number(one, metric) for one in tuned),
@@ -286,7 +333,23 @@ def _order(members: Sequence[Tuned]) -> Iterator[Note]:
     yield Note(f"{place_of(members[0].cell)}, best to worst. As published: {', '.join(published)}. Tuned: {order}.")
 
 
-def _unfinished(name: str, tuned: Sequence[Tuned]) -> Iterator[Note]:
+def _budget(tuned: Sequence[Tuned]) -> str:
+    """`8 trials`, or `4 to 8 trials` where the searches differ."""
+    numbers = sorted({one.study.tuning.trials for one in tuned})
+    return counted(numbers[0], "trial") if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} trials"
+
+
+def _left_out(tuned: Sequence[Tuned]) -> Iterator[Note]:
+    """The further published values of a search that has one row."""
+    for one in tuned:
+        shown = settings(one.cell)
+        for cell in one.others if one.study.number == 1 else ():
+            changed = [f"{key} {plain(value)}" for key, value in settings(cell).items() if shown.get(key) != value]
+            values = ", ".join(text for text in changed if not text.startswith("seed "))
+            yield Note(f"Left out, as the search is the same: {one.study.label} as published with {values}.")
+
+
+def _unfinished(known: RecordedSuite, tuned: Sequence[Tuned]) -> Iterator[Note]:
     """How much is not finished, and the command that continues."""
     searches = sum(not is_complete(one.study, one.trials) for one in tuned)
     wanted = sum(len(one.study.seeds) for one in tuned if one.best is not None)
@@ -294,7 +357,16 @@ def _unfinished(name: str, tuned: Sequence[Tuned]) -> Iterator[Note]:
     parts = [f"trials of {searches} of {len(tuned)} studies"] if searches else []
     parts += [f"{finals} of {wanted} finals"] if finals else []
     if parts:
-        yield Note(f"Not finished: {' and '.join(parts)}. To continue:", (f"asapbench tune {shlex.quote(name)}",))
+        yield Note(f"Not finished: {' and '.join(parts)}. To continue:", (_command(known, tuned),))
+
+
+def _command(known: RecordedSuite, tuned: Sequence[Tuned]) -> str:
+    """What continues the search, with as many trials as it had."""
+    own = known.file.tuning if known.file is not None else None
+    numbers = {one.study.tuning.trials for one in tuned}
+    is_changed = own is not None and len(numbers) == 1 and numbers != {own.trials}
+    changed = [word for number in numbers for word in ("--trials", str(number))] if is_changed else []
+    return shlex.join(["asapbench", "tune", to_run(known, known.name), *changed])
 
 
 def _number(one: Tuned, metric: Metric) -> TunedNumber:

@@ -108,6 +108,8 @@ def tune(
             whole.reason = "time limit"
             break
         announce(phase)
+        if not phase.selected:  # no study has finals, and the published cells have failed
+            continue
         with open_view() as view:
             settings = replace(request.run, time_limit=left)
             part = run(store, phase.selected, replace(request, run=settings), view=view, prune=phase.prune)
@@ -182,12 +184,15 @@ def _pruning(known: Known, asked: Mapping[Study, Sequence[Cell]]) -> Prune:
 
 
 def _of_trials(wanted: Search, number: int, known: Known, asked: Mapping[Study, Sequence[Cell]]) -> Selected:
-    """The trials of all studies of this number: those that are known and not left, and those asked for next."""
+    """The trials of all studies of this number: those that are known and not left, and those asked for next.
+
+    They keep the text of the suite whose [tune] asked for them: `run` may replace that of the suite.
+    """
     cells: list[Cell] = []
     for study in wanted.of(number):
         cells += [cell for cell, trial in known[study] if trial.end != "left"]
         cells += asked[study]
-    return Selected(trials_name(wanted.suite.name, number), wanted.source, tuple(cells))
+    return Selected(trials_name(wanted.suite.name, number), wanted.source, tuple(cells), wanted.suite.text)
 
 
 def _of_finals(wanted: Search, number: int, best: Mapping[Study, Trial | None]) -> Selected:
@@ -207,11 +212,12 @@ def _ended(store: Store, cell_ids: Collection[str]) -> set[str]:
 def _require_same_search(store: Store, wanted: Search) -> None:
     """Raises SuiteError if the database has trials of this suite's name from another `[tune]`."""
     known = {record.name: record for record in store.suites()}
-    record = known.get(wanted.suite.name)
-    if record is None or record.text is None or trials_name(wanted.suite.name) not in known:
+    trials, suite = known.get(trials_name(wanted.suite.name)), known.get(wanted.suite.name)
+    text = None if trials is None else trials.text or (suite.text if suite else None)  # early lists have no text
+    if text is None:
         return
     try:
-        before = parse(record.text, source=record.source, complete=data_of_cells(lambda: wanted.suite.cells)).tuning
+        before = parse(text, source=wanted.source, complete=data_of_cells(lambda: wanted.suite.cells)).tuning
     except SuiteError:  # an entry of a plug-in that is not loaded, or data that are gone: nothing to compare
         return
     if before is not None and before.fixed != wanted.tuning.fixed:

@@ -15,7 +15,7 @@ from typing import Any
 from asapbench.suite.catalog import CATALOG
 from asapbench.suite.cell import CHOICES, Cell, plain
 from asapbench.suite.columns import settings
-from asapbench.suite.grid import Located, Report, impossible
+from asapbench.suite.grid import Impossible, Located, Report, impossible
 from asapbench.suite.options import Option, Value, describe, nearest
 from asapbench.suite.recipe import RECIPE, checked_learning_rate
 
@@ -172,6 +172,12 @@ class Study:
         """The suite's cells of this study with these values, one for each seed."""
         chosen = with_values(self.published, values)
         return [chosen.with_seed(seed) for seed in self.seeds]
+
+    def faults(self, values: Values) -> Iterator[tuple[str, Impossible]]:
+        """Why these values cannot be those of a trial or of finals, with the word for which."""
+        for kind, cell in (("a trial", self.trial(values)), ("finals", self.finals(values)[0])):
+            if fault := impossible(cell):
+                yield kind, fault
 
     @property
     def published_cells(self) -> list[Cell]:
@@ -396,14 +402,14 @@ _CAUSES = {"warmup": "epochs", "schedule": "epochs", "batch_size": "validation",
 
 
 def _untrainable(study: Study) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """The first end or listed value of each dimension that makes a cell which cannot be trained."""
+    """The first end or listed value of a dimension with which a trial, or the finals, cannot be trained."""
     base = {key: _first(dimension) for key, dimension in study.space.items()}
     for key, dimension in study.space.items():
         for value in dimension.values if isinstance(dimension, Listed) else (dimension.low, dimension.high):
-            if fault := impossible(study.trial(base | {key: value})):
+            for what, fault in study.faults(base | {key: value}):
                 kind = fault.key.partition(".")[0]
                 path = ("space", key) if kind in (key, key.partition(".")[0]) else (_CAUSES.get(kind, kind),)
-                yield path, f"a trial of {study.label}: {fault.message}"
+                yield path, f"{what} of {study.label}: {fault.message}"
                 return
 
 

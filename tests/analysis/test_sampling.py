@@ -153,6 +153,14 @@ def test_a_trial_that_cannot_be_trained_is_not_asked_for() -> None:
         next_trials(three, [])
 
 
+def test_values_with_which_the_finals_cannot_be_trained_are_not_asked_for() -> None:
+    # 1,438 examples in batches of 479 leave one; the 1,338 of a trial do not.
+    two, three = (study_of(f"trials = {trials}", "batch_size = { low = 478, high = 480 }") for trials in (2, 3))
+    assert {cell.batch_size for cell in next_trials(two, [])} == {478, 480}
+    with pytest.raises(SuiteError, match="its search space has too few points for 3 trials"):
+        next_trials(three, [])
+
+
 def test_a_space_that_three_digits_exhaust_is_an_error_with_the_fix() -> None:
     study = study_of("trials = 20", "lr = { low = 0.1, high = 0.101 }")
     with pytest.raises(SuiteError, match="too few points for 20 trials: add values, or take fewer trials"):

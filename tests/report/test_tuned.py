@@ -144,7 +144,89 @@ def test_without_all_trials_nothing_is_chosen_and_the_command_continues(tmp_path
     assert [note.text for note in table.notes if note.mark] == ["3 not finished of 4"]
     [rest] = [note for note in table.notes if note.commands]
     assert rest.text == "Not finished: trials of 1 of 1 studies. To continue:"
-    assert rest.commands[0].startswith("asapbench tune mine --db sqlite")
+    assert rest.commands[0].startswith("asapbench tune mine.toml --db sqlite")
+
+
+def test_a_search_with_another_number_of_trials_is_shown_as_it_was_trained(tmp_path: Path) -> None:
+    for suites_number in (2, 9):
+        folder = tmp_path / f"{suites_number}"
+        folder.mkdir()
+        made = Recorded(folder)
+        text = made.suite.text.replace("trials = 4", f"trials = {suites_number}")
+        with Store.open(made.url) as store:
+            store.record_suite("mine", "mine.toml", made.suite.cells, text=text)
+            made.trials(store, made.studies[0], VALIDATION)
+            made.finals(store, made.studies[0], 0.03, 91.0)
+        table = tuned_report("mine", url=made.url)
+        assert isinstance(table, Table)
+        assert texts(table)[0][2:5] == ["92.00 ± 1.00", "-", "4"]
+        assert "of 4 trials (quasi-random)" in table.caption
+        assert not any("Not finished" in note.text for note in table.notes)
+
+
+def test_a_search_with_another_number_of_trials_is_continued_with_it(tmp_path: Path) -> None:
+    made = Recorded(tmp_path)
+    with Store.open(made.url) as store:
+        text = made.suite.text.replace("trials = 4", "trials = 9")
+        store.record_suite("mine", "mine.toml", made.suite.cells, text=text)
+        made.trials(store, made.studies[0], VALIDATION)
+    table = tuned_report("mine", url=made.url)
+    [rest] = [note for note in table.notes if note.commands]
+    assert rest.text == "Not finished: 3 of 3 finals. To continue:"
+    assert rest.commands[0].startswith("asapbench tune mine.toml --trials 4 --db sqlite")
+
+
+def test_a_search_in_rounds_is_over_when_the_finals_of_its_best_trial_are_listed(tmp_path: Path) -> None:
+    made = Recorded(tmp_path)
+    text = made.suite.text.replace("trials = 4", 'trials = 9\nsampler = "tpe"')
+    with Store.open(made.url) as store:
+        store.record_suite("mine", "mine.toml", made.suite.cells, text=text)
+        made.trials(store, made.studies[0], VALIDATION)
+    assert texts(tuned_report("mine", url=made.url))[0][2] == "-"
+    with Store.open(made.url) as store:
+        made.finals(store, made.studies[0], 0.03, 91.0)
+    assert texts(tuned_report("mine", url=made.url))[0][2] == "92.00 ± 1.00"
+
+
+@pytest.mark.parametrize(("in_file", "shown"), [("0.1", "0.1"), ("0.7", "0.7"), ("0.3", "0.7")])
+def test_further_published_values_beside_the_same_search_are_no_further_study(
+    in_file: str, shown: str, tmp_path: Path
+) -> None:
+    url = whole(tmp_path)
+    newer = parse(TEXT.replace("STUDIES", "").replace("bp = 0.1", "bp = 0.7"), source="mine.toml")
+    text = TEXT.replace("STUDIES", "").replace("bp = 0.1", f"bp = {in_file}")
+    with Store.open(url) as store:
+        store.record_suite("mine", "mine.toml", newer.cells, text=text)
+    table = tuned_report("mine", url=url)
+    assert isinstance(table, Table)
+    assert [row[:2] for row in texts(table)[::2]] == [
+        ["BP", {"0.1": "92.00 ± 2.00", "0.7": "-"}[shown]],
+        ["FA", "82.00 ± 2.00"],
+    ]
+    other = {"0.1": "0.7", "0.7": "0.1"}[shown]
+    [note] = [note.text for note in table.notes if note.text.startswith("Left out")]
+    assert note == f"Left out, as the search is the same: Digits ResNet-10 BP as published with lr {other}."
+
+
+def test_the_search_is_that_which_asked_for_the_trials_not_a_later_text_of_the_suite(tmp_path: Path) -> None:
+    url = whole(tmp_path)
+    before = texts(tuned_report("mine", url=url))
+    made = Recorded(tmp_path)
+    with Store.open(url) as store:
+        store.record_suite(trials_name("mine"), "mine.toml", [], text=made.suite.text)
+        text = made.suite.text.replace("validation = 200", "validation = 300")  # as `run` records an edited file
+        store.record_suite("mine", "mine.toml", made.suite.cells, text=text)
+    assert texts(tuned_report("mine", url=url)) == before
+
+
+def test_the_text_of_its_suite_marks_no_trial_as_deviating(tmp_path: Path) -> None:
+    url = whole(tmp_path)
+    before = report(Wanted(suite="mine.trials"), url=url)
+    with Store.open(url) as store:
+        store.record_suite(trials_name("mine"), "mine.toml", [], text=Recorded(tmp_path).suite.text)
+    assert texts(report(Wanted(suite="mine.trials"), url=url)) == texts(before)
+    with pytest.raises(AsapbenchError, match=r'--tuned mine.trials: suite "mine.trials" has no \[tune\]'):
+        tuned_report("mine.trials", url=url)
 
 
 def test_of_several_studies_the_median_stands_above_them(tmp_path: Path) -> None:

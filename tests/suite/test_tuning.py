@@ -228,6 +228,14 @@ def test_what_makes_a_trial_untrainable_is_an_error_at_its_place(tune: str, spac
     assert line.startswith(f"s.toml:{place}: a trial of Digits ResNet-10(width=2) BP: ")
 
 
+def test_values_with_which_only_the_finals_cannot_be_trained_are_an_error_at_their_key() -> None:
+    # Finals train on 1,438 examples: in batches of 479 or of 1,437 the last one has a single example.
+    [line] = problems(space="batch_size = [32, 479, 1437, 64]")
+    assert line.startswith("s.toml:8:14: finals of Digits ResNet-10(width=2) BP: 1438 training examples in batches of")
+    [line] = problems("epochs = 20", space="warmup = [0, 1, 2, 12]")  # finals have 3 epochs
+    assert line.startswith("s.toml:8:10: finals of Digits ResNet-10(width=2) BP: warmup 12 leaves no epoch of 3")
+
+
 def test_more_examples_held_out_than_there_are_is_an_error() -> None:
     lines = text().replace("validation = 100", "validation = 5000")
     with pytest.raises(SuiteError, match=r"^s.toml:6:14: a trial of .*: validation 5000 leaves 0 of 1438"):

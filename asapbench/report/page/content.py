@@ -141,7 +141,7 @@ def read(url: str, *, suites: Sequence[str] = (), filters: Sequence[str] = (), n
             ChosenSuite(
                 suite,
                 tuple(cell for cell in members[name][0] if cell.stored_id in passed),
-                text=records[name].text,
+                text=records[name].text if suite.file or suite.notes else None,  # no list of trials
                 source=records[name].source,
                 notes=tuple(_notes(store, suite, results, filters, unreadable=list(members[name][1].values()))),
                 tuned=tuple(one for one in tuned_of(store, suite, metric) if one.cell.stored_id in passed),

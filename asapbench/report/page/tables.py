@@ -42,7 +42,7 @@ def _of_suite(chosen: ChosenSuite, content: Content, numbers: Numbers) -> Iterat
         notes=chosen.notes,
     )
     if chosen.tuned:
-        yield tuned_table(chosen.suite.name, chosen.tuned, heading=heading, metric=metric, spread=numbers.spread)
+        yield tuned_table(chosen.suite, chosen.tuned, heading=heading, metric=metric, spread=numbers.spread)
         yield budget_figure(chosen.tuned, heading=heading).table
 
 
