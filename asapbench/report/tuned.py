@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from statistics import fmean, median
 from typing import TYPE_CHECKING
@@ -144,7 +145,7 @@ def _search_of(store: Store, known: RecordedSuite, own: Tuning) -> Tuning:
     if known.file is None or text is None or text == known.file.text:
         return own
     try:
-        complete = data_of_cells(store.group_cells(known.name))
+        complete = data_of_cells(partial(store.group_cells, known.name))
         return parse(text, source=known.file.source, complete=complete, all_seeds=False).tuning or own
     except SuiteError:  # of an entry that is not installed
         return own

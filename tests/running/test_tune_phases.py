@@ -11,7 +11,7 @@ import pytest
 
 from asapbench.errors import SuiteError
 from asapbench.running import tuning
-from asapbench.running.selection import Request, Selected
+from asapbench.running.selection import Request, Selected, cells_of
 from asapbench.running.tuning import Phase, Search, search, tune
 from asapbench.running.view import Outcome
 from asapbench.store import Store
@@ -39,7 +39,8 @@ def wanted(text: str = TEXT) -> Search:
 
 
 def records(store: Store, selected: Sequence[Selected], *_: Any, **__: Any) -> Outcome:
-    """A run that records the cells and trains none, as if all had failed."""
+    """A run that records the cells and trains none, as if all had failed; without a cell it raises, as `run` does."""
+    cells_of(selected)
     for item in selected:
         store.record_suite(item.name, item.source, item.cells, text=item.text)
     return Outcome()

@@ -135,6 +135,17 @@ def test_a_study_in_which_all_trials_diverge_has_no_finals_and_says_so(tmp_path:
     assert query(tmp_path, rules) == [("dfa",)]
 
 
+def test_if_every_cell_fails_it_ends_as_a_run_does_and_names_the_studies_without_finals(tmp_path: Path) -> None:
+    write(tmp_path, trials=2)
+    every = FAULTY.replace('self.cell.rule.name == "bp" and not self.cell.test_set', "True")
+    command = ("tune", "mine.toml", "--seeds", "0", "--only", "rule=bp", "--retries", "0")
+    done = run_with(tmp_path, every.format(error='RuntimeError("no")'), *command)
+    assert done.returncode == 1
+    assert "Digits MLP(hidden=8) BP: not all of its trials have ended: no finals" in done.stdout
+    assert "Finals:" not in done.stdout
+    assert "Ended: 3 failed" in done.stdout
+
+
 def test_a_trial_that_fails_stops_no_other_study_and_is_retried_by_the_next_command(tmp_path: Path) -> None:
     write(tmp_path, 'sampler = "tpe"', trials=6)
     command = ("tune", "mine.toml", "--seeds", "0", "--retries", "0")
