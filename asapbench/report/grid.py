@@ -12,7 +12,13 @@ from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.columns import field_text, varying
 from asapbench.suite.load import Suite
-from asapbench.suite.options import Choice
+from asapbench.suite.options import Choice, Value
+
+
+def control_of(rule: Choice) -> dict[str, Value]:
+    """As `RuleEntry.control_of`; nothing for a rule whose plug-in is not loaded."""
+    entry = RULES.get(rule.name)
+    return entry.control_of(rule) if entry else {}
 
 
 @dataclass(frozen=True)
@@ -51,17 +57,26 @@ class Grid:
 
     @cached_property
     def compared(self) -> list[dict[Choice, Cell]]:
-        """The rows that an order is over: those that deviate from the suite file only if there is no other."""
-        return [row for row in self.rows if not any(map(self.deviation, row.values()))] or self.rows
+        """The rows that an order is over, without what deviates from the suite file; all if nothing else is left."""
+        kept = [{rule: cell for rule, cell in row.items() if not self.deviation(cell)} for row in self.rows]
+        return [row for row in kept if row] or self.rows
+
+    @property
+    def not_compared(self) -> list[Choice]:
+        """Rules that only cells have that deviate from the suite file, beside others that do not."""
+        compared = {rule for row in self.compared for rule in row}
+        return [rule for rule in self.rules if rule not in compared]
 
     @property
     def with_several_values(self) -> list[str]:
         """Names of rules that have several values for one network and data set, such as learning rates or options.
 
-        Their average has no meaning for the rule, and a choice among them needs validation data.
+        Their average has no meaning for the rule, and a choice among them needs validation data. A control, such as BP
+        with activation checkpointing, is no value of its rule.
         """
-        counts = Counter((cell.dataset, cell.model, cell.rule.name) for row in self.compared for cell in row.values())
-        return list(dict.fromkeys(rule for (_, _, rule), count in counts.items() if count > 1))
+        cells = [cell for row in self.compared for cell in row.values()]
+        counts = Counter((cell.dataset, cell.model, cell.rule.name, str(control_of(cell.rule))) for cell in cells)
+        return list(dict.fromkeys(rule for (_, _, rule, _), count in counts.items() if count > 1))
 
     def require_one_value(self, option: str) -> None:
         """Raises AsapbenchError, whose text starts with `option`, where a rule has several values on one network."""

@@ -12,12 +12,18 @@ if TYPE_CHECKING:
 def hardware_text(hardware: Mapping[str, Any], *, device: str) -> str:
     """The GPU for a cell that ran on one, else the processor and its cores.
 
+    Which one of a machine with several kinds of GPU is not recorded: there the device is a part of the text.
+
     >>> hardware_text({"processor": "Xeon", "cores": 8, "gpus": ["H100", "H100"]}, device="cuda GPU-1")
     'H100'
+    >>> hardware_text({"gpus": ["H100", "A100"]}, device="cuda GPU-1")
+    'H100 or A100 (GPU-1)'
     """
     gpus = hardware.get("gpus")
     if device.startswith("cuda") and isinstance(gpus, list) and gpus:
-        return " or ".join(dict.fromkeys(map(str, gpus)))
+        kinds = list(dict.fromkeys(map(str, gpus)))
+        which = device.removeprefix("cuda").strip() if len(kinds) > 1 else ""
+        return " or ".join(kinds) + (f" ({which})" if which else "")
     cores = hardware.get("cores")
     return f"{hardware.get('processor', 'unknown processor')}{f', {cores} cores' if cores else ''}"
 

@@ -24,7 +24,7 @@ from asapbench.report.configuration import (
     state_text,
     summary_of,
 )
-from asapbench.report.grid import Grid
+from asapbench.report.grid import Grid, control_of
 from asapbench.report.other_works import OtherNumber, Work, numbers_of_other_works, works_of
 from asapbench.report.quantity import Metric
 from asapbench.report.selection import Selection, swept
@@ -161,6 +161,11 @@ class Layout:
         remarks = filter(None, (chosen.edge, chosen.left_out))
         return Field(chosen.text, tuple(map(self.footnotes.mark, remarks)), emphasis="faint")
 
+    def not_compared(self) -> Iterator[Note]:
+        """Which rules take no part in a comparison of the rows."""
+        if rules := self.grid.not_compared:
+            yield Note(f"Not in the suite file, and not compared: {', '.join(title('rule', rule) for rule in rules)}.")
+
     def measured(self, cell: Cell) -> Cell:
         """A cell of what is shown at a place: of its chosen configuration, where there is a selection."""
         chosen = self.selection.chosen.get(cell.group) if self.selection else None
@@ -275,7 +280,9 @@ def _without_order(name: str, grid: Grid, found: Mapping[str, Configuration]) ->
         text = f"No order from best to worst: {rules} {have} several values on one network"
         cells = [cell for row in grid.compared for cell in row.values()]
         if all(cell.validation for cell in cells):
-            command = f"asapbench report --suite {shlex.quote(name)} --select {','.join(swept(cells))}"
+            controls = {f"rule.{option}" for cell in cells for option in control_of(cell.rule)}
+            keys = ",".join(key for key in swept(cells) if key not in controls)
+            command = f"asapbench report --suite {shlex.quote(name)} --select {keys}"
             yield Note(f"{text}. To choose among them by validation accuracy:", (command,))
         else:
             yield Note(f"{text}, and a choice among them needs validation data.")

@@ -60,6 +60,7 @@ class BP(Rule):
         look=Look("ink", "circle"),
         stored_activations=lambda choice: None if choice.flag(CHECKPOINTING.name) else "all",
         fault=_fault,
+        controls=(CHECKPOINTING.name, MICRO_BATCHES.name),
     )
 
     @property

@@ -55,7 +55,8 @@ class RuleEntry(Entry):
     draw it; without one, its name chooses a look that no other rule of the catalog has. `stored_activations`: those
     that its backward pass reads, for the count of memory accesses (App. F), a function where it depends on the options;
     None where that count does not describe the rule. `fault` says why a choice cannot be used with batches of this
-    size, and how to fix it, as (option, message), or None.
+    size, and how to fix it, as (option, message), or None. `controls` names options whose values are ways to compute
+    the rule, for a comparison of costs: each is a rule of its own there, never one of several swept values.
     """
 
     needs: Needs | None = None
@@ -66,6 +67,12 @@ class RuleEntry(Entry):
     look: Look | None = None
     stored_activations: Stored | Callable[[Choice], Stored | None] | None = None
     fault: Callable[[Choice, int], tuple[str, str] | None] = lambda _choice, _batch_size: None
+    controls: tuple[str, ...] = ()
+
+    def control_of(self, choice: Choice) -> dict[str, Value]:
+        """The `controls` that a choice has, with their values; none where they are at their defaults."""
+        own = {name: value for name, value in choice.options if name in self.controls}
+        return {name: value for name, value in own.items() if value != self.option(name).default}
 
     def learned_beside(self, choice: Choice) -> float:
         """`extra_weights` for these options."""

@@ -35,6 +35,32 @@ def test_the_rules_are_ordered_from_best_to_worst() -> None:
     assert table.summary == ("Best to worst (average over 2 rows): BP 97.00, KP 96.00, ASAP 95.00, FA 91.00, DFA 86.00")
 
 
+def controls() -> list[Cell]:
+    rules = [RULES["bp"].choose(options) for options in ({"checkpointing": True}, {"micro_batches": 2})]
+    return [replace(cell, rule=rule) for cell in QUICK.cells if cell.rule.name == "bp" for rule in rules]
+
+
+def test_controls_of_bp_have_places_of_their_own_in_the_order() -> None:
+    cells = [*QUICK.cells, *controls()]
+    table = suite_table("mine", cells, trained(cells), metric=Metric.BEST)
+    assert table.summary.startswith(
+        "Best to worst (average over 2 rows): BP 97.00, BP(checkpointing=true) 97.00, BP(micro_batches=2) 97.00, KP"
+    )
+
+
+def test_controls_that_deviate_from_the_file_leave_its_order_as_it_is() -> None:
+    cells = [*QUICK.cells, *controls()]
+    table = suite_table("mine", cells, trained(cells), metric=Metric.BEST, file=QUICK)
+    assert table.summary == ("Best to worst (average over 2 rows): BP 97.00, KP 96.00, ASAP 95.00, FA 91.00, DFA 86.00")
+
+
+def test_a_control_is_not_offered_as_a_swept_value() -> None:
+    cells = [replace(cell, validation=100) for cell in (*QUICK.cells, *controls())]
+    cells += [replace(cell, lr=cell.lr / 10) for cell in cells]
+    table = suite_table("mine", cells, trained(cells), metric=Metric.BEST)
+    assert table.notes[0].commands == ("asapbench report --suite mine --select lr",)
+
+
 def test_a_row_without_every_rule_does_not_count_for_the_order() -> None:
     cells = [c for c in QUICK.cells if not (c.model.name == "resnet10_nsc" and c.rule.name == "bp")]
     table = suite_table("quickstart", QUICK.cells, trained(cells), file=QUICK)

@@ -83,7 +83,7 @@ def profiles_of(found: Timed) -> Profiles:
             f"--profile: {counted(len(rows), 'row')} in which all {len(rules)} rules have a time{different}, and a "
             "profile needs 3 or more: train more models or data sets, or choose rules that have more with --only"
         )
-    untimed = tuple(rule for rule in grid.rules if rule not in rules)
+    untimed = tuple(rule for rule in grid.rules if rule not in (*rules, *grid.not_compared))
     return Profiles(rules, tuple(rows), tuple(compared), left_out, sum(apart), untimed)
 
 
@@ -111,7 +111,7 @@ def _table(found: Profiles, timed: Timed, *, heading: str, caption: str, notes: 
         caption=caption,
         columns=(Column("Rule", "left"), *map(Column, ("score", "fastest", *shown))),
         groups=(Group("", tuple(_row(rule, own) for rule, own in found.of_rules.items())),),
-        notes=(*_remarks(found, timed), *notes),
+        notes=(*_remarks(found, timed), *timed.layout.not_compared(), *notes),
         numbers=tuple(_numbers(found, timed)),
     )
 

@@ -97,7 +97,7 @@ def ranks_figure(layout: Layout, *, heading: str, metric: Metric, notes: Sequenc
         f"{found.difference:.2f}; rules whose average ranks are closer are not shown to differ ({_SOURCE})."
     )
     return Illustration(
-        _table(found, heading=heading, caption=caption, notes=notes),
+        _table(found, heading=heading, caption=caption, notes=(*layout.not_compared(), *notes)),
         lambda sheet: _draw(found, heading, caption, sheet),
     )
 

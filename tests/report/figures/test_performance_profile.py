@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from asapbench.report.figures.picture import Illustration, picture
 from asapbench.report.quantity import TimeTo
 from asapbench.report.render import Format, render
 from asapbench.store import Store
+from asapbench.suite.catalog import RULES
 from asapbench.suite.load import load
 
 THREE_ROWS = {
@@ -121,6 +123,21 @@ def test_a_picture_is_drawn_where_no_rule_reaches_the_target_in_any_row(tmp_path
     url = race(tmp_path, {(width, rule): (None,) for width in (4, 6, 8) for rule in ("bp", "fa")}, seeds=[0])
     drawn = re.findall(r"<text[^>]*>(.*?)</text>", picture(figure(url), ".svg").decode())
     assert {"BP 0.00", "FA 0.00"} <= {" ".join(text.split()) for text in drawn}
+
+
+def test_a_control_that_is_not_in_the_suite_file_takes_no_part(tmp_path: Path) -> None:
+    url = race(tmp_path, THREE_ROWS)
+    control = RULES["bp"].choose({"micro_batches": 2})
+    suite = load(str(tmp_path / "race.toml"))
+    more = [replace(cell, rule=control) for cell in suite.cells if cell.rule.name == "bp"]
+    with Store.open(url) as store:
+        store.record_suite(suite.name, suite.source, [*suite.cells, *more], text=suite.text)
+        for cell in more:
+            train(store, cell, reaching(1))
+    made = figure(url)
+    assert [row[0] for row in rows(made)] == ["FA", "BP"]
+    assert "Not in the suite file, and not compared: BP(micro_batches=2)." in notes(made)
+    assert not any("in any row" in note for note in notes(made))
 
 
 def test_rows_measured_on_different_hardware_are_not_compared_in_seconds(tmp_path: Path) -> None:

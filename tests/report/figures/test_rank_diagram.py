@@ -14,8 +14,9 @@ from asapbench.report.quantity import Metric, Wanted
 from asapbench.report.statistics import Spread
 from asapbench.report.suite import Layout, layout_of
 from asapbench.store import Result
+from asapbench.suite.catalog import RULES as CATALOG
 from asapbench.suite.cell import Cell
-from asapbench.suite.load import parse
+from asapbench.suite.load import Suite, parse
 
 RULES = ("bp", "kp", "asap", "dfa", "fa")
 BASE = dict(zip(RULES, (96.0, 95.0, 94.0, 85.0, 80.0), strict=True))
@@ -69,6 +70,29 @@ def test_the_diagram_is_drawn_with_each_rule_its_rank_and_the_critical_differenc
         " ".join(text.split()) for text in re.findall(r"<text[^>]*>(.*?)</text>", picture(figure(), ".svg").decode())
     ]
     assert {"BP 1.50", "KP 1.50", "ASAP 3.00", "DFA 4.00", "FA 5.00", "critical difference 2.49"} <= set(drawn)
+
+
+CONTROL = CATALOG["bp"].choose({"checkpointing": True})
+
+
+def with_controls(made: list[Cell]) -> list[Cell]:
+    return [*made, *(replace(cell, rule=CONTROL) for cell in made if cell.rule.name == "bp")]
+
+
+def test_a_control_of_a_suite_is_ranked_as_a_rule_of_its_own() -> None:
+    made = with_controls(cells(6))
+    found = ranks_of(layout(made, trained(cells(6)) + [result(cell, 97.0) for cell in made if cell.rule == CONTROL]))
+    assert found.of_rules[CONTROL] == 1.0
+    assert len(found.rows) == 6
+
+
+def test_a_control_that_is_not_in_the_suite_file_leaves_the_ranks_of_its_rows_as_they_are() -> None:
+    made = with_controls(cells(6))
+    file = Suite("mine", "Mine", "mine.toml", tuple(cells(6)))
+    given = layout_of(made, trained(made), metric=Metric.BEST, file=file, spread=Spread.SD, selection=None)
+    assert ranks_of(given).of_rules == ranks_of(layout(cells(6))).of_rules
+    table = ranks_figure(given, heading="Mine", metric=Metric.BEST).table
+    assert "Not in the suite file, and not compared: BP(checkpointing=true)." in [note.text for note in table.notes]
 
 
 def test_too_few_rows_are_an_error_that_says_how_many_are_needed() -> None:
