@@ -26,7 +26,7 @@ from asapbench.suite.tuning import Dimension, Listed, Range, Study, Tuning
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # else each study is announced on standard error
 
 _STARTUP = 5
-"""The least trials of the first round: as many as Optuna's median pruner waits for by default."""
+"""The least trials of the first round, none of which is pruned: Optuna's median pruner waits for as many by default."""
 _DRAWS = 20
 """Points that are drawn for each trial to find new ones: more say that there are none."""
 
@@ -42,7 +42,7 @@ def next_trials(study: Study, trials: Sequence[Trial]) -> list[Cell]:
     if (wanted := _end_of_round(tuning, count) - count) <= 0:
         return []
     is_start = count < _startup(tuning)
-    points = _points(study) if is_start or tuning.sampler == "quasi-random" else _learned(study, trials, wanted)
+    points = _points(study) if is_start or tuning.sampler == "quasi-random" else _learned(study, trials)
     return _new(study, points, wanted, known=[trial.values for trial in trials])
 
 
@@ -169,22 +169,25 @@ def _value(dimension: Dimension, number: Any) -> Value:
     return dimension.values[min(int(number), len(dimension.values) - 1)]
 
 
-def _learned(study: Study, trials: Sequence[Trial], batch: int) -> Iterator[dict[str, Value]]:
-    """Points by the results of these trials. Those of one batch know of each other, not of each other's results.
+def _learned(study: Study, trials: Sequence[Trial]) -> Iterator[dict[str, Value]]:
+    """Points of the round that begins or continues after these trials, by the results of earlier rounds.
 
-    Where the sampler finds nothing new, quasi-random points follow.
+    Those of one round know of each other, not of each other's results. A round of which `trials` has a part, as the
+    search had fewer trials, is drawn again from its start. Where the sampler finds nothing new, quasi-random points
+    follow.
     """
     space = _distributions(study)
-    asked = _with_history(study, trials)
+    earlier = trials[: _start_of_round(study.tuning, len(trials))]
+    asked = _with_history(study, earlier)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         asked.sampler = optuna.samplers.TPESampler(
-            seed=study.seed + 7919 * len(trials),  # a new sequence for each round, as nothing is kept between rounds
+            seed=study.seed + 7919 * len(earlier),  # a new sequence for each round, as nothing is kept between rounds
             n_startup_trials=1,
             multivariate=True,
             constant_liar=True,
         )
-    drawn = (asked.ask(space).params for _ in range(_DRAWS * batch))
+    drawn = (asked.ask(space).params for _ in range(_DRAWS * study.tuning.batch))
     rounded = ({key: _rounded(study.space[key], value) for key, value in params.items()} for params in drawn)
     return chain(rounded, _points(study))
 
@@ -224,7 +227,7 @@ def _replay(made: optuna.Study, asked: optuna.Trial, trial: Trial) -> None:
 def _pruner(study: Study) -> optuna.pruners.BasePruner:
     match study.tuning.pruner:
         case "median":
-            return optuna.pruners.MedianPruner(n_startup_trials=_startup(study.tuning))
+            return optuna.pruners.MedianPruner(n_startup_trials=1)  # the first round is never pruned
         case "hyperband":
             return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=study.epochs)
         case _:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
+from math import fsum
 from typing import TYPE_CHECKING, Literal
 
 from asapbench.suite.tuning import trials_name
@@ -21,6 +21,8 @@ TrialEnd = Literal["waiting", "done", "diverged", "left"]
 
 INTERVAL = (0.05, 0.95)
 """The quantiles of an interval over orders of trials."""
+_ROUNDING = 1e-12
+"""A probability that is less than this below a quantile is the quantile."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Trial:
 
     @property
     def reached(self) -> float:
-        """As `accuracy`; of a trial that was left, the accuracy at that time."""
-        return self.accuracy if self.accuracy is not None else self.accuracies[-1] if self.accuracies else 0.0
+        """The accuracy with which it may be chosen: 0 if it diverged or was left, as it never is."""
+        return self.accuracy or 0.0
 
 
 def trials_of(store: Store, suite: str, study: Study, *, whole: bool = False) -> list[tuple[Cell, Trial]]:
@@ -111,7 +113,8 @@ class BestSoFar:
 def best_by_trials(values: Sequence[float]) -> list[BestSoFar]:
     """For each number k of trials: the best of k of these values, drawn in random order without repetition.
 
-    Exact, not resampled. The largest of k values is the i-th smallest of all n with probability C(i-1, k-1) / C(n, k).
+    Not resampled. The largest of k values is the i-th smallest of all n with probability C(i-1, k-1) / C(n, k). The
+    best of all n values is the same in every order: the interval shrinks to a point, and the mean still rises.
     The idea is that of Dodge et al. 2019 ("Show your work"), who draw with repetition. `low` and `high` are the
     smallest values that the best does not exceed with at least the probabilities of `INTERVAL`.
 
@@ -122,17 +125,16 @@ def best_by_trials(values: Sequence[float]) -> list[BestSoFar]:
     return [_best_of(ordered, k) for k in range(1, len(ordered) + 1)]
 
 
+def last_half(curve: Sequence[BestSoFar]) -> float | None:
+    """What the mean gains from half of the trials, rounded down, to all; None with fewer than two."""
+    return curve[-1].mean - curve[len(curve) // 2 - 1].mean if len(curve) > 1 else None
+
+
 def _best_of(ordered: Sequence[float], k: int) -> BestSoFar:
-    ways, every = [comb(place, k - 1) for place in range(len(ordered))], comb(len(ordered), k)
-    mean = sum(way * value for way, value in zip(ways, ordered, strict=True)) / every
-    low, high = (_quantile(ordered, ways, every, share) for share in INTERVAL)
-    return BestSoFar(k, mean, low, high)
-
-
-def _quantile(ordered: Sequence[float], ways: Sequence[int], every: int, share: float) -> float:
-    passed = 0
-    for value, way in zip(ordered, ways, strict=True):
-        passed += way
-        if passed >= share * every:
-            return value
-    return ordered[-1]
+    passed, terms, places = 1.0, list[float](), dict[float, int]()
+    for place in range(len(ordered), k - 1, -1):  # passed: C(place, k) / C(n, k), that no value is above that place
+        places |= {share: place for share in INTERVAL if passed >= share - _ROUNDING}
+        terms.append(passed * k / place * ordered[place - 1])
+        passed *= (place - k) / place
+    low, high = (ordered[places[share] - 1] for share in INTERVAL)
+    return BestSoFar(k, fsum(terms), low, high)

@@ -36,7 +36,7 @@ SEARCH: dict[str, Option] = {
         Option(
             "pruner",
             "none",
-            "what ends trials early, by Optuna: below the median of earlier ones, or Hyperband",
+            "what ends trials early, by Optuna: below the median of earlier ones that were not pruned, or Hyperband",
             choices=("none", "median", "hyperband"),
         ),
         Option("batch", 4, "trials of a study that start together, where later ones depend on earlier ones", minimum=1),
@@ -93,7 +93,7 @@ Dimension = Range | Listed
 
 @dataclass(frozen=True)
 class Tuning:
-    """A suite's `[tune]`: the space by key, and the values of `SEARCH`."""
+    """A suite's `[tune]`: the space by key, in the order of the names, and the values of `SEARCH`."""
 
     space: Mapping[str, Dimension]
     trials: int
@@ -254,7 +254,8 @@ def read(table: Mapping[str, Any], cells: Sequence[Cell], report: Report) -> Tun
     dimensions = {key: _dimension(key, one, cells, add) for key, one in _flat(space).items()}
     if faults or not cells:
         return None
-    tuning = Tuning(space={key: one for key, one in dimensions.items() if one is not None}, **found)
+    # Sobol's dimensions go by the order of the keys: that of the file must not matter.
+    tuning = Tuning(space={key: one for key, one in sorted(dimensions.items()) if one is not None}, **found)
     places = dict[tuple[str | int, ...], str]()
     for path, message in conflicts(tuning, cells):
         places.setdefault(path, message)  # the same key is often at fault for many rules
@@ -374,6 +375,11 @@ def conflicts(tuning: Tuning, cells: Sequence[Cell]) -> Iterator[tuple[tuple[str
             key = _difference(study, other)
             path = ("space", key) if key in study.space else (key,)
             yield path, f"the grid has several values of {key} for {other.label}: leave it one"
+        elif not study.published.test_set:
+            yield (), f"{study.label}: test_set = false in the grid: finals need test accuracy: leave it out"
+        elif held_out := study.published.validation:
+            text = f"validation {held_out} in the grid: finals train on all data: set it in [tune] alone"
+            yield ("validation",), f"{study.label}: {text}"
         elif 0 < (points := _size(study.space)) < tuning.trials:
             yield ("trials",), f"{study.label}: its space has {points} points: take fewer trials"
         else:

@@ -77,14 +77,20 @@ def test_quasi_random_trials_are_the_scrambled_sobol_points_of_scipy() -> None:
     points = qmc.Sobol(4, seed=77).random(16)
     expected = [
         {
+            "batch_size": round(15.5 + 49 * b),
             "lr": float(f"{10 ** (-3 + 3 * x):.3g}"),
             "optimizer.momentum": float(f"{0.9 * m:.3g}"),
-            "batch_size": round(15.5 + 49 * b),
             "rule.k": [1, 2, 4][int(3 * k)],
         }
-        for x, m, b, k in points
+        for b, x, m, k in points
     ]
     assert values_of(study, [next_trials(study, [])]) == expected
+
+
+def test_the_order_of_the_keys_in_the_file_changes_no_trial() -> None:
+    turned = "\n".join(reversed(SPACE.splitlines()))
+    for tune in ("trials = 7", 'trials = 9\nsampler = "tpe"'):
+        assert searched(study_of(tune, turned)) == searched(study_of(tune, SPACE))
 
 
 def test_quasi_random_trials_without_pruning_come_in_one_round() -> None:
@@ -143,6 +149,18 @@ def test_more_trials_continue_the_same_sequence() -> None:
     assert searched(more)[0][:6] == searched(few)[0]
     few, more = study_of('trials = 9\nsampler = "tpe"'), study_of('trials = 17\nsampler = "tpe"')
     assert searched(more)[:2] == searched(few)
+
+
+@pytest.mark.parametrize("trials", [3, 6, 7, 10])
+def test_tpe_continues_the_same_sequence_also_within_a_round(trials: int) -> None:
+    few, more = (study_of(f'trials = {number}\nsampler = "tpe"', SPACE) for number in (trials, 13))
+    first = [cell for cells in searched(few) for cell in cells]
+    known = [after(few, cell) for cell in first]
+    whole = [cell for cells in searched(more) for cell in cells]
+    assert first == whole[:trials]
+    while cells := next_trials(more, known):
+        known += [after(more, cell) for cell in cells]
+    assert [trial.values for trial in known] == [more.values(cell) for cell in whole]
 
 
 def test_a_trial_that_cannot_be_trained_is_not_asked_for() -> None:
@@ -241,6 +259,22 @@ def test_pruning_depends_on_earlier_rounds_only() -> None:
         assert pruned_after(study, known, (0.4,), number=8) == 1
     assert pruned_after(study, trials, (0.6,), number=9) == 1  # the median of both rounds is 0.9
     assert pruned_after(study, trials, (0.95, 0.1, 0.1), number=9) is None  # its best counts
+
+
+def test_a_discarded_trial_of_the_first_round_does_not_switch_pruning_off() -> None:
+    study = study_of('trials = 9\npruner = "median"')
+    trials = [Trial(study.values(cell), "done", (0.5,) * 4) for cell in first_points(study)[:5]]
+    trials[2] = Trial(trials[2].values, "left", (0.5,))
+    assert pruned_after(study, trials, (0.4,), number=5) == 1
+    assert pruned_after(study, trials, (0.6,), number=5) is None
+
+
+def test_the_median_is_that_of_trials_that_were_not_pruned() -> None:
+    study = study_of('trials = 13\npruner = "median"')
+    values = [study.values(cell) for cell in first_points(study)]
+    trials = [Trial(one, "done", (0.5,) * 4) for one in values[:5]]
+    pruned = [Trial(one, "left", (0.1,)) for one in values[5:9]]
+    assert pruned_after(study, [*trials, *pruned], (0.4,), number=9) == 1
 
 
 def test_without_pruner_and_at_the_last_epoch_no_trial_is_pruned() -> None:

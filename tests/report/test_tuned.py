@@ -247,7 +247,21 @@ def test_the_budget_is_shown_by_the_number_of_trials(tmp_path: Path) -> None:
     # Of 0.5, 0.9, 0.8, 0.1: one trial has their mean, four have the best.
     bp = texts(made)[0]
     assert bp[:2] == ["BP", "57.50 (10.00 to 90.00)"]
-    assert bp[-1] == "90.00 (90.00 to 90.00)"
+    # Of two trials: 90 in three of the six pairs, 80 in two, 50 in one.
+    assert bp[2:3] + bp[-2:] == ["80.00 (50.00 to 90.00)", "90.00 (90.00 to 90.00)", "+10.00"]
+    table = made if isinstance(made, Table) else made.table
+    assert table.columns[-1].title == "last half"
+    assert "hypothetical" not in table.caption
+
+
+def test_the_orders_of_a_search_that_learns_are_hypothetical(tmp_path: Path) -> None:
+    made = Recorded(tmp_path)
+    text = made.suite.text.replace("trials = 4", 'trials = 4\nsampler = "tpe"')
+    with Store.open(made.url) as store:
+        store.record_suite("mine", "mine.toml", made.suite.cells, text=text)
+        made.trials(store, made.studies[0], VALIDATION)
+    shown = tuned_report("mine", url=made.url, budget=True)
+    assert "other orders are hypothetical" in (shown if isinstance(shown, Table) else shown.table).caption
 
 
 def test_only_chooses_among_the_rules(tmp_path: Path) -> None:

@@ -242,6 +242,16 @@ def test_more_examples_held_out_than_there_are_is_an_error() -> None:
         parse(lines, source="s.toml")
 
 
+def test_a_grid_without_test_accuracy_or_with_examples_held_out_has_no_finals() -> None:
+    label = "Digits ResNet-10(width=2) BP"
+    assert problems(grid=f"{GRID}\ntest_set = false") == [
+        f"s.toml:3:2: {label}: test_set = false in the grid: finals need test accuracy: leave it out"
+    ]
+    assert problems(grid=f"{GRID}\nvalidation = 50") == [
+        f"s.toml:6:14: {label}: validation 50 in the grid: finals train on all data: set it in [tune] alone"
+    ]
+
+
 def test_tune_must_be_a_table() -> None:
     with pytest.raises(SuiteError, match=r"^s.toml:1:8: write \[tune\], a table: not 3"):
         parse(

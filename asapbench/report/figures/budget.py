@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from asapbench.analysis.trials import INTERVAL, BestSoFar, best_by_trials
-from asapbench.report.configuration import counted, names
+from asapbench.analysis.trials import INTERVAL, BestSoFar, best_by_trials, last_half
+from asapbench.report.configuration import MISSING, counted, names
 from asapbench.report.figures import style
 from asapbench.report.figures.looks import looks, matplotlib_line
 from asapbench.report.figures.picture import Illustration
@@ -24,15 +24,18 @@ _TICKS = 10
 def budget_figure(tuned: Sequence[Tuned], *, heading: str, notes: Sequence[Note] = ()) -> Illustration:
     """A line for each study: the mean over all orders of its trials of the best validation accuracy so far.
 
-    The band is where 90 % of the orders are. Trials that wait are left out, and one that diverged has accuracy 0.
+    The band is where 90 % of the orders are. Trials that wait are left out; one that diverged, was ended early or
+    discarded has accuracy 0, as it is never chosen.
     """
     curves = [best_by_trials([100 * t.reached for t in one.trials if t.end != "waiting"]) for one in tuned]
     low, high = (f"{100 * share:g}" for share in INTERVAL)
     caption = (
         "Best validation accuracy in percent of the first trials of a search, by their number: the mean over all "
-        f"orders of the trials, and the {low} to {high} % quantiles over orders. A line that still rises at its end "
-        "has had too few trials."
+        f"orders of the trials, and the {low} to {high} % quantiles over orders. All trials together have one "
+        "best: the interval shrinks to a point there, whatever more trials would find."
     )
+    if any(one.study.tuning.is_sequential for one in tuned):
+        caption += " Later trials followed from the results of earlier ones: other orders are hypothetical."
     return Illustration(
         _table(tuned, curves, heading=f"{heading}: budget of the search", caption=caption, notes=notes),
         lambda sheet: _draw(tuned, curves, f"{heading}: budget of the search", caption, sheet),
@@ -52,12 +55,17 @@ def _table(
     for label, one, curve in zip(_names(tuned), tuned, curves, strict=True):
         points = [numeric("{:.2f} ({:.2f} to {:.2f})", point.mean, point.low, point.high) for point in curve]
         blank = [Field("")] * (longest - len(points))
-        rows.append((place_of(one.cell), [Row((Field(label), *points, *blank))]))
+        gain = last_half(curve)
+        last = Field(MISSING, emphasis="faint") if gain is None else numeric("{:+.2f}", gain)
+        rows.append((place_of(one.cell), [Row((Field(label), *points, *blank, last))]))
     numbers = [_number(one, point, len(curve)) for one, curve in zip(tuned, curves, strict=True) for point in curve]
     return Table(
         title=heading,
-        caption=f"{caption} The column titles are numbers of trials.",
-        columns=(Column("Rule", "left"), *(Column(f"{k}") for k in range(1, longest + 1))),
+        caption=(
+            f"{caption} The column titles are numbers of trials; last half: what the mean gains from half of the "
+            "trials to all."
+        ),
+        columns=(Column("Rule", "left"), *(Column(f"{k}") for k in range(1, longest + 1)), Column("last half")),
         groups=grouped(rows),
         notes=tuple(notes),
         numbers=tuple(numbers),
