@@ -41,7 +41,7 @@ from asapbench.report.recorded import (
 )
 from asapbench.report.selection import Selection, keys_of, read_selection, swept
 from asapbench.report.statistics import Spread
-from asapbench.report.suite import layout_of, suite_table
+from asapbench.report.suite import layout_of, suite_table, unfinished
 from asapbench.report.table import Note, Table
 from asapbench.report.time_to import time_table, timed, timed_cells, untimed
 from asapbench.report.tuned import read_tuned, tuned_table
@@ -370,7 +370,7 @@ def pareto_report(
         heading=f"{read.known.title}, accuracy against {cost}",
         metric=chosen,
         suite=to_run(read.known, suite),
-        notes=read.notes,
+        notes=(*read.notes, *unfinished(read.known.name, read.cells, read.results)),
     )
     return replace(figure, table=with_options(figure.table, url))
 

@@ -88,14 +88,29 @@ def _notes(
             "On a CPU, memory is the peak of the worker's process: its libraries and the data set are part of it, some "
             "hundred MiB that hide differences between small networks. On a GPU it is what training allocates."
         )
+    elif kind is Cost.MEMORY:
+        yield Note(
+            "Memory that training allocated; with --cuda-graphs, what torch reserved, which is more. Which of the two "
+            "is not recorded: compare only trainings that had the option alike."
+        )
 
 
 def _computed(kind: Cost, cells: Mapping[str, Cell]) -> Costs:
     count = _arithmetic() if kind is Cost.ARITHMETIC else _accesses
-    found = {group: value for group, cell in cells.items() if (value := count(cell)) is not None}
-    rules = dict.fromkeys(title("rule", cell.rule) for group, cell in cells.items() if group not in found)
-    text = f"Not counted by App. F, which describes BP, FA, KP and activation sharing: {', '.join(rules)}."
-    return Costs(kind, found, (Note(text),) if rules else ())
+    found, unknown, faults = dict[str, float](), dict[str, None](), dict[str, None]()
+    for group, cell in cells.items():
+        rule = title("rule", cell.rule)
+        try:
+            value = count(cell)
+        except AsapbenchError as error:
+            faults[f"Not counted: {rule} on {title('model', cell.model)}: {error}."] = None
+            continue
+        if value is None:
+            unknown[rule] = None
+        else:
+            found[group] = value
+    text = f"Not counted by App. F, which describes BP, FA, KP and activation sharing: {', '.join(unknown)}."
+    return Costs(kind, found, tuple(map(Note, [*([text] if unknown else []), *faults])))
 
 
 def _arithmetic() -> Callable[[Cell], float | None]:
@@ -105,8 +120,5 @@ def _arithmetic() -> Callable[[Cell], float | None]:
 
 
 def _accesses(cell: Cell) -> float | None:
-    try:
-        found = accesses_of_step(cell)
-    except AsapbenchError:  # nothing can be shared: the rule's own training said so
-        return None
+    found = accesses_of_step(cell)
     return None if found is None else found.total

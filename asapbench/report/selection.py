@@ -86,11 +86,11 @@ class Selection:
         """The chosen configurations by the group of their place."""
         return {group: one.configuration for group, one in self.chosen.items()}
 
-    def explained(self, metric: Metric) -> str:
-        """For a caption: what the line of chosen values is."""
+    def explained(self, metric: Metric, *, where: str = "Below each number") -> str:
+        """For a caption: what the chosen values are that stand at `where`."""
         keys = " and ".join(self.keys)
         return (
-            f" Below each number: the value of {keys} with the highest validation accuracy {_EPOCHS[metric]} (mean "
+            f" {where}: the value of {keys} with the highest validation accuracy {_EPOCHS[metric]} (mean "
             "over seeds), and of how many it was chosen."
         )
 

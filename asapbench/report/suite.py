@@ -149,10 +149,11 @@ class Layout:
     def chosen_rows(self, row: Mapping[Choice, Cell]) -> Iterator[Row]:
         """The line of chosen values below a row."""
         if self.selection is not None:
-            fields = [self._chosen(row.get(rule), self.selection) for rule in self.grid.rules]
+            fields = [self.chosen_field(row.get(rule), self.selection) for rule in self.grid.rules]
             yield Row((faint(", ".join(self.selection.keys)), *fields))
 
-    def _chosen(self, cell: Cell | None, selection: Selection) -> Field:
+    def chosen_field(self, cell: Cell | None, selection: Selection) -> Field:
+        """The chosen value at a place, or a dash and why there is none."""
         if cell is None:
             return Field("")
         if (chosen := selection.chosen.get(cell.group)) is None:

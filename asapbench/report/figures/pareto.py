@@ -7,7 +7,7 @@ says how to train them.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +18,20 @@ from asapbench.report.figures import style
 from asapbench.report.figures.looks import looks, matplotlib_line
 from asapbench.report.figures.picture import Illustration
 from asapbench.report.figures.style import Sheet
+from asapbench.report.grid import control_of
 from asapbench.report.quantity import Cost, Metric
-from asapbench.report.statistics import Spread, Summary, spread_and_count
+from asapbench.report.statistics import Spread, Summary, spread_and_count, usual_count
 from asapbench.report.suite import Layout
-from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped, numeric
-from asapbench.rules.bp import CHECKPOINTING, MICRO_BATCHES
-from asapbench.suite.cell import Cell, title
-from asapbench.suite.options import Choice
+from asapbench.report.table import Column, Field, Note, Number, Row, Table, grouped, numeric
+from asapbench.rules.bp import BP, CHECKPOINTING, MICRO_BATCHES
+from asapbench.suite.cell import Cell, plain, title
+from asapbench.suite.options import Choice, Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_CONTROLS = {CHECKPOINTING.name: "true", MICRO_BATCHES.name: "2"}
+_CONTROLS: dict[str, Value] = {CHECKPOINTING.name: True, MICRO_BATCHES.name: 2}
 """The options of BP that make it a control, and a value for a command."""
 
 _LISTED = 3
@@ -41,11 +42,16 @@ _FAR = 8
 
 @dataclass(frozen=True)
 class Point:
-    """A rule in one panel. `cost` is in the unit that is shown, None where it is not known."""
+    """A rule in one panel. `cost` is in the unit that is shown, None where it is not known.
+
+    `chosen` is its chosen value, where there is a selection; `variant` as of `Layout`.
+    """
 
     cell: Cell
     accuracy: Summary
     cost: float | None
+    chosen: Field | None = None
+    variant: str = ""
 
     @property
     def is_placed(self) -> bool:
@@ -107,13 +113,14 @@ def pareto_figure(
             "name another cost"
         )
     summaries = [point.accuracy for panel in found for point in panel.points]
+    explained = layout.selection.explained(metric, where="For each rule") if layout.selection else ""
     caption = (
         f"Test accuracy in percent {metric.described}, {spread_and_count(summaries, spread=layout.spread)}, against "
-        f"{costs.kind.described}."
+        f"{costs.kind.described}.{explained}"
     )
-    controls = tuple(_lacking_controls(found, suite))
+    more = (*_without_choice(layout), *_lacking_controls(found, layout.grid.cells, suite), *notes)
     return Illustration(
-        _table(found, layout, costs, heading=heading, caption=caption, metric=metric, notes=(*controls, *notes)),
+        _table(found, layout, costs, heading=heading, caption=caption, metric=metric, notes=more),
         lambda sheet: _draw(found, costs.kind, layout.spread, heading=heading, caption=caption, sheet=sheet),
     )
 
@@ -127,33 +134,59 @@ def _panels(layout: Layout, costs: Costs) -> list[Panel]:
             if (trained := layout.found.get(cell.group)) is None or not trained.summary.ended:
                 continue
             cost = costs.of_groups.get(trained.cell.group)
-            points.append(Point(trained.cell, trained.summary, None if cost is None else cost / costs.kind.scale))
-        model = title("model", first.model).removesuffix(layout.grid.shared)
-        named = (title("dataset", first.dataset), model, layout.grid.variant(first))
-        panels.append(Panel(", ".join(filter(None, named)), tuple(points)))
+            chosen = layout.chosen_field(cell, layout.selection) if layout.selection else None
+            shown = None if cost is None else cost / costs.kind.scale
+            points.append(Point(trained.cell, trained.summary, shown, chosen, layout.variant(cell)))
+        panels.append(Panel(_place(first, layout), tuple(points)))
     return [panel for panel in panels if panel.points]
 
 
-def _lacking_controls(panels: Sequence[Panel], suite: str) -> Iterator[Note]:
-    """How to train the controls that a panel lacks."""
-    lacking = [name for name in _CONTROLS if any(not _has(panel, name) for panel in panels)]
+def _place(cell: Cell, layout: Layout) -> str:
+    model = title("model", cell.model).removesuffix(layout.grid.shared)
+    return ", ".join(filter(None, (title("dataset", cell.dataset), model, layout.grid.variant(cell))))
+
+
+def _without_choice(layout: Layout) -> Iterator[Note]:
+    """Why a rule is not shown, where a selection has no choice for it."""
+    impossible = layout.selection.impossible if layout.selection else {}
+    for cell in layout.grid.cells:
+        if why := impossible.get(cell.group):
+            yield Note(f"Not shown: {title('rule', cell.rule)} on {_place(cell, layout)}: {why}.")
+
+
+def _lacking_controls(panels: Sequence[Panel], cells: Sequence[Cell], suite: str) -> Iterator[Note]:
+    """How to train the controls that a panel lacks; `cells` are those of the report."""
+    options = [name for name in _CONTROLS if any(not _has(panel, name) for panel in panels)]
+    found = {name: command for name in options if (command := _command(name, cells, suite))}
     if not any(point.cell.rule.name == "bp" for panel in panels for point in panel.points):
         yield Note("The control of every cost, BP, is not among these rules: add it to the suite.")
-    elif lacking:
+    elif found:
         yield Note(
             "Exact gradients in as little memory are the control of a rule that needs less. A panel lacks BP with "
-            f"{' and with '.join(lacking)}. To train them, with the same --set as these cells, and more parts until "
+            f"{' and with '.join(found)}. To train them, with the same --set as these cells, and more parts until "
             "they need what the rule needs:",
-            tuple(
-                f"asapbench run {shlex.quote(suite)} --only rule=bp --set rule.{name}={_CONTROLS[name]}"
-                for name in lacking
-            ),
+            tuple(found.values()),
         )
 
 
+def _command(option: str, cells: Sequence[Cell], suite: str) -> str | None:
+    """What trains plain BP with an option more, where the batches are large enough for it; None where none is."""
+    bp, value = BP.entry, _CONTROLS[option]
+    of_bp = [cell for cell in cells if cell.rule.name == bp.name]
+    others = {name for cell in of_bp for name in control_of(cell.rule)}
+    plain_bp = [cell for cell in of_bp if not control_of(cell.rule)]
+    fit = [one for one in plain_bp if not bp.fault(bp.with_options(one.rule, **{option: value}), one.batch_size)]
+    if not fit:
+        return None
+    filters = [f"rule={bp.name}", *(f"rule.{name}={plain(bp.option(name).default)}" for name in sorted(others))]
+    if len(fit) < len(plain_bp):
+        filters.append(f"batch_size={','.join(map(str, sorted({cell.batch_size for cell in fit})))}")
+    only = " ".join(f"--only {text}" for text in filters)
+    return f"asapbench run {shlex.quote(suite)} {only} --set rule.{option}={plain(value)}"
+
+
 def _has(panel: Panel, option: str) -> bool:
-    default = {one.name: one.default for one in (CHECKPOINTING, MICRO_BATCHES)}[option]
-    return any(dict(point.cell.rule.options).get(option, default) != default for point in panel.points)
+    return any(option in control_of(point.cell.rule) for point in panel.points)
 
 
 def _table(
@@ -166,9 +199,15 @@ def _table(
     metric: Metric,
     notes: Sequence[Note],
 ) -> Table:
-    footnotes = Footnotes()
+    more: list[tuple[Column, Callable[[Point], Field]]] = []
+    accuracies = [point.accuracy for panel in panels for point in panel.points]
+    if any(one.n not in (0, usual_count(accuracies)) for one in accuracies):
+        more.append((Column("n"), lambda point: Field(str(point.accuracy.n or ""))))
+    if layout.selection is not None:
+        more.append((Column(", ".join(layout.selection.keys)), lambda point: point.chosen or Field("")))
     rows = [
-        (panel.heading, [_row(panel, point, layout.spread, footnotes) for point in panel.points]) for panel in panels
+        (panel.heading, [_row(panel, point, layout, [field(point) for _, field in more]) for point in panel.points])
+        for panel in panels
     ]
     return Table(
         title=heading,
@@ -176,27 +215,28 @@ def _table(
         columns=(
             Column("Rule", "left"),
             Column("accuracy"),
+            *(column for column, _ in more),
             Column(costs.kind.words),
             Column("/ BP"),
             Column("dominated by", "left"),
         ),
         groups=grouped(rows),
-        notes=(*footnotes.notes(), *costs.notes, *notes),
+        notes=(*layout.footnotes.notes(), *costs.notes, *notes),
         numbers=tuple(
             n for panel in panels for point in panel.points for n in _numbers(panel, point, costs.kind, metric)
         ),
     )
 
 
-def _row(panel: Panel, point: Point, spread: Spread, footnotes: Footnotes) -> Row:
-    bp = next((one.cost for one in panel.points if one.cell.rule.name == "bp" and not _is_control(one.cell.rule)), None)
+def _row(panel: Panel, point: Point, layout: Layout, more: Sequence[Field]) -> Row:
+    rules = ((one.cell.rule, one.cost) for one in panel.points)
+    bp = next((cost for rule, cost in rules if rule.name == "bp" and not control_of(rule)), None)
     cost = Field(MISSING, emphasis="faint") if point.cost is None else Field(_figures(point.cost))
     ratio = Field("") if bp is None or point.cost is None else numeric("{:.3f}", point.cost / bp)
     on_front = point in panel.front
     stub = Field(title("rule", point.cell.rule), emphasis="strong" if on_front else "plain")
-    return Row(
-        (stub, measured_field(point.accuracy, footnotes, spread), cost, ratio, Field(_named(panel.surpassed_by(point))))
-    )
+    accuracy = measured_field(point.accuracy, layout.footnotes, layout.spread)
+    return Row((stub, accuracy, *more, cost, ratio, Field(_named(panel.surpassed_by(point)))))
 
 
 def _named(points: Sequence[Point]) -> str:
@@ -204,10 +244,6 @@ def _named(points: Sequence[Point]) -> str:
     titles = [title("rule", one.cell.rule) for one in points]
     more = len(titles) - _LISTED
     return ", ".join(titles[:_LISTED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _is_control(rule: Choice) -> bool:
-    return any(value != {CHECKPOINTING.name: False, MICRO_BATCHES.name: 1}.get(name) for name, value in rule.options)
 
 
 def _figures(value: float) -> str:
@@ -218,7 +254,8 @@ def _figures(value: float) -> str:
 def _numbers(panel: Panel, point: Point, kind: Cost, metric: Metric) -> Iterator[Number]:
     of = names(point.cell)
     by = _named(panel.surpassed_by(point))
-    variant = "" if not point.is_placed else f"dominated by {by}" if by else "not dominated"
+    comparison = "" if not point.is_placed else f"dominated by {by}" if by else "not dominated"
+    variant = ", ".join(filter(None, (point.variant, comparison)))
     yield number(point.accuracy, names=of, metric=metric, variant=variant)
     dataset, model, rule = of
     cost = None if point.cost is None else point.cost * kind.scale

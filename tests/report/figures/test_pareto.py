@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from made_up import result
+from races import suite_file, train
 
 from asapbench.errors import AsapbenchError
-from asapbench.report.build import report
-from asapbench.report.cost import Costs
+from asapbench.report.build import pareto_report, report
+from asapbench.report.cost import Costs, costs
 from asapbench.report.figures.pareto import pareto_figure
 from asapbench.report.figures.picture import Illustration, picture
 from asapbench.report.quantity import Cost, Metric, Wanted
+from asapbench.report.selection import select
 from asapbench.report.statistics import Spread
 from asapbench.report.suite import layout_of
+from asapbench.store import Store
+from asapbench.suite.catalog import MODELS
+from asapbench.suite.catalog import RULES as CATALOG
 from asapbench.suite.cell import Cell
-from asapbench.suite.load import parse
+from asapbench.suite.load import load, parse
+from asapbench.suite.select import choose
 
 RULES = '["kp", "dfa", { name = "bp", checkpointing = [false, true] }]'
 TEXT = (
@@ -30,6 +37,9 @@ SECONDS = {"kp": 0.003, "dfa": 0.001, "bp": 0.002}
 
 def cells() -> list[Cell]:
     return list(parse(TEXT, source="mine.toml").cells)
+
+
+COMMAND = "asapbench run mine --only rule=bp --only rule.checkpointing=false --set rule.micro_batches=2"
 
 
 def figure(kind: Cost = Cost.TIME) -> Illustration:
@@ -55,10 +65,96 @@ def test_the_table_says_which_rules_surpass_each_other() -> None:
 
 def test_a_control_that_is_lacking_is_named_with_its_command_and_not_drawn() -> None:
     commands = [command for note in figure().table.notes for command in note.commands]
-    assert commands == ["asapbench run mine --only rule=bp --set rule.micro_batches=2"]
+    assert commands == [COMMAND]
     drawn = re.findall(r"<text[^>]*>(.*?)</text>", picture(figure(), ".svg").decode())
     assert {"KP", "DFA", "BP", "BP(checkpointing=true)", "ms a step"} <= set(drawn)
     assert not any("micro_batches" in text for text in drawn)
+
+
+def commands_of(text: str) -> list[str]:
+    """Those that train the controls that a suite lacks."""
+    made = list(parse(text, source="mine.toml").cells)
+    layout = layout_of(
+        made, [result(c, 90.0) for c in made], metric=Metric.BEST, file=None, spread=Spread.SD, selection=None
+    )
+    known = Costs(Cost.TIME, {cell.group: 0.001 for cell in made})
+    notes = pareto_figure(layout, known, heading="Mine", metric=Metric.BEST, suite="mine").table.notes
+    return [command for note in notes for command in note.commands]
+
+
+def test_the_command_trains_the_lacking_control_and_nothing_else() -> None:
+    """Also of BP's variants only the plain one is changed."""
+    words = dict(re.findall(r"--(only|set) (rule\.\S+)", COMMAND))
+    (found,) = choose([cells()], filters=["rule=bp", words["only"]], settings=[words["set"]])
+    assert {dict(cell.rule.options)["checkpointing"] for cell in found} == {False}
+    assert {dict(cell.rule.options)["micro_batches"] for cell in found} == {2}
+
+
+@pytest.mark.parametrize(("sizes", "more"), [("[2]", []), ("[4]", [""]), ("[2, 32, 64]", [" --only batch_size=32,64"])])
+def test_no_command_is_printed_that_would_be_refused_for_its_batches(sizes: str, more: list[str]) -> None:
+    found = commands_of(TEXT.replace(RULES, '["bp", "kp"]').replace("lr = 0.1", f"lr = 0.1\nbatch_size = {sizes}"))
+    assert found == [
+        "asapbench run mine --only rule=bp --set rule.checkpointing=true",
+        *(f"asapbench run mine --only rule=bp{filters} --set rule.micro_batches=2" for filters in more),
+    ]
+
+
+def test_another_number_of_seeds_is_shown() -> None:
+    made = cells()
+    results = [result(cell, 90.0) for cell in made if cell.seed == 0 or cell.rule.name != "kp"]
+    layout = layout_of(made, results, metric=Metric.BEST, file=None, spread=Spread.SD, selection=None)
+    known = Costs(Cost.TIME, {cell.group: 0.001 for cell in made})
+    table = pareto_figure(layout, known, heading="Mine", metric=Metric.BEST, suite="mine").table
+    assert "unless another n is given below" in table.caption
+    assert [column.title for column in table.columns][:3] == ["Rule", "accuracy", "n"]
+    assert [row.fields[2].text for row in table.groups[0].rows] == ["1", "2", "2", "2"]
+    assert "n" not in [column.title for column in figure().table.columns]
+
+
+SWEPT = (
+    TEXT.replace(RULES, '["bp", "fa"]')
+    .replace("lr = 0.1", "lr = [0.1, 0.01]")
+    .replace("[[grid]]", "[defaults]\nvalidation = 100\n[[grid]]")
+)
+
+
+def test_the_chosen_value_is_shown_and_a_place_without_a_choice_says_why() -> None:
+    made = list(parse(SWEPT, source="mine.toml").cells)
+    results = [result(cell, 90.0, state="diverged" if cell.rule.name == "fa" else "done") for cell in made]
+    accuracy = {one.attempt.lineage: one.cell.lr for one in results}
+    selection = select(made, results, ["lr"], metric=Metric.LAST, validation=accuracy)
+    layout = layout_of(made, results, metric=Metric.LAST, file=None, spread=Spread.SD, selection=selection)
+    known = Costs(Cost.TIME, {cell.group: 0.001 for cell in made})
+    table = pareto_figure(layout, known, heading="Mine", metric=Metric.LAST, suite="mine").table
+    assert " For each rule: the value of lr with the highest validation accuracy at the last epoch" in table.caption
+    place = [column.title for column in table.columns].index("lr")
+    assert [row.fields[place].text for row in table.groups[0].rows] == ["0.1 of 2"]
+    texts = [note.text for note in table.notes]
+    assert any(text.startswith("Not shown: FA on Digits, ResNet-10") and "2 with a diverged" in text for text in texts)
+    assert table.numbers[0].variant == "lr 0.1 of 2, not dominated"
+
+
+def test_unfinished_trainings_are_counted_below_the_table(tmp_path: Path) -> None:
+    suite = load(str(suite_file(tmp_path)))
+    url = f"sqlite:///{tmp_path}/race.sqlite"
+    with Store.open(url) as store:
+        store.record_suite(suite.name, suite.source, list(suite.cells), text=suite.text)
+        for cell in suite.cells[1:]:
+            train(store, cell, [0.5])
+    notes = [note.text for note in pareto_report("race", Cost.TIME, url=url).table.notes]
+    assert "1 of 6 cells not finished (1 pending):" in notes
+
+
+def test_a_count_that_fails_keeps_its_reason_with_rule_and_model(tmp_path: Path) -> None:
+    """ASAP on a network without convolutions; DFA has no formula at all."""
+    made = [cell for cell in cells() if cell.rule == CATALOG["bp"].choose() or cell.rule.name == "dfa"]
+    made.append(replace(made[-1], model=MODELS["mlp"].choose(), rule=CATALOG["asap"].choose()))
+    with Store.open(f"sqlite:///{tmp_path}/none.sqlite") as store:
+        found = costs(Cost.ACCESSES, [result(cell, 90.0) for cell in made], store)
+    assert set(found.of_groups) == {cell.group for cell in made if cell.rule.name == "bp"}
+    formula, fault = (note.text for note in found.notes)
+    assert formula == "Not counted by App. F, which describes BP, FA, KP and activation sharing: DFA."
+    assert fault.startswith("Not counted: ASAP on MLP: activation sharing needs at least 3 convolutions")
 
 
 def test_numbers_in_long_form_are_in_units_without_a_factor() -> None:
