@@ -48,10 +48,16 @@ model = {{ name = "resnet10", width = {list(widths)} }}
 
 
 def train(
-    store: Store, cell: Cell, accuracies: Sequence[float], *, state: str = "done", ran: Provenance = XEON
+    store: Store,
+    cell: Cell,
+    accuracies: Sequence[float],
+    *,
+    state: str = "done",
+    ran: Provenance = XEON,
+    device: str = "cpu",
 ) -> None:
     """One attempt; epoch n takes n seconds, and the test accuracy is always 1."""
-    claim = store.claim(cell, owner=OWNER, provenance=ran, device="cpu")
+    claim = store.claim(cell, owner=OWNER, provenance=ran, device=device)
     assert claim is not None
     rows = []
     for epoch, accuracy in enumerate(accuracies, start=1):

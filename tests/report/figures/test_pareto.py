@@ -145,6 +145,19 @@ def test_unfinished_trainings_are_counted_below_the_table(tmp_path: Path) -> Non
     assert "1 of 6 cells not finished (1 pending):" in notes
 
 
+@pytest.mark.parametrize(("device", "says"), [("cuda GPU-0", "with --cuda-graphs, what torch"), ("cpu", "On a CPU")])
+def test_recorded_memory_says_what_it_is(tmp_path: Path, device: str, says: str) -> None:
+    suite = load(str(suite_file(tmp_path)))
+    url = f"sqlite:///{tmp_path}/race.sqlite"
+    with Store.open(url) as store:
+        store.record_suite(suite.name, suite.source, list(suite.cells), text=suite.text)
+        for cell in suite.cells:
+            train(store, cell, [0.5], device=device)
+        results = store.results_of([cell.id for cell in suite.cells])
+        text = " ".join(note.text for note in costs(Cost.MEMORY, results, store).notes)
+    assert says in text
+
+
 def test_a_count_that_fails_keeps_its_reason_with_rule_and_model(tmp_path: Path) -> None:
     """ASAP on a network without convolutions; DFA has no formula at all."""
     made = [cell for cell in cells() if cell.rule == CATALOG["bp"].choose() or cell.rule.name == "dfa"]
