@@ -44,7 +44,7 @@ def tune(
     settings: RunSettings,
     training: TrainingSettings,
 ) -> None:
-    """Tune every rule of a suite with the same budget, then train its best settings under new seeds.
+    """Tune every rule equally, then train it at its best values.
 
     Trials hold examples out and are chosen on them alone. Stop it at any time: the same command continues the search.
 
