@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import io
-import threading
 import weakref
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def test_no_weight_outlives_its_cell(state: str, tmp_path: Path, monkeypatch: py
     )  # fmt: skip
     gc.disable()
     try:
-        ended = main._attempt(command, main.Channel(io.StringIO()), threading.Event())
+        ended = main._attempt(command, main.Channel(io.StringIO()), frozenset())
         left = [weight for weight in made if weight() is not None]
     finally:
         gc.enable()
