@@ -21,7 +21,7 @@ COMMANDS = {
     "data_path": ("--images 64 --rounds 1 --widths 2", "asapbench"),
     "evaluation": ("--models resnet10 --width 2 --images 20 --rounds 1", "bf16, channels-last, 250, folded"),
     "kernels": ("--device cpu --batch 1 --rounds 1", "concatenated in channels-last"),
-    "memory": ("--width 2 --batch 2", "plain, checkpointed"),
+    "memory": ("--width 2 --batch 2", "plain, blocks checkpointed"),
     "page": ("--cells 40 --rows 80 --rounds 1", "written after s"),
     "precision": ("sqlite:///results.sqlite", "within"),
     "recording": ("--rounds 3", "an epoch of 4 slots"),

@@ -111,10 +111,8 @@ def test_on_a_terminal_watch_refreshes_in_place_and_ctrl_c_ends_it(database: Pat
         database.parent, ["status", "--db", str(database), "--watch", "--every", "0.2s", "--device", "cpu"]
     )
     terminal.read_until("\x1b[1A")
-    sent = time.monotonic()
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.end() == 0
-    assert time.monotonic() - sent < 2.0
     assert "Traceback" not in terminal.text
 
 
