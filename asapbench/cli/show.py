@@ -124,6 +124,8 @@ def _remarks(attempt: Attempt) -> str:
 
 
 def _print_provenance(provenance: Provenance) -> None:
+    from asapbench.report.hardware import options_text
+
     dirty = " with changes" if provenance.dirty else ""
     commit = "not a checkout" if provenance.commit is None else f"{provenance.commit[:12]}{dirty}"
     say(f"\ncode           {commit}")
@@ -131,6 +133,8 @@ def _print_provenance(provenance: Provenance) -> None:
     hardware = provenance.hardware
     gpus = f", {', '.join(map(str, hardware['gpus']))}" if isinstance(hardware.get("gpus"), list) else ""
     say(f"hardware       {hardware.get('processor')}, {hardware.get('cores')} cores{gpus}")
+    if options := options_text(hardware):
+        say(f"options        {options}")
     if isinstance(overrides := hardware.get("overrides"), dict):
         say(f"environment    {', '.join(f'{name}={value}' for name, value in overrides.items())}")
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from asapbench.store import Provenance
 
+_OPTIONS = {"compiled": (True, "--compile"), "cuda_graphs": (True, "--cuda-graphs"), "deterministic": (False, "--fast")}
+"""By the name of a recorded setting of training the value that is not the default, and its option."""
+
 
 def hardware_text(hardware: Mapping[str, Any], *, device: str) -> str:
     """The GPU for a cell that ran on one, else the processor and its cores.
@@ -28,6 +31,19 @@ def hardware_text(hardware: Mapping[str, Any], *, device: str) -> str:
     return f"{hardware.get('processor', 'unknown processor')}{f', {cores} cores' if cores else ''}"
 
 
+def options_text(hardware: Mapping[str, Any]) -> str:
+    """The options of training that change its time and its memory, as far as they are recorded.
+
+    >>> options_text({"options": {"compiled": True, "cuda_graphs": True, "deterministic": True}})
+    '--compile --cuda-graphs'
+    """
+    recorded = hardware.get("options")
+    if not isinstance(recorded, dict):
+        return ""
+    return " ".join(option for name, (value, option) in _OPTIONS.items() if recorded.get(name) is value)
+
+
 def ran_on(ran: Provenance, *, device: str) -> str:
-    """The hardware and the version of torch."""
-    return f"{hardware_text(ran.hardware, device=device)}, torch {ran.versions.get('torch', 'unknown')}"
+    """The hardware, the version of torch and the options of training, where these are recorded."""
+    torch = f"torch {ran.versions.get('torch', 'unknown')}"
+    return ", ".join(filter(None, (hardware_text(ran.hardware, device=device), torch, options_text(ran.hardware))))

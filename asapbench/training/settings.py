@@ -58,6 +58,11 @@ class TrainingSettings:
         False
     )
 
+    @property
+    def recorded(self) -> dict[str, bool]:
+        """What an attempt records beside its hardware: times and peaks with and without these are not pooled."""
+        return {name: getattr(self, name) for name in ("compiled", "cuda_graphs", "deterministic")}
+
     def on(self, slot: Slot) -> TrainingSettings:
         """These settings with what depends on the slot."""
         return replace(self, device=slot.device, threads=slot.threads, compile_threads=slot.compile_threads)

@@ -15,6 +15,7 @@ from asapbench.running.runner import Runner
 from asapbench.running.settings import RunSettings
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
+from asapbench.training.settings import TrainingSettings
 from asapbench.worker.files import Files
 from asapbench.worker.protocol import Ended, FinishedEpoch, Progressed, Ready, Resumed, Stop, Train
 from asapbench.worker.supervision import Cause, Inbox, WorkerEvent
@@ -144,7 +145,8 @@ def make_runner(
     *,
     admission: Admission | None = None,
     view: Quiet | None = None,
+    training: TrainingSettings | None = None,
     **options: object,
 ) -> Runner:
-    chosen = Options(folder, Files(folder / "files"), RunSettings(**options))
+    chosen = Options(folder, Files(folder / "files"), RunSettings(**options), training=training or TrainingSettings())
     return Runner(store, cells, executor, options=chosen, view=view or Quiet(), admission=admission)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asapbench.report.hardware import hardware_text, ran_on
+from asapbench.report.hardware import hardware_text, options_text, ran_on
 from asapbench.report.page.content import Content, Trained
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def _environment(name: str, ran: Provenance) -> Environment:
     gpus = hardware.pop("gpus", None)
     overrides = hardware.pop("overrides", None)
     memory = hardware.pop("memory_bytes", None)
+    hardware.pop("options", None)
     lines = {
         "Processor": f"{hardware.pop('processor', 'unknown')}, {hardware.pop('cores', '?')} cores",
         "GPUs": ", ".join(map(str, gpus)) if isinstance(gpus, list) else None,
@@ -51,6 +52,7 @@ def _environment(name: str, ran: Provenance) -> Environment:
         "System": " ".join(str(hardware.pop(key, "")) for key in ("system", "machine")).strip(),
         "Commit": f"{ran.commit}{' with changes' if ran.dirty else ''}" if ran.commit else "not a checkout",
         "Versions": ", ".join(f"{key} {version}" for key, version in sorted(ran.versions.items())),
+        "Options": options_text(ran.hardware),
         "Environment": ", ".join(f"{k}={v}" for k, v in overrides.items()) if isinstance(overrides, dict) else None,
         **{key.replace("_", " ").capitalize(): str(value) for key, value in hardware.items()},
     }

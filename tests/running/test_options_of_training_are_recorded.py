@@ -1,0 +1,30 @@
+"""An attempt records, beside its hardware, the options of training that change its time and memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fake_workers import FakeExecutor, FakeWorker, make_runner
+
+from asapbench.machine.slots import Slot
+from asapbench.report.hardware import ran_on
+from asapbench.store.store import Store
+from asapbench.suite.cell import Cell
+from asapbench.suite.load import load
+from asapbench.training.settings import TrainingSettings
+
+CELL = load("quickstart").cells[0]
+
+
+def done(worker: FakeWorker, _cell: Cell) -> None:
+    worker.end("done")
+
+
+def test_an_attempt_says_which_options_it_had(tmp_path: Path) -> None:
+    with Store.open(f"sqlite:///{tmp_path}/test.sqlite") as store:
+        executor = FakeExecutor([Slot(0, "cpu")], done)
+        make_runner(store, [CELL], executor, tmp_path, training=TrainingSettings(compiled=True)).run()
+        (attempt,) = store.attempts(CELL.id)
+        ran = store.provenance(attempt.provenance_id)
+    assert ran.hardware["options"] == {"compiled": True, "cuda_graphs": False, "deterministic": True}
+    assert ran_on(ran, device="cpu").endswith(", --compile")
