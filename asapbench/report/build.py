@@ -11,7 +11,8 @@ from asapbench.analysis.comparison import Interval, PairedTest
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.certified import with_notes
 from asapbench.report.compare import comparison_table
-from asapbench.report.cost import costs
+from asapbench.report.controls import Memory
+from asapbench.report.cost import costs, counted_peak, gpu_peaks
 from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
 from asapbench.report.figures.alignment import angle_curves
 from asapbench.report.figures.budget import budget_figure
@@ -360,16 +361,19 @@ def pareto_report(
     chosen = metric or Metric.LAST
     with Store.read_only(url) as store:
         read = _read_suite(store, suite, metric=chosen, select=select, filters=filters)
-        found = costs(cost, store.results_of([one.cell.id for one in read.results]), store)
+        results = store.results_of([one.cell.id for one in read.results])
+        found, peaks = costs(cost, results, store), gpu_peaks(results, store)
     layout = layout_of(
         read.cells, read.results, metric=chosen, file=read.known.file, spread=spread, selection=read.selection
     )
     figure = pareto_figure(
         layout,
         found,
+        Memory(peaks, counted_peak),
         heading=f"{read.known.title}, accuracy against {cost}",
         metric=chosen,
         suite=to_run(read.known, suite),
+        filters=filters,
         notes=(*read.notes, *unfinished(read.known.name, read.cells, read.results)),
     )
     return replace(figure, table=with_options(figure.table, url))

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Costs:
-    """By group, the cost of a step in `Cost.unit`; no entry where it is not known. `notes` say where it comes from."""
+    """By group, the cost of a step in `Cost.unit`; no entry where it is not known. `notes` say where it comes from.
+
+    `hardware`: what recorded costs ran on, empty for those that are counted.
+    """
 
     kind: Cost
     of_groups: Mapping[str, float]
     notes: tuple[Note, ...] = ()
+    hardware: str = ""
 
 
 def costs(kind: Cost, results: Sequence[Result], store: Store) -> Costs:
@@ -37,6 +41,19 @@ def costs(kind: Cost, results: Sequence[Result], store: Store) -> Costs:
     if kind in (Cost.TIME, Cost.MEMORY):
         return _recorded(kind, current, store)
     return _computed(kind, {one.cell.group: one.cell for one in current})
+
+
+def gpu_peaks(results: Sequence[Result], store: Store) -> Costs:
+    """The peak memory of those configurations of `results` that a GPU trained: a CPU's are of a whole process."""
+    on_gpu = [one for one in results if not one.outdated and one.attempt.device.startswith("cuda")]
+    return _recorded(Cost.MEMORY, on_gpu, store)
+
+
+def counted_peak(cell: Cell) -> int:
+    """Bytes at the peak of a step, counted on shapes. Raises as `step_peak`, which imports torch."""
+    from asapbench.analysis.peak import step_peak
+
+    return step_peak(cell)
 
 
 def _recorded(kind: Cost, results: Sequence[Result], store: Store) -> Costs:
@@ -55,8 +72,12 @@ def _recorded(kind: Cost, results: Sequence[Result], store: Store) -> Costs:
     cell_of = {one.cell.group: one.cell for one in results}
     measured = {group: _measured(kind, cell_of[group], epochs) for group, epochs in found.items()}
     known = {group: value for group, value in measured.items() if value is not None}
-    is_cpu = all(one.attempt.device.startswith("cpu") for one in results if hardware[one.cell.id] == chosen)
-    return Costs(kind, known, tuple(_notes(kind, hardware, counts, chosen, is_cpu=is_cpu)))
+    counted_ones = [one.attempt for one in results if hardware[one.cell.id] == chosen]
+    notes = list(_notes(kind, hardware, counts, chosen))
+    if kind is Cost.MEMORY:
+        unknown = any("options" not in each.hardware for one in counted_ones for each in ran[one.lineage])
+        notes += _notes_on_memory(is_cpu=all(one.device.startswith("cpu") for one in counted_ones), unknown=unknown)
+    return Costs(kind, known, tuple(notes), chosen)
 
 
 def _hardware(ran: Sequence[Provenance], *, device: str) -> str | None:
@@ -72,9 +93,7 @@ def _measured(kind: Cost, cell: Cell, epochs: Sequence[EpochMetrics]) -> float |
     return statistics.median(one.seconds / steps for one in epochs) if epochs else None
 
 
-def _notes(
-    kind: Cost, hardware: Mapping[str, str | None], counts: Counter[str], chosen: str, *, is_cpu: bool
-) -> Iterator[Note]:
+def _notes(kind: Cost, hardware: Mapping[str, str | None], counts: Counter[str], chosen: str) -> Iterator[Note]:
     yield Note(f"Recorded on {chosen}.")
     others = [f"{counted(count, 'cell')} on {text}" for text, count in counts.items() if text != chosen]
     if changed := sum(text is None for text in hardware.values()):
@@ -83,15 +102,23 @@ def _notes(
         yield Note(f"Costs left out, since hardware is never mixed: {'; '.join(others)}.")
     if kind is Cost.TIME:
         yield Note("Other work on the machine, and other numbers of threads or slots, change times.")
-    if kind is Cost.MEMORY and is_cpu:
+
+
+def _notes_on_memory(*, is_cpu: bool, unknown: bool) -> Iterator[Note]:
+    """What a recorded peak is; `unknown`: for some trainings their options are not recorded."""
+    if is_cpu:
         yield Note(
             "On a CPU, memory is the peak of the worker's process: its libraries and the data set are part of it, some "
             "hundred MiB that hide differences between small networks. On a GPU it is what training allocates."
         )
-    elif kind is Cost.MEMORY:
+    else:
+        old = (
+            " Some of these trainings, of an earlier asapbench, do not record the option: compare only those that had "
+            "it alike."
+        )
         yield Note(
-            "Memory that training allocated; with --cuda-graphs, what torch reserved, which is more. Which of the two "
-            "is not recorded: compare only trainings that had the option alike."
+            "Memory that training allocated; with --cuda-graphs, what torch reserved, which is more."
+            + (old if unknown else "")
         )
 
 

@@ -1,18 +1,18 @@
 """`report --pareto`: accuracy against the cost of a training step, and the rules that no other rule surpasses in both.
 
-BP with activation checkpointing and with gradient accumulation are always controls: where a suite lacks them, a note
-says how to train them.
+A rule that needs less memory than BP has controls: BP in as little, by parts of a batch and by activation
+checkpointing. Where a suite lacks them, a note says how to train them.
 """
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from asapbench.errors import AsapbenchError
 from asapbench.report.configuration import MISSING, measured_field, names, number
+from asapbench.report.controls import Matched, Memory, Peaks, commands
 from asapbench.report.cost import Costs
 from asapbench.report.figures import style
 from asapbench.report.figures.looks import looks, matplotlib_line
@@ -22,17 +22,14 @@ from asapbench.report.grid import control_of
 from asapbench.report.quantity import Cost, Metric
 from asapbench.report.statistics import Spread, Summary, spread_and_count, usual_count
 from asapbench.report.suite import Layout
-from asapbench.report.table import Column, Field, Note, Number, Row, Table, grouped, numeric
-from asapbench.rules.bp import BP, CHECKPOINTING, MICRO_BATCHES
-from asapbench.suite.cell import Cell, plain, title
-from asapbench.suite.options import Choice, Value
+from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped, numeric
+from asapbench.rules.bp import BP
+from asapbench.suite.cell import Cell, title
+from asapbench.suite.options import Choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_CONTROLS: dict[str, Value] = {CHECKPOINTING.name: True, MICRO_BATCHES.name: 2}
-"""The options of BP that make it a control, and a value for a command."""
 
 _LISTED = 3
 
@@ -78,10 +75,27 @@ class Point:
 
 @dataclass(frozen=True)
 class Panel:
-    """The rules on one model and data set, or one row of a suite where more varies."""
+    """The rules on one model and data set, or one row of a suite where more varies.
+
+    `bp`: the suite's cell of plain BP. `matched`: the controls of each rule that is not BP, where there is BP.
+    """
 
     heading: str
     points: tuple[Point, ...]
+    bp: Cell | None
+    matched: Mapping[Choice, Matched]
+
+    def point_of(self, rule: Choice) -> Point | None:
+        """The point of this very rule."""
+        return next((point for point in self.points if point.cell.rule == rule), None)
+
+    @property
+    def joined(self) -> Iterator[tuple[Point, Point]]:
+        """Each rule that is drawn with each of its controls that is."""
+        placed = {point.cell.rule: point for point in self.placed}
+        for rule, matched in self.matched.items():
+            drawn = [placed[control.rule] for control in matched.controls if control.rule in placed]
+            yield from ((placed[rule], control) for control in drawn if rule in placed)
 
     @property
     def placed(self) -> list[Point]:
@@ -100,13 +114,21 @@ class Panel:
 
 
 def pareto_figure(
-    layout: Layout, costs: Costs, *, heading: str, metric: Metric, suite: str, notes: Sequence[Note] = ()
+    layout: Layout,
+    costs: Costs,
+    memory: Memory,
+    *,
+    heading: str,
+    metric: Metric,
+    suite: str,
+    filters: Sequence[str] = (),
+    notes: Sequence[Note] = (),
 ) -> Illustration:
-    """One panel for each row of the suite. `suite` is what `asapbench run` takes.
+    """One panel for each row of the suite. By `memory` controls are matched; `asapbench run` takes `suite`, `filters`.
 
     Raises AsapbenchError where no rule has both an accuracy and a cost.
     """
-    found = _panels(layout, costs)
+    found = _panels(layout, costs, memory)
     if not any(panel.placed for panel in found):
         raise AsapbenchError(
             f"--pareto {costs.kind}: no rule has both an accuracy and this cost: wait until a training is done, or "
@@ -118,17 +140,20 @@ def pareto_figure(
         f"Test accuracy in percent {metric.described}, {spread_and_count(summaries, spread=layout.spread)}, against "
         f"{costs.kind.described}.{explained}"
     )
-    more = (*_without_choice(layout), *_lacking_controls(found, layout.grid.cells, suite), *notes)
+    explained_controls = [memory.note] if any(panel.matched for panel in found) else []
+    lacking = _lacking_controls(found, layout.grid.cells, suite, filters)
+    more = (*_without_choice(layout), *explained_controls, *lacking, *notes)
     return Illustration(
         _table(found, layout, costs, heading=heading, caption=caption, metric=metric, notes=more),
         lambda sheet: _draw(found, costs.kind, layout.spread, heading=heading, caption=caption, sheet=sheet),
     )
 
 
-def _panels(layout: Layout, costs: Costs) -> list[Panel]:
+def _panels(layout: Layout, costs: Costs, memory: Memory) -> list[Panel]:
     panels = []
     for row in layout.grid.rows:
         first = next(iter(row.values()))
+        bp = next((cell for rule, cell in row.items() if rule.name == BP.entry.name and not control_of(rule)), None)
         points = []
         for cell in row.values():
             if (trained := layout.found.get(cell.group)) is None or not trained.summary.ended:
@@ -137,8 +162,16 @@ def _panels(layout: Layout, costs: Costs) -> list[Panel]:
             chosen = layout.chosen_field(cell, layout.selection) if layout.selection else None
             shown = None if cost is None else cost / costs.kind.scale
             points.append(Point(trained.cell, trained.summary, shown, chosen, layout.variant(cell)))
-        panels.append(Panel(_place(first, layout), tuple(points)))
+        matched = _matched(bp, {point.cell.rule: point.cell for point in points}, memory)
+        panels.append(Panel(_place(first, layout), tuple(points), bp, matched))
     return [panel for panel in panels if panel.points]
+
+
+def _matched(bp: Cell | None, trained: Mapping[Choice, Cell], memory: Memory) -> dict[Choice, Matched]:
+    if bp is None:
+        return {}
+    peaks = Peaks(trained.get(bp.rule, bp), trained, memory)
+    return {rule: peaks.matched(rule) for rule in trained if rule.name != bp.rule.name}
 
 
 def _place(cell: Cell, layout: Layout) -> str:
@@ -154,39 +187,21 @@ def _without_choice(layout: Layout) -> Iterator[Note]:
             yield Note(f"Not shown: {title('rule', cell.rule)} on {_place(cell, layout)}: {why}.")
 
 
-def _lacking_controls(panels: Sequence[Panel], cells: Sequence[Cell], suite: str) -> Iterator[Note]:
-    """How to train the controls that a panel lacks; `cells` are those of the report."""
-    options = [name for name in _CONTROLS if any(not _has(panel, name) for panel in panels)]
-    found = {name: command for name in options if (command := _command(name, cells, suite))}
-    if not any(point.cell.rule.name == "bp" for panel in panels for point in panel.points):
+def _lacking_controls(
+    panels: Sequence[Panel], cells: Sequence[Cell], suite: str, filters: Sequence[str]
+) -> Iterator[Note]:
+    """How to train the controls that a panel lacks; `cells` are those of the report, which pass its `filters`."""
+    if not any(panel.bp for panel in panels):
         yield Note("The control of every cost, BP, is not among these rules: add it to the suite.")
-    elif found:
-        yield Note(
-            "Exact gradients in as little memory are the control of a rule that needs less. A panel lacks BP with "
-            f"{' and with '.join(found)}. To train them, with the same --set as these cells, and more parts until "
-            "they need what the rule needs:",
-            tuple(found.values()),
-        )
-
-
-def _command(option: str, cells: Sequence[Cell], suite: str) -> str | None:
-    """What trains plain BP with an option more, where the batches are large enough for it; None where none is."""
-    bp, value = BP.entry, _CONTROLS[option]
-    of_bp = [cell for cell in cells if cell.rule.name == bp.name]
-    others = {name for cell in of_bp for name in control_of(cell.rule)}
-    plain_bp = [cell for cell in of_bp if not control_of(cell.rule)]
-    fit = [one for one in plain_bp if not bp.fault(bp.with_options(one.rule, **{option: value}), one.batch_size)]
-    if not fit:
-        return None
-    filters = [f"rule={bp.name}", *(f"rule.{name}={plain(bp.option(name).default)}" for name in sorted(others))]
-    if len(fit) < len(plain_bp):
-        filters.append(f"batch_size={','.join(map(str, sorted({cell.batch_size for cell in fit})))}")
-    only = " ".join(f"--only {text}" for text in filters)
-    return f"asapbench run {shlex.quote(suite)} {only} --set rule.{option}={plain(value)}"
-
-
-def _has(panel: Panel, option: str) -> bool:
-    return any(option in control_of(point.cell.rule) for point in panel.points)
+    lacking: dict[Choice, list[Cell]] = {}
+    for panel in panels:
+        wanted = [control.rule for matched in panel.matched.values() for control in matched.controls]
+        for rule in dict.fromkeys(wanted):
+            if rule is not None and panel.bp is not None and panel.point_of(rule) is None:
+                lacking.setdefault(rule, []).append(panel.bp)
+    if lacking:
+        text = "To train BP in the memory of these rules, with the same --set and --seeds as these cells:"
+        yield Note(text, tuple(commands(lacking, cells, suite=suite, filters=filters)))
 
 
 def _table(
@@ -205,8 +220,20 @@ def _table(
         more.append((Column("n"), lambda point: Field(str(point.accuracy.n or ""))))
     if layout.selection is not None:
         more.append((Column(", ".join(layout.selection.keys)), lambda point: point.chosen or Field("")))
+    has_controls = any(panel.matched for panel in panels)
     rows = [
-        (panel.heading, [_row(panel, point, layout, [field(point) for _, field in more]) for point in panel.points])
+        (
+            panel.heading,
+            [
+                Row(
+                    (
+                        *_fields(panel, point, layout, [field(point) for _, field in more]),
+                        *([_controls_field(panel, point, layout.footnotes)] if has_controls else []),
+                    )
+                )
+                for point in panel.points
+            ],
+        )
         for panel in panels
     ]
     return Table(
@@ -219,6 +246,7 @@ def _table(
             Column(costs.kind.words),
             Column("/ BP"),
             Column("dominated by", "left"),
+            *([Column("BP in its memory", "left")] if has_controls else []),
         ),
         groups=grouped(rows),
         notes=(*layout.footnotes.notes(), *costs.notes, *notes),
@@ -228,7 +256,7 @@ def _table(
     )
 
 
-def _row(panel: Panel, point: Point, layout: Layout, more: Sequence[Field]) -> Row:
+def _fields(panel: Panel, point: Point, layout: Layout, more: Sequence[Field]) -> tuple[Field, ...]:
     rules = ((one.cell.rule, one.cost) for one in panel.points)
     bp = next((cost for rule, cost in rules if rule.name == "bp" and not control_of(rule)), None)
     cost = Field(MISSING, emphasis="faint") if point.cost is None else Field(_figures(point.cost))
@@ -236,7 +264,21 @@ def _row(panel: Panel, point: Point, layout: Layout, more: Sequence[Field]) -> R
     on_front = point in panel.front
     stub = Field(title("rule", point.cell.rule), emphasis="strong" if on_front else "plain")
     accuracy = measured_field(point.accuracy, layout.footnotes, layout.spread)
-    return Row((stub, accuracy, *more, cost, ratio, Field(_named(panel.surpassed_by(point)))))
+    return stub, accuracy, *more, cost, ratio, Field(_named(panel.surpassed_by(point)))
+
+
+def _controls_field(panel: Panel, point: Point, footnotes: Footnotes) -> Field:
+    """The controls of a rule. Those that are not trained have a footnote."""
+    matched = panel.matched.get(point.cell.rule)
+    if matched is None:
+        return Field("")
+    if matched.fault:
+        return Field(MISSING, (footnotes.mark(f"its memory is not known: {matched.fault}"),), emphasis="faint")
+    if not matched.controls:
+        return Field("BP")
+    lacking = [one.text for one in matched.controls if one.rule is not None and panel.point_of(one.rule) is None]
+    marks = (footnotes.mark(f"not trained: {', '.join(lacking)}"),) if lacking else ()
+    return Field("; ".join(one.text for one in matched.controls), marks)
 
 
 def _named(points: Sequence[Point]) -> str:
@@ -257,17 +299,19 @@ def _numbers(panel: Panel, point: Point, kind: Cost, metric: Metric) -> Iterator
     comparison = "" if not point.is_placed else f"dominated by {by}" if by else "not dominated"
     variant = ", ".join(filter(None, (point.variant, comparison)))
     yield number(point.accuracy, names=of, metric=metric, variant=variant)
-    dataset, model, rule = of
-    cost = None if point.cost is None else point.cost * kind.scale
-    yield Number(
-        dataset=dataset,
-        model=model,
-        rule=rule,
+    cost = Number(
+        dataset=of[0],
+        model=of[1],
+        rule=of[2],
         variant=variant,
-        measured=cost,
+        measured=None if point.cost is None else point.cost * kind.scale,
         metric=f"{kind} of a step",
         unit=kind.unit,
     )
+    yield cost
+    for control in panel.matched.get(point.cell.rule, Matched()).controls:
+        way = "BP with checkpointing" if control.checkpointing else "BP"
+        yield replace(cost, measured=control.parts, metric=f"{way} in its memory", unit="parts")
 
 
 def _draw(panels: Sequence[Panel], kind: Cost, spread: Spread, *, heading: str, caption: str, sheet: Sheet) -> Figure:
@@ -275,10 +319,11 @@ def _draw(panels: Sequence[Panel], kind: Cost, spread: Spread, *, heading: str, 
     style.require_room("--pareto", len(drawn), style.PANELS, what="panels", fix="choose with --only")
     rules = list(dict.fromkeys(point.cell.rule for panel in drawn for point in panel.points if point.is_placed))
     look_of = dict(zip(rules, looks((rule, "") for rule in rules), strict=True))
+    dotted = " Dotted: from a rule to BP in its memory." if any(any(panel.joined) for panel in drawn) else ""
     columns = min(len(drawn), 2 if len(drawn) in (2, 4) else 3)
     figure, grid = style.panels(
         heading,
-        f"{caption} The line joins the rules that none surpasses.",
+        f"{caption} The line joins the rules that none surpasses.{dotted}",
         len(drawn),
         sheet=sheet,
         columns=columns,
@@ -288,6 +333,10 @@ def _draw(panels: Sequence[Panel], kind: Cost, spread: Spread, *, heading: str, 
     handles: dict[Choice, Any] = {}
     for axes, panel in zip(grid, drawn, strict=True):
         _draw_front(axes, panel)
+        for point, control in panel.joined:
+            x, y = zip(point.place, control.place, strict=True)
+            color = matplotlib_line(look_of[point.cell.rule])["color"]
+            axes.plot(x, y, color=color, linestyle=":", linewidth=1.0, zorder=1)
         for point in panel.placed:
             how = {**matplotlib_line(look_of[point.cell.rule]), "linestyle": "none"}
             ends, (cost, mean) = spread.ends(point.accuracy), point.place
