@@ -35,6 +35,10 @@ test *arguments:
 test-slow *arguments:
     pytest -n auto -m "slow or faults or gpu" {{ arguments }}
 
+# Write README's and docs/results.md's tables and figures from results/measured/measured.sqlite
+results:
+    python docs/ext/measured_results.py
+
 # Write tables of the documents from the catalog, check every document, build the site: docs/_build/index.html
 docs:
     python tests/docs/documentation.py

@@ -1,4 +1,4 @@
-"""Paths without links, and temporary folders."""
+"""Paths without links, what comes with asapbench, and temporary folders."""
 
 from __future__ import annotations
 
@@ -15,6 +15,20 @@ def without_links(path: Path) -> Path:
     `Path.resolve` raises RuntimeError for a loop of links.
     """
     return Path(os.path.realpath(path))
+
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped(in_checkout: str, *, in_wheel: str) -> Path:
+    """A file or folder that comes with asapbench: that of the checkout, else that in the wheel, below the package.
+
+    >>> shipped("suites", in_wheel="suite/shipped").is_dir()
+    True
+    """
+    checkout = _PACKAGE.parent
+    found = checkout / in_checkout
+    return found if (checkout / "pyproject.toml").is_file() and found.exists() else _PACKAGE / in_wheel
 
 
 def temporary_folder() -> TemporaryDirectory[str]:

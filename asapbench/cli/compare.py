@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from asapbench.analysis.comparison import Interval, PairedTest
-from asapbench.cli.options import Db, Form, Only, Out
+from asapbench.cli.options import Db, Form, Only, Out, with_measured
 from asapbench.cli.settings import declared, with_settings
 from asapbench.report.layout import Layout
 from asapbench.report.quantity import Metric, Numbers
@@ -16,6 +16,7 @@ from asapbench.store import DEFAULT_URL
 _Rule = typer.Argument(metavar="RULE", help="A rule, with options as in 'asap(k=4)'.")
 
 
+@with_measured
 @with_settings()
 def compare(
     first: Annotated[str, _Rule],

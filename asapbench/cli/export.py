@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asapbench.cli.options import Db, Only
+from asapbench.cli.options import Db, Only, with_measured
 from asapbench.cli.text import count, printing_is_optional, say, size
 from asapbench.store import DEFAULT_URL
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asapbench.store import Store
 
 
+@with_measured
 def export(
     file: Annotated[
         Path,

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Db, Only
+from asapbench.cli.options import Db, Only, with_measured
 from asapbench.cli.settings import with_settings
 from asapbench.cli.text import printing_is_optional, say, size
 from asapbench.report.quantity import USUAL, Numbers
 from asapbench.store import DEFAULT_URL
 
 
+@with_measured
 @with_settings()
 def html(
     suites: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from asapbench.cli.options import Db, Form, Only, Out, joined
+from asapbench.cli.options import Db, Form, Only, Out, joined, with_measured
 from asapbench.cli.settings import declared
 from asapbench.report.layout import Layout
 from asapbench.report.quantity import Sorting
@@ -19,6 +19,7 @@ _LIMIT = 40
 """Cells that a terminal shows by default."""
 
 
+@with_measured
 def list_(
     suites: Annotated[
         list[str] | None, typer.Argument(metavar="SUITE", help="Suites that the database knows. [default: all]")

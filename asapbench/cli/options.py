@@ -17,21 +17,23 @@ from typer.core import TyperCommand, TyperOption
 from asapbench.cli.text import say
 from asapbench.errors import SuiteError
 from asapbench.report.render import Format
-from asapbench.store.records import UNFINISHED, State
+from asapbench.store.records import MEASURED_URL, UNFINISHED, State
 
 if TYPE_CHECKING:
     from asapbench.machine.slots import Count
 
 
 class Command(TyperCommand):
-    """A command that refuses an option given twice, except for lists, which add up."""
+    """A command that refuses an option given twice, except for lists, which add up, and `--measured` with `--db`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As usual; a repeated option that takes one value is a usage error."""
+        """As usual; a repeated option that takes one value is a usage error, and so are two databases."""
         _, _, given = self.make_parser(ctx).parse_args(list(args))
         for parameter, times in () if ctx.resilient_parsing else Counter(given).items():
             if times > 1 and isinstance(parameter, TyperOption) and not parameter.multiple:
                 ctx.fail(f"{'/'.join(parameter.opts + parameter.secondary_opts)} is given {times} times: give it once.")
+        if {"db", "measured"} <= {parameter.name for parameter in given}:
+            ctx.fail("--measured reads the results that come with asapbench, --db others: give one of them.")
         return super().parse_args(ctx, args)
 
 
@@ -87,6 +89,22 @@ def with_plugins(command: Callable[..., None]) -> Callable[..., None]:
     return extended(command, {"plugin": [plugin]}, load)
 
 
+def with_measured(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` with the option `--measured` behind `--db`: it reads the measured results that come with asapbench."""
+
+    def choose(values: dict[str, Any]) -> None:
+        if values.pop("measured"):
+            values["db"] = MEASURED_URL
+
+    db = inspect.signature(command).parameters["db"]
+    db = db.replace(annotation=get_type_hints(command, include_extras=True)["db"], kind=inspect.Parameter.KEYWORD_ONLY)
+    measured = inspect.Parameter("measured", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_Measured)
+    return extended(command, {"db": [db, measured]}, choose)
+
+
+_Measured = Annotated[
+    bool, typer.Option("--measured", help="Read the measured results that come with asapbench, not --db.")
+]
 _Plugins = Annotated[
     list[str] | None,
     typer.Option(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from asapbench.cli.options import Db
+from asapbench.cli.options import Db, with_measured
 from asapbench.cli.text import percent, print_table, say
 from asapbench.escape import visible
 from asapbench.store import DEFAULT_URL
+from asapbench.store.records import IS_MEASURED, MEASURED_URL
 
 if TYPE_CHECKING:
     from asapbench.metrics import Alignment, EpochMetrics, GradientQuality
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _BARS = "▁▂▃▄▅▆▇█"
 
 
+@with_measured
 def show(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="The first digits of a cell's identity.")],
     db: Db = DEFAULT_URL,
@@ -42,6 +44,8 @@ def show(
         discarded = store.discards(cell_ids=[cell_id]).get(cell_id)
         provenances = {attempt.id: store.provenance(attempt.provenance_id) for attempt in attempts}
         certificates = certificates_of(store, content)
+    if db == MEASURED_URL:
+        say(f"{IS_MEASURED}\n")
     _print_configuration(content, cell_id)
     if discarded is not None:
         reason = visible(discarded.reason or "no reason given")
@@ -97,7 +101,7 @@ def _print_attempts(attempts: Sequence[Attempt], plugins: dict[str, str]) -> Non
             percent(attempt.last_test_accuracy),
             percent(attempt.best_test_accuracy),
             attempt.started_at[:19],
-            f"{attempt.device} on {attempt.host}",
+            " on ".join(filter(None, (attempt.device, attempt.host))),
             _remarks(attempt),
         )
         for attempt in attempts

@@ -305,7 +305,7 @@ def time_report(
     `target` is by default the suite's. Raises as `suite_report`; and AsapbenchError without a target or without a
     training that holds examples out for validation, and of a profile where there are too few rows or rules.
     """
-    from asapbench.store import Store, db_option
+    from asapbench.store import Store, db_option, to_paste
 
     with Store.read_only(url) as store:
         read = _read_suite(store, suite, metric=Metric.LAST, select=select, filters=filters)
@@ -313,8 +313,10 @@ def time_report(
         cells = timed_cells(read.cells, wanted)
         left_out = untimed(read.cells, wanted, suite=to_run(read.known, suite))
         if not cells:
-            why = "; ".join(" ".join((note.text, *note.commands)) for note in left_out)
-            raise AsapbenchError(f"--time-to: {why}{plugins.options()}{db_option(url)}")
+            option = f"{plugins.options()}{db_option(url)}"
+            lines = (" && ".join(to_paste(note.commands, option)) for note in left_out)
+            why = "; ".join(f"{note.text} {line}".rstrip() for note, line in zip(left_out, lines, strict=True))
+            raise AsapbenchError(f"--time-to: {why}")
         kept = {cell.id for cell in cells}
         results = [result for result in read.results if result.cell.id in kept]
         selection = read.selection and replace(read.selection, cells=tuple(timed_cells(read.selection.cells, wanted)))
@@ -533,13 +535,23 @@ def _left_out(unreadable: Sequence[str]) -> list[Note]:
 
 
 def with_options(table: Table, url: str) -> Table:
-    """The table; its commands name the plug-ins, and the database if it is not the default one."""
-    from asapbench.store import db_option
+    """The table; its commands name the plug-ins, and the database if it is not the default one.
 
-    return with_option(table, f"{plugins.options()}{db_option(url)}")
+    Of the measured results that come with asapbench it says so.
+    """
+    from asapbench.store.records import IS_MEASURED, MEASURED_URL, db_option
+
+    table = with_option(table, f"{plugins.options()}{db_option(url)}")
+    if url != MEASURED_URL:
+        return table
+    if table.title:
+        return replace(table, caption=f"{IS_MEASURED} {table.caption}")
+    return replace(table, notes=(Note(IS_MEASURED), *table.notes))
 
 
 def with_option(table: Table, option: str) -> Table:
     """The table; its commands end in `option`."""
-    notes = [replace(note, commands=tuple(command + option for command in note.commands)) for note in table.notes]
+    from asapbench.store import to_paste
+
+    notes = [replace(note, commands=to_paste(note.commands, option)) for note in table.notes]
     return replace(table, notes=tuple(notes))

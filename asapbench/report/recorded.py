@@ -124,13 +124,14 @@ def recorded_suite(store: Store, suite: str, *, option: str = "--suite ", comman
     Raises AsapbenchError, with the `command` that trains the suite, if the database holds nothing of it; its text
     starts with the `option` that names the suite.
     """
-    from asapbench.store import db_option
+    from asapbench.store import db_option, to_paste
 
     named = load(suite) if os.path.isfile(suite) or suite in shipped() else None
     name = named.name if named else suite
     known = {record.name: record for record in store.suites()}
     if name not in known:
-        run = f"asapbench {command} {shlex.quote(suite) if named else 'FILE'}{plugins.options()}{db_option(store.url)}"
+        words = f"asapbench {command} {shlex.quote(suite) if named else 'FILE'}"
+        run = " && ".join(to_paste([words], f"{plugins.options()}{db_option(store.url)}"))
         near = "" if named else nearest(suite, {*known, *shipped()})
         raise AsapbenchError(
             f'{option}{suite}: the database holds nothing of suite "{name}"{near or "."} To train it: {run}'
@@ -167,7 +168,7 @@ def why_left_out(
 
     `rules` are the names of those that count, by default all. Empty where no cell is discarded.
     """
-    from asapbench.store import db_option
+    from asapbench.store import db_option, to_paste
 
     chosen: Sequence[str | None] = suites or (None,)
     found = {cell.stored_id: cell for suite in chosen for cell in store.discarded_cells(suite=suite)}
@@ -176,7 +177,8 @@ def why_left_out(
     words = ["asapbench", "list", *suites, *(word for text in filters for word in ("--only", text))]
     are = f"{counted(number, 'cell')} {'is' if number == 1 else 'are'} discarded"
     listing = f"{shlex.join([*words, '--state', 'discarded'])}{option}"
-    return f"{are}; `{listing}` shows why, `asapbench restore CELL{option}` restores one" if number else ""
+    restoring = " && ".join(to_paste(["asapbench restore CELL"], option))
+    return f"{are}; `{listing}` shows why, `{restoring}` restores one" if number else ""
 
 
 @contextmanager

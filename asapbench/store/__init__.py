@@ -12,6 +12,7 @@ from asapbench.metrics import Alignment, EpochMetrics, GradientQuality, Measurem
 from asapbench.store.owner_process import OwnerProcess
 from asapbench.store.records import (
     DEFAULT_URL,
+    MEASURED_URL,
     Attempt,
     Claim,
     Discard,
@@ -26,6 +27,7 @@ from asapbench.store.records import (
     State,
     SuiteRecord,
     db_option,
+    to_paste,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_URL",
+    "MEASURED_URL",
     "Alignment",
     "Attempt",
     "Claim",
@@ -55,6 +58,7 @@ __all__ = [
     "SuiteRecord",
     "Timing",
     "db_option",
+    "to_paste",
 ]
 
 

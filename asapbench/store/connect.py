@@ -1,5 +1,7 @@
 """From a URL to transactions: SQLite with its pragmas, or PostgreSQL; every database fault as a StoreError.
 
+The URL `MEASURED_URL` names the measured results that come with asapbench, which are opened for reading alone.
+
 `Database.read` and `Database.write` are the usual ways to a connection: one transaction, repeated while a PostgreSQL
 server restarts or the network fails. Writers of one database take turns (SQLite: BEGIN IMMEDIATE; PostgreSQL: an
 advisory lock), so what a write transaction reads stays valid until it commits.
@@ -23,11 +25,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from asapbench.errors import ServerAwayError, StoreError, UnavailableError, install_extra
-from asapbench.paths import without_links
+from asapbench.paths import shipped, without_links
 from asapbench.retry_policy import RETRY_SECONDS, RetryPolicy
 from asapbench.store import postgresql
 from asapbench.store.reading import Place, place_to_read
-from asapbench.store.records import db_option, without_password
+from asapbench.store.records import MEASURED_URL, db_option, without_password
 from asapbench.store.rows import UntrustedRowError
 
 _URLS = "sqlite:///PATH or postgresql://HOST/NAME"
@@ -79,7 +81,7 @@ class Database:
     @property
     def option(self) -> str:
         """` --db URL` for a command to paste; empty for the default database."""
-        return db_option(self.url)
+        return db_option(self.name if self.url == MEASURED_URL else self.url)
 
     def damaged(self, cause: object) -> StoreError:
         """The error of a file whose structure is damaged."""
@@ -182,6 +184,8 @@ def connect(url: str, *, writable: bool) -> Database:
 
     Raises StoreError for a URL that names no database this version can use.
     """
+    if url == MEASURED_URL:
+        return _measured(writable=writable)
     parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(_named_file(parsed, url), url=url, writable=writable)
@@ -190,8 +194,24 @@ def connect(url: str, *, writable: bool) -> Database:
 
 def file_of(url: str) -> Path | None:
     """The file that `url` names, absolute; None for PostgreSQL. Raises StoreError as `connect` does."""
+    if url == MEASURED_URL:
+        return _measured_file()
     parsed = _parsed(url)
     return _named_file(parsed, url).absolute() if parsed.get_backend_name() == "sqlite" else None
+
+
+def _measured(*, writable: bool) -> Database:
+    """The measured results that come with asapbench, never to be written to. Raises StoreError."""
+    if writable:
+        raise StoreError(f"{MEASURED_URL} names the measured results that come with asapbench, which are only read")
+    file = _measured_file()
+    if not file.is_file():
+        raise StoreError(f"{file}: this installation lacks the measured results: install asapbench again")
+    return _sqlite(file, url=MEASURED_URL, writable=False)
+
+
+def _measured_file() -> Path:
+    return shipped("results/measured/measured.sqlite", in_wheel="store/measured.sqlite")
 
 
 def _parsed(url: str) -> URL:
@@ -224,7 +244,8 @@ def _named_file(parsed: URL, url: str) -> Path:
 def _sqlite(shown: Path, *, url: str, writable: bool) -> Database:
     path = shown.absolute()
     file = without_links(path)
-    place = Place(file, "mode=rwc") if writable else place_to_read(file, name=str(shown))
+    is_ours = url != MEASURED_URL
+    place = Place(file, "mode=rwc") if writable else place_to_read(file, name=str(shown), may_write_beside=is_ours)
     where = f"file:{quote(os.fsencode(place.file))}?{place.parameters}"
 
     def open_one() -> sqlite3.Connection:

@@ -39,17 +39,17 @@ class Place:
             self.folder.cleanup()
 
 
-def place_to_read(path: Path, *, name: str) -> Place:
+def place_to_read(path: Path, *, name: str, may_write_beside: bool = True) -> Place:
     """Where to read the database `path`, which is called `name` in messages.
 
-    `path` is the file itself, not a link to it: SQLite keeps its logs beside the file. Raises AsapbenchError if a
-    necessary copy fails.
+    `path` is the file itself, not a link to it: SQLite keeps its logs beside the file. `may_write_beside`: SQLite may
+    make its logs there for as long as the database is open. Raises AsapbenchError if a necessary copy fails.
     """
     shared = os.path.exists(_beside(path, "-wal")) and os.access(_beside(path, "-shm"), os.R_OK)
     if any(log is not None and log[0] for log in _state(path)[1:]):
         # A log without -shm has no live writer. Opening it in place would make -shm or change the log.
         return Place(path, "mode=ro") if shared else _copied(path, name=name)
-    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+    if may_write_beside and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         return Place(path, "mode=rw")  # `query_only` writes nothing; closing removes -wal and -shm
     if shared:
         return Place(path, "mode=ro")

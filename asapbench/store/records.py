@@ -18,12 +18,41 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "sqlite:///results/asapbench.sqlite"
 
+MEASURED_URL = "measured:"
+"""The URL of the measured results that come with asapbench. They are only read."""
+
+IS_MEASURED = "Measured results that come with asapbench."
+"""For the head of what shows them."""
+
+_MEASURED = " --measured"
+_READERS = ("compare", "export", "html", "list", "report", "serve", "show")
+"""The commands that have this option."""
+
+_COPY = "mine.sqlite"
+"""What a command to paste calls a copy of the measured results."""
+
 
 def db_option(url: str) -> str:
     """` --db URL` for a command to paste, without a password; empty for the default database."""
     if url == DEFAULT_URL:
         return ""
-    return f" --db {shlex.quote(without_password(url))}"
+    return _MEASURED if url == MEASURED_URL else f" --db {shlex.quote(without_password(url))}"
+
+
+def to_paste(commands: Sequence[str], option: str) -> tuple[str, ...]:
+    """These commands, to paste one after the other; each ends in `option`, which ends in a `db_option`.
+
+    The measured results that come with asapbench are never written to: a command that does more than read gets a copy.
+
+    >>> to_paste(["asapbench list"], " --measured")
+    ('asapbench list --measured',)
+    >>> to_paste(["asapbench resume"], " --measured")
+    ('asapbench export mine.sqlite --measured', 'asapbench resume --db mine.sqlite')
+    """
+    if not option.endswith(_MEASURED) or all(command.split()[1] in _READERS for command in commands):
+        return tuple(f"{command}{option}" for command in commands)
+    of_copy = f"{option.removesuffix(_MEASURED)}{db_option(_COPY)}"
+    return (f"asapbench export {_COPY}{option}", *(f"{command}{of_copy}" for command in commands))
 
 
 _PASSWORDS = (r"(?<=://)([^:/?@]*:)(.*)(?=@)", r"([?&]password=)([^&]*)")

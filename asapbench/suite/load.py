@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path as FilePath
 from typing import Any
 
+from asapbench import paths
 from asapbench.errors import MissingPluginError, PluginError, SuiteError
 from asapbench.escape import visible
 from asapbench.suite import plugins, target, tuning
@@ -172,9 +173,7 @@ def locate(name_or_path: str) -> FilePath:
 
 def shipped() -> dict[str, FilePath]:
     """The suites that come with asapbench, by name: a checkout's `suites/`, else those in the wheel."""
-    here = FilePath(__file__).resolve().parent
-    checkout = here.parent.parent / "suites"
-    folder = checkout if (checkout.parent / "pyproject.toml").is_file() and checkout.is_dir() else here / "shipped"
+    folder = paths.shipped("suites", in_wheel="suite/shipped")
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import typer
@@ -124,12 +123,9 @@ def example(_argument: str = "") -> str:
 
 def write_example(folder: Path) -> None:
     """Writes what `asapbench html` makes of the measured results into `folder`."""
-    measured = str(ROOT / "results" / "measured" / "measured.sqlite")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ASAPBENCH_")}
-    with TemporaryDirectory() as place:
-        for arguments in (("merge", measured), ("html", "--force", "--out", str(folder.resolve() / EXAMPLE))):
-            command = [sys.executable, "-m", "asapbench", *arguments]
-            subprocess.run(command, cwd=place, env=environment, check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "asapbench", "html", "--measured", "--force", "--out", str(folder / EXAMPLE)]
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 def tuning(_argument: str = "") -> str:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from documentation import DATABASE, LIBRARY, MEASURE, README, ROOT, blocks, command_lines
-from small_runs import run as run_command
+from documentation import DATABASE, LIBRARY, MEASURE, README, ROOT, blocks
 
 from asapbench import attach, check, load_plugin
 from asapbench.store import Store
@@ -44,16 +43,6 @@ def test_readmes_rule_has_ten_lines_and_keeps_what_it_declares(readme: Path) -> 
 
 def test_readmes_suite_loads_the_rule(readme: Path) -> None:
     assert [cell.rule.name for cell in load(str(readme / "mine.toml")).cells][::3] == ["bp", "fa", "aligned"]
-
-
-@pytest.mark.slow
-def test_readmes_figure_is_what_its_commands_draw(tmp_path: Path) -> None:
-    lines = [line for line in command_lines(README) if "results/measured" in line[-1] or "--curves" in line]
-    assert [line[0] for line in lines] == ["merge", "report"]
-    for line in lines:
-        arguments = [str(ROOT / word) if word.startswith("results/") else word for word in line]
-        run_command(tmp_path, *arguments)
-    assert (tmp_path / "curves.svg").read_bytes() == (ROOT / "docs" / "static" / "learning_curves.svg").read_bytes()
 
 
 @pytest.mark.parametrize("text", [text for text in blocks(LIBRARY, "python") if "attach(" in text])

@@ -16,7 +16,7 @@ from asapbench.report.figures.picture import Illustration
 from asapbench.report.published import SOURCE
 from asapbench.report.quantity import Angle
 from asapbench.report.table import Note
-from asapbench.store.records import db_option
+from asapbench.store.records import db_option, to_paste
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
 from asapbench.suite.load import load
@@ -58,7 +58,8 @@ def weight_alignment(
     verb = "rerun" if any(one.result.attempt.state == "done" and not one.rows for one in found) else "run"
     command = f"asapbench {verb} {filters} --alignment"
     if not measured:
-        raise AsapbenchError(f"--figure 6: no angle of these networks is measured yet; to fill: {command}{option}")
+        fill = " && ".join(to_paste([command], option))
+        raise AsapbenchError(f"--figure 6: no angle of these networks is measured yet; to fill: {fill}")
     notes = [Note("Other networks of this figure are not measured yet. To fill:", (command,))]
     return angle_curves(
         found,

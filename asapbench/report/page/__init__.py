@@ -18,6 +18,7 @@ from asapbench.report.page.environments import environments
 from asapbench.report.page.speed import pace_table, paces
 from asapbench.report.page.tables import certificate_table, paper_tables, suite_tables
 from asapbench.report.quantity import USUAL, Numbers
+from asapbench.store.records import MEASURED_URL
 
 
 def page(
@@ -45,7 +46,7 @@ def page(
     shown, measured = charts(content, spread=numbers.spread), paces(content)
     values = {
         "heading": _heading(content),
-        "database": database_name(url),
+        "database": "the measured results that come with asapbench" if url == MEASURED_URL else database_name(url),
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "version": asapbench.__version__,
         "counts": counts(found),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from asapbench.report.configuration import MISSING, state_text
 from asapbench.report.page.command import commands
 from asapbench.report.page.content import Content, Trained
+from asapbench.store.records import to_paste
 from asapbench.suite.cell import Cell
 from asapbench.suite.columns import distinct_labels
 
@@ -65,7 +66,7 @@ def rows(content: Content, ran_on: dict[str, list[str]], *, option: str) -> list
             discard,
             label=labels[cell.id],
             environments=tuple(ran_on.get(cell.id, ())),
-            command=command or f"asapbench rerun --only cell={cell.short}{option}",
+            command=command or " && ".join(to_paste([f"asapbench rerun --only cell={cell.short}"], option)),
             needs_database=command is None,
         )
 

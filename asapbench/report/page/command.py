@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from asapbench.errors import SuiteError
 from asapbench.report.configuration import nearest
 from asapbench.report.page.content import ChosenSuite, Content, Trained
-from asapbench.store.records import DEFAULT_URL, db_option, without_password
+from asapbench.store.records import DEFAULT_URL, MEASURED_URL, db_option, without_password
 from asapbench.suite import plugins
 from asapbench.suite.cell import Cell, plain
 from asapbench.suite.columns import settings
@@ -50,7 +50,7 @@ def database_name(url: str) -> str:
 
 def portable_options(url: str) -> str:
     """` --plugin FILE` and ` --db FILE` for commands that need the database, without a folder of this machine."""
-    option = "" if url == DEFAULT_URL else db_option(database_name(url))
+    option = db_option(url if url in (DEFAULT_URL, MEASURED_URL) else database_name(url))
     return "".join(f" {shlex.join(['--plugin', _portable(source)])}" for source in plugins.to_name()) + option
 
 
