@@ -122,10 +122,12 @@ def example(_argument: str = "") -> str:
 
 
 def write_example(folder: Path) -> None:
-    """Writes what `asapbench html` makes of the measured results into `folder`."""
+    """Writes what `asapbench html` makes of the measured results into `folder`. Raises RuntimeError with its error."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ASAPBENCH_")}
     command = [sys.executable, "-m", "asapbench", "html", "--measured", "--force", "--out", str(folder / EXAMPLE)]
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    ran = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    if ran.returncode:
+        raise RuntimeError(ran.stderr)
 
 
 def tuning(_argument: str = "") -> str:

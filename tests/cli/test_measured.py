@@ -38,6 +38,11 @@ def test_a_command_shows_them_and_says_so(asapbench: Commands, command: str, sho
     assert list(Path.cwd().iterdir()) == []
 
 
+def test_a_cell_without_a_host_has_its_device_alone(asapbench: Commands) -> None:
+    (row,) = [line for line in asapbench("show", FIRST, "--measured").out.splitlines() if line.startswith("     1 ")]
+    assert row.endswith("  cpu")
+
+
 @pytest.mark.parametrize("suite", ["quickstart", "cifar10", "feedback_cpu", "local_cpu", "tuned_small", "precision"])
 def test_each_suite_is_there_by_its_name(asapbench: Commands, suite: str) -> None:
     said = asapbench("report", "--suite", suite, "--measured")
