@@ -35,7 +35,7 @@ _LABEL = 8
 def step_peak(cell: Cell) -> int:
     """Bytes at the peak of a step on a full batch. Raises AsapbenchError where shapes alone do not decide a step.
 
-    The parts of a batch are alike but for their sizes: two of the largest stand for all of them.
+    The parts of a batch are alike except for their sizes: two of the largest stand for all of them.
     """
     parts = parts_of(cell.batch_size, wanted=int(dict(cell.rule.options).get(MICRO_BATCHES.name, 1)))
     if parts == 1:
