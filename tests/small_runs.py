@@ -23,7 +23,7 @@ name = "small"
 [defaults]
 dataset = { name = "digits", train_size = 1280 }
 epochs = 3
-batch_size = 16
+batch_size = 32
 seeds = [0, 1]
 
 [[grid]]

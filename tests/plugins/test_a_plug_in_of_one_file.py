@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from in_process import asapbench
-from small_runs import DB, query, recorded, run, start, wait_until
+from small_runs import DB, made_once, query, recorded, run, start, wait_until
 
 PLUGIN = Path(__file__).with_name("my_rules.py")
 SUITE = """\
@@ -39,20 +39,31 @@ entry = ScheduleEntry("other", "other", "a test", factor=lambda _choice, _epoch:
 """
 
 
+def write(folder: Path) -> None:
+    """The suite and its plug-in."""
+    (folder / "suites").mkdir()
+    shutil.copy(PLUGIN, folder / "suites" / "my_rules.py")
+    (folder / "suites" / "mine.toml").write_text(SUITE)
+
+
+def train(folder: Path) -> None:
+    """The suite, run for one of its two cells."""
+    write(folder)
+    run(folder, "run", "suites/mine.toml", "--only", "rule.k=1", "--keep-weights")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the suite and its plug-in."""
-    (tmp_path / "suites").mkdir()
-    shutil.copy(PLUGIN, tmp_path / "suites" / "my_rules.py")
-    (tmp_path / "suites" / "mine.toml").write_text(SUITE)
+    write(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def trained(folder: Path) -> Path:
-    """The same, its suite run for one of two cells."""
-    run(folder, "run", "suites/mine.toml", "--only", "rule.k=1")
-    return folder
+def trained(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    """The same, its suite run for one of two cells: trained once, a copy for each test that needs no path of it."""
+    folder = made_once(tmp_path_factory, "a_plug_in_of_one_file", train)
+    return shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
 
 
 @pytest.mark.slow
@@ -75,21 +86,21 @@ def test_a_run_that_is_stopped_resumes_from_another_folder_and_is_reported(folde
 def test_results_record_name_version_and_digest_and_identities_no_path(trained: Path) -> None:
     ((versions,),) = query(trained, "SELECT versions FROM provenance")
     assert json.loads(versions)["rule asfa"].startswith("my_rules 0.3 sha256:")
-    first = query(trained, "SELECT id FROM cell ORDER BY id")
-    other = trained / "other"
-    shutil.copytree(trained / "suites", other / "moved")
-    run(other, "run", "moved/mine.toml", "--only", "rule.k=1")
-    assert query(other, "SELECT id FROM cell ORDER BY id") == first
+    ((cell,),) = query(trained, "SELECT id FROM cell ORDER BY id")
+    shutil.copytree(trained / "suites", trained / "other" / "moved")
+    said = asapbench("run", str(trained / "other" / "moved" / "mine.toml"), "--only", "rule.k=1", "--dry-run")
+    assert cell[:10] in said.out
 
 
 @pytest.mark.slow
-def test_a_plug_in_that_has_moved_is_named_again(trained: Path) -> None:
-    os.rename(trained / "suites" / "my_rules.py", trained / "moved.py")
-    said = run(trained, "rerun", "mine", status=2)
+def test_a_plug_in_that_has_moved_is_named_again(tmp_path: Path) -> None:
+    train(tmp_path)
+    os.rename(tmp_path / "suites" / "my_rules.py", tmp_path / "moved.py")
+    said = run(tmp_path, "rerun", "mine", status=2)
     assert 'suite "mine": was run with a plug-in' in said
     assert "my_rules.py: there is no such plug-in file" in said
-    assert "Ended: 1 done" in run(trained, "rerun", "mine", "--plugin", "moved.py")
-    assert "Ended: 1 done" in run(trained, "rerun", "mine")
+    assert "Ended: 1 done" in run(tmp_path, "rerun", "mine", "--plugin", "moved.py")
+    assert "1 cell" in run(tmp_path, "rerun", "mine", "--dry-run")
 
 
 def test_a_suite_takes_the_plug_in_that_the_command_names_for_one_that_has_moved(folder: Path) -> None:
@@ -104,7 +115,8 @@ def test_a_suite_takes_the_plug_in_that_the_command_names_for_one_that_has_moved
 
 
 @pytest.mark.slow
-def test_only_training_loads_what_a_database_names(trained: Path) -> None:
+def test_only_training_loads_what_a_database_names(tmp_path: Path) -> None:
+    train(trained := tmp_path)
     (trained / "suites" / "my_rules.py").write_text("raise SystemExit('the plug-in was run')")
     ((cell,),) = query(trained, "SELECT id FROM cell")
     said = {
@@ -146,10 +158,9 @@ def test_a_report_warns_of_results_from_several_versions_of_a_plug_in(trained: P
 
 
 @pytest.mark.slow
-def test_bench_and_kept_weights_work_with_a_plug_in(folder: Path) -> None:
-    suite = "suites/mine.toml"
-    run(folder, "run", suite, "--only", "rule.k=1", "--keep-weights")
-    ((cell,),) = query(folder, "SELECT id FROM cell")
-    assert "recorded" in run(folder, "evaluate", cell[:10], "--plugin", "suites/my_rules.py")
-    said = run(folder, "bench", suite, "--only", "rule.k=1", "--seconds", "0.1", "--rounds", "1", "--no-eager")
+def test_bench_and_kept_weights_work_with_a_plug_in(trained: Path) -> None:
+    ((cell,),) = query(trained, "SELECT id FROM cell")
+    assert "recorded" in run(trained, "evaluate", cell[:10], "--plugin", "suites/my_rules.py")
+    few = ("--only", "rule.k=1", "--seconds", "0.1", "--rounds", "1", "--no-eager")
+    said = run(trained, "bench", "suites/mine.toml", *few)
     assert "AS+FA" in said

@@ -137,6 +137,6 @@ def test_newer_results_appear_in_place(server, tab) -> None:
     file.with_name("moved.sqlite").rename(file)
     until(tab, "document.querySelector('.live .age').textContent.startsWith('Live')")
     process.send_signal(signal.SIGINT)
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0
     until(tab, "document.querySelector('.live .age').textContent.startsWith('The server does not answer')")
     assert tab.locator("#cells tbody tr").count() > 0
