@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import fsum
 from typing import TYPE_CHECKING, Literal
 
+from asapbench.errors import SuiteError
+from asapbench.suite.grid import data_of_cells
+from asapbench.suite.load import parse
 from asapbench.suite.tuning import trials_name
 
 if TYPE_CHECKING:
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
     from asapbench.store.store import Store
     from asapbench.suite.cell import Cell
     from asapbench.suite.options import Value
-    from asapbench.suite.tuning import Study
+    from asapbench.suite.tuning import Study, Tuning
 
 TrialEnd = Literal["waiting", "done", "diverged", "left"]
 """How a trial ended. `left`: pruned, or discarded by the user; `waiting`: not yet."""
@@ -47,17 +51,30 @@ class Trial:
         return self.accuracy or 0.0
 
 
-def trials_of(store: Store, suite: str, study: Study, *, whole: bool = False) -> list[tuple[Cell, Trial]]:
-    """The recorded trials of a study, in the order in which they were asked for; at most as many as it has.
+def search_of(store: Store, suite: str, *, source: str) -> Tuning | None:
+    """The `[tune]` that asked for the recorded trials of a suite, which was read from `source`.
 
-    `whole`: all that are recorded, of a search that may have had another number of them.
+    None where there are no trials, or its text cannot be read here: an entry is not installed, or data are gone.
     """
+    known = {record.name: record for record in store.suites()}
+    trials, own = known.get(trials_name(suite)), known.get(suite)
+    text = None if trials is None else trials.text or (own.text if own else None)  # early lists have no text
+    if text is None:
+        return None
+    try:
+        complete = data_of_cells(partial(store.group_cells, suite))
+        return parse(text, source=source, complete=complete, all_seeds=False).tuning
+    except SuiteError:
+        return None
+
+
+def trials_of(store: Store, suite: str, study: Study) -> list[tuple[Cell, Trial]]:
+    """All recorded trials of a study, in the order in which they were asked for, also more than it asks for now."""
     name = trials_name(suite, study.number)
     if name not in {record.name for record in store.suites()}:
         return []
     recorded, _ = store.readable_cells(name, with_discarded=True)
     values = [study.values(cell) for cell in recorded if study.has(cell)]
-    values = values if whole else values[: study.tuning.trials]
     cells = [study.trial(one) for one in values]  # with the places where the suite's data are now
     ids = [cell.id for cell in cells]
     states, discarded = store.states(ids), store.discards(cell_ids=ids)

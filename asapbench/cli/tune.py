@@ -95,12 +95,12 @@ def _tune(store: Store, suite: str, wanted: Search, request: Request, *, trials:
 
 def _announce(phase: Phase, *, wanted: Search) -> None:
     """Prints which phase begins; before the finals, the best trial of each study."""
-    whole = wanted.tuning.trials * len(wanted.studies)
+    whole = sum(phase.trials.values())
     if phase.kind == "trials":
         say(f"Trials: {phase.ended} of {whole} have ended; the suite's own cells train beside them")
         return
     for study, trial in phase.best:
-        say(f"{study.label}: {_best_text(trial, wanted.tuning.trials)}")
+        say(f"{study.label}: {_best_text(trial, phase.trials[study])}")
     for study in unended(wanted, phase):
         say(f"{study.label}: not all of its trials have ended: no finals")
     if any(trial is not None for _, trial in phase.best):

@@ -9,14 +9,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from asapbench.analysis.comparison import Interval
-from asapbench.analysis.trials import Trial, best_of, is_complete, trials_of
-from asapbench.errors import AsapbenchError, SuiteError
+from asapbench.analysis.trials import Trial, best_of, is_complete, search_of, trials_of
+from asapbench.errors import AsapbenchError
 from asapbench.report.best import Best, best, strong, why_none
 from asapbench.report.configuration import (
     MISSING,
@@ -35,10 +34,8 @@ from asapbench.report.statistics import Spread, Summary, differences, spread_and
 from asapbench.report.table import Column, Field, Footnotes, Note, Number, Row, Table, grouped, numeric
 from asapbench.suite.cell import Cell, plain, title
 from asapbench.suite.columns import differing, field_text, settings
-from asapbench.suite.grid import data_of_cells
-from asapbench.suite.load import parse
 from asapbench.suite.options import Value
-from asapbench.suite.tuning import Listed, Study, Tuning, finals_name, studies, trials_name
+from asapbench.suite.tuning import Listed, Study, finals_name, studies
 
 if TYPE_CHECKING:
     from asapbench.report.recorded import RecordedSuite
@@ -123,32 +120,21 @@ def tuned_of(store: Store, known: RecordedSuite, metric: Metric) -> list[Tuned]:
         return []
     recorded = store.suite_outcomes(known.name)
     own = configurations(recorded.outcomes, metric)
-    every = studies(_search_of(store, known, known.file.tuning), recorded.cells)
+    asked = search_of(store, known.name, source=known.file.source) or known.file.tuning
+    every = studies(asked, recorded.cells)
     lists = {finals_name(known.name, study.number) for study in every} & {record.name for record in store.suites()}
     of_lists = [store.suite_outcomes(name) for name in sorted(lists)]
     listed = {cell.group for one in of_lists for cell in one.cells}
     chosen = configurations([one for found in of_lists for one in found.outcomes], metric)
     groups, found = {cell.group for cell in known.file.cells}, list[Tuned]()
     for study, others in _one_of_each(every, groups):
-        trials = tuple(trial for _, trial in trials_of(store, known.name, study, whole=True))
+        trials = tuple(trial for _, trial in trials_of(store, known.name, study))
         if trials:
             as_trained = _as_trained(study, trials, listed)
             one = Tuned(as_trained, trials, own.get(study.published.group), None, others)
             final = study.finals(one.best.values)[0] if one.best else None
             found.append(replace(one, finals=chosen.get(final.group)) if final else one)
     return found
-
-
-def _search_of(store: Store, known: RecordedSuite, own: Tuning) -> Tuning:
-    """The `[tune]` that asked for the trials; that of the suite, `own`, where it is not recorded or not readable."""
-    text = next((record.text for record in store.suites() if record.name == trials_name(known.name)), None)
-    if known.file is None or text is None or text == known.file.text:
-        return own
-    try:
-        complete = data_of_cells(partial(store.group_cells, known.name))
-        return parse(text, source=known.file.source, complete=complete, all_seeds=False).tuning or own
-    except SuiteError:  # of an entry that is not installed
-        return own
 
 
 def _one_of_each(every: Sequence[Study], groups: Collection[str]) -> Iterator[tuple[Study, tuple[Cell, ...]]]:

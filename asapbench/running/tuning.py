@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from asapbench.analysis.sampling import first_points, next_trials, pruned_after
-from asapbench.analysis.trials import Trial, best_of, is_complete, trials_of
+from asapbench.analysis.trials import Trial, best_of, is_complete, search_of, trials_of
 from asapbench.errors import SuiteError
 from asapbench.metrics import EpochMetrics
 from asapbench.running.launch import run
@@ -24,8 +24,7 @@ from asapbench.running.view import Outcome, View
 from asapbench.store.records import FINAL
 from asapbench.store.store import Store
 from asapbench.suite.cell import Cell
-from asapbench.suite.grid import data_of_cells
-from asapbench.suite.load import Suite, parse
+from asapbench.suite.load import Suite
 from asapbench.suite.select import choose
 from asapbench.suite.tuning import Study, Tuning, conflicts, finals_name, studies, trials_name
 
@@ -64,7 +63,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Phase:
-    """What trains together. `ended` counts the trials of all studies that have ended.
+    """What trains together. `ended` counts the trials of all studies that have ended, of `trials` by study.
 
     `best` has the best trial of each study whose trials have all ended, when the finals begin: None where none has a
     result.
@@ -73,6 +72,7 @@ class Phase:
     kind: Literal["trials", "finals"]
     selected: tuple[Selected, ...]
     ended: int
+    trials: Mapping[Study, int]
     prune: Prune
     best: tuple[tuple[Study, Trial | None], ...] = ()
 
@@ -126,6 +126,7 @@ def _phases(store: Store, wanted: Search) -> Iterator[Phase]:
     while True:
         known = {study: trials_of(store, wanted.suite.name, study) for study in wanted.studies}
         asked = {study: next_trials(study, [trial for _, trial in trials]) for study, trials in known.items()}
+        numbers = {study: max(study.tuning.trials, len(trials)) for study, trials in known.items()}
         trials = [_of_trials(wanted, number, known, asked) for number in wanted.numbers]
         ended = sum(trial.end != "waiting" for found in known.values() for _, trial in found)
         new = {cell.id for item in trials for cell in item.cells} - tried
@@ -133,12 +134,12 @@ def _phases(store: Store, wanted: Search) -> Iterator[Phase]:
             break
         selected = _without_failed(store, [*trials, published], tried)
         tried |= {cell.id for item in selected for cell in item.cells}
-        yield Phase("trials", selected, ended, _pruning(known, asked))
+        yield Phase("trials", selected, ended, numbers, _pruning(known, asked))
     found = {study: [trial for _, trial in trials] for study, trials in known.items()}
     best = {study: best_of(trials) for study, trials in found.items() if is_complete(study, trials)}
     finals = [_of_finals(wanted, number, best) for number in wanted.numbers]
     selected = _without_failed(store, [*finals, published], tried)
-    yield Phase("finals", selected, ended, lambda _cell, _epochs: None, tuple(best.items()))
+    yield Phase("finals", selected, ended, numbers, lambda _cell, _epochs: None, tuple(best.items()))
 
 
 def _without_failed(store: Store, selected: Sequence[Selected], tried: Collection[str]) -> tuple[Selected, ...]:
@@ -155,7 +156,7 @@ def expected(store: Store | None, wanted: Search) -> dict[str, Selected]:
     for study in wanted.studies:
         known = [] if store is None else trials_of(store, wanted.suite.name, study)
         cells = {cell.id: cell for cell in [*(cell for cell, _ in known), *first_points(study)]}
-        every = list(cells.values())[: study.tuning.trials]
+        every = list(cells.values())[: max(study.tuning.trials, len(known))]
         found = [trial for _, trial in known]
         best = best_of(found) if is_complete(study, found) else None
         trials += every
@@ -211,15 +212,7 @@ def _ended(store: Store, cell_ids: Collection[str]) -> set[str]:
 
 def _require_same_search(store: Store, wanted: Search) -> None:
     """Raises SuiteError if the database has trials of this suite's name from another `[tune]`."""
-    known = {record.name: record for record in store.suites()}
-    trials, suite = known.get(trials_name(wanted.suite.name)), known.get(wanted.suite.name)
-    text = None if trials is None else trials.text or (suite.text if suite else None)  # early lists have no text
-    if text is None:
-        return
-    try:
-        before = parse(text, source=wanted.source, complete=data_of_cells(lambda: wanted.suite.cells)).tuning
-    except SuiteError:  # an entry of a plug-in that is not loaded, or data that are gone: nothing to compare
-        return
+    before = search_of(store, wanted.suite.name, source=wanted.source)
     if before is not None and before.fixed != wanted.tuning.fixed:
         raise SuiteError(
             f"{wanted.suite.source}: [tune] differs from that of the trials in {store.name}: only trials and studies "

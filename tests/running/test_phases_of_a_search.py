@@ -165,21 +165,52 @@ def test_a_study_of_diverged_trials_has_no_finals(store: Store) -> None:
     assert "mine.tuned" not in lists(store)
 
 
-def test_more_trials_and_studies_continue_and_fewer_are_the_first_ones(store: Store) -> None:
+def test_if_every_cell_fails_the_last_phase_trains_nothing(store: Store) -> None:
+    _, phases = tuned(store, Table(lambda _: "failed"))
+    assert [(phase.kind, bool(phase.selected), phase.best) for phase in phases] == [
+        ("trials", True, ()),
+        ("finals", False, ()),
+    ]
+
+
+def test_more_trials_and_studies_continue(store: Store) -> None:
     tuned(store, Table(), trials=3)
     before = lists(store)["mine.trials"]
     tuned(store, table := Table(), "studies = 2", trials=5)
     assert sorted(lists(store)) == ["mine", "mine.trials", "mine.trials2", "mine.tuned", "mine.tuned2"]
     assert len(table.trained[0]) == 4 + 10
     assert set(before) < set(lists(store)["mine.trials"])
-    _, phases = tuned(store, Table(), trials=3)
-    assert [len(trials_of(store, "mine", study)) for study, _ in phases[-1].best] == [3, 3]
+
+
+@pytest.mark.parametrize("tune_text", ["", TPE, 'pruner = "median"'])
+def test_fewer_trials_than_are_recorded_drop_none(store: Store, tune_text: str) -> None:
+    """The best of all has the finals, as in the report."""
+    _, before = tuned(store, Table(), tune_text, trials=7)
+    _, phases = tuned(store, table := Table(), tune_text, trials=2)
+    assert [trial for _, trial in phases[-1].best] == [trial for _, trial in before[-1].best]
+    assert list(phases[-1].trials.values()) == [7, 7]
+    assert table.trained == [[]]
 
 
 def test_another_search_under_the_same_name_is_refused(store: Store) -> None:
+    """Also when `run` has recorded the edited file."""
     tuned(store, Table(), trials=3)
-    with pytest.raises(SuiteError, match=r"^mine.toml: \[tune\] differs from that of the trials in .*x.sqlite: only"):
-        tuned(store, Table(), "seed = 8", trials=3)
+    for edited, trials in [("seed = 8", 3), ("batch = 2", 3)]:
+        suite = parse(TEXT.format(trials=trials, tune=edited), source="mine.toml")
+        store.record_suite("mine", "mine.toml", suite.cells, text=suite.text)
+        with pytest.raises(
+            SuiteError, match=r"^mine.toml: \[tune\] differs from that of the trials in .*x.sqlite: only"
+        ):
+            tuned(store, Table(), edited, trials=trials)
+    tuned(store, Table(), trials=4)
+
+
+def test_trials_that_were_listed_without_a_text_are_compared_with_that_of_the_suite(store: Store) -> None:
+    tuned(store, Table(), trials=3)
+    for edited, refused in [("", False), ("seed = 8", True)]:
+        store.record_suite("mine.trials", "mine.toml", [], text=None)
+        with pytest.raises(SuiteError, match=r"\[tune\] differs") if refused else contextlib.nullcontext():
+            tuned(store, Table(), edited, trials=3)
 
 
 def test_the_time_limit_counts_over_all_phases(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,16 +101,7 @@ def _draw(
     found = _names(tuned)
     every = looks((one.cell.rule, name) for one, name in zip(tuned, found, strict=True))
     panels = list(dict.fromkeys(place_of(one.cell) for one in tuned))
-    style.require_room("--budget", len(panels), style.PANELS, what="networks", fix="choose with --only")
-    columns = min(len(panels), 3)
-    figure, grid = style.panels(
-        heading,
-        caption,
-        len(panels),
-        sheet=sheet,
-        columns=columns,
-        width=8.0 if columns == 1 else 2.0 + 4.0 * columns,
-    )
+    figure, grid = style.networks(heading, caption, len(panels), sheet=sheet, option="--budget", low=False)
     lines: dict[str, Any] = {}
     for one, curve, name, look in zip(tuned, curves, found, every, strict=True):
         axes, how = grid[panels.index(place_of(one.cell))], matplotlib_line(look)

@@ -77,18 +77,9 @@ def _draw(found: ByEpoch, described: str, sheet: Sheet) -> Figure:
     for (name, look), one in zip(every, found.configurations, strict=True):
         drawn.setdefault(one.panel, []).append((name, look, one))
     most = max(map(len, drawn.values()))
-    style.require_room("--curves", len(drawn), style.PANELS, what="networks", fix="choose with --only")
     style.require_room("--curves", most, style.LINES, what="lines", fix="choose with --only")
-    columns = min(len(drawn), 2 if len(drawn) in (2, 4) else 3)
-    figure, grid = style.panels(
-        found.heading,
-        _caption(found, described),
-        len(drawn),
-        sheet=sheet,
-        columns=columns,
-        width=8.0 if columns == 1 else 2.0 + 4.0 * columns,
-        height=4.5 if columns == 1 else 3.2,
-    )
+    caption = _caption(found, described)
+    figure, grid = style.networks(found.heading, caption, len(drawn), sheet=sheet, option="--curves")
     lines: dict[str, Any] = {}
     for axes, (panel, members) in zip(grid, drawn.items(), strict=True):
         # The legend lists the lines from top to bottom, in the order of their last values in the first panel.

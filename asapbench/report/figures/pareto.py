@@ -316,20 +316,11 @@ def _numbers(panel: Panel, point: Point, kind: Cost, metric: Metric) -> Iterator
 
 def _draw(panels: Sequence[Panel], kind: Cost, spread: Spread, *, heading: str, caption: str, sheet: Sheet) -> Figure:
     drawn = [panel for panel in panels if panel.placed]
-    style.require_room("--pareto", len(drawn), style.PANELS, what="panels", fix="choose with --only")
     rules = list(dict.fromkeys(point.cell.rule for panel in drawn for point in panel.points if point.is_placed))
     look_of = dict(zip(rules, looks((rule, "") for rule in rules), strict=True))
     dotted = " Dotted: from a rule to BP in its memory." if any(any(panel.joined) for panel in drawn) else ""
-    columns = min(len(drawn), 2 if len(drawn) in (2, 4) else 3)
-    figure, grid = style.panels(
-        heading,
-        f"{caption} The line joins the rules that none surpasses.{dotted}",
-        len(drawn),
-        sheet=sheet,
-        columns=columns,
-        width=8.0 if columns == 1 else 2.0 + 4.0 * columns,
-        height=4.5 if columns == 1 else 3.2,
-    )
+    caption = f"{caption} The line joins the rules that none surpasses.{dotted}"
+    figure, grid = style.networks(heading, caption, len(drawn), sheet=sheet, option="--pareto", what="panels")
     handles: dict[Choice, Any] = {}
     for axes, panel in zip(grid, drawn, strict=True):
         _draw_front(axes, panel)

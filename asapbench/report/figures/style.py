@@ -157,6 +157,19 @@ def panels(
     return figure, grid[:count]
 
 
+def networks(
+    title: str, subtitle: str, count: int, *, sheet: Sheet, option: str, what: str = "networks", low: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """As `panels`, with one for each network: three side by side, four in two rows; several are less high if `low`.
+
+    `option` asks for the picture. Raises AsapbenchError for more than `PANELS`.
+    """
+    require_room(option, count, PANELS, what=what, fix="choose with --only")
+    columns = min(count, 2 if count in (2, 4) and low else 3)
+    width, height = (8.0, 4.5) if columns == 1 else (2.0 + 4.0 * columns, 3.2 if low else 4.5)
+    return panels(title, subtitle, count, sheet=sheet, columns=columns, width=width, height=height)
+
+
 def title_panel(axes: Axes, title: str) -> None:
     """Puts a title above one of the panels, in lines of the panel's width."""
     figure = _figure(axes)
