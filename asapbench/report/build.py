@@ -4,35 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from asapbench.analysis.comparison import Interval, PairedTest
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.certified import with_notes
 from asapbench.report.compare import comparison_table
-from asapbench.report.controls import Memory
-from asapbench.report.cost import costs, counted_peak, gpu_peaks
 from asapbench.report.figures import FIGURES, OF_ACCURACIES, Illustration, paper_figure
 from asapbench.report.figures.alignment import angle_curves
-from asapbench.report.figures.budget import budget_figure
 from asapbench.report.figures.by_epoch import Recorded
 from asapbench.report.figures.curves import learning_curves
 from asapbench.report.figures.gradient_quality import quality_curves
-from asapbench.report.figures.pareto import pareto_figure
-from asapbench.report.figures.profile import profile_figure
-from asapbench.report.figures.ranks import ranks_figure
 from asapbench.report.forward_alignment import forward_alignment_table, readings
 from asapbench.report.pairs import ComparedSuite
 from asapbench.report.paper import ACCURACIES, accuracy_table, table3
 from asapbench.report.published import printed_table
-from asapbench.report.quantity import Angle, Cost, GradientMeasure, Metric, Quantity, TimeTo, Wanted
+from asapbench.report.quantity import Angle, GradientMeasure, Metric, Quantity, Wanted
 from asapbench.report.recorded import (
-    RecordedSuite,
     chosen_notes,
-    current_certificates,
     differing_plugins,
     discarded_note,
+    left_out_note,
     naming_discarded,
     passing,
     recorded_certificates,
@@ -40,22 +32,13 @@ from asapbench.report.recorded import (
     recorded_suite,
     to_run,
 )
-from asapbench.report.selection import Selection, keys_of, read_selection, swept
+from asapbench.report.selection import keys_of, read_selection, swept
 from asapbench.report.statistics import Spread
-from asapbench.report.suite import layout_of, suite_table, unfinished
+from asapbench.report.suite_reports import suite_report
 from asapbench.report.table import Note, Table
-from asapbench.report.time_to import time_table, timed, timed_cells, untimed
-from asapbench.report.tuned import read_tuned, tuned_table
 from asapbench.suite import plugins
-from asapbench.suite.plugins import lacking
 from asapbench.suite.select import matching, only
 from asapbench.suite.spelled import spelled
-from asapbench.suite.target import Target, checked_target
-
-if TYPE_CHECKING:
-    from asapbench.certificate import Certificate
-    from asapbench.store import Outcome, Store
-    from asapbench.suite.cell import Cell
 
 SECTION = "A.2"
 """The name in `--table` of the numbers that the paper prints in the text of section A.2."""
@@ -118,7 +101,10 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         return by_epoch_report(
             by_epoch, url=url, suite=wanted.suite, filters=wanted.only, spread=wanted.spread, lines=wanted.lines
         )
-    return _of_suite(wanted, wanted.suite or "", url=url)
+    of_suite = suite_report(wanted, url=url)
+    if isinstance(of_suite, Table):
+        return with_options(of_suite, url)
+    return replace(of_suite, table=with_options(of_suite.table, url))
 
 
 def _require_fitting(wanted: Wanted, named: str) -> None:
@@ -137,59 +123,6 @@ def _require_fitting(wanted: Wanted, named: str) -> None:
     for option, given in {"--target": wanted.target is not None, "--profile": wanted.profile}.items():
         if given and wanted.time_to is None:
             raise AsapbenchError(f"{option}: goes with --time-to: add --time-to epochs, seconds or accesses")
-
-
-def _of_suite(wanted: Wanted, suite: str, *, url: str) -> Table | Illustration:
-    if wanted.tuned is not None:
-        return tuned_report(
-            wanted.tuned,
-            url=url,
-            metric=wanted.metric,
-            spread=wanted.spread,
-            filters=wanted.only,
-            budget=wanted.budget,
-        )
-    if wanted.time_to is not None:
-        _require_times_alone(wanted)
-        return time_report(
-            suite,
-            url=url,
-            to=wanted.time_to,
-            target=wanted.target,
-            profile=wanted.profile,
-            select=wanted.select,
-            filters=wanted.only,
-        )
-    if wanted.ranks and wanted.pareto:
-        raise AsapbenchError("--pareto: goes without --ranks, which is another report; leave one out")
-    if wanted.pareto:
-        return pareto_report(
-            suite,
-            wanted.pareto,
-            url=url,
-            metric=wanted.metric,
-            spread=wanted.spread,
-            select=wanted.select,
-            filters=wanted.only,
-        )
-    if wanted.ranks:
-        return ranks_report(suite, url=url, metric=wanted.metric, select=wanted.select, filters=wanted.only)
-    return suite_report(
-        suite, url=url, metric=wanted.metric, spread=wanted.spread, select=wanted.select, filters=wanted.only
-    )
-
-
-def _require_times_alone(wanted: Wanted) -> None:
-    """Raises AsapbenchError for options that say something of accuracies beside `--time-to`."""
-    others = {
-        "--metric": (wanted.metric is not None, "the first epoch that reaches the target counts"),
-        "--spread": (wanted.spread is not Spread.SD, "times have the median, the smallest and the largest"),
-        "--ranks": (wanted.ranks, "times have a --profile"),
-        "--pareto": (wanted.pareto is not None, "it is another report"),
-    }
-    for option, (given, why) in others.items():
-        if given:
-            raise AsapbenchError(f"{option}: does not go with --time-to: {why}; leave it out")
 
 
 def paper_table(
@@ -231,210 +164,6 @@ def paper_table(
         raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
     made = replace(made, notes=(*made.notes, *notes))
     return with_options(with_notes(made, recorded_certificates(url)), url)
-
-
-def suite_report(
-    suite: str,
-    *,
-    url: str,
-    metric: Metric | None = None,
-    spread: Spread = Spread.SD,
-    select: str | None = None,
-    filters: Sequence[str] = (),
-) -> Table:
-    """The report of the cells of a suite, by its name or file, that pass the filters, from the database at `url`.
-
-    `metric` defaults to the last epoch. `select` names swept settings of which one value is chosen for each rule on
-    validation accuracy.
-
-    Raises SuiteError for a setting that was not swept or a filter that no cell passes, AsapbenchError if the database
-    holds nothing of the suite, StoreError for a database that does not exist.
-    """
-    from asapbench.store import Store
-
-    chosen = metric or Metric.LAST
-    with Store.read_only(url) as store:
-        read = _read_suite(store, suite, metric=chosen, select=select, filters=filters)
-    table = suite_table(
-        read.known.name,
-        read.cells,
-        read.results,
-        heading=read.known.title,
-        metric=chosen,
-        file=read.known.file,
-        spread=spread,
-        selection=read.selection,
-        notes=read.notes,
-    )
-    return with_options(with_notes(table, read.certificates), url)
-
-
-def ranks_report(
-    suite: str,
-    *,
-    url: str,
-    metric: Metric | None = None,
-    select: str | None = None,
-    filters: Sequence[str] = (),
-) -> Illustration:
-    """The average ranks of the rules over a suite's rows. Raises as `suite_report`, and where these are too few."""
-    from asapbench.store import Store
-
-    chosen = metric or Metric.LAST
-    with Store.read_only(url) as store:
-        read = _read_suite(store, suite, metric=chosen, select=select, filters=filters)
-    layout = layout_of(
-        read.cells, read.results, metric=chosen, file=read.known.file, spread=Spread.SD, selection=read.selection
-    )
-    figure = ranks_figure(layout, heading=f"{read.known.title}, average ranks", metric=chosen, notes=read.notes)
-    return replace(figure, table=with_options(figure.table, url))
-
-
-def time_report(
-    suite: str,
-    *,
-    url: str,
-    to: TimeTo,
-    target: float | None = None,
-    profile: bool = False,
-    select: str | None = None,
-    filters: Sequence[str] = (),
-) -> Table | Illustration:
-    """What each rule of a suite needs to reach a validation accuracy, a fraction of 1; or its performance profile.
-
-    `target` is by default the suite's. Raises as `suite_report`; and AsapbenchError without a target or without a
-    training that holds examples out for validation, and of a profile where there are too few rows or rules.
-    """
-    from asapbench.store import Store, db_option, to_paste
-
-    with Store.read_only(url) as store:
-        read = _read_suite(store, suite, metric=Metric.LAST, select=select, filters=filters)
-        wanted = _target(read.known, target)
-        cells = timed_cells(read.cells, wanted)
-        left_out = untimed(read.cells, wanted, suite=to_run(read.known, suite))
-        if not cells:
-            option = f"{plugins.options()}{db_option(url)}"
-            lines = (" && ".join(to_paste(note.commands, option)) for note in left_out)
-            why = "; ".join(f"{note.text} {line}".rstrip() for note, line in zip(left_out, lines, strict=True))
-            raise AsapbenchError(f"--time-to: {why}")
-        kept = {cell.id for cell in cells}
-        results = [result for result in read.results if result.cell.id in kept]
-        selection = read.selection and replace(read.selection, cells=tuple(timed_cells(read.selection.cells, wanted)))
-        layout = layout_of(
-            cells, results, metric=Metric.LAST, file=read.known.file, spread=Spread.SD, selection=selection
-        )
-        found = timed(store, layout, cells, results, to=to, target=wanted)
-    notes = [*read.notes, *left_out]
-    if profile:
-        figure = profile_figure(found, heading=read.known.title, notes=notes)
-        return replace(figure, table=with_options(figure.table, url))
-    table = time_table(found, name=read.known.name, heading=read.known.title, cells=cells, results=results, notes=notes)
-    return with_options(table, url)
-
-
-def _target(known: RecordedSuite, given: float | None) -> Target:
-    """The target that is asked for, else the suite's. Raises AsapbenchError."""
-    if given is not None:
-        try:
-            return Target(checked_target(given))
-        except ValueError as error:
-            raise AsapbenchError(f"--target: {error}") from error
-    if known.target is None:
-        raise AsapbenchError(
-            f"--time-to: suite {known.name} names no target: add --target 0.6, or target = 0.6 under [suite] of its "
-            "file and name the file with --suite"
-        )
-    return known.target
-
-
-def pareto_report(
-    suite: str,
-    cost: Cost,
-    *,
-    url: str,
-    metric: Metric | None = None,
-    spread: Spread = Spread.SD,
-    select: str | None = None,
-    filters: Sequence[str] = (),
-) -> Illustration:
-    """Accuracy against the cost of a step, of a suite's cells. Raises as `suite_report`, and where no cost is known."""
-    from asapbench.store import Store
-
-    chosen = metric or Metric.LAST
-    with Store.read_only(url) as store:
-        read = _read_suite(store, suite, metric=chosen, select=select, filters=filters)
-        results = store.results_of([one.cell.id for one in read.results])
-        found, peaks = costs(cost, results, store), gpu_peaks(results, store)
-    layout = layout_of(
-        read.cells, read.results, metric=chosen, file=read.known.file, spread=spread, selection=read.selection
-    )
-    figure = pareto_figure(
-        layout,
-        found,
-        Memory(peaks, counted_peak),
-        heading=f"{read.known.title}, accuracy against {cost}",
-        metric=chosen,
-        suite=to_run(read.known, suite),
-        filters=filters,
-        notes=(*read.notes, *unfinished(read.known.name, read.cells, read.results)),
-    )
-    return replace(figure, table=with_options(figure.table, url))
-
-
-def tuned_report(
-    suite: str,
-    *,
-    url: str,
-    metric: Metric | None = None,
-    spread: Spread = Spread.SD,
-    filters: Sequence[str] = (),
-    budget: bool = False,
-) -> Table | Illustration:
-    """The rules of a suite, tuned with the same budget and as published; with `budget`, what more trials would give.
-
-    Raises SuiteError for a filter that no cell passes, AsapbenchError if the suite has no `[tune]` or no trials,
-    StoreError for a database that does not exist.
-    """
-    from asapbench.store import Store
-
-    chosen = metric or Metric.LAST
-    with Store.read_only(url) as store:
-        known = recorded_suite(store, suite, option="--tuned ", command="tune")
-        tuned = read_tuned(store, known, chosen)
-        kept = {cell.id for cell in only([one.cell for one in tuned], filters)}
-        tuned = [one for one in tuned if one.cell.id in kept]
-        notes = [*known.notes, *chosen_notes(store, filters, suite=known.name)]
-    if budget:
-        figure = budget_figure(tuned, heading=known.title, notes=notes)
-        return replace(figure, table=with_options(figure.table, url))
-    return with_options(tuned_table(known, tuned, heading=known.title, metric=chosen, spread=spread, notes=notes), url)
-
-
-@dataclass(frozen=True)
-class _ReadSuite:
-    """What reports of a suite need from the database. `notes` are those that belong to every kind of report."""
-
-    known: RecordedSuite
-    cells: Sequence[Cell]
-    results: Sequence[Outcome]
-    selection: Selection | None
-    notes: Sequence[Note]
-    certificates: Sequence[Certificate]
-
-
-def _read_suite(store: Store, suite: str, *, metric: Metric, select: str | None, filters: Sequence[str]) -> _ReadSuite:
-    known = recorded_suite(store, suite)
-    found = store.suite_outcomes(known.name)
-    with naming_discarded(store, filters, suites=[known.name]):
-        cells, results = only(found.cells, filters), passing(found.outcomes, filters)
-    notes = [*known.notes, *_left_out(list(found.unreadable.values())), *differing_plugins(store, results)]
-    notes += chosen_notes(store, filters, suite=known.name)
-    selection = None
-    if select is not None:
-        keys = keys_of(select, swept(cells))
-        selection, why_not = read_selection(store, cells, results, keys, metric=metric, suite=to_run(known, suite))
-        notes += why_not
-    return _ReadSuite(known, cells, results, selection, notes, current_certificates(store))
 
 
 def comparison(
@@ -479,7 +208,7 @@ def comparison(
             compared.append(ComparedSuite(one.title, run, own, results, selection))
         unreadable = {cell: label for found in read for cell, label in found.unreadable.items()}
         every_result = [result for one in compared for result in one.results]
-        notes += [*_left_out(list(unreadable.values())), *differing_plugins(store, every_result)]
+        notes += [*left_out_note(list(unreadable.values())), *differing_plugins(store, every_result)]
         notes += discarded_note(number, suites=suites)
         table = comparison_table(compared, rules, metric=chosen, test=test, interval=interval)
     return with_options(replace(table, notes=(*table.notes, *notes)), url)
@@ -524,14 +253,10 @@ def by_epoch_report(
             unreadable = [f"cell {one[:10]}" for one in store.unreadable_cells()]
         else:
             unreadable = list(store.readable_cells(known.name)[1].values())
-        notes = [*_left_out(unreadable), *differing_plugins(store, results)]
+        notes = [*left_out_note(unreadable), *differing_plugins(store, results)]
         notes += chosen_notes(store, filters, suite=known.name if known else None)
     table = replace(figure.table, notes=(*figure.table.notes, *notes))
     return replace(figure, table=with_options(table, url))
-
-
-def _left_out(unreadable: Sequence[str]) -> list[Note]:
-    return [Note(lacking(unreadable))] if unreadable else []
 
 
 def with_options(table: Table, url: str) -> Table:

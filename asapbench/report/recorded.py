@@ -154,6 +154,11 @@ def recorded_suite(store: Store, suite: str, *, option: str = "--suite ", comman
     return RecordedSuite(name, shown.title, file, notes, shown.target or file.target)
 
 
+def left_out_note(unreadable: Sequence[str]) -> list[Note]:
+    """Which cells a report leaves out, as this version cannot read them."""
+    return [Note(plugins.lacking(unreadable))] if unreadable else []
+
+
 def discarded_note(number: int, *, suites: Sequence[str] = ()) -> Iterator[Note]:
     """How many discarded cells a report leaves out, and the command that lists them with the reasons."""
     if number:

@@ -14,7 +14,8 @@ from documentation import DOCS, blocks
 from in_process import asapbench
 
 from asapbench.metrics import EpochMetrics
-from asapbench.report.build import suite_report
+from asapbench.report.build import report
+from asapbench.report.quantity import Wanted
 from asapbench.store import DEFAULT_URL, OwnerProcess, Provenance, Store
 from asapbench.suite.catalog import RULES
 from asapbench.suite.load import load
@@ -60,7 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def of_report() -> dict[str, tuple[float, float, int]]:
     """Mean, standard deviation and n by rule, as asapbench reports them."""
-    numbers = suite_report("mine", url=DEFAULT_URL).numbers
+    numbers = report(Wanted(suite="mine"), url=DEFAULT_URL).numbers
     found = {number.rule: (number.measured, number.sd, number.n) for number in numbers}
     return {rule: (mean, sd, n) for rule, (mean, sd, n) in found.items() if mean is not None and sd is not None}
 

@@ -9,7 +9,7 @@ from made_up import result
 
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.metrics import EpochMetrics
-from asapbench.report.build import report, suite_report
+from asapbench.report.build import report
 from asapbench.report.quantity import Metric, Wanted
 from asapbench.report.selection import keys_of, select, swept
 from asapbench.report.suite import suite_table
@@ -179,14 +179,14 @@ def recorded(folder: Path, text: str) -> str:
 
 def test_last_decides_by_the_last_epoch_and_best_val_by_the_best(tmp_path: Path) -> None:
     url = recorded(tmp_path, SWEEP.replace("epochs = 1", "epochs = 2"))
-    assert texts(suite_report("mine", url=url, select="lr"))[1] == ["lr", "0.01 of 3", "0.1 of 3"]
-    best = suite_report("mine", url=url, select="lr", metric=Metric.BEST_VAL)
+    assert texts(report(Wanted(suite="mine", select="lr"), url=url))[1] == ["lr", "0.01 of 3", "0.1 of 3"]
+    best = report(Wanted(suite="mine", select="lr", metric=Metric.BEST_VAL), url=url)
     assert texts(best)[1] == ["lr", "0.001 of 3", "0.001 of 3"]
 
 
 def test_without_validation_data_it_says_so_and_lists_every_value_and_the_way_to_choose(tmp_path: Path) -> None:
     url = recorded(tmp_path, SWEEP.replace("validation = 100", "validation = 0"))
-    made = suite_report("mine", url=url, select="lr")
+    made = report(Wanted(suite="mine", select="lr"), url=url)
     assert [row[0] for row in texts(made)] == [f"ResNet-10, lr {rate}" for rate in ("0.001", "0.01", "0.1")]
     assert made.summary == ""
     note = made.notes[0]
@@ -197,12 +197,13 @@ def test_without_validation_data_it_says_so_and_lists_every_value_and_the_way_to
 
 def test_a_sweep_with_validation_data_names_the_command_that_chooses(tmp_path: Path) -> None:
     url = recorded(tmp_path, SWEEP)
-    assert suite_report("mine", url=url).notes[0].commands == (f"asapbench report --suite mine --select lr --db {url}",)
+    (command,) = report(Wanted(suite="mine"), url=url).notes[0].commands
+    assert command == f"asapbench report --suite mine --select lr --db {url}"
 
 
 def test_trainings_without_validation_data_are_left_out_beside_those_with(tmp_path: Path) -> None:
     grid = SWEEP.replace("validation = 100", "validation = [0, 100]")
-    made = suite_report("mine", url=recorded(tmp_path, grid), select="lr")
+    made = report(Wanted(suite="mine", select="lr"), url=recorded(tmp_path, grid))
     assert texts(made) == [["ResNet-10", "89.00 ± 0.00", "58.00 ± 0.00"], ["lr", "0.01 of 3", "0.1 of 3"]]
     assert "they are left out of the table" in next(note.text for note in made.notes if not note.mark)
 

@@ -10,7 +10,7 @@ from races import EPYC, XEON, race, reaching, suite_file, train
 
 from asapbench.analysis.memory import accesses_of_epoch
 from asapbench.errors import AsapbenchError
-from asapbench.report.build import report, time_report
+from asapbench.report.build import report
 from asapbench.report.quantity import TimeTo, Wanted
 from asapbench.report.render import Format, render
 from asapbench.report.statistics import Spread
@@ -24,7 +24,7 @@ EPOCHS, SECONDS, ACCESSES = TimeTo
 
 
 def table(url: str, to: TimeTo = EPOCHS, **terms: object) -> Table:
-    made = time_report("race", url=url, to=to, **terms)  # type: ignore[arg-type]
+    made = report(Wanted(suite="race", time_to=to, **terms), url=url)  # type: ignore[arg-type]
     assert isinstance(made, Table)
     return made
 
@@ -154,7 +154,7 @@ def test_a_target_that_the_named_file_got_after_the_run_counts(tmp_path: Path) -
     with pytest.raises(AsapbenchError, match=r"suite race names no target: add --target 0\.6, or target = 0\.6 under"):
         table(url)
     file = suite_file(tmp_path, target="0.5", seeds=[0])
-    made = time_report(str(file), url=url, to=EPOCHS)
+    made = report(Wanted(suite=str(file), time_to=EPOCHS), url=url)
     assert isinstance(made, Table)
     assert texts(made)[0][1:] == ["1", "1"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.metrics import EpochMetrics
-from asapbench.report.build import report, tuned_report
+from asapbench.report.build import report
 from asapbench.report.figures import Illustration
 from asapbench.report.page.content import read
 from asapbench.report.page.tables import suite_tables
@@ -97,7 +97,7 @@ def texts(made: Table | Illustration) -> list[list[str]]:
 
 
 def test_the_chosen_values_are_those_of_the_best_validation_accuracy(tmp_path: Path) -> None:
-    made = tuned_report("mine", url=whole(tmp_path))
+    made = report(Wanted(tuned="mine"), url=whole(tmp_path))
     assert texts(made) == [
         # Published 90, 92, 94 by seed, tuned 91, 92, 93: differences 1, 0, -1, whose t interval is ± 2.48.
         ["BP", "92.00 ± 2.00", "92.00 ± 1.00", "+0.00 (-2.48 to +2.48)", "4", "4", "1.00"],
@@ -108,20 +108,20 @@ def test_the_chosen_values_are_those_of_the_best_validation_accuracy(tmp_path: P
 
 
 def test_a_value_at_the_edge_of_what_was_tried_has_a_footnote(tmp_path: Path) -> None:
-    made = tuned_report("mine", url=whole(tmp_path))
+    made = report(Wanted(tuned="mine"), url=whole(tmp_path))
     assert isinstance(made, Table)
     marked = [note.text for note in made.notes if note.mark]
     assert marked == ["lr 0.5 is the largest of the values tried: a larger one may be better"]
 
 
 def test_a_change_of_the_order_of_the_rules_is_said(tmp_path: Path) -> None:
-    made = tuned_report("mine", url=whole(tmp_path))
+    made = report(Wanted(tuned="mine"), url=whole(tmp_path))
     assert isinstance(made, Table)
     assert "Digits, ResNet-10, best to worst. As published: BP, FA. Tuned: FA, BP." in [n.text for n in made.notes]
 
 
 def test_numbers_hold_what_the_search_took(tmp_path: Path) -> None:
-    made = tuned_report("mine", url=whole(tmp_path))
+    made = report(Wanted(tuned="mine"), url=whole(tmp_path))
     assert isinstance(made, Table)
     bp = made.numbers[0]
     assert isinstance(bp, TunedNumber)
@@ -138,7 +138,7 @@ def test_without_all_trials_nothing_is_chosen_and_the_command_continues(tmp_path
         cells = [study.trial({"lr": rate}) for rate in RATES]
         store.record_suite(trials_name("mine"), "mine.toml", cells)
         made.train(store, cells[0], validation=0.9)
-    table = tuned_report("mine", url=made.url)
+    table = report(Wanted(tuned="mine"), url=made.url)
     assert isinstance(table, Table)
     assert texts(table)[0][:3] == ["BP", "-", "-"]
     assert [note.text for note in table.notes if note.mark] == ["3 not finished of 4"]
@@ -157,7 +157,7 @@ def test_a_search_with_another_number_of_trials_is_shown_as_it_was_trained(tmp_p
             store.record_suite("mine", "mine.toml", made.suite.cells, text=text)
             made.trials(store, made.studies[0], VALIDATION)
             made.finals(store, made.studies[0], 0.03, 91.0)
-        table = tuned_report("mine", url=made.url)
+        table = report(Wanted(tuned="mine"), url=made.url)
         assert isinstance(table, Table)
         assert texts(table)[0][2:5] == ["92.00 ± 1.00", "-", "4"]
         assert "of 4 trials (quasi-random)" in table.caption
@@ -170,7 +170,7 @@ def test_a_search_with_another_number_of_trials_is_continued_with_it(tmp_path: P
         text = made.suite.text.replace("trials = 4", "trials = 9")
         store.record_suite("mine", "mine.toml", made.suite.cells, text=text)
         made.trials(store, made.studies[0], VALIDATION)
-    table = tuned_report("mine", url=made.url)
+    table = report(Wanted(tuned="mine"), url=made.url)
     [rest] = [note for note in table.notes if note.commands]
     assert rest.text == "Not finished: 3 of 3 finals. To continue:"
     assert rest.commands[0].startswith("asapbench tune mine.toml --trials 4 --db sqlite")
@@ -182,10 +182,10 @@ def test_a_search_in_rounds_is_over_when_the_finals_of_its_best_trial_are_listed
     with Store.open(made.url) as store:
         store.record_suite("mine", "mine.toml", made.suite.cells, text=text)
         made.trials(store, made.studies[0], VALIDATION)
-    assert texts(tuned_report("mine", url=made.url))[0][2] == "-"
+    assert texts(report(Wanted(tuned="mine"), url=made.url))[0][2] == "-"
     with Store.open(made.url) as store:
         made.finals(store, made.studies[0], 0.03, 91.0)
-    assert texts(tuned_report("mine", url=made.url))[0][2] == "92.00 ± 1.00"
+    assert texts(report(Wanted(tuned="mine"), url=made.url))[0][2] == "92.00 ± 1.00"
 
 
 @pytest.mark.parametrize(("in_file", "shown"), [("0.1", "0.1"), ("0.7", "0.7"), ("0.3", "0.7")])
@@ -197,7 +197,7 @@ def test_further_published_values_beside_the_same_search_are_no_further_study(
     text = TEXT.replace("STUDIES", "").replace("bp = 0.1", f"bp = {in_file}")
     with Store.open(url) as store:
         store.record_suite("mine", "mine.toml", newer.cells, text=text)
-    table = tuned_report("mine", url=url)
+    table = report(Wanted(tuned="mine"), url=url)
     assert isinstance(table, Table)
     assert [row[:2] for row in texts(table)[::2]] == [
         ["BP", {"0.1": "92.00 ± 2.00", "0.7": "-"}[shown]],
@@ -210,13 +210,13 @@ def test_further_published_values_beside_the_same_search_are_no_further_study(
 
 def test_the_search_is_that_which_asked_for_the_trials_not_a_later_text_of_the_suite(tmp_path: Path) -> None:
     url = whole(tmp_path)
-    before = texts(tuned_report("mine", url=url))
+    before = texts(report(Wanted(tuned="mine"), url=url))
     made = Recorded(tmp_path)
     with Store.open(url) as store:
         store.record_suite(trials_name("mine"), "mine.toml", [], text=made.suite.text)
         text = made.suite.text.replace("validation = 200", "validation = 300")  # as `run` records an edited file
         store.record_suite("mine", "mine.toml", made.suite.cells, text=text)
-    assert texts(tuned_report("mine", url=url)) == before
+    assert texts(report(Wanted(tuned="mine"), url=url)) == before
 
 
 def test_the_text_of_its_suite_marks_no_trial_as_deviating(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_the_text_of_its_suite_marks_no_trial_as_deviating(tmp_path: Path) -> No
         store.record_suite(trials_name("mine"), "mine.toml", [], text=Recorded(tmp_path).suite.text)
     assert texts(report(Wanted(suite="mine.trials"), url=url)) == texts(before)
     with pytest.raises(AsapbenchError, match=r'--tuned mine.trials: suite "mine.trials" has no \[tune\]'):
-        tuned_report("mine.trials", url=url)
+        report(Wanted(tuned="mine.trials"), url=url)
 
 
 def test_of_several_studies_the_median_stands_above_them(tmp_path: Path) -> None:
@@ -237,13 +237,13 @@ def test_of_several_studies_the_median_stands_above_them(tmp_path: Path) -> None
             if cell_rule(study) == "bp":
                 made.trials(store, study, VALIDATION)
                 made.finals(store, study, 0.03, 90.0)
-    rows = texts(tuned_report("mine", url=made.url))
+    rows = texts(report(Wanted(tuned="mine"), url=made.url))
     assert rows[0][:3] == ["BP, median of 3 studies", "", "91.00"]
     assert [row[0] for row in rows[1:]] == ["study 1", "lr", "study 2", "lr", "study 3", "lr"]
 
 
 def test_the_budget_is_shown_by_the_number_of_trials(tmp_path: Path) -> None:
-    made = tuned_report("mine", url=whole(tmp_path), budget=True)
+    made = report(Wanted(tuned="mine", budget=True), url=whole(tmp_path))
     # Of 0.5, 0.9, 0.8, 0.1: one trial has their mean, four have the best.
     bp = texts(made)[0]
     assert bp[:2] == ["BP", "57.50 (10.00 to 90.00)"]
@@ -260,15 +260,15 @@ def test_the_orders_of_a_search_that_learns_are_hypothetical(tmp_path: Path) -> 
     with Store.open(made.url) as store:
         store.record_suite("mine", "mine.toml", made.suite.cells, text=text)
         made.trials(store, made.studies[0], VALIDATION)
-    shown = tuned_report("mine", url=made.url, budget=True)
+    shown = report(Wanted(tuned="mine", budget=True), url=made.url)
     assert "other orders are hypothetical" in (shown if isinstance(shown, Table) else shown.table).caption
 
 
 def test_only_chooses_among_the_rules(tmp_path: Path) -> None:
     url = whole(tmp_path)
-    assert [row[0] for row in texts(tuned_report("mine", url=url, filters=("rule=fa",)))] == ["FA", "lr"]
+    assert [row[0] for row in texts(report(Wanted(tuned="mine", only=("rule=fa",)), url=url))] == ["FA", "lr"]
     with pytest.raises(SuiteError, match='no cell has rule "kp"'):
-        tuned_report("mine", url=url, filters=("rule=kp",))
+        report(Wanted(tuned="mine", only=("rule=kp",)), url=url)
 
 
 def test_a_suite_without_a_search_or_without_trials_is_refused(tmp_path: Path) -> None:
@@ -281,13 +281,13 @@ def test_a_suite_without_a_search_or_without_trials_is_refused(tmp_path: Path) -
         store.record_suite("mine", "mine.toml", made.suite.cells, text=made.suite.text)
         store.record_suite("plain", "plain.toml", plain.cells, text=plain.text)
     with pytest.raises(AsapbenchError, match=r'--tuned plain: suite "plain" has no \[tune\]; see --suite'):
-        tuned_report("plain", url=made.url)
+        report(Wanted(tuned="plain"), url=made.url)
     with pytest.raises(
         AsapbenchError, match=r"--tuned mine: no trial is recorded yet. To begin: asapbench tune mine.toml"
     ):
-        tuned_report("mine", url=made.url)
+        report(Wanted(tuned="mine"), url=made.url)
     with pytest.raises(AsapbenchError, match=r"--tuned nix: .* To train it: asapbench tune FILE"):
-        tuned_report("nix", url=made.url)
+        report(Wanted(tuned="nix"), url=made.url)
 
 
 def test_the_page_has_the_tables_of_a_search_beside_the_suite(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from races import OWNER, suite_file, train
 
 from asapbench.errors import AsapbenchError
 from asapbench.metrics import EpochMetrics
-from asapbench.report.build import pareto_report, report
+from asapbench.report.build import report
 from asapbench.report.controls import Memory
 from asapbench.report.cost import Costs, costs, gpu_peaks
 from asapbench.report.figures.pareto import pareto_figure
@@ -181,7 +181,7 @@ def test_unfinished_trainings_are_counted_below_the_table(tmp_path: Path) -> Non
         store.record_suite(suite.name, suite.source, list(suite.cells), text=suite.text)
         for cell in suite.cells[1:]:
             train(store, cell, [0.5])
-    notes = [note.text for note in pareto_report("race", Cost.TIME, url=url).table.notes]
+    notes = [note.text for note in report(Wanted(suite="race", pareto=Cost.TIME), url=url).table.notes]
     assert "1 of 6 cells not finished (1 pending):" in notes
 
 

@@ -12,9 +12,9 @@ from figure_commands import BARE
 from races import EPYC, XEON, race, reaching, suite_file, train
 
 from asapbench.errors import AsapbenchError
-from asapbench.report.build import time_report
+from asapbench.report.build import report
 from asapbench.report.figures.picture import Illustration, picture
-from asapbench.report.quantity import TimeTo
+from asapbench.report.quantity import TimeTo, Wanted
 from asapbench.report.render import Format, render
 from asapbench.store import Store
 from asapbench.suite.catalog import RULES
@@ -32,7 +32,7 @@ THREE_ROWS = {
 
 
 def figure(url: str, to: TimeTo = TimeTo.EPOCHS, **terms: object) -> Illustration:
-    made = time_report("race", url=url, to=to, profile=True, **terms)  # type: ignore[arg-type]
+    made = report(Wanted(suite="race", time_to=to, profile=True, **terms), url=url)  # type: ignore[arg-type]
     assert isinstance(made, Illustration)
     return made
 
@@ -108,7 +108,7 @@ def test_one_rule_is_refused(tmp_path: Path) -> None:
 
 def test_a_row_with_an_unfinished_training_is_left_out_and_counted(tmp_path: Path) -> None:
     made = figure(race(tmp_path, {**THREE_ROWS, (10, "bp"): (1, 1), (10, "fa"): (1, 1, 1)}))
-    assert rows(made) == rows(figure(f"sqlite:///{tmp_path}/race.sqlite", filters=["model.width=4,6,8"]))
+    assert rows(made) == rows(figure(f"sqlite:///{tmp_path}/race.sqlite", only=["model.width=4,6,8"]))
     assert "1 row left out in which a rule has no complete time." in notes(made)
 
 

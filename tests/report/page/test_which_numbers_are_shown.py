@@ -9,11 +9,11 @@ import pytest
 from page_results import finished
 
 from asapbench.errors import SuiteError
-from asapbench.report.build import suite_report
+from asapbench.report.build import report
 from asapbench.report.page.charts import Chart, charts
 from asapbench.report.page.content import read
 from asapbench.report.page.tables import paper_tables, suite_tables
-from asapbench.report.quantity import USUAL, Metric, Numbers
+from asapbench.report.quantity import USUAL, Metric, Numbers, Wanted
 from asapbench.report.statistics import Spread
 from asapbench.report.table import Table
 from asapbench.store import Store
@@ -37,7 +37,7 @@ def test_tables_of_suites_are_those_of_report(swept: str, metric: Metric, spread
     numbers = Numbers(metric=metric, spread=spread)
     shown = {table.name: table for table in suite_tables(read(swept, numbers=numbers), option="", numbers=numbers)}
     for suite in ("mine", "quickstart"):
-        alone = suite_report(suite, url=swept, metric=metric, spread=spread)
+        alone = report(Wanted(suite=suite, metric=metric, spread=spread), url=swept)
         assert texts(shown[suite]) == texts(alone)
         assert shown[suite].described() == alone.described()
 
@@ -79,8 +79,8 @@ def test_a_chosen_value_stands_in_the_table_and_alone_in_the_charts(swept: str) 
     content = read(swept, numbers=numbers)
     mine, quickstart = suite_tables(content, option="", numbers=numbers)
     assert texts(mine) == ["100.50 ± 0.71", "50.50 ± 0.71", "0.01 of 2", "0.1 of 2"]
-    assert texts(mine) == texts(suite_report("mine", url=swept, select="lr"))
-    assert texts(quickstart) == texts(suite_report("quickstart", url=swept))
+    assert texts(mine) == texts(report(Wanted(suite="mine", select="lr"), url=swept))
+    assert texts(quickstart) == texts(report(Wanted(suite="quickstart"), url=swept))
     drawn = {(one.result.cell.rule.name, one.result.cell.lr) for one in content.drawn if one.result.cell.validation}
     assert drawn == {("bp", 0.01), ("fa", 0.1)}
     by_id = {chart.id: chart for chart in charts(content)}
@@ -98,7 +98,7 @@ def test_what_was_not_swept_is_refused_as_by_report(swept: str) -> None:
             read(swept, numbers=wanted)
             continue
         with pytest.raises(SuiteError) as alone:
-            suite_report("mine", url=swept, select=select)
+            report(Wanted(suite="mine", select=select), url=swept)
         with pytest.raises(SuiteError) as page:
             read(swept, numbers=wanted)
         assert str(page.value) == str(alone.value)
