@@ -78,6 +78,7 @@ def test_a_run_that_is_watched_gives_the_same_bits(undisturbed, tmp_path: Path) 
 def test_the_writer_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that waits for no lock at all is refused none. Each epoch is a commit of its own, as in a run."""
     url = f"sqlite:///{tmp_path}/results/asapbench.sqlite"
+    (tmp_path / "results").mkdir()
     monkeypatch.setattr(connect, "BUSY_SECONDS", 0)
     with served(url) as (_, address), browsers(address), Store.open(url) as store:
         (claim,) = started(store, of_rules("bp")[:1])
