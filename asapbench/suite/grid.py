@@ -102,16 +102,19 @@ def expand(grid: dict[str, Located], report: Report, *, complete: Complete, all_
     for choices in itertools.product(*chosen.values()):
         choice = dict(zip(chosen, choices, strict=True))
         rule, dataset = choice["rule"].name, choice["dataset"].name
-        for lr, seed, values in itertools.product(rates.get(rule, ()), seeds, itertools.product(*plain.values())):
-            recipe = dict(zip(plain, values, strict=True))
-            if recipe["augment"] == "auto":
-                recipe["augment"] = catalog.DATASETS[dataset].augment
-            values_of_cell: dict[str, Any] = {**choice, **recipe}
-            cell = Cell(lr=lr, seed=seed, **values_of_cell)
-            if fault := impossible(cell):
-                report(_place(fault.key, cell, grid), fault.message)
-            else:
-                yield cell
+        for lr in rates.get(rule, ()) if seeds else ():
+            configurations = []  # whether a cell can be trained does not depend on its seed
+            for values in itertools.product(*plain.values()):
+                recipe = dict(zip(plain, values, strict=True))
+                if recipe["augment"] == "auto":
+                    recipe["augment"] = catalog.DATASETS[dataset].augment
+                values_of_cell: dict[str, Any] = {**choice, **recipe}
+                cell = Cell(lr=lr, seed=seeds[0], **values_of_cell)
+                if fault := impossible(cell):
+                    report(_place(fault.key, cell, grid), fault.message)
+                else:
+                    configurations.append(cell)
+            yield from (cell.with_seed(seed) for seed in seeds for cell in configurations)
 
 
 @dataclass(frozen=True)
