@@ -64,6 +64,8 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         "--suite": wanted.suite if by_epoch is None else None,
     }
     named = [option for option, value in asked.items() if value is not None]
+    if wanted.reduced is not None and not named:
+        raise AsapbenchError("--reduced: goes with --table: add --table 1, 2, 4 or 5")
     if len(named) != 1:
         which = f"only one of {', '.join(named)}" if named else "what to report"
         figures = ", ".join(map(str, FIGURES))
@@ -75,7 +77,7 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
     has_spread = "--table", "--suite", "--curves", "--tuned"
     if wanted.spread is not Spread.SD and named[0] not in has_spread:
         raise AsapbenchError(f"--spread: goes with {', '.join(has_spread)}, not with {named[0]}; leave it out")
-    if wanted.table is not None:
+    if wanted.table is not None and wanted.reduced is None:
         return paper_table(
             wanted.table,
             url=url,
@@ -85,7 +87,8 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
             filters=wanted.only,
         )
     if wanted.allow_deviations and wanted.figure != OF_ACCURACIES:
-        raise AsapbenchError(f"--allow-deviations: goes with --table or --figure 9, not with {named[0]}; leave it out")
+        other = named[0] if wanted.reduced is None else "--reduced"
+        raise AsapbenchError(f"--allow-deviations: goes with --table or --figure 9, not with {other}; leave it out")
     if wanted.figure is not None:
         made = paper_figure(
             wanted.figure,
@@ -110,6 +113,7 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
 def _require_fitting(wanted: Wanted, named: str) -> None:
     """Raises AsapbenchError for an option that belongs to another report than the `named` one."""
     belongs = {
+        "--reduced": (wanted.reduced is not None, "--table"),
         "--lines": (wanted.lines, "--alignment"),
         "--select": (wanted.select is not None, "--suite"),
         "--ranks": (wanted.ranks, "--suite"),

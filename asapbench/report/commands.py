@@ -59,9 +59,14 @@ def commands_to_fill(missing: Iterable[Reference]) -> Iterator[str]:
     for reference in missing:
         by_suite.setdefault(reference.suite, set()).add(reference.cell.id)
     for suite, wanted in by_suite.items():
-        orders = [_filters(wanted, load(suite).cells, order) for order in permutations(_FILTERS)]
-        for filters in min(orders, key=lambda found: (len(found), sum(map(len, found)))):
-            yield " ".join((f"asapbench run {suite}", *(f"--only {text}" for text in filters)))
+        yield from commands_to_train(wanted, suite=suite, cells=load(suite).cells)
+
+
+def commands_to_train(wanted: set[str], *, suite: str, cells: Sequence[Cell]) -> Iterator[str]:
+    """The commands that train those `cells` of a suite, a shipped one or a file, whose identities are `wanted`."""
+    orders = [_filters(wanted, cells, order) for order in permutations(_FILTERS)]
+    for filters in min(orders, key=lambda found: (len(found), sum(map(len, found)))):
+        yield " ".join((f"asapbench run {shlex.quote(suite)}", *(f"--only {text}" for text in filters)))
 
 
 def _filters(wanted: set[str], cells: Sequence[Cell], keys: Sequence[str]) -> list[tuple[str, ...]]:

@@ -220,12 +220,17 @@ class _Layout:
 def _notes(
     table: int, found: Mapping[str, Configuration], metric: Metric, *, left: Sequence[Deviation]
 ) -> Iterator[Note]:
+    yield from remarks(table, metric)
+    yield from notes_to_finish(printed_table(table).references, found, metric=metric, report=f"--table {table}")
+    yield from left_out(left, of="table", command=f"asapbench report --table {table} --allow-deviations")
+
+
+def remarks(table: int, metric: Metric) -> Iterator[Note]:
+    """The notes of a table that do not depend on what was measured, and that the published epoch may be another one."""
     yield from map(Note, _REMARKS.get(table, ()))
     if metric is not Metric.BEST:
         text = "The published numbers are assumed to be at the best test epoch; the measured ones are"
         yield Note(f"{text} {metric.described}.")
-    yield from notes_to_finish(printed_table(table).references, found, metric=metric, report=f"--table {table}")
-    yield from left_out(left, of="table", command=f"asapbench report --table {table} --allow-deviations")
 
 
 def _outdated(results: Iterable[Outcome]) -> Iterator[Note]:

@@ -273,6 +273,10 @@ class Wanted:
     table: Annotated[
         str | None, Setting(metavar="TABLE", help="A table of the paper, 1 to 5, or A.2: measured and published.")
     ] = None
+    reduced: Annotated[
+        str | None,
+        Setting(metavar="SUITE", help="With --table 1, 2, 4 or 5: its order and gaps in a suite of smaller trainings."),
+    ] = None
     figure: Annotated[
         int | None,
         Setting(metavar="N", help="A figure of the paper, 6, 9, 10 or 11: its numbers, or with --out its picture."),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from asapbench.errors import AsapbenchError
 from asapbench.report.certified import with_notes
+from asapbench.report.commands import commands_to_train
+from asapbench.report.configuration import counted
 from asapbench.report.controls import Memory
 from asapbench.report.cost import costs, counted_peak, gpu_peaks
 from asapbench.report.figures import Illustration
@@ -15,6 +19,7 @@ from asapbench.report.figures.budget import budget_figure
 from asapbench.report.figures.pareto import pareto_figure
 from asapbench.report.figures.profile import profile_figure
 from asapbench.report.figures.ranks import ranks_figure
+from asapbench.report.paper import ACCURACIES
 from asapbench.report.quantity import Metric, Wanted
 from asapbench.report.recorded import (
     RecordedSuite,
@@ -27,19 +32,26 @@ from asapbench.report.recorded import (
     recorded_suite,
     to_run,
 )
+from asapbench.report.reduced import SIZES, reduced_rows, reduced_table
 from asapbench.report.selection import Selection, keys_of, read_selection, swept
 from asapbench.report.statistics import Spread
 from asapbench.report.suite import Layout, layout_of, suite_table, unfinished
 from asapbench.report.table import Note, Table
 from asapbench.report.time_to import time_table, timed, timed_cells, untimed
 from asapbench.report.tuned import read_tuned, tuned_table
+from asapbench.store.records import FINAL
 from asapbench.suite import plugins
-from asapbench.suite.select import only
+from asapbench.suite.load import load, shipped
+from asapbench.suite.select import matching, only
 from asapbench.suite.target import Target, checked_target
 
 if TYPE_CHECKING:
     from asapbench.store import Outcome, Store
     from asapbench.suite.cell import Cell
+
+
+_FEW = 3
+"""Commands that a reader pastes one by one; more become one that names each cell."""
 
 
 def suite_report(wanted: Wanted, *, url: str) -> Table | Illustration:
@@ -52,6 +64,7 @@ def suite_report(wanted: Wanted, *, url: str) -> Table | Illustration:
 
     kinds = [
         (wanted.tuned is not None, _tuned),
+        (wanted.reduced is not None, _reduced),
         (wanted.time_to is not None, _times),
         (wanted.pareto is not None, _pareto),
         (wanted.ranks, _ranks),
@@ -105,8 +118,8 @@ class _Read:
 
 def _read(store: Store, wanted: Wanted) -> _Read:
     """The suite of the options, by default at the last epoch; with one value of what they select."""
-    asked, metric = wanted.suite or "", wanted.metric or Metric.LAST
-    known = recorded_suite(store, asked)
+    asked, metric = wanted.reduced or wanted.suite or "", wanted.metric or Metric.LAST
+    known = recorded_suite(store, asked, option="--suite " if wanted.reduced is None else "--reduced ")
     found, run = store.suite_outcomes(known.name), to_run(known, asked)
     with naming_discarded(store, wanted.only, suites=[known.name]):
         cells, results = only(found.cells, wanted.only), passing(found.outcomes, wanted.only)
@@ -134,6 +147,51 @@ def _accuracies(store: Store, wanted: Wanted) -> Table:
         notes=read.notes,
     )
     return with_notes(table, current_certificates(store))
+
+
+def _reduced(store: Store, wanted: Wanted) -> Table:
+    """A table of the paper beside the smaller trainings of a suite."""
+    if wanted.table not in {str(table) for table in ACCURACIES}:
+        raise AsapbenchError(f"--reduced: goes with --table 1, 2, 4 or 5, not with {wanted.table}; leave it out")
+    read, table = _read(store, wanted), int(wanted.table or 0)
+    in_file = load(read.run).cells if read.run in shipped() or os.path.isfile(read.run) else ()
+    every = [*read.cells, *matching(in_file, wanted.only)]
+    rows = reduced_rows(table, every, read.results, metric=read.metric)
+    if not rows:
+        raise AsapbenchError(
+            f"--reduced {wanted.reduced}: no cell of the suite is one of Table {table} that differs in size alone "
+            f"({', '.join(sorted(SIZES))}): name another table or another suite"
+        )
+    groups = {cell.group for row in rows for cell in row.cells.values()}
+    left = _not_ended(store, read, [cell for cell in every if cell.group in groups])
+    made = reduced_table(
+        table,
+        rows,
+        suite=read.known.name,
+        metric=read.metric,
+        spread=wanted.spread,
+        notes=(*_to_train(read, left, in_file), *read.notes),
+    )
+    return with_notes(made, current_certificates(store))
+
+
+def _not_ended(store: Store, read: _Read, cells: Sequence[Cell]) -> set[str]:
+    """The identities of the cells that have no result yet, without discarded ones."""
+    ended = {one.cell.id for one in read.results if not one.outdated and one.attempt.state in FINAL}
+    return {cell.id for cell in cells} - ended - {cell.id for cell in store.discarded_cells(suite=read.known.name)}
+
+
+def _to_train(read: _Read, left: set[str], in_file: Sequence[Cell]) -> Iterator[Note]:
+    """How many cells are left, and the commands that train them: those of the suite's file, and no others of it."""
+    if left:
+        of_file = left & {cell.id for cell in in_file}
+        commands = list(commands_to_train(of_file, suite=read.run, cells=in_file)) if of_file else []
+        if len(commands) > _FEW:
+            listed = ",".join(cell.short for cell in in_file if cell.id in of_file)
+            commands = [f"asapbench run {shlex.quote(read.run)} --only cell={listed}"]
+        if left - of_file:
+            commands.append(f"asapbench resume {shlex.quote(read.known.name)}")
+        yield Note(f"{counted(len(left), 'training')} of this table not finished. To train:", tuple(commands))
 
 
 def _ranks(store: Store, wanted: Wanted) -> Illustration:

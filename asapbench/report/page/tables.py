@@ -15,6 +15,7 @@ from asapbench.report.forward_alignment import forward_alignment_table
 from asapbench.report.page.content import ChosenSuite, Content
 from asapbench.report.paper import ACCURACIES, accuracy_table
 from asapbench.report.quantity import USUAL, Metric, Numbers
+from asapbench.report.reduced import reduced_rows, reduced_table
 from asapbench.report.suite import suite_table
 from asapbench.report.table import Column, Field, Footnotes, Group, Note, Row, Table
 from asapbench.report.tuned import tuned_table
@@ -30,10 +31,11 @@ def suite_tables(content: Content, *, option: str, numbers: Numbers = USUAL) -> 
 
 def _of_suite(chosen: ChosenSuite, content: Content, numbers: Numbers) -> Iterator[Table]:
     metric, heading = numbers.metric or Metric.LAST, chosen.suite.title
+    results = [one.result for one in content.trained]
     yield suite_table(
         chosen.suite.name,
         chosen.cells,
-        [one.result for one in content.trained],
+        results,
         heading=heading,
         metric=metric,
         file=chosen.suite.file,
@@ -41,6 +43,10 @@ def _of_suite(chosen: ChosenSuite, content: Content, numbers: Numbers) -> Iterat
         selection=chosen.selection,
         notes=chosen.notes,
     )
+    for number in ACCURACIES:
+        rows = reduced_rows(number, chosen.cells, results, metric=metric)
+        if any(row.correlation for row in rows):
+            yield reduced_table(number, rows, suite=chosen.suite.name, metric=metric, spread=numbers.spread)
     if chosen.tuned:
         yield tuned_table(chosen.suite, chosen.tuned, heading=heading, metric=metric, spread=numbers.spread)
         yield budget_figure(chosen.tuned, heading=heading).table
