@@ -28,7 +28,7 @@ seeds = [0, 1]
 
 [[grid]]
 model = { name = "resnet10", width = 2 }
-lr = { bp = 3e-2, asap = 3e-2 }
+lr = { bp = 3e-2, asap = 1e-2 }
 """
 DB = "results/asapbench.sqlite"
 CURVES = """

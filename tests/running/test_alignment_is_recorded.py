@@ -53,9 +53,7 @@ def test_show_prints_the_last_epochs_angles_by_layer(measured) -> None:
     start = lines.index("angles after epoch 3, in degrees")
     assert lines[start + 1].split() == ["layer", "weights", "update"]
     last = f"SELECT layer, quantity, round(degrees, 1) FROM alignment_curve WHERE cell_id = '{cell}' AND epoch = 3"
-    expected = {
-        (layer, quantity): "-" if angle is None else f"{angle:.1f}" for layer, quantity, angle in query(measured, last)
-    }
+    expected = {(layer, quantity): f"{angle:.1f}" for layer, quantity, angle in query(measured, last)}
     assert "gradients beside backpropagation's after epoch 3" in lines
     assert lines[-1].split()[:2] == ["whole", "network"]
     rows = [line.split() for line in lines[start + 2 : start + 14]]
