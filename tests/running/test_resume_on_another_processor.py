@@ -14,7 +14,9 @@ pytestmark = pytest.mark.slow
 )
 def test_the_fixed_feedback_is_the_same_there(rule: str, variable: str, value: str, tmp_path, monkeypatch) -> None:
     monkeypatch.delenv(variable, raising=False)
-    write_suite(tmp_path, SUITE.replace("bp = 3e-2, asap = 3e-2", f"{rule} = 3e-2").replace("[0, 1]", "[0]"))
+    suite = SUITE.replace("bp = 3e-2, asap", rule).replace("[0, 1]", "[0]")
+    write_suite(tmp_path, suite)
+    assert f"lr = {{ {rule} = 1e-2 }}" in suite
     process = start(tmp_path, "run", "small.toml", "--set", "epochs=6")
     wait_until(lambda: recorded(tmp_path) >= 1, "an epoch")
     process.terminate()
