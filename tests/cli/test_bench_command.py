@@ -29,7 +29,7 @@ def test_samples_a_second_times_seconds_an_epoch_are_its_samples(tmp_path: Path)
     run(tmp_path, "bench", str(suite), *QUICK, "--peak-tflops", "1", "--format", "csv", "--out", "speed.csv")
     numbers = list(csv.DictReader(io.StringIO((tmp_path / "speed.csv").read_text())))
     for loop in ("", "eager loop, "):
-        value = {n["variant"].removeprefix(f"{loop}batch 16, float32, "): n["measured"] for n in numbers}
+        value = {n["variant"].removeprefix(f"{loop}batch 32, float32, "): n["measured"] for n in numbers}
         assert abs(float(value["samples a second"]) * float(value["seconds an epoch"]) - 1280) < 1e-6
         assert 0 < float(value["fraction of the arithmetic floor"]) < 1
         assert value["fraction of the bandwidth floor"] == ""
