@@ -126,7 +126,7 @@ def recorded_suite(store: Store, suite: str, *, option: str = "--suite ", comman
     """
     from asapbench.store import db_option, to_paste
 
-    named = load(suite) if os.path.isfile(suite) or suite in shipped() else None
+    named = load(suite, all_seeds=False) if os.path.isfile(suite) or suite in shipped() else None
     name = named.name if named else suite
     known = {record.name: record for record in store.suites()}
     if name not in known:

@@ -46,10 +46,10 @@ class Suite:
     tuning: Tuning | None = None
 
 
-def load(name_or_path: str, *, data_path: str | None = None) -> Suite:
+def load(name_or_path: str, *, data_path: str | None = None, all_seeds: bool = True) -> Suite:
     """The suite of a file, or a shipped one by its name. Raises SuiteError with every problem, a line each.
 
-    `data_path` replaces the path of every data set that has one.
+    `data_path` replaces the path of every data set that has one. `all_seeds`: as in `parse`.
 
     >>> suite = load("quickstart")
     >>> suite.title, len(suite.cells)
@@ -63,7 +63,7 @@ def load(name_or_path: str, *, data_path: str | None = None) -> Suite:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SuiteError(f"{path}: the suite cannot be read: {reason}") from error
     complete = data_of_files(path.parent, data_path)
-    return parse(text, source=str(path), complete=complete, load_plugins=True)
+    return parse(text, source=str(path), complete=complete, load_plugins=True, all_seeds=all_seeds)
 
 
 def parse(
