@@ -51,7 +51,7 @@ def with_every_suite(text: str) -> str:
     shown = {name for command in _TABLE.findall(text) for name in re.findall(r" --(?:suite|tuned) (\S+)", command)}
     with Store.read_only(MEASURED_URL) as store:
         names = [record.name for record in store.suites()]
-        searched = {made(name) for name in names for made in (trials_name, finals_name)}
+        searched = {named(name) for name in names for named in (trials_name, finals_name)}
         titles = {name: recorded_suite(store, name).title for name in names if name not in shown | searched}
     for name, title in titles.items():
         text = text.replace(_FURTHER, f"{_section(name, title)}\n\n{_FURTHER}")

@@ -1,4 +1,4 @@
-"""A server that many browsers ask changes no bit of a run, slows no commit noticeably, and ends at once."""
+"""A server that many browsers ask changes no bit of a run, makes no commit wait, and ends at once."""
 
 from __future__ import annotations
 
