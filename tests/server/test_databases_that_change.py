@@ -38,7 +38,7 @@ def opened(url: str) -> TestClient:
 
 
 def newest(client: TestClient) -> str:
-    """The page of a look that began after this call: the first request may join one that `/state` has begun earlier."""
+    """The page of a look that started after this call: the first request may join one that `/state` started earlier."""
     client.get("/")
     return client.get("/").text
 
