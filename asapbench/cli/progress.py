@@ -393,7 +393,7 @@ def basis_lines(plan: Plan) -> list[str]:
         "scaled": "scaled by arithmetic from what was measured on this hardware",
         "arithmetic": "by arithmetic alone: nothing of that model was measured on this hardware",
         "shipped": "measured on such a device",
-        "shipped and scaled": "scaled by layers and peaks from BP or ASAP on ResNet-18, measured on such a device",
+        "shipped and scaled": "scaled by layers or peaks from BP, DFA or ASAP on ResNet-18, measured on such a device",
         "floor": "the least that the device's peaks allow: no measurement of such a device is known",
     }
     lines = [f"  {count(bases[one], 'cell')}: {text}" for one, text in texts.items() if bases[one]]

@@ -21,8 +21,11 @@ CACHE = "TORCHINDUCTOR_CACHE_DIR"
 """The folder of compiled code, Triton's included."""
 
 
-def check(slots: Sequence[Slot], *, compiled: bool, cuda_graphs: bool) -> None:
-    """Raises SuiteError, which names the fix, if cells on `slots` of this machine cannot run with these options."""
+def check(slots: Sequence[Slot], *, compiled: bool, cuda_graphs: bool | None) -> None:
+    """Raises SuiteError, which names the fix, if cells on `slots` of this machine cannot run with these options.
+
+    `cuda_graphs` None: where they can be used.
+    """
     if compiled:
         _check_folders()
     kinds = {slot.kind for slot in slots}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from asapbench.store import Provenance
 
 _OPTIONS = {"compiled": (True, "--compile"), "cuda_graphs": (True, "--cuda-graphs"), "deterministic": (False, "--fast")}
-"""By the name of a recorded setting of training the value that is not the default, and its option."""
+"""By the name of a recorded setting of training the value that reports name, and its option."""
 
 
 def hardware_text(hardware: Mapping[str, Any], *, device: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asapbench.machine.slots import Slot
@@ -65,7 +65,10 @@ class Assignment:
 def assign(
     store: Store, cell: Cell, slot: Slot, *, provenance: Provenance, options: Options, say: Callable[[str], None]
 ) -> Assignment | None:
-    """Claims the cell: it resumes a checkpoint if there is one. None if another run has the cell."""
+    """Claims the cell: it resumes a checkpoint if there is one. None if another run has the cell.
+
+    `provenance` is the worker's; the options of the cell's training are added.
+    """
     stopped = _stopped(store, cell)
     before = _attempt_to_resume(stopped, options.files)
     if before is None and any(attempt.epochs_done for attempt in stopped):
@@ -73,10 +76,11 @@ def assign(
     elif before is not None and before.lineage != stopped[-1].lineage:
         gone = f"no checkpoint of attempt {stopped[-1].number} is here"
         say(f"{cell.label} ({cell.short}): {gone}; it resumes from attempt {before.number}")
+    recorded = options.training.recorded(cell, slot.kind)
     claim = store.claim(
         cell,
         owner=OwnerProcess.of_this_process(),
-        provenance=provenance,
+        provenance=replace(provenance, hardware=provenance.hardware | {"options": recorded}),
         device=slot.name,
         from_scratch=bool(stopped) and before is None,
         lineage=None if before is None else before.lineage,

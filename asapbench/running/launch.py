@@ -47,7 +47,7 @@ def plan(store: Store | None, selected: Sequence[Selected], request: Request, *,
         return plan_cells(store, cells, planned_slots(request.run, training), request.only_states, again=supersede)
     number = request.run.slots if isinstance(request.run.slots, int) else 1
     slots = [Slot(place, "cuda") for place in range(number)]
-    times = partial(DeviceTimes, device, compiled=training.compiled and training.cuda_graphs)
+    times = partial(DeviceTimes, device, training=training)
     return plan_cells(store, cells, slots, request.only_states, again=supersede, times_of=times)
 
 

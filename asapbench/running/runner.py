@@ -253,9 +253,7 @@ class Runner:
         if isinstance(event, Ready):
             state.worker.ready = True
             state.silent_since = None  # an idle worker sends nothing
-            state.provenance = Provenance(
-                *self._commit, event.versions, event.hardware | {"options": self._options.training.recorded}
-            )
+            state.provenance = Provenance(*self._commit, event.versions, event.hardware)
         if (held := state.assignment) is None or not state.concerns(event):
             return
         slot, cell = state.worker.slot, held.cell

@@ -18,6 +18,7 @@ from asapbench.training.settings import TrainingSettings
 
 _STATUS = Path("/proc/self/status")
 _INSTRUCTION_SETS = "instruction sets"
+_COMPILED, _GRAPHS = "compiled", "cuda_graphs"
 MEMORY_ORDER, CHANNELS_LAST = "memory order", "channels-last"
 """How a signature on a CPU names the order, if it is not contiguous."""
 _X86 = {"x86_64", "AMD64"}
@@ -26,11 +27,11 @@ _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "ALLOC_FAILED", "bad_alloc
 
 
 def signature(
-    device: torch.device, settings: TrainingSettings, *, memory_format: torch.memory_format
+    device: torch.device, settings: TrainingSettings, *, uses_graphs: bool, memory_format: torch.memory_format
 ) -> dict[str, str | int | bool]:
     """Two runs of one cell give the same bits if their signatures are equal.
 
-    `cuda_graphs` is a part of it until a GPU has shown that graphs change no bit (`tests/gpu`).
+    Graphs are a part of it with compiled kernels alone. Without, a GPU has shown that they change no bit (`tests/gpu`).
     """
     found: dict[str, str | int | bool] = {"torch": str(torch.__version__), "device": device.type}
     found |= processor.overrides()
@@ -43,7 +44,9 @@ def signature(
         found |= {"threads": torch.get_num_threads()}
         if memory_format is torch.channels_last:  # checkpoints of 0.1 do not name the order, which was contiguous
             found |= {MEMORY_ORDER: CHANNELS_LAST}
-    return found | {name: True for name in ("compiled", "cuda_graphs") if getattr(settings, name)}
+    if settings.compiled:
+        found |= {_COMPILED: True} | ({_GRAPHS: True} if uses_graphs else {})
+    return found
 
 
 def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
@@ -52,8 +55,14 @@ def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list
     >>> differences({"torch": "2.13.0", "threads": 1}, {"torch": "2.14.1", "threads": 1})
     ['torch 2.13.0, now 2.14.1']
     """
+    before, now = _as_of_now(before), _as_of_now(now)
     names = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
     return [_difference(name, before.get(name, "not set"), now.get(name, "not set")) for name in names]
+
+
+def _as_of_now(signature: Mapping[str, object]) -> Mapping[str, object]:
+    """A signature without the graphs of uncompiled kernels, which change no bit and which earlier versions name."""
+    return signature if signature.get(_COMPILED) else {name: signature[name] for name in signature if name != _GRAPHS}
 
 
 def _difference(name: str, before: object, now: object) -> str:
@@ -154,13 +163,13 @@ def reset_peak_memory(device: torch.device) -> None:
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-def peak_memory(device: torch.device, *, cuda_graphs: bool = False) -> int | None:
+def peak_memory(device: torch.device, *, uses_graphs: bool = False) -> int | None:
     """Bytes at the peak since `reset_peak_memory`: allocated on a GPU, resident on Linux, else None.
 
     With CUDA graphs, bytes reserved: a graph's memory is no longer allocated when it is replayed.
     """
     if device.type == "cuda":
-        peak = torch.cuda.max_memory_reserved if cuda_graphs else torch.cuda.max_memory_allocated
+        peak = torch.cuda.max_memory_reserved if uses_graphs else torch.cuda.max_memory_allocated
         return int(peak(device))
     if _STATUS.exists():
         for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():

@@ -121,11 +121,13 @@ def captured(step: Callable[[], None], device: torch.device) -> Callable[[], Non
         with torch.cuda.device(device), torch.cuda.graph(graph, stream=_stream(device)):
             step()
     except RuntimeError as error:
+        # An error, not eager steps from here: the capture has run the step's Python code without its kernels, so that
+        # what the code counts or keeps is a step ahead of the weights.
         # To end a capture that has failed raises, too: the first error says why.
         cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
         if is_out_of_memory(cause):
             raise cause from None
         raise WorkerError(
-            f"--cuda-graphs: a step of this cell cannot be captured: {cause}; train it without --cuda-graphs"
+            f"--cuda-graphs: a step of this cell cannot be captured: {cause}; train it with --no-cuda-graphs"
         ) from cause
     return graph.replay

@@ -9,6 +9,7 @@ from asapbench.setting import Setting
 
 if TYPE_CHECKING:
     from asapbench.machine.slots import Slot
+    from asapbench.suite.cell import Cell
 
 CHECKPOINT_SECONDS = 120.0
 """Between two checkpoints of an epoch under way, where no interval is given."""
@@ -21,7 +22,7 @@ class TrainingSettings:
 
     `device`: as requested; the trainer needs torch's name of one device (`on`). `checkpoint_seconds` None: after each
     epoch, where that takes at most a tenth of the time, and every `CHECKPOINT_SECONDS`. `compile_threads`: processes
-    that torch's compiler may use.
+    that torch's compiler may use. `cuda_graphs` None: where they can be used, see `uses_graphs`.
     """
 
     device: Annotated[
@@ -54,14 +55,30 @@ class TrainingSettings:
     compiled: Annotated[
         bool, Setting(name="--compile", help="Train with torch.compile's kernels. They change the last bits.")
     ] = False
-    cuda_graphs: Annotated[bool, Setting(help="On an NVIDIA GPU: start all kernels of a training step at once.")] = (
-        False
-    )
+    cuda_graphs: Annotated[
+        bool | None,
+        Setting(
+            off="--no-cuda-graphs",
+            help="Start all kernels of a training step at once, as a CUDA graph, which changes no bit. "
+            "[default: on an NVIDIA GPU, if the cell's optimizer allows it]",
+        ),
+    ] = None
 
-    @property
-    def recorded(self) -> dict[str, bool]:
+    def uses_graphs(self, cell: Cell, kind: str) -> bool:
+        """Whether the steps of `cell` are CUDA graphs on a device of this kind, a key of `KINDS`.
+
+        What the user says counts, also where it cannot be done: then the cell fails.
+        """
+        if self.cuda_graphs is not None:
+            return self.cuda_graphs
+        from asapbench.suite.catalog import OPTIMIZERS  # of which `--help` needs nothing
+
+        return kind == "cuda" and OPTIMIZERS[cell.optimizer.name].takes_fused
+
+    def recorded(self, cell: Cell, kind: str) -> dict[str, bool]:
         """What an attempt records beside its hardware: times and peaks with and without these are not pooled."""
-        return {name: getattr(self, name) for name in ("compiled", "cuda_graphs", "deterministic")}
+        graphs = self.uses_graphs(cell, kind)
+        return {"compiled": self.compiled, "cuda_graphs": graphs, "deterministic": self.deterministic}
 
     def on(self, slot: Slot) -> TrainingSettings:
         """These settings with what depends on the slot."""

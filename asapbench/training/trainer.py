@@ -70,6 +70,7 @@ class Trainer:
         require_trainable(cell)
         self.cell, self.settings, self.listener = cell, settings, listener
         self.device = device = torch.device(settings.device)
+        self.uses_graphs = settings.uses_graphs(cell, device.type)
         self._reported = time.monotonic()
         self.checkpoints = Checkpoints(
             directory, previous, device=device, interval=settings.checkpoint_seconds, listener=listener
@@ -83,7 +84,7 @@ class Trainer:
         self.test = testing_batches(cell, images, device, memory_format=order)
         self._batches = self.train.batches(cell.batch_size)
         self._steps = self._built_steps()
-        self._environment: Environment = signature(device, settings, memory_format=order)
+        self._environment: Environment = signature(device, settings, uses_graphs=self.uses_graphs, memory_format=order)
         if found is not None:
             self.state.restore(*found, environment=self._environment, batches=self._batches)
 
@@ -137,9 +138,9 @@ class Trainer:
             require_equal(self.state.learner.train(), objective, x, y, precision=cell.precision)
         begin, tally = self.state.learner.begin_step, self.state.tally
         step = Step(objective, self.state.optimizer, begin, tally, device=self.device, precision=cell.precision)
-        if settings.cuda_graphs and not OPTIMIZERS[cell.optimizer.name].takes_fused:
-            raise WorkerError(f"{cell.optimizer.name} reads its learning rate on the host: train without --cuda-graphs")
-        return (GraphSteps if settings.cuda_graphs else EagerSteps)(step, self.train, cell.batch_size)
+        if self.uses_graphs and not OPTIMIZERS[cell.optimizer.name].takes_fused:
+            raise WorkerError(f"{cell.optimizer.name} reads its learning rate on the host: train with --no-cuda-graphs")
+        return (GraphSteps if self.uses_graphs else EagerSteps)(step, self.train, cell.batch_size)
 
     def steps(self) -> None:
         """The rest of the epoch's steps. Raises StoppedError, after a whole step, if a stop was requested."""
@@ -195,7 +196,7 @@ class Trainer:
             lr=learning_rate(self.cell, epoch),
             seconds=seconds,
             samples_per_second=rate,
-            peak_memory_bytes=peak_memory(self.device, cuda_graphs=self.settings.cuda_graphs),
+            peak_memory_bytes=peak_memory(self.device, uses_graphs=self.uses_graphs),
         )
 
     def _announce(self, metrics: EpochMetrics) -> None:

@@ -38,6 +38,7 @@ OTHER: dict[str, Any] = {
     "mlflow": "http://host:5000",
     "device": "cpu",
     "checkpoint_seconds": 1.5,
+    "cuda_graphs": False,
 }
 OPTIONS = [
     (kind, field.name, field.default)
@@ -95,6 +96,26 @@ def test_defaults_are_not_printed_and_none_is_written_twice(monkeypatch) -> None
 def test_times_and_flags_are_written_as_a_user_writes_them() -> None:
     settings = TrainingSettings(deterministic=False, compiled=True, checkpoint_seconds=5400)
     assert shlex.join(words(settings)) == "--checkpoint-every 90m --fast --compile"
+
+
+@pytest.mark.parametrize(
+    ("options", "value"), [([], None), (["--cuda-graphs"], True), (["--no-cuda-graphs"], False)], ids=str
+)
+def test_graphs_are_demanded_refused_or_left_to_the_cell(
+    options: list[str], value: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, training = parsed("run", options, monkeypatch)
+    assert training == TrainingSettings(cuda_graphs=value)
+    assert words(training) == options
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "rerun", "tune", "bench"])
+def test_every_command_that_trains_has_both_options_of_graphs_and_says_the_default(command: str) -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    (option,) = [one for one in group.commands[command].params if one.name == "cuda_graphs"]
+    assert (option.opts, option.secondary_opts, option.default) == (["--cuda-graphs"], ["--no-cuda-graphs"], None)
+    assert "[default: on an NVIDIA GPU, if the cell's optimizer allows it]" in option.help
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(TrainingSettings)])

@@ -40,6 +40,7 @@ def program(path: Path) -> None:
 
 def test_a_gpu_is_needed_for_cuda_graphs() -> None:
     compilers.check([GPU], compiled=False, cuda_graphs=True)
+    compilers.check([CPU], compiled=False, cuda_graphs=None)
     with pytest.raises(SuiteError, match=r"--cuda-graphs: only an NVIDIA GPU has them, .* on cpu"):
         compilers.check([CPU], compiled=False, cuda_graphs=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from fake_workers import FakeExecutor, FakeWorker, make_runner
 
 from asapbench.machine.slots import Slot
@@ -20,11 +21,24 @@ def done(worker: FakeWorker, _cell: Cell) -> None:
     worker.end("done")
 
 
-def test_an_attempt_says_which_options_it_had(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("device", "given", "graphs", "said"),
+    [
+        ("cpu", None, False, ", --compile"),
+        ("cuda", None, True, ", --compile --cuda-graphs"),
+        ("cuda:1", None, True, ", --compile --cuda-graphs"),
+        ("cuda", False, False, ", --compile"),
+    ],
+)
+def test_an_attempt_says_which_options_it_had(
+    device: str, given: bool | None, graphs: bool, said: str, tmp_path: Path
+) -> None:
+    """What was done, also where it was left to the cell."""
     with Store.open(f"sqlite:///{tmp_path}/test.sqlite") as store:
-        executor = FakeExecutor([Slot(0, "cpu")], done)
-        make_runner(store, [CELL], executor, tmp_path, training=TrainingSettings(compiled=True)).run()
+        executor = FakeExecutor([Slot(0, device)], done)
+        training = TrainingSettings(compiled=True, cuda_graphs=given)
+        make_runner(store, [CELL], executor, tmp_path, training=training).run()
         (attempt,) = store.attempts(CELL.id)
         ran = store.provenance(attempt.provenance_id)
-    assert ran.hardware["options"] == {"compiled": True, "cuda_graphs": False, "deterministic": True}
-    assert ran_on(ran, device="cpu").endswith(", --compile")
+    assert ran.hardware["options"] == {"compiled": True, "cuda_graphs": graphs, "deterministic": True}
+    assert ran_on(ran, device=device).endswith(said)

@@ -8,6 +8,8 @@ import torch
 from tiny_cell import Recorder, bits, cell, same_bits, trainer
 
 from asapbench.suite.catalog import OPTIMIZERS, RULES, SCHEDULES
+from asapbench.training import trainer as trainers
+from asapbench.training.environment import signature
 
 
 def whole(which, images, directory: Path):
@@ -102,6 +104,17 @@ def test_cells_that_differ_only_in_their_rule_start_alike_and_see_the_same_batch
     assert all(same_bits(states["bp"], states[rule]) for rule in runs)
     batches = {rule: [x for x, _ in run.train.epoch(2, 16)] for rule, run in runs.items()}
     assert all(torch.equal(a, b) for rule in runs for a, b in zip(batches["bp"], batches[rule], strict=True))
+
+
+def test_a_checkpoint_of_a_version_that_named_graphs_resumes_exactly(images, tmp_path, monkeypatch) -> None:
+    """They change no bit."""
+    with monkeypatch.context() as patch:
+        graphs = {"cuda_graphs": True}
+        patch.setattr(trainers, "signature", lambda *given, **named: signature(*given, **named) | graphs)
+        trainer(cell(), images, tmp_path / "a", Recorder(2)).fit()
+    recorder = Recorder()
+    trainer(cell(), images, tmp_path / "b", recorder, previous=[tmp_path / "a"]).fit()
+    assert (recorder.batch, recorder.bit_exact, recorder.warnings) == (2, True, [])
 
 
 def test_a_cell_resumed_on_another_machine_resumes_and_is_marked(images, tmp_path, monkeypatch) -> None:

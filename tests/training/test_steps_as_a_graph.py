@@ -18,10 +18,13 @@ from asapbench.errors import WorkerError
 from asapbench.rules.engine import host
 from asapbench.suite.catalog import OPTIMIZERS, RULES
 from asapbench.training import graph, optimizer
+from asapbench.training import trainer as training
 from asapbench.training.trainer import Trainer
 
 RECIPES: dict[str, dict[str, Any]] = {
     **{rule: {} for rule in RULES},
+    "checkpointing": {"rule": RULES["bp"].choose({"checkpointing": True})},
+    "micro-batches": {"rule": RULES["bp"].choose({"micro_batches": 2})},
     "nesterov": {"optimizer": OPTIMIZERS["sgd"].choose({"nesterov": True})},
     "dampened": {"optimizer": OPTIMIZERS["sgd"].choose({"dampening": 0.1})},
     "no momentum": {"optimizer": OPTIMIZERS["sgd"].choose({"momentum": 0.0})},
@@ -68,6 +71,27 @@ def test_a_graph_trains_the_bits_of_eager_steps(recipe: str, made) -> None:
     assert all(one.same_result(two) for one, two in zip(eager.rows, replayed.rows, strict=True))
 
 
+@pytest.mark.parametrize("recipe", ["bp", "asap", "dfa"])
+def test_measuring_layers_between_epochs_changes_no_bit_of_a_graph(recipe: str, made) -> None:
+    _, plain = made(recipe, "plain", cuda_graphs=True)
+    plain.fit()
+    asked, measured = made(recipe, "measured", cuda_graphs=True, alignment=True, gradient_quality=True)
+    measured.fit()
+    assert same_bits(bits(plain), bits(measured))
+    assert {row.epoch for row in asked.angles} == set(range(EPOCHS + 1))
+
+
+@pytest.mark.parametrize(("before", "after"), [(False, True), (True, False)], ids=["to a graph", "to eager steps"])
+def test_a_cell_resumes_bit_for_bit_with_and_without_a_graph(before: bool, after: bool, made) -> None:
+    _, whole = made("asap", "whole")
+    whole.fit()
+    made("asap", "part", stop=4, cuda_graphs=before)[1].fit()
+    recorder, rest = made("asap", "rest", previous=("part",), cuda_graphs=after)
+    rest.fit()
+    assert (recorder.bit_exact, recorder.warnings) == (True, [])
+    assert same_bits(bits(whole), bits(rest))
+
+
 @pytest.mark.parametrize("recipe", ["bp", "asap", "adam"])
 def test_a_graph_resumes_inside_an_epoch(recipe: str, made) -> None:
     _, whole = made(recipe, "whole", cuda_graphs=True)
@@ -111,8 +135,15 @@ def test_a_step_that_cannot_be_captured_is_refused_with_the_reason(ends: str, mo
     monkeypatch.setattr(torch.cuda, "graph", lambda _graph, **_options: Capture())
     monkeypatch.setattr(torch.cuda, "device", lambda _device: nullcontext())
     monkeypatch.setattr(graph, "_stream", lambda _device: None)
-    with pytest.raises(WorkerError, match=r"--cuda-graphs: a step .* cannot be captured: operation not permitted"):
+    reason = r"a step .* cannot be captured: operation not permitted .*; train it with --no-cuda-graphs$"
+    with pytest.raises(WorkerError, match=reason):
         graph.captured(step, torch.device("cuda"))
+
+
+def test_an_optimizer_that_reads_its_rate_on_the_host_is_refused(made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "OPTIMIZERS", {"sgd": replace(OPTIMIZERS["sgd"], takes_fused=False)})
+    with pytest.raises(WorkerError, match="sgd reads its learning rate on the host: train with --no-cuda-graphs"):
+        made("bp", "graph", cuda_graphs=True)
 
 
 def test_a_cpu_has_no_graphs(images, tmp_path: Path) -> None:

@@ -76,17 +76,17 @@ class _Server:
     """Executes commands on the loop that was prepared last."""
 
     _loop: Loop
-    _cuda_graphs: bool
+    _uses_graphs: bool
 
     def __call__(self, command: Command) -> Answer:
         """Execute one command."""
         if isinstance(command, Prepare):
             self._loop = _built(command)
-            self._cuda_graphs = command.loop == "own" and command.settings.cuda_graphs
+            self._uses_graphs = isinstance(self._loop, TimedLoop) and self._loop.trainer.uses_graphs
             self._loop.steps(lambda done: done >= _WARM_UP)
             return Prepared(device=_name(self._loop.device))
         if isinstance(command, Measure):
-            return _measure(self._loop, command, cuda_graphs=self._cuda_graphs)
+            return _measure(self._loop, command, uses_graphs=self._uses_graphs)
         return Counted(operations=self._loop.flops())
 
 
@@ -102,7 +102,7 @@ def _built(command: Prepare) -> Loop:
     return PlainLoop(cell, images, device=torch.device(settings.device), workers=command.loader_workers)
 
 
-def _measure(loop: Loop, command: Measure, *, cuda_graphs: bool) -> Measured:
+def _measure(loop: Loop, command: Measure, *, uses_graphs: bool) -> Measured:
     def enough(done: int) -> bool:
         if command.steps is not None:
             return done >= command.steps
@@ -114,7 +114,7 @@ def _measure(loop: Loop, command: Measure, *, cuda_graphs: bool) -> Measured:
     examples = loop.steps(enough)
     synchronize(loop.device)
     seconds = time.perf_counter() - started
-    return Measured(examples=examples, seconds=seconds, peak_bytes=peak_memory(loop.device, cuda_graphs=cuda_graphs))
+    return Measured(examples=examples, seconds=seconds, peak_bytes=peak_memory(loop.device, uses_graphs=uses_graphs))
 
 
 def _name(device: torch.device) -> str:
