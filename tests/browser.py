@@ -21,6 +21,8 @@ _OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
+_PATIENT_SECONDS = 120
+"""A server on a busy machine rests for a while after it has rendered a page."""
 
 
 @contextmanager
@@ -37,9 +39,9 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-def until(page: Any, expression: str, *, seconds: float = 20) -> None:
+def until(page: Any, expression: str) -> None:
     """Waits for a condition. Playwright's own wait needs `eval`, which the page forbids."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + _PATIENT_SECONDS
     while not page.evaluate(expression):
         assert time.monotonic() < end, f"never true: {expression}"
         page.wait_for_timeout(50)

@@ -105,6 +105,8 @@
     const answer = await fetch("update", { cache: "no-store" });
     if (!answer.ok) return undefined;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    waits = isBusy(); // the answer may have taken a while
+    if (waits || paused) return undefined;
     show(fresh);
     version = fresh.querySelector('meta[name="asapbench-version"]').content;
     if (performance.now() - announcedAt > 1000 * QUIET_SECONDS) announce("Results updated");

@@ -56,6 +56,7 @@ def epochs(store: Store, claims: list[Claim], number: int) -> None:
 
 
 POINTS = "document.querySelector('#learning .plot').data.at(-1).x.length"
+TABLE = "document.querySelector('#cell-table tbody').textContent"
 TOP = "Math.round(document.getElementById('cells').getBoundingClientRect().top)"
 
 
@@ -68,7 +69,8 @@ def test_newer_results_appear_in_place(server, tab) -> None:
         claims = started(store, cells)
         for number in (1, 2, 3):
             epochs(store, claims, number)
-        tab.wait_for_selector("#learning .plot .nsewdrag", timeout=60_000)
+        tab.wait_for_selector("#learning .plot .nsewdrag", timeout=120_000)
+        until(tab, f"{TABLE}.split('3 of ').length === 1 + {len(cells)}")  # nothing new comes while the reader sets
         assert value(tab, "scrollY") == 0
 
         # What a reader sets: a quantity, a rule that is not shown, a zoom, the focus
@@ -95,10 +97,10 @@ def test_newer_results_appear_in_place(server, tab) -> None:
         tab.fill("#cell-search", cells[0].short)
         tab.press("#cell-search", "ArrowLeft")
         until(tab, "document.getElementById('cell-status').textContent.startsWith('Shown: 1 of 6')")
-        before, rows = value(tab, TOP), value(tab, "document.querySelector('#cell-table tbody').textContent")
+        before, rows = value(tab, TOP), value(tab, TABLE)
         epochs(store, claims, 5)
         store.finish(claims[0], "done")
-        until(tab, f"document.querySelector('#cell-table tbody').textContent !== {rows!r}")
+        until(tab, f"{TABLE} !== {rows!r}")
         assert abs(value(tab, TOP) - before) <= 2
         assert tab.input_value("#cell-search") == cells[0].short
         assert value(tab, "[document.activeElement.id, document.activeElement.selectionStart]") == ["cell-search", 9]
@@ -106,30 +108,30 @@ def test_newer_results_appear_in_place(server, tab) -> None:
         assert value(tab, "window.isTheSame"), "the page was loaded again"
 
         # Text that is selected stays so; the update follows
-        rows = value(tab, "document.querySelector('#cell-table tbody').textContent")
+        rows = value(tab, TABLE)
         value(tab, "getSelection().selectAllChildren(document.querySelector('#cells .lead'))")
         epochs(store, claims[1:], 6)
         until(tab, "document.querySelector('.live .age').textContent.startsWith('Waits while you select')")
         assert value(tab, "getSelection().toString()").startswith("Each command trains its cell again")
         value(tab, "getSelection().empty()")
-        until(tab, f"document.querySelector('#cell-table tbody').textContent !== {rows!r}")
+        until(tab, f"{TABLE} !== {rows!r}")
 
         # A rule that was not there before gets a box; the others keep what was chosen
         (claim,) = started(store, of_rules("fa")[:1])
         store.record_epochs(claim, [an_epoch(1)])
-        tab.wait_for_selector("#learning .choice:has-text('FA') input:checked", timeout=60_000)
+        tab.wait_for_selector("#learning .choice:has-text('FA') input:checked", timeout=120_000)
         assert not tab.is_checked("#learning .choice:has-text('BP') input")
         assert value(tab, "document.querySelector('#learning select').selectedOptions[0].text") == "Test loss"
 
         # Paused: nothing changes until it is resumed
         tab.click(".live button")
-        rows = value(tab, "document.querySelector('#cell-table tbody').textContent")
+        rows = value(tab, TABLE)
         epochs(store, claims[1:], 7)
         tab.wait_for_timeout(6_000)
-        assert value(tab, "document.querySelector('#cell-table tbody').textContent") == rows
+        assert value(tab, TABLE) == rows
         assert tab.inner_text(".live .age").startswith("Paused")
         tab.click(".live button")
-        until(tab, f"document.querySelector('#cell-table tbody').textContent !== {rows!r}")
+        until(tab, f"{TABLE} !== {rows!r}")
     file = Path(url.removeprefix("sqlite:///"))
     file.rename(file.with_name("moved.sqlite"))
     until(tab, "document.querySelector('.live .age').textContent.startsWith('no database at')")
@@ -140,3 +142,39 @@ def test_newer_results_appear_in_place(server, tab) -> None:
     assert process.wait(30) == 0
     until(tab, "document.querySelector('.live .age').textContent.startsWith('The server does not answer')")
     assert tab.locator("#cells tbody tr").count() > 0
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        (lambda tab: tab.mouse.down(), lambda tab: tab.mouse.up()),
+        (lambda tab: tab.click(".live button"), lambda tab: tab.click(".live button")),
+    ],
+    ids=["a hand drags", "paused"],
+)
+def test_an_update_that_is_under_way_waits_too(begin, end, server, tab) -> None:
+    """It was asked for before the hand came down, or before the button was pressed."""
+    _, address, url = server
+    answers: list[Any] = []
+
+    def hold(route: Any) -> None:
+        answers.append(route)
+
+    with Store.open(url) as store:
+        claims = started(store, of_rules("bp")[:1])
+        epochs(store, claims, 1)
+        tab.goto(address)
+        tab.wait_for_selector("#learning .plot .nsewdrag", timeout=120_000)
+        rows = value(tab, TABLE)
+        tab.route("**/update", hold)
+        epochs(store, claims, 2)
+        while not answers:
+            tab.wait_for_timeout(50)
+        begin(tab)
+        with tab.expect_response("**/update"):
+            answers[0].continue_()
+        tab.unroute("**/update")
+        tab.wait_for_timeout(500)
+        assert value(tab, TABLE) == rows
+        end(tab)
+        until(tab, f"{TABLE} !== {rows!r}")
