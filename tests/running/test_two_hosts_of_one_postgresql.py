@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psycopg
@@ -66,6 +65,12 @@ def ended(process: subprocess.Popen[str]) -> str:
     return output
 
 
+def waits(process: subprocess.Popen[str]) -> str:
+    """The line in which a run says that it waits for its server."""
+    assert process.stdout is not None
+    return next((line for line in process.stdout if "waiting for it" in line), "the run has ended")
+
+
 def test_two_hosts_train_each_cell_once(other_hosts, undisturbed, postgresql_url, tmp_path) -> None:
     runs = [start(tmp_path, postgresql_url, host=host) for host in ("left", "right")]
     outputs = [ended(process) for process in runs]
@@ -82,8 +87,8 @@ def test_the_cells_of_a_host_that_died_resume_from_the_shared_files(
     dies, lives = (start(tmp_path, postgresql_url, host=host) for host in ("dies", "lives"))
     training = "SELECT DISTINCT host FROM attempt WHERE state = 'running' AND epochs_done >= 1 AND host = 'dies'"
     wait_until(lambda: query(postgresql_url, training), "an epoch of a cell that resumes")
-    before = query(postgresql_url, CURVES)
     dies.kill()
+    before = query(postgresql_url, CURVES)
     dies.communicate()
     output = ended(lives)
     assert query(postgresql_url, CURVES) == undisturbed[1], output
@@ -122,11 +127,9 @@ def test_a_server_that_restarts_in_the_middle_of_a_run_costs_nothing_but_time(
     process = start(tmp_path, postgresql_url)
     wait_until(lambda: query(postgresql_url, "SELECT 1 FROM epoch_metrics"), "an epoch")
     postgresql_server.stop(crash=crash)
-    time.sleep(2)
+    assert "cannot be reached" in waits(process)
     postgresql_server.start()
-    output = ended(process)
-    assert "cannot be reached" in output
-    assert "waiting for it" in output
+    ended(process)
     assert query(postgresql_url, CURVES) == undisturbed[1]
     assert query(postgresql_url, "SELECT state, count(*) FROM attempt GROUP BY 1") == [("done", 4)]
 
@@ -138,7 +141,7 @@ def test_a_second_signal_ends_a_run_whose_server_is_away(
     wait_until(lambda: query(postgresql_url, "SELECT 1 FROM epoch_metrics"), "an epoch")
     postgresql_server.stop()
     try:
-        time.sleep(2)
+        waits(process)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=120)

@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 
 import pytest
 from sqlalchemy import event, text
@@ -122,10 +121,14 @@ def test_a_cell_is_superseded_once_and_released_once(store, lost):
 def test_a_server_that_comes_back_is_waited_for(store, postgresql_server, crash):
     claim = store.claim(a_cell(), **TERMS)
     said = []
-    store.enable_retries(said.append)
+    back = threading.Thread(target=postgresql_server.start)
+
+    def report(line):
+        said.append(line)
+        back.start()
+
+    store.enable_retries(report)
     postgresql_server.stop(crash=crash)
-    back = threading.Thread(target=lambda: (time.sleep(1), postgresql_server.start()))
-    back.start()
     store.record_epochs(claim, [an_epoch(1)])
     back.join()
     assert store.epochs(claim.lineage) == [an_epoch(1)]

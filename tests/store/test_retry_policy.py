@@ -29,8 +29,12 @@ def locked(path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_it_continues_as_soon_as_the_lock_is_gone(locked) -> None:
     store, other = locked
     said: list[str] = []
-    store.enable_retries(said.append)
-    threading.Timer(1.2, other.execute, ["ROLLBACK"]).start()
+
+    def report(message: str) -> None:
+        said.append(message)
+        threading.Timer(0.5, other.execute, ["ROLLBACK"]).start()
+
+    store.enable_retries(report)
     assert store.claim(a_cell(), **TERMS)
     (message,) = said
     assert "is locked by another process" in message
