@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import pytest
 from filelock import FileLock
@@ -30,6 +30,7 @@ seeds = [0, 1]
 model = { name = "resnet10", width = 2 }
 lr = { bp = 3e-2, asap = 1e-2 }
 """
+T = TypeVar("T")
 DB = "results/asapbench.sqlite"
 CURVES = """
 SELECT cell_id, epoch, train_loss, train_accuracy, test_loss, test_accuracy, lr
@@ -144,11 +145,13 @@ def recorded(folder: Path) -> int:
         return 0
 
 
-def wait_until(happened: Callable[[], object], what: str, seconds: float = 120) -> None:
+def wait_until(happened: Callable[[], T], what: str, seconds: float = 120) -> T:
+    """What `happened` returned when it was true."""
     deadline = time.monotonic() + seconds
-    while not happened():
+    while not (found := happened()):
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
         time.sleep(0.02)
+    return found
 
 
 def workers(folder: Path) -> list[int]:

@@ -46,8 +46,9 @@ def test_the_cells_of_a_node_that_dies_resume_on_another_to_the_same_bits(cluste
     nodes = {name: node(name) for name in ("one", "two")}
     write_suite(tmp_path)
     process = start(tmp_path, "run", "small.toml", *on_cluster(cluster), "--checkpoint-every", "0.2s")
-    wait_until(lambda: recorded(tmp_path) and query(tmp_path, STARTED), "a cell after its first epoch")
-    ((device,), *_) = query(tmp_path, STARTED)
+    ((device,), *_) = wait_until(
+        lambda: query(tmp_path, STARTED) if recorded(tmp_path) else [], "a cell after its first epoch"
+    )
     victim = device.partition("@")[2]
     started = psutil.Process(nodes[victim]).children(recursive=True)
     cluster.kill(victim)
