@@ -43,7 +43,7 @@ def started(folder: Path) -> Started:
         return subprocess.run(
             [*without_privileges(), sys.executable, "-m", "asapbench", *arguments],
             cwd=folder, env=environment() | {"HOME": str(folder)} | variables, capture_output=True, text=True,
-            timeout=60, check=False,
+            timeout=300, check=False,
         )  # fmt: skip
 
     return run
@@ -98,7 +98,7 @@ def test_a_file_in_place_of_a_folder(tmp_path: Path, name: str) -> None:
     (files / name).touch()
     done = subprocess.run(
         [sys.executable, "-m", "asapbench", *RUN, "--keep-weights"],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (
         2, f"error: {files / name} cannot be made: File exists; name another with --files\n"
@@ -162,7 +162,7 @@ def test_files_that_may_be_listed_but_not_looked_at_have_no_size(folder: Path) -
     code = "from pathlib import Path; from asapbench.worker.files import size; print(size(Path('listed')))"
     done = subprocess.run(
         [*without_privileges(), sys.executable, "-c", code],
-        cwd=folder, env=environment(), capture_output=True, text=True, timeout=60, check=False,
+        cwd=folder, env=environment(), capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("0\n", "")
 

@@ -67,7 +67,7 @@ def test_a_kill_at_any_moment_loses_no_measurement(measured, tmp_path) -> None:
     wait_until(lambda: recorded(tmp_path) >= 2, "some epochs")
     process.kill()
     process.communicate()
-    wait_until(lambda: not workers(tmp_path), "the workers to end with their parent", seconds=20)
+    wait_until(lambda: not workers(tmp_path), "the workers to end with their parent")
     run(tmp_path, "resume", "--slots", "2", *MEASURES)
     assert curves(tmp_path) == curves(measured)
     assert query(tmp_path, ANGLES) == query(measured, ANGLES)

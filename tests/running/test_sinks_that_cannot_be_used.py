@@ -87,5 +87,5 @@ def test_an_mlflow_server_that_is_away_is_one_line_soon(
     assert said.err.startswith("error: --mlflow ")
     assert said.err.count("\n") == 1
     assert "pwsecret" not in said.err
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 90, "MLflow alone tries for four minutes; asapbench for 12 s"
     assert list(tmp_path.iterdir()) == []

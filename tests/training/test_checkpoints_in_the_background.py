@@ -22,7 +22,7 @@ from asapbench.training.trainer import Trainer
 from asapbench.training.writer import Snapshot, Writer
 
 WRITE = checkpoint.write
-PATIENT = 20.0
+PATIENT = 120.0
 """Seconds: longer than anything here takes."""
 ASKED = 4
 """How often an epoch asks whether to stop: after each of three steps, and once in its evaluation."""

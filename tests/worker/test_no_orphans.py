@@ -47,14 +47,14 @@ def test_workers_that_were_stopped_end_when_their_run_is_killed(folder: Path) ->
         os.kill(pid, signal.SIGSTOP)
     process.kill()
     process.communicate()
-    wait_until(lambda: not workers(folder), "the stopped workers to end with their parent", seconds=30)
+    wait_until(lambda: not workers(folder), "the stopped workers to end with their parent")
 
 
 @pytest.mark.faults
 def test_a_worker_that_lets_no_other_thread_run_ends_when_its_run_is_killed(folder: Path) -> None:
     done = run_with(folder, KILL_THE_RUN_AND_HANG, "run", "small.toml", "--slots", "1")
     assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
-    wait_until(lambda: not workers(folder), "the hanging worker to end with its parent", seconds=30)
+    wait_until(lambda: not workers(folder), "the hanging worker to end with its parent")
 
 
 def test_a_process_whose_parent_is_gone_before_it_could_ask_does_not_begin() -> None:
