@@ -35,6 +35,8 @@ class ComparedNumber(Number):
     the p corrected for all rows. `lost` counts the seeds that are no pair because a training diverged.
     """
 
+    IN_UNIT = (*Number.IN_UNIT, "low", "high")
+
     against: str
     first: tuple[float, ...] = ()
     second: tuple[float, ...] = ()

@@ -9,7 +9,7 @@ from typing import Annotated
 from asapbench.report.table import Column, Field, Group, Number, Row, Table, bracketed
 from asapbench.setting import Setting
 
-_FIXED = {"percent", "degrees", "nats"}
+_FIXED = {"percent", "points", "degrees", "nats"}
 """The units of numbers that are printed with a fixed number of digits behind the point."""
 
 
@@ -49,7 +49,8 @@ def arranged(table: Table, layout: Layout) -> Table:
 def with_digits(table: Table, digits: int) -> Table:
     """Every printed number with so many digits: behind the point, or significant ones where the report counts those.
 
-    In long form, for CSV and JSON, percentages, degrees and losses are rounded; other numbers stay as they are.
+    In long form, for CSV and JSON, percentages, degrees and losses are rounded; other numbers and the samples that
+    statistics are computed from stay as they are.
 
     >>> from asapbench.report.paper import accuracy_table
     >>> with_digits(accuracy_table(1, []), 1).groups[0].rows[1].fields[1].text
@@ -72,16 +73,8 @@ def _rounded_number(number: Number, digits: int) -> Number:
     if number.unit not in _FIXED:
         return number
 
-    def of(value: float | None) -> float | None:
-        return None if value is None else round(value, digits)
-
-    return replace(
-        number,
-        measured=of(number.measured),
-        sd=of(number.sd),
-        published=of(number.published),
-        difference=of(number.difference),
-    )
+    values = {name: getattr(number, name) for name in number.IN_UNIT}
+    return replace(number, **{name: round(value, digits) for name, value in values.items() if value is not None})
 
 
 def transposed(table: Table) -> Table:

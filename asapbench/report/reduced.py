@@ -55,6 +55,8 @@ class ReducedNumber(Number):
     numbers. The others are of the whole row: the correlation of the `compared` columns that are measured.
     """
 
+    IN_UNIT = (*Number.IN_UNIT, "gap", "published_gap")
+
     gap: float | None = None
     published_gap: float | None = None
     compared: int = 0

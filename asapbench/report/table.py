@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from string import ascii_lowercase
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 Align = Literal["left", "right"]
 Emphasis = Literal["plain", "strong", "faint"]
@@ -114,8 +114,11 @@ class Number:
 
     `measured` is the mean of `n` values (in Table 3 the value in the suite file, in Figure 11 the count), `sd` their
     sample standard deviation, `difference` measured minus published. None: there is no such value. `samples` are the n
-    values themselves, `seeds` the seeds of their trainings in the same order, where they are known.
+    values themselves, `seeds` the seeds of their trainings in the same order, where they are known. `IN_UNIT` names
+    the fields that are in `unit`.
     """
+
+    IN_UNIT: ClassVar[tuple[str, ...]] = ("measured", "sd", "published", "difference")
 
     dataset: str
     model: str

@@ -52,6 +52,8 @@ class TunedNumber(Number):
     percent. `low` and `high` are the ends of the 95 % interval of the paired `difference`, tuned minus published.
     """
 
+    IN_UNIT = (*Number.IN_UNIT, "validation", "low", "high")
+
     study: int
     values: str
     validation: float | None

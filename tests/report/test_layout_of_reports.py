@@ -12,6 +12,7 @@ from made_up import result, shipped_cell
 from typer.testing import CliRunner
 
 from asapbench.cli import analyze
+from asapbench.cli.compare import compare
 from asapbench.cli.report import report
 from asapbench.errors import AsapbenchError
 from asapbench.report.layout import Layout, arranged, transposed, with_digits
@@ -23,6 +24,7 @@ from asapbench.suite.load import load
 
 app = typer.Typer()
 app.command()(report)
+app.command()(compare)
 app.add_typer(analyze.app, name="analyze")
 
 RESULTS = [result(shipped_cell("mnist", "alexnet", "bp", seed=seed), 99.123456 + seed / 7) for seed in range(3)]
@@ -62,6 +64,22 @@ def test_digits_round_percentages_in_csv_and_json_but_no_learning_rate(tmp_path:
     assert json.loads(render(table, Format.JSON))["numbers"][0]["measured"] == 99.3
     rates = csv.DictReader(io.StringIO(run("report", "--table", "3", "--digits", "1", "--format", "csv")))
     assert {row["published"] for row in rates} >= {"0.0001", "0.03"}
+
+
+@pytest.mark.parametrize(
+    ("words", "columns"),
+    [
+        (("report", "--table", "1", "--reduced", "measured_cpu"), "measured sd published gap published_gap"),
+        (("compare", "asap", "dfa", "--suite", "quickstart"), "measured sd low high"),
+        (("report", "--tuned", "tuned_small"), "measured sd published difference low high validation"),
+    ],
+)
+def test_digits_round_what_else_of_a_number_is_in_its_unit(words: tuple[str, ...], columns: str) -> None:
+    rows = list(csv.DictReader(io.StringIO(run(*words, "--measured", "--digits", "1", "--format", "csv"))))
+    for column in columns.split():
+        values = [row[column] for row in rows if row[column]]
+        assert values, column
+        assert all(re.fullmatch(r"-?\d+\.\d", value) for value in values), (column, values)
 
 
 def by_place(table: Table, *, names_rules: bool) -> dict[tuple[str, str, str, str], str]:
