@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from asapbench.analysis.comparison import Interval, PairedTest
+from asapbench.analysis.rank_correlation import FEWEST
 from asapbench.errors import AsapbenchError, SuiteError
 from asapbench.report.certified import with_notes
 from asapbench.report.compare import comparison_table
@@ -32,6 +35,7 @@ from asapbench.report.recorded import (
     recorded_suite,
     to_run,
 )
+from asapbench.report.reduced import reduced_rows
 from asapbench.report.selection import keys_of, read_selection, swept
 from asapbench.report.statistics import Spread
 from asapbench.report.suite_reports import suite_report
@@ -39,6 +43,9 @@ from asapbench.report.table import Note, Table
 from asapbench.suite import plugins
 from asapbench.suite.select import matching, only
 from asapbench.suite.spelled import spelled
+
+if TYPE_CHECKING:
+    from asapbench.store import Outcome
 
 SECTION = "A.2"
 """The name in `--table` of the numbers that the paper prints in the text of section A.2."""
@@ -164,10 +171,27 @@ def paper_table(
         of = [reference.cell for reference in printed_table(int(table)).references]
         results, notes = recorded_results(url, filters, of=of)
         made = accuracy_table(int(table), results, metric=chosen, allow_deviations=allow_deviations, spread=spread)
+        made = replace(made, notes=(*made.notes, *_reduced_note(int(table), results, url)))
     else:
         raise AsapbenchError(f"--table {table}: the paper has no such table; there are 1 to 5, and {SECTION}")
     made = replace(made, notes=(*made.notes, *notes))
     return with_options(with_notes(made, recorded_certificates(url)), url)
+
+
+def _reduced_note(table: int, results: Sequence[Outcome], url: str) -> list[Note]:
+    """The commands that show an order of what is smaller than the table's cells, and else the same."""
+    from asapbench.store import Store
+
+    one_seed = list({outcome.cell.group: outcome for outcome in results}.values())
+    rows = reduced_rows(table, [outcome.cell for outcome in one_seed], one_seed)
+    measured = [{row.cells[place].stored_id for place in row.means} for row in rows if len(row.means) >= FEWEST]
+    if not measured:
+        return []
+    with Store.read_only(url) as store:
+        known = store.suites_of(sorted(set.union(*measured)))
+    suites = [suite for suite, cells in known.items() if any(len(cells & row) >= FEWEST for row in measured)]
+    commands = [f"asapbench report --table {table} --reduced {shlex.quote(suite)}" for suite in suites]
+    return [Note("Smaller trainings, by their order and gaps:", tuple(commands))] if commands else []
 
 
 def comparison(

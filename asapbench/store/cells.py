@@ -204,6 +204,16 @@ def all_suites(connection: Connection) -> list[SuiteRecord]:
     return [checked(SuiteRecord, row) for row in connection.execute(query).mappings()]
 
 
+def suites_of(connection: Connection, cell_ids: Sequence[str]) -> dict[str, set[str]]:
+    """The suites, by name, that have one of these cells, with those that they have."""
+    found: dict[str, set[str]] = {}
+    for part in chunks(cell_ids):
+        query = select(suite_cell.c.suite, suite_cell.c.cell_id).where(suite_cell.c.cell_id.in_(part))
+        for suite, cell_id in connection.execute(query.order_by(suite_cell.c.suite)):
+            found.setdefault(suite, set()).add(cell_id)
+    return found
+
+
 def require_suite(connection: Connection, name: str) -> None:
     """Raises StoreError, with the nearest name, for a suite that was never recorded."""
     names = list(connection.scalars(select(suites.c.name)))

@@ -165,6 +165,7 @@ class Store:
 
     record_suite = _writing(cell_rows.record_suite)
     suites = _reading(cell_rows.all_suites)
+    suites_of = _reading(cell_rows.suites_of)
     readable_cells = _reading(cell_rows.readable_cells)
     group_cells = _reading(cell_rows.group_cells)
     suite_plugins = _reading(cell_rows.suite_plugins)

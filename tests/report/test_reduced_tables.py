@@ -236,6 +236,25 @@ def test_the_report_shows_what_is_trained_and_the_commands_train_the_rest(tmp_pa
     assert passed == {cell.id for cell in CELLS if cell.group in groups} - done
 
 
+def test_the_papers_table_names_the_suites_with_smaller_trainings_of_it(tmp_path: Path) -> None:
+    url = recorded(tmp_path, only(of_table_1(), ["seed=0"]))
+    with Store.open(url) as store:
+        whole = load("cifar10").cells
+        store.record_suite("whole", "whole.toml", whole)
+        finished(store, only(whole, ["model=resnet18", "rule=bp", "seed=0"])[0], [(None, 0.9)])
+        store.record_suite("two words", "mine.toml", only(CELLS, ["rule=bp,fa,dfa", "seed=0"]))
+        store.record_suite("too few", "mine.toml", only(CELLS, ["rule=bp,fa", "seed=0"]))
+
+    def named(number: str) -> list[str]:
+        made = report(Wanted(table=number), url=url)
+        assert isinstance(made, Table)
+        return [command for note in made.notes for command in note.commands if "--reduced" in command]
+
+    of_table = "asapbench report --table 1 --reduced"
+    assert named("1") == [f"{of_table} {SUITE} --db {url}", f"{of_table} 'two words' --db {url}"]
+    assert named("2") == []  # BP and ASAP alone have no order
+
+
 def test_a_page_has_the_reduced_tables_in_which_an_order_is_compared(tmp_path: Path) -> None:
     url = recorded(tmp_path, only(of_table_1(), ["seed=0"]))
     names = [made.name for made in suite_tables(read(url), option="")]

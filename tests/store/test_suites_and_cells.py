@@ -109,3 +109,11 @@ def test_the_configuration_is_stored_as_plain_json(store, path, url):
         [(config, group)] = connection.execute("SELECT config, group_id FROM cell")
     assert json.loads(config) == a_cell().to_json()
     assert group == a_cell().group
+
+
+def test_cells_know_the_suites_that_have_them(store):
+    store.record_suite("mine", "shipped", TEN[:2])
+    store.record_suite("other", "shipped", TEN[1:5])
+    ids = [cell.id for cell in TEN]
+    assert store.suites_of(ids[:3]) == {"mine": set(ids[:2]), "other": set(ids[1:3])}
+    assert store.suites_of(ids[5:]) == {}
