@@ -14,6 +14,9 @@ from asapbench.suite.columns import field_text, varying
 from asapbench.suite.load import Suite
 from asapbench.suite.options import Choice, Value
 
+_OF_EACH_RULE = ("optimizer", "lr")
+"""The fields that a paper gives for each rule: rows differ in them only on networks on which a rule has several."""
+
 
 def control_of(rule: Choice) -> dict[str, Value]:
     """As `RuleEntry.control_of`; nothing for a rule whose plug-in is not loaded."""
@@ -51,9 +54,22 @@ class Grid:
         """For each row its configurations by rule: they have everything else that varies in common."""
         rows: dict[tuple[object, ...], dict[Choice, Cell]] = {}
         for cell in self.cells:
-            values = tuple(getattr(cell, name) for name in self.varying)
+            values = tuple(getattr(cell, name) for name in self._varying_beside(cell))
             rows.setdefault((cell.dataset, cell.model, *values), {})[cell.rule] = cell
         return list(rows.values())
+
+    def _varying_beside(self, cell: Cell) -> tuple[str, ...]:
+        """Of `varying`, what distinguishes rows of the cell's data set and model."""
+        own = self._varying_on[cell.dataset, cell.model]
+        return tuple(name for name in self.varying if name in own or name not in _OF_EACH_RULE)
+
+    @cached_property
+    def _varying_on(self) -> dict[tuple[Choice, Choice], tuple[str, ...]]:
+        """`varying` by data set and model."""
+        on: dict[tuple[Choice, Choice], list[Cell]] = {}
+        for cell in self.cells:
+            on.setdefault((cell.dataset, cell.model), []).append(cell)
+        return {place: varying(cells) for place, cells in on.items()}
 
     @cached_property
     def compared(self) -> list[dict[Choice, Cell]]:
@@ -87,7 +103,7 @@ class Grid:
 
     def variant(self, cell: Cell) -> str:
         """The difference from other configurations of the same data set, model and rule."""
-        return ", ".join(field_text(cell, name) for name in self.varying)
+        return ", ".join(field_text(cell, name) for name in self._varying_beside(cell))
 
     def deviation(self, cell: Cell) -> str:
         """The difference from the nearest cell of the suite file; empty for a cell of the file."""

@@ -199,6 +199,14 @@ def test_swept_values_are_rows_of_their_own_and_never_averaged() -> None:
     ]
 
 
+def test_a_sweep_on_one_network_leaves_the_pairs_of_another() -> None:
+    other = next(cell.model for cell in CELLS if cell.model.name == "resnet10_nsc")
+    cells = [*swept("asap", 0.1), *swept("dfa", 0.03), *(replace(c, model=other) for c in swept("asap", 0.1, 0.01))]
+    table = compared("asap", "dfa", cells=cells)
+    assert [row[0] for row in texts(table)] == ["ResNet-10"]
+    assert footnotes(table) == ["also differs: DFA has lr 0.03 instead of 0.1"]
+
+
 def test_with_a_choice_of_swept_values_the_chosen_ones_are_compared_and_named() -> None:
     cells = [*swept("asap", 0.1, 0.01), *swept("dfa", 0.03, 0.3)]
     results = [result(one.cell, ACCURACY[one.cell.rule.name][one.cell.seed] - one.cell.lr) for one in trained(cells)]

@@ -136,6 +136,19 @@ def test_cut_and_full_cells_never_share_a_number_or_a_row_or_the_order() -> None
     assert {number.n for number in table.numbers} == {3}
 
 
+def test_a_sweep_on_one_network_leaves_the_rules_of_the_other_side_by_side() -> None:
+    own = {"bp": 0.1, "kp": 0.1, "asap": 0.1, "fa": 0.01, "dfa": 0.01}
+    cells = [replace(cell, lr=own[cell.rule.name]) for cell in QUICK.cells]
+    cells += [replace(c, lr=0.01) for c in cells if c.rule.name == "asap" and c.model.name == "resnet10_nsc"]
+    rows = suite_table("mine", cells, trained(cells), metric=Metric.BEST).groups[0].rows
+    measured = {row.fields[0].text: [bool(field.text) for field in row.fields[1:]] for row in rows}
+    assert measured == {
+        "ResNet-10": [True, True, True, True, True],
+        "ResNet-10 (nsc), lr 0.1": [True, True, False, False, True],
+        "ResNet-10 (nsc), lr 0.01": [False, False, True, True, True],
+    }
+
+
 def test_a_suite_without_a_file_is_shown() -> None:
     table = suite_table("mine", QUICK.cells, trained(list(QUICK.cells)))
     assert table.title == "mine"
