@@ -30,13 +30,13 @@ def catalog(
     from asapbench.errors import SuiteError
     from asapbench.suite.catalog import CATALOG
     from asapbench.suite.load import shipped
-    from asapbench.suite.options import nearest
+    from asapbench.suite.options import nearest, there_are
     from asapbench.suite.plugins import provider
 
     kinds = (*CATALOG, "suite")
     wanted = kinds if kind is None else (kind.rstrip("s"),)
     if wanted[0] not in kinds:
-        raise SuiteError(f'catalog: unknown kind "{kind}"{nearest(kind, kinds)} (there are: {", ".join(kinds)})')
+        raise SuiteError(f'catalog: unknown kind "{kind}"{nearest(kind, kinds)}{there_are(kinds)}')
     console = Console(highlight=False, soft_wrap=not is_terminal(sys.stdout))
     for name, entries in CATALOG.items():
         if name not in wanted:

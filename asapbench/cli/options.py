@@ -18,6 +18,7 @@ from asapbench.cli.text import say
 from asapbench.errors import SuiteError
 from asapbench.report.render import Format
 from asapbench.store.records import MEASURED_URL, UNFINISHED, State
+from asapbench.suite.options import there_are
 
 if TYPE_CHECKING:
     from asapbench.machine.slots import Count
@@ -223,8 +224,7 @@ def states(parts: Sequence[str] | None) -> tuple[State, ...]:
     wanted = names(text := joined(parts), option="--only-state")
     for word in wanted:
         if word not in UNFINISHED:
-            listed = ", ".join(UNFINISHED)
-            raise SuiteError(f'--only-state {text}: no run takes cells that are "{word}" (there are: {listed})')
+            raise SuiteError(f'--only-state {text}: no run takes cells that are "{word}"{there_are(UNFINISHED)}')
     return tuple(state for state in UNFINISHED if state in wanted)
 
 

@@ -33,6 +33,7 @@ from asapbench.report.recorded import (
     recorded_certificates,
     recorded_results,
     recorded_suite,
+    suites_there,
     to_run,
 )
 from asapbench.report.reduced import reduced_rows
@@ -75,10 +76,10 @@ def report(wanted: Wanted, *, url: str) -> Table | Illustration:
         raise AsapbenchError("--reduced: goes with --table: add --table 1, 2, 4 or 5")
     if len(named) != 1:
         which = f"only one of {', '.join(named)}" if named else "what to report"
-        figures = ", ".join(map(str, FIGURES))
+        figures, known = ", ".join(map(str, FIGURES)), "" if named else suites_there(url)
         raise AsapbenchError(
             f"report: name {which}: --table (1 to 5, {SECTION}), --figure ({figures}), --curves accuracy, "
-            "--alignment weights, --gradient-quality norm-ratio, --tuned SUITE or --suite NAME"
+            f"--alignment weights, --gradient-quality norm-ratio, --tuned SUITE or --suite NAME{known}"
         )
     _require_fitting(wanted, named[0])
     has_spread = "--table", "--suite", "--curves", "--tuned"

@@ -13,7 +13,7 @@ from asapbench.store import Outcome
 from asapbench.store.records import FINAL
 from asapbench.suite.catalog import MODELS
 from asapbench.suite.cell import Cell, differences, name, title
-from asapbench.suite.columns import varying
+from asapbench.suite.columns import KINDS, varying_on_each
 
 MISSING = "-"
 
@@ -235,12 +235,17 @@ def state_text(state: str) -> str:
     return state.replace("_", " ")
 
 
-def distinguishing_fields(cells: Sequence[Cell]) -> tuple[list[str], str]:
-    """The fields in which configurations differ; and the data set, model and rule that all of them share, in words."""
-    kinds = ("dataset", "model", "rule")
-    own = [kind for kind in kinds if len({getattr(cell, kind) for cell in cells}) > 1]
-    own = [*own, *varying(cells)] or ["rule"]
-    return own, ", ".join(title(kind, getattr(cells[0], kind)) for kind in kinds if kind not in own)
+def distinguishing_fields(cells: Sequence[Cell]) -> tuple[dict[str, list[str]], str]:
+    """By `Cell.group`, the fields that tell each of these configurations from the others; and what all share, in words.
+
+    Beside data set, model and rule, where several are there, these are the fields of which a rule has several values
+    on its data set and model.
+    """
+    several = [kind for kind in KINDS if len({getattr(cell, kind) for cell in cells}) > 1]
+    others = varying_on_each(cells)
+    own = {cell.group: [*several, *others[cell.dataset, cell.model]] or ["rule"] for cell in cells}
+    shown = {name for names in own.values() for name in names}
+    return own, ", ".join(title(kind, getattr(cells[0], kind)) for kind in KINDS if kind not in shown)
 
 
 def shared_options(cells: Iterable[Cell]) -> str:

@@ -10,7 +10,7 @@ from asapbench.errors import AsapbenchError
 from asapbench.report.configuration import nearest, shared_options
 from asapbench.suite.catalog import RULES
 from asapbench.suite.cell import Cell
-from asapbench.suite.columns import field_text, varying
+from asapbench.suite.columns import field_text, varying, varying_on_each
 from asapbench.suite.load import Suite
 from asapbench.suite.options import Choice, Value
 
@@ -65,11 +65,7 @@ class Grid:
 
     @cached_property
     def _varying_on(self) -> dict[tuple[Choice, Choice], tuple[str, ...]]:
-        """`varying` by data set and model."""
-        on: dict[tuple[Choice, Choice], list[Cell]] = {}
-        for cell in self.cells:
-            on.setdefault((cell.dataset, cell.model), []).append(cell)
-        return {place: varying(cells) for place, cells in on.items()}
+        return varying_on_each(self.cells)
 
     @cached_property
     def compared(self) -> list[dict[Choice, Cell]]:

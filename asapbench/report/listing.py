@@ -19,7 +19,7 @@ from asapbench.report.render import Format
 from asapbench.report.table import Column, Field, Group, Note, Row, Table
 from asapbench.suite.cell import name
 from asapbench.suite.columns import field_text
-from asapbench.suite.options import nearest
+from asapbench.suite.options import nearest, there_are
 from asapbench.suite.plugins import not_installed
 from asapbench.suite.select import only
 
@@ -63,9 +63,7 @@ def states_of(text: str, *, option: str = "--state") -> tuple[str, ...]:
     words = [word.strip().replace("-", "_") for word in text.split(",") if word.strip()]
     for word in words or [text]:
         if word not in STATES:
-            raise SuiteError(
-                f'{option} {text}: no state is called "{word}"{nearest(word, STATES)} (there are: {", ".join(STATES)})'
-            )
+            raise SuiteError(f'{option} {text}: no state is called "{word}"{nearest(word, STATES)}{there_are(STATES)}')
     return tuple(words)
 
 
@@ -163,18 +161,19 @@ def _sorted(rows: Sequence[Listed], trained: dict[str, Trained], wanted: Wanted)
 
 
 class _Labels:
-    """The label of each row by what it differs in, and what all of them share."""
+    """The label of each row by what it differs in from others of its data set, model and rule; what all share."""
 
     def __init__(self, store: Store, rows: Sequence[Listed]) -> None:
         groups = {row.first.group: row.first for row in rows if row.first is not None}
-        fields, self.shared = distinguishing_fields(list(groups.values())) if groups else ([], "")
+        own, self.shared = distinguishing_fields(list(groups.values())) if groups else ({}, "")
         if len(groups) == 1:  # nothing differs but the seed
             self.shared = ", ".join((self.shared, *(field_text(cell, "rule") for cell in groups.values())))
-            fields = []
+            own = {}
         unreadable = [row.cell_id for row in rows if row.first is None]
         self.unreadable = store.labels(unreadable) if unreadable else {}
         self._before_seed = {
-            group: "".join(f"{field_text(cell, field)}, " for field in fields) for group, cell in groups.items()
+            group: "".join(f"{field_text(cell, field)}, " for field in own.get(group, ()))
+            for group, cell in groups.items()
         }
 
     def of(self, row: Listed) -> str:

@@ -18,7 +18,7 @@ from asapbench.suite import plugins
 from asapbench.suite.catalog import RULES
 from asapbench.suite.grid import data_of_cells
 from asapbench.suite.load import Suite, load, parse, shipped
-from asapbench.suite.options import nearest
+from asapbench.suite.options import nearest, there_are
 from asapbench.suite.select import matching, only
 from asapbench.suite.target import Target
 
@@ -110,6 +110,17 @@ class RecordedSuite:
     target: Target | None = None
 
 
+def suites_there(url: str) -> str:
+    """` (there are: quickstart)`: the suites of the database at `url`; nothing if there is no database."""
+    from asapbench.store import Store
+
+    try:
+        with Store.read_only(url) as store:
+            return there_are(record.name for record in store.suites())
+    except NoDatabaseError:
+        return ""
+
+
 def to_run(known: RecordedSuite, suite: str) -> str:
     """What `asapbench run` takes for the suite that the user calls `suite`: this, or the file of the run."""
     file = None if os.path.isfile(suite) or suite in shipped() else known.file
@@ -134,7 +145,7 @@ def recorded_suite(store: Store, suite: str, *, option: str = "--suite ", comman
         run = " && ".join(to_paste([words], f"{plugins.options()}{db_option(store.url)}"))
         near = "" if named else nearest(suite, {*known, *shipped()})
         raise AsapbenchError(
-            f'{option}{suite}: the database holds nothing of suite "{name}"{near or "."} To train it: {run}'
+            f'{option}{suite}: the database holds nothing of suite "{name}"{near}{there_are(known)}. To train it: {run}'
         )
     record = known[name]
     if record.text is None:

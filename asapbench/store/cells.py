@@ -35,7 +35,7 @@ from asapbench.store.schema import cell as cells
 from asapbench.store.schema import discard, suite_cell
 from asapbench.store.schema import suite as suites
 from asapbench.suite.cell import Cell, without_places
-from asapbench.suite.options import Choice, nearest
+from asapbench.suite.options import Choice, nearest, there_are
 
 CHUNK = 2_000
 """Values in one IN list: far from the limits of SQLite (32,766) and PostgreSQL (65,535)."""
@@ -218,8 +218,7 @@ def require_suite(connection: Connection, name: str) -> None:
     """Raises StoreError, with the nearest name, for a suite that was never recorded."""
     names = list(connection.scalars(select(suites.c.name)))
     if name not in names:
-        known = f'{name_of(connection)} knows no suite "{name}"{nearest(name, names)}'
-        raise StoreError(f"{known}; `asapbench status{option_of(connection)}` lists those that it knows")
+        raise StoreError(f'{name_of(connection)} knows no suite "{name}"{nearest(name, names)}{there_are(names)}')
 
 
 def readable_cells(

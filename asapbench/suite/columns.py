@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 
 from asapbench.suite.catalog import DEFAULTS
 from asapbench.suite.cell import CHOICES, FIELDS, Cell, name, plain, title
-from asapbench.suite.options import Value
+from asapbench.suite.options import Choice, Value
 
-_NAMED = ("dataset", "model", "rule", "seed")
+KINDS = ("dataset", "model", "rule")
+_NAMED = (*KINDS, "seed")
 
 
 def settings(cell: Cell) -> dict[str, Value]:
@@ -42,6 +43,14 @@ def varying(cells: Sequence[Cell]) -> tuple[str, ...]:
         same.setdefault((cell.dataset, cell.model, cell.rule), []).append(cell)
     found = {name for alike in same.values() for name in differing(alike)}
     return tuple(name for name in differing(cells) if name in found)
+
+
+def varying_on_each(cells: Iterable[Cell]) -> dict[tuple[Choice, Choice], tuple[str, ...]]:
+    """By data set and model, the fields of `varying`: a sweep on one network says nothing of the cells of another."""
+    on: dict[tuple[Choice, Choice], list[Cell]] = {}
+    for cell in cells:
+        on.setdefault((cell.dataset, cell.model), []).append(cell)
+    return {place: varying(members) for place, members in on.items()}
 
 
 def field_text(cell: Cell, field: str) -> str:

@@ -116,6 +116,16 @@ def nearest(name: object, names: Iterable[object]) -> str:
     return f'; did you mean "{best}"?' if close.get(best, 0) >= _CLOSE else ""
 
 
+def there_are(names: Iterable[object]) -> str:
+    """` (there are: a, b)`, for an error about an unknown name; nothing without names.
+
+    >>> there_are([1, 2]), there_are([])
+    (' (there are: 1, 2)', '')
+    """
+    known = ", ".join(map(str, names))
+    return f" (there are: {known})" if known else ""
+
+
 @dataclass(frozen=True)
 class Entry:
     """What a suite may name: a rule, a model, a data set or an optimizer.

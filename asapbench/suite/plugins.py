@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from asapbench.errors import PluginError
 from asapbench.suite import catalog
-from asapbench.suite.options import nearest
+from asapbench.suite.options import nearest, there_are
 from asapbench.suite.plugin_modules import digest, file_of, from_name, from_path, lasting_name, line_of
 from asapbench.suite.validation import fault
 
@@ -163,7 +163,7 @@ def unknown(kind: str, name: object) -> str:
     'unknown schedule "cosin"; did you mean "cosine"? (there are: constant, cosine, linear, step)'
     """
     known = catalog.CATALOG[kind]
-    similar, listed = nearest(name, known), f" (there are: {', '.join(known)})"
+    similar, listed = nearest(name, known), there_are(known)
     help = similar + listed if similar else f"{listed}; if a plug-in provides it, name that with --plugin"
     return "; ".join([f'unknown {kind} "{name}"{help}', *load_installed()])
 

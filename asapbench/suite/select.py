@@ -13,7 +13,7 @@ from asapbench.errors import DataError, SuiteError
 from asapbench.suite.catalog import CATALOG, DATASETS, DEFAULTS
 from asapbench.suite.cell import CHOICES, Cell, plain
 from asapbench.suite.grid import MOST_CELLS, data_of_files, impossible
-from asapbench.suite.options import Choice, Value, nearest
+from asapbench.suite.options import Choice, Value, nearest, there_are
 from asapbench.suite.plugins import unknown
 from asapbench.suite.recipe import RECIPE, checked_learning_rate, checked_seed
 
@@ -216,7 +216,7 @@ def _shown(cell: Cell, key: str, text: str) -> Value | None:
     names = (*RECIPE, "lr", "seed")
     if dot or key not in names:
         known = (*CHOICES, *names, "cell")
-        raise SuiteError(f'--only {text}: unknown key "{key}"{nearest(key, known)} (there are: {", ".join(known)})')
+        raise SuiteError(f'--only {text}: unknown key "{key}"{nearest(key, known)}{there_are(known)}')
     value = getattr(cell, key)
     assert isinstance(value, bool | int | float | str)
     return value
@@ -237,7 +237,7 @@ def _set(cells: Sequence[Cell], key: str, value: Any, text: str) -> list[Cell]:
         raise SuiteError(f"--set {text}: choose among the suite's cells with --only {key}=...; --set {key}.OPTION=...")
     if dot or key not in _SETTABLE:
         known = (*_SETTABLE, *(f"{kind}.OPTION" for kind in CHOICES))
-        raise SuiteError(f'--set {text}: unknown key "{key}"{nearest(key, known)} (there are: {", ".join(known)})')
+        raise SuiteError(f'--set {text}: unknown key "{key}"{nearest(key, known)}{there_are(known)}')
     try:
         checked = checked_learning_rate(value) if key == "lr" else RECIPE[key].checked(value)
     except ValueError as error:

@@ -14,7 +14,7 @@ from commands import Commands
 from asapbench.metrics import EpochMetrics
 from asapbench.report.listing import Wanted, cells_table
 from asapbench.store import DEFAULT_URL, OwnerProcess, Provenance, Store
-from asapbench.suite.load import load
+from asapbench.suite.load import load, parse
 
 CELLS = [replace(cell, validation=100) for cell in load("quickstart").cells[:5]]
 PROVENANCE = Provenance(None, None, {"torch": "2.14.1"}, {})
@@ -102,6 +102,20 @@ def test_sorting_puts_the_largest_first_and_what_is_unknown_last(filled, sort, f
     if sort in ("accuracy", "time"):
         assert listed[-1] == other[-1] == CELLS[4].id  # it has no value
         assert other[0] == CELLS[last_known].id
+
+
+def test_a_sweep_on_one_network_is_not_in_the_labels_of_another(asapbench: Commands, tmp_path) -> None:
+    grids = '[[grid]]\nmodel = "resnet10"\nlr = 0.1\n[[grid]]\nmodel = "resnet18"\nlr = [0.1, 0.01]\n'
+    head = '[suite]\nname = "two"\n[defaults]\ndataset = "digits"\nepochs = 1\nrule = ["bp", "fa"]\n'
+    suite = parse(f"{head}{grids}", source="two.toml")
+    url = f"sqlite:///{tmp_path}/two.sqlite"
+    with Store.open(url) as store:
+        store.record_suite(suite.name, suite.source, suite.cells, text=suite.text)
+    labels = [line.split("  ")[-1] for line in asapbench("list", "--db", url).out.splitlines() if "pending" in line]
+    assert set(labels) == {
+        *(f"ResNet-10, {rule}, seed 0" for rule in ("BP", "FA")),
+        *(f"ResNet-18, {rule}, lr {lr}, seed 0" for rule in ("BP", "FA") for lr in (0.1, 0.01)),
+    }
 
 
 def test_a_limit_says_how_many_more_there_are(filled: Commands) -> None:

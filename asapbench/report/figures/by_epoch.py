@@ -190,10 +190,12 @@ def by_epoch(
     chosen = [_comparable(members) for members in groups.values()]
     cells = [members[0].result.cell for members in chosen]
     own, shared = distinguishing_fields(cells)
-    options = shared_options(cells) if "model" in own else ""
+    options = shared_options(cells) if "model" in own[cells[0].group] else ""
     configurations = []
     for cell, members in zip(cells, chosen, strict=True):
-        texts = {name: field_text(cell, name).removesuffix(options if name == "model" else "") for name in own}
+        texts = {
+            name: field_text(cell, name).removesuffix(options if name == "model" else "") for name in own[cell.group]
+        }
         configurations.append(
             Averaged(
                 cell=cell,

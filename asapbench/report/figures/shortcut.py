@@ -31,7 +31,7 @@ from asapbench.report.table import Column, Field, Group, Note, Number, Row, Tabl
 from asapbench.store import Result
 from asapbench.suite.catalog import MODELS
 from asapbench.suite.cell import Cell
-from asapbench.suite.columns import field_text
+from asapbench.suite.columns import KINDS, field_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,8 +101,9 @@ def shortcut_effect_figure(measured: Iterable[tuple[Cell, Sequence[Measurement]]
     )
 
 
-def _network(members: Sequence[tuple[Cell, Sequence[Measurement]]], own: Sequence[str]) -> Network:
+def _network(members: Sequence[tuple[Cell, Sequence[Measurement]]], fields: Mapping[str, Sequence[str]]) -> Network:
     cell = members[0][0]
+    own = fields[cell.group]
     rows = [row for _, measured in members for row in measured]
     samples: dict[tuple[str, str], list[float]] = {
         (layer, quantity): [] for layer in dict.fromkeys(row.layer for row in rows) for quantity in _QUANTITIES
@@ -111,7 +112,7 @@ def _network(members: Sequence[tuple[Cell, Sequence[Measurement]]], own: Sequenc
         if row.value is not None and (row.layer, row.quantity) in samples:
             samples[row.layer, row.quantity].append(row.value)
     label = ", ".join(f"trained by {field_text(cell, n)}" if n == "rule" else field_text(cell, n) for n in own)
-    variant = ", ".join(field_text(cell, name) for name in own if name not in ("dataset", "model", "rule"))
+    variant = ", ".join(field_text(cell, name) for name in own if name not in KINDS)
     return Network(cell, label, variant, {place: Summary(tuple(values)) for place, values in samples.items()})
 
 

@@ -11,7 +11,7 @@ from asapbench.report.page.content import Content
 from asapbench.report.page.environments import hardware_of
 from asapbench.report.table import Column, Field, Note, Row, Table, grouped
 from asapbench.suite.cell import Cell, title
-from asapbench.suite.columns import field_text, varying
+from asapbench.suite.columns import field_text, varying_on_each
 
 _MIB = 2**20
 
@@ -61,13 +61,13 @@ def _range(values: list[float]) -> Range:
 
 def pace_table(found: Sequence[Pace]) -> Table:
     """The numbers of the chart, with the number of epochs."""
-    others = varying([one.cell for one in found])
+    others = varying_on_each(one.cell for one in found)
     return Table(
         title="Speed and memory by rule",
         caption="As the epochs recorded them: medians, in brackets the quartiles; of memory the largest. The first "
         "epoch includes preparation, and other work on the machine slows all of them.",
         columns=(Column("Rule", "left"), *map(Column, ("s/epoch", "samples/s", "peak MiB", "epochs"))),
-        groups=grouped((_heading(one), [_row(one, others)]) for one in found),
+        groups=grouped((_heading(one), [_row(one, others[one.cell.dataset, one.cell.model])]) for one in found),
         notes=(Note("Trainings that changed their hardware on the way are left out."),),
         numbers=(),
     )
