@@ -45,10 +45,12 @@ def test_two_rules_of_all_suites_are_compared(asapbench: Commands, url: str) -> 
     assert " ".join(row.split()) == "ResNet-10 3 95.33 90.33 +5.00 +2.52 to +7.48 0.013 0.013 ASAP better"
 
 
-def test_a_report_of_nothing_names_the_suites_that_there_are(asapbench: Commands, url: str, tmp_path: Path) -> None:
+def test_an_unknown_suite_gets_those_that_there_are(asapbench: Commands, url: str, tmp_path: Path) -> None:
     assert "--suite NAME (there are: mine)" in asapbench("report", "--db", url).err
     answer = asapbench("report", "--db", f"sqlite:///{tmp_path}/none.sqlite")
     assert answer.err.rstrip().endswith("--suite NAME")
+    for command in ("list", "resume"):
+        assert asapbench(command, "none", "--db", url).err.endswith('knows no suite "none" (there are: mine)\n')
 
 
 def test_only_chooses_cells_and_out_writes_a_file(asapbench: Commands, url: str, tmp_path: Path) -> None:
@@ -63,7 +65,7 @@ def test_only_chooses_cells_and_out_writes_a_file(asapbench: Commands, url: str,
     [
         (("asap", "kp"), "error: rule kp: these cells have no such rule; there are: asap, dfa"),
         (("asap", "asup"), 'error: rule asup: unknown rule "asup"; did you mean'),
-        (("asap", "dfa", "--suite", "none"), 'the database holds nothing of suite "none" (there are: mine). To train it'),
+        (("asap", "dfa", "--suite", "none"), 'the database holds nothing of suite "none" (there are: mine)'),
         (("asap", "dfa", "--only", "model=vgg"), 'error: --only model=vgg: no cell has model "vgg"'),
     ],
 )

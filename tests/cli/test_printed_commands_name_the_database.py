@@ -39,7 +39,6 @@ def recorded(asapbench: Commands) -> Commands:
     [
         "show 0000000000",
         "show ffffffffff",
-        "resume no_such_suite",
         "status",
         "report --suite mine",
         "report --suite quickstart",
