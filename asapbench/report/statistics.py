@@ -105,16 +105,17 @@ def spread_and_count(summaries: Sequence[Summary], *, spread: Spread = Spread.SD
 
     >>> spread_and_count([Summary((94.8, 95.0, 95.1)), Summary((93.0, 92.0, 92.5))])
     'mean ± sample standard deviation over n = 3 seeds'
+    >>> spread_and_count([Summary((94.8,)), Summary((93.0,)), Summary((92.1, 92.5))])
+    'one seed each (n = 1), so no spread, unless another n is given below: mean ± sample standard deviation'
     """
     usual = usual_count(summaries)
     differing = {summary.n for summary in summaries if summary.n} - {usual}
     if not usual:
         return "nothing measured yet"
-    if usual == 1 and not differing:
-        return "one seed each (n = 1), so no spread"
-    seeds = "seed" if usual == 1 else "seeds"
-    unless = f", unless another n is given {others}" if differing else ""
-    return f"{spread.described} over n = {usual} {seeds}{unless}"
+    another = f"unless another n is given {others}"
+    if usual == 1:
+        return "one seed each (n = 1), so no spread" + (f", {another}: {spread.described}" if differing else "")
+    return f"{spread.described} over n = {usual} seeds" + (f", {another}" if differing else "")
 
 
 def differences(first: Summary, second: Summary) -> dict[int, float]:
