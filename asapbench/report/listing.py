@@ -161,7 +161,7 @@ def _sorted(rows: Sequence[Listed], trained: dict[str, Trained], wanted: Wanted)
 
 
 class _Labels:
-    """The label of each row by what it differs in from others of its data set, model and rule; what all share."""
+    """The label of each row by what distinguishes it, and what all of them share."""
 
     def __init__(self, store: Store, rows: Sequence[Listed]) -> None:
         groups = {row.first.group: row.first for row in rows if row.first is not None}
