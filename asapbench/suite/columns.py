@@ -13,6 +13,8 @@ from asapbench.suite.cell import CHOICES, FIELDS, Cell, name, plain, title
 from asapbench.suite.options import Choice, Value
 
 KINDS = ("dataset", "model", "rule")
+"""What cells are compared by: configurations with the same three differ in their settings alone."""
+
 _NAMED = (*KINDS, "seed")
 
 
